@@ -1,0 +1,165 @@
+//! Translation of the union's words into FUSE's.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fuser::{
+    FileAttr, FileType, Generation, INodeNo, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyXattr,
+};
+
+use super::door::Door;
+use crate::sys::change::SetTime;
+use crate::tree::{Attr, Kind, Timestamp};
+use crate::union::{Looked, NodeId, UnionError};
+
+/// Attributes as FUSE has them.
+pub(super) fn attr(id: NodeId, attr: &Attr) -> FileAttr {
+    FileAttr {
+        ino: INodeNo(id.ino().0),
+        size: attr.size,
+        blocks: attr.blocks,
+        atime: time(attr.atime),
+        mtime: time(attr.mtime),
+        ctime: time(attr.ctime),
+        crtime: UNIX_EPOCH,
+        kind: kind(attr.kind),
+        perm: u16::try_from(attr.permissions & 0o7777).unwrap_or(0),
+        nlink: attr.nlink,
+        uid: attr.uid,
+        gid: attr.gid,
+        rdev: device(attr.rdev),
+        blksize: 4096,
+        flags: 0,
+    }
+}
+
+/// A node that was found, as FUSE has it.
+pub(super) fn entry(looked: &Looked) -> (FileAttr, Generation) {
+    (attr(looked.id, &looked.attr), Generation(looked.generation))
+}
+
+impl Door {
+    /// Answers a request for an entry.
+    pub(super) fn entered(&self, reply: ReplyEntry, looked: Result<Looked, UnionError>) {
+        match looked {
+            Ok(looked) => {
+                let (attr, generation) = entry(&looked);
+                reply.entry(&self.belief(looked.id), &attr, generation);
+            }
+            Err(failed) => reply.error(error(&failed)),
+        }
+    }
+
+    /// Answers a request for attributes.
+    pub(super) fn told(&self, reply: ReplyAttr, id: NodeId, known: Result<Attr, UnionError>) {
+        match known {
+            Ok(known) => reply.attr(&self.belief(id), &attr(id, &known)),
+            Err(failed) => reply.error(error(&failed)),
+        }
+    }
+}
+
+pub(super) fn emptied(reply: ReplyEmpty, done: Result<(), UnionError>) {
+    match done {
+        Ok(()) => {
+            reply.ok(); // tidy: allow(hushed_result) it sends the reply, there is no result
+        }
+        Err(failed) => reply.error(error(&failed)),
+    }
+}
+
+/// Answers a request for bytes of at most `size`; 0 asks how many there are.
+pub(super) fn sized(reply: ReplyXattr, bytes: &[u8], size: u32) {
+    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    match size {
+        0 => reply.size(len),
+        size if len <= size => reply.data(bytes),
+        _ => reply.error(fuser::Errno::ERANGE),
+    }
+}
+
+/// An error as FUSE has it. Only here it is told to the log: a request that fails by right is told to no one.
+pub(super) fn error(error: &UnionError) -> fuser::Errno {
+    if !matches!(error, UnionError::Answer(_)) {
+        tracing::debug!("{error}");
+    }
+    fuser::Errno::from_i32(error.errno().raw_os_error())
+}
+
+pub(super) fn kind(kind: Kind) -> FileType {
+    match kind {
+        Kind::Directory => FileType::Directory,
+        Kind::File => FileType::RegularFile,
+        Kind::Symlink => FileType::Symlink,
+        Kind::CharDevice => FileType::CharDevice,
+        Kind::BlockDevice => FileType::BlockDevice,
+        Kind::Fifo => FileType::NamedPipe,
+        Kind::Socket => FileType::Socket,
+    }
+}
+
+/// The kernel's 32-bit form of a device number (`new_encode_dev`): 12 bits of major, 20 of minor.
+fn device((major, minor): (u32, u32)) -> u32 {
+    (minor & 0xff) | (major & 0xfff) << 8 | (minor & 0xf_ff00) << 12
+}
+
+/// Major and minor of the kernel's 32-bit form.
+pub(super) fn major_minor(device: u32) -> (u32, u32) {
+    ((device >> 8) & 0xfff, (device & 0xff) | (device >> 12) & 0xf_ff00)
+}
+
+fn time(time: Timestamp) -> SystemTime {
+    let whole = Duration::from_secs(time.secs.unsigned_abs());
+    let start =
+        if time.secs < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+    let nanos = Duration::from_nanos(time.nanos.into());
+    start.and_then(|start| start.checked_add(nanos)).unwrap_or(UNIX_EPOCH)
+}
+
+/// A time to be set, as the union takes it.
+pub(super) fn set_time(time: Option<fuser::TimeOrNow>) -> SetTime {
+    match time {
+        None => SetTime::Keep,
+        Some(fuser::TimeOrNow::Now) => SetTime::Now,
+        Some(fuser::TimeOrNow::SpecificTime(time)) => match time.duration_since(UNIX_EPOCH) {
+            Ok(since) => SetTime::At(
+                i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+                since.subsec_nanos(),
+            ),
+            Err(before) => before_epoch(before.duration()),
+        },
+    }
+}
+
+/// Nanoseconds always count forward: a quarter of a second before 1970 is second -1 and 750,000,000 of them.
+fn before_epoch(before: Duration) -> SetTime {
+    let secs = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
+    match before.subsec_nanos() {
+        0 => SetTime::At(-secs, 0),
+        nanos => SetTime::At(-secs - 1, 1_000_000_000 - nanos),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_numbers_go_both_ways() {
+        for (major, minor) in [(0, 0), (1, 3), (8, 17), (259, 70_000), (4095, 0xf_ffff)] {
+            assert_eq!(major_minor(device((major, minor))), (major, minor));
+        }
+    }
+
+    #[test]
+    fn times_go_both_ways_also_before_1970() {
+        for (secs, nanos) in
+            [(0, 0), (1, 5), (-1, 750_000_000), (-5_000_000_000, 0), (4_000_000_000, 999_999_999)]
+        {
+            let there = time(Timestamp { secs, nanos });
+            assert_eq!(
+                set_time(Some(fuser::TimeOrNow::SpecificTime(there))),
+                SetTime::At(secs, nanos)
+            );
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! The callbacks: each translates, makes one call on the union, and answers.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, KernelConfig,
+    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite,
+    ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+
+use super::answer::{self, emptied, sized};
+use super::ask::{caller, id, name_or_error, open_how};
+use super::{listing, session};
+use crate::sys::change::Special;
+use crate::sys::xattr_at::SetHow;
+use crate::tree::Kind;
+use crate::union::{HandleId, NewNode, OpenHow, RenameHow, SetAttr, Union};
+
+/// A union behind a FUSE connection.
+pub(super) struct Door {
+    pub union: Union,
+    /// How long the kernel may believe what rests on the lower.
+    pub lower_belief: Duration,
+}
+
+impl Filesystem for Door {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        session::negotiate(config);
+        Ok(())
+    }
+
+    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let name = name_or_error!(name, reply);
+        match self.union.lookup(id(parent), &name) {
+            // An entry with number 0 is a name that the kernel may remember as absent.
+            Err(error) if error.errno() == crate::sys::Errno::NOENT => {
+                reply.entry(&self.belief_in_absence(), &session::absent(), Generation(0));
+            }
+            looked => self.entered(reply, looked),
+        }
+    }
+
+    fn forget(&self, _request: &Request, ino: INodeNo, nlookup: u64) {
+        self.union.forget(id(ino), nlookup);
+    }
+
+    fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        self.told(reply, id(ino), self.union.attr(id(ino)));
+    }
+
+    fn setattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        _fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let (atime, mtime) = (answer::set_time(atime), answer::set_time(mtime));
+        let permissions = mode.map(|mode| mode & 0o7777);
+        let set = SetAttr { permissions, uid, gid, size, atime, mtime };
+        let done = self.union.set_attr(id(ino), &set);
+        let done = done.and_then(|attr| {
+            if size.is_some() { self.stripped(request, ino, attr) } else { Ok(attr) }
+        });
+        self.told(reply, id(ino), done);
+    }
+
+    fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
+        match self.union.read_link(id(ino)) {
+            Ok(target) => reply.data(&target),
+            Err(error) => reply.error(answer::error(&error)),
+        }
+    }
+
+    fn mknod(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        let name = name_or_error!(name, reply);
+        let (major, minor) = answer::major_minor(rdev);
+        let new = match Kind::from_mode(mode) {
+            Some(Kind::File) => NewNode::File,
+            Some(Kind::Fifo) => NewNode::Special(Special::Fifo),
+            Some(Kind::Socket) => NewNode::Special(Special::Socket),
+            Some(Kind::CharDevice) => NewNode::Special(Special::Character { major, minor }),
+            Some(Kind::BlockDevice) => NewNode::Special(Special::Block { major, minor }),
+            Some(Kind::Directory | Kind::Symlink) | None => return reply.error(Errno::EINVAL),
+        };
+        self.entered(reply, self.make((parent, &name), new, mode, caller(request, umask)));
+    }
+
+    fn mkdir(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        reply: ReplyEntry,
+    ) {
+        let name = name_or_error!(name, reply);
+        self.entered(
+            reply,
+            self.make((parent, &name), NewNode::Directory, mode, caller(request, umask)),
+        );
+    }
+
+    fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name_or_error!(name, reply);
+        emptied(reply, self.union.unlink(id(parent), &name));
+    }
+
+    fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name_or_error!(name, reply);
+        emptied(reply, self.union.rmdir(id(parent), &name));
+    }
+
+    fn symlink(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        target: &Path,
+        reply: ReplyEntry,
+    ) {
+        let name = name_or_error!(name, reply);
+        let new = NewNode::Symlink(target.as_os_str().as_bytes());
+        self.entered(reply, self.make((parent, &name), new, 0o777, caller(request, 0)));
+    }
+
+    fn rename(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let (name, newname) = (name_or_error!(name, reply), name_or_error!(newname, reply));
+        let how = match flags {
+            flags if flags.is_empty() => RenameHow::Replace,
+            RenameFlags::RENAME_NOREPLACE => RenameHow::NoReplace,
+            RenameFlags::RENAME_EXCHANGE => RenameHow::Exchange,
+            flags if flags.contains(RenameFlags::RENAME_WHITEOUT) => RenameHow::Whiteout,
+            _ => return reply.error(Errno::EINVAL),
+        };
+        emptied(reply, self.union.rename((id(parent), &name), (id(newparent), &newname), how));
+    }
+
+    fn link(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        newparent: INodeNo,
+        newname: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        let name = name_or_error!(newname, reply);
+        self.entered(reply, self.union.link(id(ino), id(newparent), &name));
+    }
+
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let how = open_how(flags);
+        let opened = match (self.union.open(id(ino), how), how) {
+            (Ok(handle), OpenHow::Truncate) => self.stripped_open(request, ino, handle),
+            (opened, _) => opened,
+        };
+        match opened {
+            Ok(handle) if self.union.is_changed(handle) => {
+                reply.opened(FileHandle(handle.0), FopenFlags::empty());
+            }
+            Ok(handle) => reply.opened(FileHandle(handle.0), FopenFlags::FOPEN_KEEP_CACHE),
+            Err(error) => reply.error(answer::error(&error)),
+        }
+    }
+
+    fn read(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let mut buf = vec![0; usize::try_from(size).unwrap_or(0)];
+        match self.union.read(HandleId(fh.0), &mut buf, offset) {
+            Ok(len) => reply.data(&buf[..len]),
+            Err(error) => reply.error(answer::error(&error)),
+        }
+    }
+
+    fn write(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        match self.union.write(HandleId(fh.0), data, offset) {
+            // The kernel never sends more than fits the field of the answer.
+            Ok(()) => reply.written(u32::try_from(data.len()).unwrap_or(u32::MAX)),
+            Err(error) => reply.error(answer::error(&error)),
+        }
+    }
+
+    /// Nothing waits for a close: data is with the upper's file system when a write is answered. The kernel does not
+    /// ask again.
+    fn flush(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn release(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.union.release(HandleId(fh.0));
+        emptied(reply, Ok(()));
+    }
+
+    fn fsync(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        emptied(reply, self.union.sync(HandleId(fh.0)));
+    }
+
+    /// Directories need no handle: cookies hold for as long as the directory is known. But without one the kernel keeps
+    /// listings, and has no way to see that the lower part of a merged directory changed.
+    fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        if self.expects_changes() {
+            reply.opened(FileHandle(0), FopenFlags::empty());
+        } else {
+            reply.error(Errno::ENOSYS);
+        }
+    }
+
+    fn readdir(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let listed = listing::list(&self.union, id(ino), offset, |entry| {
+            !reply.add(entry.ino, entry.cookie, entry.kind, OsStr::from_bytes(entry.bytes))
+        });
+        match listed {
+            Ok(()) => {
+                reply.ok(); // tidy: allow(hushed_result) it sends the reply, there is no result
+            }
+            Err(error) => reply.error(answer::error(&error)),
+        }
+    }
+
+    fn readdirplus(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        match listing::list_plus(self, id(ino), offset, &mut reply) {
+            Ok(()) => {
+                reply.ok(); // tidy: allow(hushed_result) it sends the reply, there is no result
+            }
+            Err(error) => reply.error(answer::error(&error)),
+        }
+    }
+
+    fn fsyncdir(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        emptied(reply, self.union.sync_dir(id(ino)));
+    }
+
+    fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        match self.union.filesystem() {
+            Ok(figures) => {
+                let block = u32::try_from(figures.f_bsize).unwrap_or(4096);
+                let fragment = u32::try_from(figures.f_frsize).unwrap_or(block);
+                let (files, free) = (figures.f_files, figures.f_ffree);
+                reply.statfs(
+                    figures.f_blocks,
+                    figures.f_bfree,
+                    figures.f_bavail,
+                    files,
+                    free,
+                    block,
+                    255,
+                    fragment,
+                );
+            }
+            Err(error) => reply.error(answer::error(&error)),
+        }
+    }
+
+    fn setxattr(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        let how = match flags {
+            1 => SetHow::Create,
+            2 => SetHow::Replace,
+            _ => SetHow::Any,
+        };
+        emptied(reply, self.union.set_xattr(id(ino), (name.as_bytes(), value), how));
+    }
+
+    fn getxattr(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        size: u32,
+        reply: ReplyXattr,
+    ) {
+        match self.union.xattr(id(ino), name.as_bytes()) {
+            Ok(value) => sized(reply, &value, size),
+            Err(error) => reply.error(answer::error(&error)),
+        }
+    }
+
+    fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        match self.union.xattr_names(id(ino)) {
+            Ok(names) => {
+                let list: Vec<u8> =
+                    names.iter().flat_map(|name| name.iter().copied().chain([0])).collect();
+                sized(reply, &list, size);
+            }
+            Err(error) => reply.error(answer::error(&error)),
+        }
+    }
+
+    fn removexattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        emptied(reply, self.union.remove_xattr(id(ino), name.as_bytes()));
+    }
+
+    fn create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        _flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let name = name_or_error!(name, reply);
+        let opened = self.make_open((parent, &name), mode, caller(request, umask));
+        match opened {
+            Ok((looked, handle)) => {
+                let (attr, generation) = answer::entry(&looked);
+                reply.created(
+                    &self.belief(looked.id),
+                    &attr,
+                    generation,
+                    FileHandle(handle.0),
+                    FopenFlags::FOPEN_KEEP_CACHE,
+                );
+            }
+            Err(error) => reply.error(answer::error(&error)),
+        }
+    }
+
+    fn fallocate(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        emptied(reply, self.union.allocate(HandleId(fh.0), mode.unsigned_abs(), offset, length));
+    }
+
+    fn lseek(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        // Only SEEK_DATA (3) and SEEK_HOLE (4) reach a server.
+        let Ok(from) = u64::try_from(offset) else { return reply.error(Errno::ENXIO) };
+        let found = match whence {
+            3 => self.union.seek_data(HandleId(fh.0), from),
+            4 => self.union.seek_hole(HandleId(fh.0), from),
+            _ => return reply.error(Errno::EINVAL),
+        };
+        match found {
+            Ok(at) => reply.offset(i64::try_from(at).unwrap_or(i64::MAX)),
+            Err(error) => reply.error(answer::error(&error)),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The door: FUSE requests in, calls on the union, answers out. It decides nothing about files.
+//!
+//! 1. A callback translates, makes one call on the union, and answers.
+//! 2. What the kernel may cache and what it must ask is decided in one place, at the start (`session`).
+//! 3. The process that serves a mount never waits for that mount: it holds descriptors, and resolves no path in it.
+
+mod answer;
+mod ask;
+mod belief;
+mod door;
+mod listing;
+mod mount;
+mod session;
+
+pub use belief::LASTING;
+pub use mount::{Access, MountError, MountOptions, mount, unmount};
+pub use session::{Serving, SessionError};

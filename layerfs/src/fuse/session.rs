@@ -1,0 +1,110 @@
+//! A FUSE connection: what is agreed with the kernel, and the threads that serve it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, UNIX_EPOCH};
+
+use fuser::{Config, FileAttr, FileType, INodeNo, InitFlags, KernelConfig, Session, SessionACL};
+
+use super::door::Door;
+use crate::union::Union;
+
+/// Entries that one READDIRPLUS looks up, at most: its buffer holds no more of the shortest.
+pub(super) const PLUS_MAX: usize = 512;
+
+/// Requests that the kernel may have waiting: RELEASE and readahead use these places.
+const BACKGROUND_MAX: u16 = 128;
+
+/// Threads that serve one mount.
+const THREADS: usize = 2;
+
+/// Why a connection could not be served.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The first words with the kernel went wrong.
+    #[error("begin to talk to the kernel: {0}")]
+    Handshake(io::Error),
+    /// The connection broke, other than by an unmount.
+    #[error("talk to the kernel: {0}")]
+    Broken(io::Error),
+}
+
+/// A mounted union that is ready to be served.
+pub struct Serving(Session<Door>);
+
+impl Serving {
+    /// Agrees with the kernel on the connection `device`, which a mount holds the other end of.
+    ///
+    /// The kernel asks again after `lower_belief` for what rests on the lower; [`LASTING`](super::LASTING) says that
+    /// nobody changes the lower.
+    pub fn new(
+        union: Union,
+        device: OwnedFd,
+        lower_belief: Duration,
+    ) -> Result<Self, SessionError> {
+        let mut config = Config::default();
+        config.n_threads = Some(THREADS);
+        // Who may enter is the mount's own option (`allow_other`), which the kernel keeps.
+        let session =
+            Session::from_fd(Door { union, lower_belief }, device, SessionACL::All, config);
+        session.map(Serving).map_err(SessionError::Handshake)
+    }
+
+    /// Serves requests until the mount goes.
+    pub fn run(self) -> Result<(), SessionError> {
+        self.0.run().map_err(SessionError::Broken)
+    }
+}
+
+/// Asks for what the kernel offers of this; each is a gain, and none is needed.
+///
+/// Not asked for: AUTO_INVAL_DATA (all changes go through the door), WRITEBACK_CACHE (a write is with the upper's file
+/// system when it is answered), remote locks (the kernel's own are right for one mount), SETXATTR_EXT (the crate
+/// panics on it).
+pub(super) fn negotiate(config: &mut KernelConfig) {
+    let wanted = [
+        InitFlags::FUSE_ATOMIC_O_TRUNC,
+        InitFlags::FUSE_DO_READDIRPLUS,
+        InitFlags::FUSE_READDIRPLUS_AUTO,
+        InitFlags::FUSE_ASYNC_DIO,
+        InitFlags::FUSE_PARALLEL_DIROPS,
+        InitFlags::FUSE_HANDLE_KILLPRIV_V2,
+        InitFlags::FUSE_CACHE_SYMLINKS,
+        InitFlags::FUSE_NO_OPENDIR_SUPPORT,
+        InitFlags::FUSE_EXPLICIT_INVAL_DATA,
+    ];
+    for flag in wanted {
+        if config.add_capabilities(flag).is_err() {
+            tracing::debug!("the kernel does not offer {flag:?}");
+        }
+    }
+    if config.set_max_background(BACKGROUND_MAX).is_err() {
+        tracing::debug!("the kernel takes fewer than {BACKGROUND_MAX} waiting requests");
+    }
+}
+
+/// The entry that tells the kernel that a name is absent: number 0.
+pub(super) fn absent() -> FileAttr {
+    bare(INodeNo(0), FileType::RegularFile)
+}
+
+/// Attributes that say no more than a number and a type.
+pub(super) fn bare(ino: INodeNo, kind: FileType) -> FileAttr {
+    FileAttr {
+        ino,
+        size: 0,
+        blocks: 0,
+        atime: UNIX_EPOCH,
+        mtime: UNIX_EPOCH,
+        ctime: UNIX_EPOCH,
+        crtime: UNIX_EPOCH,
+        kind,
+        perm: 0,
+        nlink: 1,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        blksize: 4096,
+        flags: 0,
+    }
+}

@@ -1,0 +1,101 @@
+//! Owns an opened lower file: contents by position, wherever they lie.
+
+use std::sync::Arc;
+
+use super::error::LowerError;
+use crate::store::index::{Index, Ordinal};
+use crate::sys::{AsFd, BorrowedFd, OwnedFd, SysError, file};
+
+/// A lower file, opened for reading.
+#[derive(Debug)]
+pub struct LowerFile {
+    source: Source,
+    size: u64,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// A file of its own, and the path that messages name.
+    Real(OwnedFd, Box<str>),
+    /// Contents that the index holds.
+    Inline(Arc<Index>, Ordinal),
+}
+
+impl LowerFile {
+    /// A file of its own.
+    pub(super) fn real(fd: OwnedFd, size: u64, shown: impl Into<Box<str>>) -> Self {
+        LowerFile { source: Source::Real(fd, shown.into()), size }
+    }
+
+    /// A file whose contents the index holds.
+    pub(super) fn inline(index: Arc<Index>, ordinal: Ordinal, size: u64) -> Self {
+        LowerFile { source: Source::Inline(index, ordinal), size }
+    }
+
+    /// Bytes, when it was opened.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The descriptor; `None` where the contents have no file of their own.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.source {
+            Source::Real(fd, _) => Some(fd.as_fd()),
+            Source::Inline(..) => None,
+        }
+    }
+
+    /// Reads at `offset`; fewer bytes than asked for only at the file's end, 0 behind it.
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, LowerError> {
+        match &self.source {
+            Source::Real(fd, shown) => {
+                let mut done = 0;
+                while done < buf.len() {
+                    let at = offset.saturating_add(done as u64);
+                    let len = file::read_at(fd, &mut buf[done..], at)
+                        .map_err(|source| call(shown, source))?;
+                    if len == 0 {
+                        break;
+                    }
+                    done += len;
+                }
+                Ok(done)
+            }
+            Source::Inline(index, ordinal) => {
+                let contents = index.inline(*ordinal);
+                // What was read of a page that went bad is no reason of its own.
+                index.intact()?;
+                let contents = contents?;
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(contents.len());
+                let len = buf.len().min(contents.len() - start);
+                buf[..len].copy_from_slice(&contents[start..start + len]);
+                index.intact()?;
+                Ok(len)
+            }
+        }
+    }
+
+    /// The next offset at or after `offset` that holds data; `None` where only a hole, or nothing, is left.
+    pub fn next_data(&self, offset: u64) -> Result<Option<u64>, LowerError> {
+        match &self.source {
+            Source::Real(fd, shown) => {
+                file::seek_data(fd, offset).map_err(|source| call(shown, source))
+            }
+            Source::Inline(..) => Ok((offset < self.size).then_some(offset)),
+        }
+    }
+
+    /// The next offset at or after `offset`, which is inside the file, that lies in a hole; the file's end counts as one.
+    pub fn next_hole(&self, offset: u64) -> Result<u64, LowerError> {
+        match &self.source {
+            Source::Real(fd, shown) => {
+                file::seek_hole(fd, offset).map_err(|source| call(shown, source))
+            }
+            Source::Inline(..) => Ok(self.size),
+        }
+    }
+}
+
+fn call(shown: &str, source: SysError) -> LowerError {
+    LowerError::Call { path: shown.to_owned(), source }
+}

@@ -1,0 +1,132 @@
+//! Owns one layer of a stack: a directory held apart from the mounts below it, and how its objects are reached.
+
+use super::trail::Trail;
+use crate::lower::error::LowerError;
+use crate::sys::beneath::{self, Purpose};
+use crate::sys::change::{self, StatVfs};
+use crate::sys::file::{self, Stat, Symlinks};
+use crate::sys::{Errno, OwnedFd, SysError, dir, host, mount};
+use crate::tree::Name;
+
+/// The longest path that one call opens, its NUL not counted (`PATH_MAX`).
+const PATH_LEN_MAX: usize = 4095;
+
+/// File systems whose listings give the numbers that `stat` gives: ext2 to 4, XFS, tmpfs. Others (btrfs at subvolumes,
+/// overlayfs, FUSE) may not.
+const HONEST_LISTINGS: [u64; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
+
+#[derive(Debug)]
+pub(super) struct Layer {
+    root: OwnedFd,
+    pub(super) root_stat: Stat,
+    pub(super) filesystem: [u8; 16],
+    /// What a listing says of an entry's number is what `stat` says.
+    pub(super) listing_is_honest: bool,
+}
+
+impl Layer {
+    pub(super) fn filesystem(&self) -> Result<StatVfs, SysError> {
+        change::filesystem(&self.root)
+    }
+
+    /// Takes a directory as a layer.
+    pub(super) fn new(given: OwnedFd) -> Result<Layer, SysError> {
+        let clone = detached(&given)?;
+        let is_clone = clone.is_some();
+        let root = match clone {
+            Some(root) => root,
+            None => beneath::open(&given, b".", Purpose::Walk)?,
+        };
+        let readable = dir::open(&root, ".", Symlinks::Stop)?;
+        let honest = HONEST_LISTINGS.contains(&host::space(&readable)?.magic);
+        Ok(Layer {
+            root_stat: file::stat(&root)?,
+            filesystem: mount::filesystem_id(&readable)?,
+            // Without a clone an entry may be a mount point, and a listing gives the number of what it covers.
+            listing_is_honest: is_clone && honest,
+            root,
+        })
+    }
+
+    /// Opens what stands at the end of a trail.
+    pub(super) fn open(&self, trail: &Trail, purpose: Purpose) -> Result<OwnedFd, LowerError> {
+        let names = trail.names();
+        let mut held: Option<OwnedFd> = None;
+        let mut rest = names.as_slice();
+        loop {
+            let (path, len) = one_call(rest);
+            rest = &rest[len..];
+            let step = if rest.is_empty() { purpose } else { Purpose::Walk };
+            let opened = beneath::open(held.as_ref().unwrap_or(&self.root), &path, step)
+                .map_err(|error| refused(error, trail))?;
+            if rest.is_empty() {
+                return Ok(opened);
+            }
+            held = Some(opened);
+        }
+    }
+
+    /// Opens the directory that holds the end of a trail; answers it with the last name, which is `.` for the root.
+    pub(super) fn open_parent<'a>(
+        &self,
+        trail: &'a Trail,
+    ) -> Result<(OwnedFd, &'a [u8]), LowerError> {
+        match trail.last() {
+            Some((parent, name)) => Ok((self.open(parent, Purpose::Walk)?, name.as_bytes())),
+            None => Ok((self.open(trail, Purpose::Walk)?, b".")),
+        }
+    }
+
+    /// The metadata of what stands at the end of a trail.
+    pub(super) fn stat(&self, trail: &Trail) -> Result<Stat, LowerError> {
+        let (parent, name) = self.open_parent(trail)?;
+        file::stat_at(&parent, name, Symlinks::Stop).map_err(|error| refused(error, trail))
+    }
+}
+
+/// The first names that fit in one path, joined, and how many they are; `.` for none.
+fn one_call(names: &[&Name]) -> (Vec<u8>, usize) {
+    let mut path = Vec::new();
+    for (count, name) in names.iter().enumerate() {
+        let name = name.as_bytes();
+        if path.len() + 1 + name.len() > PATH_LEN_MAX {
+            return (path, count);
+        }
+        if count > 0 {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+    }
+    if path.is_empty() { (b".".to_vec(), 0) } else { (path, names.len()) }
+}
+
+/// A detached, private, read-only copy of the directory's mount; `None` where this process may not make one: without
+/// `CAP_SYS_ADMIN` (`EPERM`), or where mounts below are locked to theirs (`EINVAL`), or on old kernels.
+fn detached(dir: &OwnedFd) -> Result<Option<OwnedFd>, SysError> {
+    let may_not = |error: &SysError| {
+        matches!(error.errno(), Errno::PERM | Errno::INVAL | Errno::NOSYS | Errno::ACCESS)
+    };
+    let clone = match mount::clone_tree(dir) {
+        Ok(clone) => clone,
+        Err(error) if may_not(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match mount::set_read_only_private(&clone) {
+        Ok(()) => Ok(Some(clone)),
+        Err(error) if may_not(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a refused call on something that was found before means: gone, or something else in its place, is a change.
+pub(super) fn refused(source: SysError, trail: &Trail) -> LowerError {
+    match source.errno() {
+        Errno::NOENT | Errno::LOOP | Errno::NOTDIR => LowerError::Changed(trail.shown()),
+        _ => LowerError::Call { path: trail.shown(), source },
+    }
+}
+
+/// Whether another mount stands where a directory was to be opened: the tree has nothing below it.
+pub(super) fn is_covered(error: &LowerError) -> bool {
+    matches!(error, LowerError::Call { source, .. } if source.errno() == Errno::XDEV)
+}

@@ -1,0 +1,133 @@
+//! Owns listing: the entries of all layers that are merged in a directory, without what is hidden.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use super::layer::{is_covered, refused};
+use super::node::{Place, StackNode};
+use super::open::{DirStack, WhNames};
+use super::peek::{Looking, WH_OPAQUE, WH_PREFIX};
+use crate::lower::entry::LowerEntry;
+use crate::lower::error::LowerError;
+use crate::sys::beneath::Purpose;
+use crate::sys::dir::{self, Listed, ListedKind};
+use crate::tree::{Attr, Ino, Kind, Name};
+
+/// The first word of the layers on each name: an entry, or that it is hidden.
+type Merged = BTreeMap<Name, Option<(Kind, Ino)>>;
+
+impl DirStack {
+    /// The entries of a directory, sorted by name.
+    pub(crate) fn list(&self, dir: &StackNode) -> Result<Vec<LowerEntry>, LowerError> {
+        if dir.kind != Kind::Directory {
+            return Err(LowerError::NotADirectory);
+        }
+        let mut merged = Merged::new();
+        for place in &dir.places {
+            self.merge(place, &mut merged)?;
+        }
+        let shown = merged
+            .into_iter()
+            .filter_map(|(name, said)| said.map(|(kind, ino)| LowerEntry { name, kind, ino }));
+        Ok(shown.collect())
+    }
+
+    /// How many entries a directory has.
+    pub(crate) fn child_count(&self, dir: &StackNode) -> Result<usize, LowerError> {
+        self.list(dir).map(|entries| entries.len())
+    }
+
+    /// Adds what one layer says of names that no layer above said anything of.
+    fn merge(&self, place: &Place, merged: &mut Merged) -> Result<(), LowerError> {
+        let listed = match self.layers[place.layer].open(&place.trail, Purpose::List) {
+            Ok(fd) => fd,
+            Err(error) if is_covered(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let entries = dir::list(&listed).map_err(|error| refused(error, &place.trail))?;
+        let looking = Looking {
+            options: &self.options,
+            hidden: &self.hidden,
+            dir: listed,
+            trail: &place.trail,
+            may_hold_whiteouts: place.may_hold_whiteouts,
+        };
+        let mut hidden = Vec::new();
+        for entry in entries {
+            match self.hides(&entry.name) {
+                Hides::Nothing => {}
+                Hides::Itself => continue,
+                Hides::Below(name) => {
+                    hidden.push(name);
+                    continue;
+                }
+            }
+            let broken = |_| LowerError::Changed(place.trail.shown());
+            let name = Name::new(&entry.name).map_err(broken)?;
+            if let Entry::Vacant(vacant) = merged.entry(name)
+                && let Some(said) = self.said(place, &looking, &entry)?
+            {
+                vacant.insert(said);
+            }
+        }
+        // After the layer's own entries: a whiteout by name never speaks of its own layer.
+        for name in hidden {
+            merged.entry(name).or_insert(None);
+        }
+        Ok(())
+    }
+
+    fn hides(&self, name: &[u8]) -> Hides {
+        if self.options.wh_names == WhNames::Plain {
+            return Hides::Nothing;
+        }
+        match name.strip_prefix(WH_PREFIX) {
+            None => Hides::Nothing,
+            Some(_) if name == WH_OPAQUE => Hides::Itself,
+            Some(hidden) => Name::new(hidden).map_or(Hides::Itself, Hides::Below),
+        }
+    }
+
+    /// What a layer's entry says: `Some(None)` that the name is hidden, `None` that it says nothing of it: the entry went
+    /// away meanwhile, or is a directory that the mount does not show.
+    fn said(
+        &self,
+        place: &Place,
+        looking: &Looking<'_>,
+        entry: &Listed,
+    ) -> Result<Option<Option<(Kind, Ino)>>, LowerError> {
+        let layer = &self.layers[place.layer];
+        let known = match entry.kind {
+            Some(ListedKind::Directory) => Some(Kind::Directory),
+            Some(ListedKind::Symlink) => Some(Kind::Symlink),
+            // Which may be whiteouts by mark.
+            Some(ListedKind::File) if !place.may_hold_whiteouts => Some(Kind::File),
+            // A device may be a whiteout, and an unknown type may be anything.
+            Some(ListedKind::File | ListedKind::Special) | None => None,
+        };
+        if let (Some(kind), true) = (known, layer.listing_is_honest) {
+            let device = layer.root_stat.st_dev;
+            if self.hidden.has(device, entry.ino) {
+                return Ok(None);
+            }
+            let ino = self.number(device, entry.ino)?;
+            return Ok(Some(Some((kind, ino))));
+        }
+        let Some(stat) = looking.stat(&entry.name)? else { return Ok(None) };
+        let attr = Attr::of_stat(&stat);
+        if attr.is_whiteout_device() || looking.is_whiteout_by_mark(&entry.name, &attr)? {
+            return Ok(Some(None));
+        }
+        Ok(Some(Some((attr.kind, self.number(stat.st_dev, stat.st_ino)?))))
+    }
+}
+
+/// What a name says by how it begins.
+enum Hides {
+    /// It is a name like others.
+    Nothing,
+    /// It is never shown.
+    Itself,
+    /// It is never shown, and hides this name in the layers below.
+    Below(Name),
+}

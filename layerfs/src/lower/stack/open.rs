@@ -1,0 +1,130 @@
+//! Owns making a stack from directories, and what its mount was told about marks.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::hidden::Hidden;
+use super::layer::Layer;
+use super::node::{Identity, Place, StackNode};
+use super::number::Devices;
+use super::peek;
+use super::trail::Trail;
+use crate::lower::error::LowerError;
+use crate::sys::change::StatVfs;
+use crate::sys::{OwnedFd, SysError, dir};
+use crate::tree::{Kind, MarkSpace};
+
+/// Whether redirects, and files whose data lies in another layer, are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redirects {
+    /// They lead to lower layers. Only for layers whose marks can be trusted: a redirect reaches past the permissions
+    /// of directories.
+    Follow,
+    /// Meeting one is an error (`EPERM`), as in the kernel: ignoring it would show another tree.
+    Refuse,
+}
+
+/// What names that begin with `.wh.` mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhNames {
+    /// Whiteouts (`.wh.NAME`) and opaque marks (`.wh..wh..opq`), as archives of layers and older unions write them.
+    Whiteouts,
+    /// Nothing: they are names.
+    Plain,
+}
+
+/// What the mount says about marks.
+#[derive(Clone, Copy, Debug)]
+pub struct StackOptions {
+    /// Where the marks are.
+    pub space: MarkSpace,
+    /// Whether redirects are followed.
+    pub redirects: Redirects,
+    /// What `.wh.` names mean.
+    pub wh_names: WhNames,
+}
+
+/// Plain directories as one tree, the first on top.
+#[derive(Debug)]
+pub struct DirStack {
+    pub(super) layers: Box<[Layer]>,
+    pub(super) options: StackOptions,
+    pub(super) devices: Devices,
+    pub(super) hidden: Hidden,
+    root: Arc<StackNode>,
+}
+
+impl DirStack {
+    /// Figures of the file system that the topmost directory lies on.
+    pub(crate) fn filesystem(&self) -> Result<StatVfs, SysError> {
+        match self.layers.first() {
+            Some(layer) => layer.filesystem(),
+            None => Err(SysError::of_deed("fstatfs", "there is no layer")),
+        }
+    }
+
+    /// Makes a stack of directories that are open, the first on top.
+    ///
+    /// Each is held through a detached copy of its mount where this process may make one, so that nothing that is
+    /// mounted below, then or later, belongs to the tree.
+    pub fn open(dirs: Vec<OwnedFd>, options: StackOptions) -> Result<DirStack, LowerError> {
+        let mut layers = Vec::with_capacity(dirs.len());
+        for (number, dir) in dirs.into_iter().enumerate() {
+            let refused = |source| LowerError::Call { path: format!("layer {number}"), source };
+            let layer = Layer::new(dir).map_err(refused)?;
+            let hides = peek::root_hides(&layer, &options)?;
+            layers.push(layer);
+            if hides {
+                break;
+            }
+        }
+        let devices = Devices::new(layers.iter().map(|layer| layer.root_stat.st_dev));
+        let root = Arc::new(root_of(&layers, &options, &devices)?);
+        Ok(DirStack { layers: layers.into(), options, devices, hidden: Hidden::default(), root })
+    }
+
+    /// Makes a stack of directories that are named by the user, the first on top. Symlinks in the names are followed.
+    pub fn open_paths<P: AsRef<Path>>(
+        paths: &[P],
+        options: StackOptions,
+    ) -> Result<DirStack, LowerError> {
+        let open = |path: &P| {
+            let path = path.as_ref();
+            dir::open_path(path)
+                .map_err(|source| LowerError::Call { path: path.display().to_string(), source })
+        };
+        DirStack::open(paths.iter().map(open).collect::<Result<_, _>>()?, options)
+    }
+
+    /// How many layers there are. Those below one whose root hides everything are not counted: nothing is read of them.
+    pub fn layer_count(&self) -> usize {
+        self.layers.len()
+    }
+
+    pub(crate) fn root(&self) -> Arc<StackNode> {
+        self.root.clone()
+    }
+}
+
+/// The merged root. Marks on the roots of layers do not hide anything in the kernel, and neither do they here.
+fn root_of(
+    layers: &[Layer],
+    options: &StackOptions,
+    devices: &Devices,
+) -> Result<StackNode, LowerError> {
+    let top = layers.first().ok_or(LowerError::NoLayers)?;
+    let place = |(number, layer): (usize, &Layer)| {
+        Ok(Place {
+            layer: number,
+            trail: Trail::default(),
+            identity: Identity::of(&layer.root_stat),
+            may_hold_whiteouts: peek::root_may_hold_whiteouts(layer, options)?,
+        })
+    };
+    Ok(StackNode {
+        places: layers.iter().enumerate().map(place).collect::<Result<_, LowerError>>()?,
+        kind: Kind::Directory,
+        ino: devices.number(top.root_stat.st_dev, top.root_stat.st_ino)?,
+        above: None,
+    })
+}

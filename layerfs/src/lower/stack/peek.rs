@@ -1,0 +1,183 @@
+//! Owns what one layer says of one name: the object, its marks, or that the name is hidden.
+
+use super::hidden::Hidden;
+use super::layer::{Layer, refused};
+use super::open::{Redirects, StackOptions, WhNames};
+use super::trail::Trail;
+use crate::lower::error::LowerError;
+use crate::sys::beneath::Purpose;
+use crate::sys::file::{self, Stat, Symlinks};
+use crate::sys::{Errno, OwnedFd, SysError, beneath, xattr};
+use crate::tree::{Attr, Kind, Mark, Metacopy, Name, Opaque, Redirect};
+
+/// What hides a directory's lower layers, among `.wh.` names.
+pub(super) const WH_OPAQUE: &[u8] = b".wh..wh..opq";
+/// What the names of whiteouts begin with.
+pub(super) const WH_PREFIX: &[u8] = b".wh.";
+
+/// What one layer says of a name.
+pub(super) enum Said {
+    /// Nothing.
+    Absent,
+    /// It is hidden, here and below.
+    Whiteout,
+    /// There it is.
+    Object(Object),
+}
+
+/// An object of a layer, not yet its marks.
+pub(super) struct Object {
+    pub stat: Stat,
+    pub kind: Kind,
+    /// What is below is hidden by a `.wh.` name beside it or in it.
+    pub hides_by_name: bool,
+}
+
+/// A directory of a layer, open to look at names in it.
+pub(super) struct Looking<'a> {
+    pub options: &'a StackOptions,
+    pub hidden: &'a Hidden,
+    pub dir: OwnedFd,
+    /// The way to the directory.
+    pub trail: &'a Trail,
+    pub may_hold_whiteouts: bool,
+}
+
+impl Looking<'_> {
+    /// What the layer says of `name` here.
+    pub(super) fn at(&self, name: &Name) -> Result<Said, LowerError> {
+        let bytes = name.as_bytes();
+        let reads_wh = self.options.wh_names == WhNames::Whiteouts;
+        if reads_wh && bytes.starts_with(WH_PREFIX) {
+            return Ok(Said::Absent);
+        }
+        let Some(stat) = self.stat(bytes)? else {
+            let hidden = reads_wh && self.has_wh_name(bytes)?;
+            return Ok(if hidden { Said::Whiteout } else { Said::Absent });
+        };
+        let attr = Attr::of_stat(&stat);
+        if attr.is_whiteout_device() || self.is_whiteout_by_mark(bytes, &attr)? {
+            return Ok(Said::Whiteout);
+        }
+        let is_dir = attr.kind == Kind::Directory;
+        let hides_by_name =
+            reads_wh && is_dir && (self.has_wh_name(bytes)? || self.holds_wh_opaque(bytes)?);
+        Ok(Said::Object(Object { stat, kind: attr.kind, hides_by_name }))
+    }
+
+    /// Whether an entry of that name and these attributes is a whiteout by its mark.
+    pub(super) fn is_whiteout_by_mark(&self, name: &[u8], attr: &Attr) -> Result<bool, LowerError> {
+        if !self.may_hold_whiteouts || attr.kind != Kind::File || attr.size != 0 {
+            return Ok(false);
+        }
+        Ok(self.mark(name, Mark::Whiteout)?.is_some())
+    }
+
+    /// What the `opaque` mark of a directory says.
+    pub(super) fn opaque(&self, name: &Name) -> Result<Opaque, LowerError> {
+        let value = self.mark(name.as_bytes(), Mark::Opaque)?;
+        Ok(value.map_or(Opaque::No, |value| Opaque::parse(&value)))
+    }
+
+    /// Where the layers below have a directory, or a file's data.
+    pub(super) fn redirect(&self, name: &Name) -> Result<Option<Redirect>, LowerError> {
+        let Some(value) = self.mark(name.as_bytes(), Mark::Redirect)? else { return Ok(None) };
+        self.expect_followed(name)?;
+        let broken = |source| LowerError::Redirect { path: self.shown(name), source };
+        Redirect::parse(&value).map(Some).map_err(broken)
+    }
+
+    /// Whether a file's data lies elsewhere.
+    pub(super) fn has_data_below(&self, name: &Name) -> Result<bool, LowerError> {
+        let Some(value) = self.mark(name.as_bytes(), Mark::Metacopy)? else { return Ok(false) };
+        self.expect_followed(name)?;
+        let broken = |source| LowerError::Metacopy { path: self.shown(name), source };
+        match Metacopy::parse(&value).map_err(broken)? {
+            Metacopy::Below => Ok(true),
+            Metacopy::Partial => Err(LowerError::PartialFile(self.shown(name))),
+        }
+    }
+
+    /// The metadata of an entry; `None` where there is none of that name, none can be, or what there is is hidden.
+    pub(super) fn stat(&self, name: &[u8]) -> Result<Option<Stat>, LowerError> {
+        let shown = |stat: &Stat| !self.hidden.has(stat.st_dev, stat.st_ino);
+        Ok(self.stat_of_any(name)?.filter(shown))
+    }
+
+    /// Whether a hidden directory stands under a name.
+    pub(super) fn has_hidden(&self, name: &Name) -> Result<bool, LowerError> {
+        let hidden = |stat: Stat| self.hidden.has(stat.st_dev, stat.st_ino);
+        Ok(self.stat_of_any(name.as_bytes())?.is_some_and(hidden))
+    }
+
+    fn stat_of_any(&self, name: &[u8]) -> Result<Option<Stat>, LowerError> {
+        match file::stat_at(&self.dir, name, Symlinks::Stop) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(error) if error.is_absent() || error.errno() == Errno::NAMETOOLONG => Ok(None),
+            Err(source) => Err(self.refused(source)),
+        }
+    }
+
+    fn expect_followed(&self, name: &Name) -> Result<(), LowerError> {
+        match self.options.redirects {
+            Redirects::Follow => Ok(()),
+            Redirects::Refuse => Err(LowerError::RedirectRefused(self.shown(name))),
+        }
+    }
+
+    fn has_wh_name(&self, name: &[u8]) -> Result<bool, LowerError> {
+        self.stat(&[WH_PREFIX, name].concat()).map(|stat| stat.is_some())
+    }
+
+    fn holds_wh_opaque(&self, name: &[u8]) -> Result<bool, LowerError> {
+        match beneath::open(&self.dir, name, Purpose::Walk) {
+            Ok(dir) => has(&dir, WH_OPAQUE).map_err(|source| self.refused(source)),
+            // What another mount covers has no marks.
+            Err(error) if error.errno() == Errno::XDEV => Ok(false),
+            Err(source) => Err(self.refused(source)),
+        }
+    }
+
+    fn mark(&self, name: &[u8], mark: Mark) -> Result<Option<Box<[u8]>>, LowerError> {
+        xattr::get_at(&self.dir, name, &mark.name(self.options.space))
+            .map_err(|source| self.refused(source))
+    }
+
+    fn refused(&self, source: SysError) -> LowerError {
+        refused(source, self.trail)
+    }
+
+    fn shown(&self, name: &Name) -> String {
+        self.trail.then(name).shown()
+    }
+}
+
+fn has(dir: &OwnedFd, name: &[u8]) -> Result<bool, SysError> {
+    match file::stat_at(dir, name, Symlinks::Stop) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_absent() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a layer's root hides the layers below: only a `.wh.` name says so there.
+pub(super) fn root_hides(layer: &Layer, options: &StackOptions) -> Result<bool, LowerError> {
+    if options.wh_names == WhNames::Plain {
+        return Ok(false);
+    }
+    let root = Trail::default();
+    let dir = layer.open(&root, Purpose::Walk)?;
+    has(&dir, WH_OPAQUE).map_err(|source| refused(source, &root))
+}
+
+/// Whether a layer's root may hold whiteouts by mark.
+pub(super) fn root_may_hold_whiteouts(
+    layer: &Layer,
+    options: &StackOptions,
+) -> Result<bool, LowerError> {
+    let root = Trail::default();
+    let dir = layer.open(&root, Purpose::Walk)?;
+    let value = xattr::get_at(&dir, b".", &Mark::Opaque.name(options.space))
+        .map_err(|source| refused(source, &root))?;
+    Ok(value.is_some_and(|value| Opaque::parse(&value) == Opaque::MayHoldWhiteouts))
+}

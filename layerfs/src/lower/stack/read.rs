@@ -1,0 +1,108 @@
+//! Owns reading one node of a stack: attributes, links, extended attributes, contents, origin.
+
+use super::layer::refused;
+use super::node::{Identity, Place, StackNode};
+use super::open::DirStack;
+use crate::lower::error::LowerError;
+use crate::lower::file::LowerFile;
+use crate::store::archive::Timestamp;
+use crate::sys::beneath::{self, Purpose};
+use crate::sys::xattr::{self, Pair};
+use crate::sys::{SysError, dir, file};
+use crate::tree::{Attr, Kind, Origin, marks};
+
+impl DirStack {
+    /// The attributes as they are now. An object that is not the one that was looked up is an error.
+    pub(crate) fn attr(&self, node: &StackNode) -> Result<Attr, LowerError> {
+        let mut attr = self.attr_of(node.top())?;
+        if node.kind == Kind::Directory {
+            attr.nlink = 1;
+        }
+        if let [_, .., data] = &node.places[..]
+            && node.kind == Kind::File
+        {
+            attr.blocks = self.attr_of(data)?.blocks;
+        }
+        Ok(attr)
+    }
+
+    fn attr_of(&self, place: &Place) -> Result<Attr, LowerError> {
+        let stat = self.layers[place.layer].stat(&place.trail)?;
+        if !Identity::of(&stat).is_object(&place.identity) {
+            return Err(LowerError::Changed(place.trail.shown()));
+        }
+        Ok(Attr::of_stat(&stat))
+    }
+
+    /// The target of a symbolic link.
+    pub(crate) fn read_link(&self, node: &StackNode) -> Result<Box<[u8]>, LowerError> {
+        if node.kind != Kind::Symlink {
+            return Err(LowerError::NotALink);
+        }
+        self.beside(node.top(), |parent, name| dir::read_link(parent, name))
+    }
+
+    /// One extended attribute, by the name that users see.
+    pub(crate) fn xattr(
+        &self,
+        node: &StackNode,
+        name: &[u8],
+    ) -> Result<Option<Box<[u8]>>, LowerError> {
+        let stored = marks::escape(self.options.space, name);
+        self.beside(node.top(), |parent, file| xattr::get_at(parent, file, &stored))
+    }
+
+    /// The extended attributes that users see, sorted by name.
+    pub(crate) fn xattrs(&self, node: &StackNode) -> Result<Vec<Pair>, LowerError> {
+        let stored = self.beside(node.top(), |parent, name| xattr::all_at(parent, name))?;
+        let shown = stored.into_iter().filter_map(|(name, value)| {
+            marks::unescape(self.options.space, &name).map(|name| (name.into_boxed_slice(), value))
+        });
+        let mut shown: Vec<Pair> = shown.collect();
+        shown.sort();
+        Ok(shown)
+    }
+
+    /// Opens the data of a file, if it is to its change time the file that was looked up.
+    pub(crate) fn open_file(&self, node: &StackNode) -> Result<LowerFile, LowerError> {
+        if node.kind != Kind::File {
+            return Err(LowerError::NotAFile);
+        }
+        // Whose metadata is elsewhere than its data, has the size there.
+        let size = match &node.places[..] {
+            [top, _, ..] => Some(self.attr_of(top)?.size),
+            _ => None,
+        };
+        let place = node.places.last().unwrap_or(node.top());
+        let (parent, name) = self.layers[place.layer].open_parent(&place.trail)?;
+        let fd = beneath::open(&parent, name, Purpose::Read)
+            .map_err(|error| refused(error, &place.trail))?;
+        let stat = file::stat(&fd).map_err(|error| refused(error, &place.trail))?;
+        if Identity::of(&stat) != place.identity {
+            return Err(LowerError::Changed(place.trail.shown()));
+        }
+        let size = size.unwrap_or_else(|| Attr::of_stat(&stat).size);
+        Ok(LowerFile::real(fd, size, format!("lower `{}`", place.trail.shown())))
+    }
+
+    /// What names the node over remounts.
+    pub(crate) fn origin(&self, node: &StackNode) -> Result<Option<Origin>, LowerError> {
+        let place = node.top();
+        let birth = self.beside(place, |parent, name| file::birth_at(parent, name))?;
+        Ok(Some(Origin::Directory {
+            filesystem: self.layers[place.layer].filesystem,
+            ino: place.identity.inode,
+            birth: birth.map_or_else(Timestamp::default, |(secs, nanos)| Timestamp { secs, nanos }),
+        }))
+    }
+
+    /// Makes a call on the name of an object below the directory that holds it.
+    fn beside<T>(
+        &self,
+        place: &Place,
+        call: impl FnOnce(&crate::sys::OwnedFd, &[u8]) -> Result<T, SysError>,
+    ) -> Result<T, LowerError> {
+        let (parent, name) = self.layers[place.layer].open_parent(&place.trail)?;
+        call(&parent, name).map_err(|error| refused(error, &place.trail))
+    }
+}

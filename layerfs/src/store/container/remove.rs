@@ -1,0 +1,57 @@
+//! Removing containers.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use super::find::{Container, is_living};
+use super::record;
+use crate::store::error::{During, StoreError};
+use crate::store::root::Store;
+use crate::sys::file::Symlinks;
+use crate::sys::lock::{self, Share};
+use crate::sys::{deep, dir};
+
+impl Store {
+    /// Removes a container and its writable layer. One that is gone already is no error, one that lives is.
+    pub fn remove_container(&self, container: &Container) -> Result<(), StoreError> {
+        let deed = || format!("remove container {}", container.name);
+        let containers = self.open_containers()?;
+        let dir = match dir::open(&containers, container.id.hex(), Symlinks::Stop) {
+            Err(error) if error.is_absent() => return Ok(()),
+            dir => dir.during(deed)?,
+        };
+        if !lock::try_take(&dir, Share::Exclusive).during(deed)? {
+            // Others may only be looking whether it lives: they let go at once.
+            if is_living(&dir).during(deed)? {
+                return Err(StoreError::ContainerLives(container.name.clone()));
+            }
+            lock::wait(&dir, Share::Exclusive).during(deed)?;
+        }
+        remove_whole(&containers, &dir, container.id.hex().as_bytes())
+    }
+
+    /// Waits until the process that runs a container has let go of it, but no longer than `limit`; `false` where it has
+    /// not.
+    pub fn wait_for_container(
+        &self,
+        container: &Container,
+        limit: Duration,
+    ) -> Result<bool, StoreError> {
+        let deed = || format!("wait for container {}", container.name);
+        let containers = self.open_containers()?;
+        match dir::open(&containers, container.id.hex(), Symlinks::Stop) {
+            Err(error) if error.is_absent() => Ok(true),
+            dir => lock::wait_at_most(&dir.during(deed)?, Share::Exclusive, limit).during(deed),
+        }
+    }
+}
+
+/// Removes a container's directory, its record first. The caller holds the directory's lock.
+pub(super) fn remove_whole(
+    containers: &OwnedFd,
+    own: &OwnedFd,
+    name: &[u8],
+) -> Result<(), StoreError> {
+    record::remove(own)?;
+    deep::remove(containers, name).during(|| "remove what a container left".into())
+}

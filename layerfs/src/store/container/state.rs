@@ -1,0 +1,146 @@
+//! What a container is doing: `state.json`, replaced whole at each change.
+
+use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::Keep;
+use crate::store::error::StoreError;
+use crate::store::record;
+use crate::sys::SysError;
+
+/// The form that this build writes, and the latest it knows.
+const VERSION: u32 = 1;
+const FILE: &str = "state.json";
+
+/// What a container said last of itself. One that says `Running` and is not locked died with its command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub enum State {
+    /// Made, and nothing in it has run yet.
+    Created,
+    /// Its first process runs.
+    Running {
+        /// Its first process, as the host numbers it.
+        pid: u32,
+        /// When that process started, in clock ticks since the machine did.
+        pid_start_ticks: u64,
+        /// When it began, in milliseconds since 1970.
+        started_ms: u64,
+    },
+    /// It has ended.
+    Exited(Exited),
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exited {
+    /// The exit status of its first process, 128 and the signal where one ended it, 125 to 127 where it never ran.
+    pub exit_code: u8,
+    /// Whether the kernel ended a process of it for lack of memory.
+    pub oom_killed: bool,
+    /// When it began, in milliseconds since 1970; `None` where it never did.
+    pub started_ms: Option<u64>,
+    /// When it ended, in milliseconds since 1970.
+    pub finished_ms: u64,
+    /// What went wrong, in words; empty where nothing did.
+    pub error: String,
+}
+
+impl State {
+    /// When the first process began, in milliseconds since 1970.
+    pub fn started_ms(&self) -> Option<u64> {
+        match self {
+            State::Created => None,
+            State::Running { started_ms, .. } => Some(*started_ms),
+            State::Exited(exited) => exited.started_ms,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateFile {
+    version: u32,
+    #[serde(flatten)]
+    state: State,
+}
+
+/// What a container whose process is gone should have said.
+pub(super) fn of_dead(said: &State, now_ms: u64) -> State {
+    State::Exited(Exited {
+        exit_code: 137,
+        oom_killed: false,
+        started_ms: said.started_ms(),
+        finished_ms: now_ms,
+        error: "the command that ran it died".into(),
+    })
+}
+
+pub(super) fn write(dir: &OwnedFd, keep: Keep, state: &State) -> Result<(), SysError> {
+    let file = StateFile { version: VERSION, state: state.clone() };
+    let text = serde_json::to_vec(&file)
+        .map_err(|error| SysError::of_deed("write a state", error.to_string()))?;
+    match keep {
+        Keep::Kept => record::replace(dir, FILE, &text),
+        Keep::Throwaway => record::replace_volatile(dir, FILE, &text),
+    }
+}
+
+/// The state in a container's directory. An absent one is damage: it stands there before the record.
+pub(super) fn read(dir: &OwnedFd, what: &str) -> Result<State, StoreError> {
+    let damaged = |reason: String| StoreError::Damaged { what: format!("state of {what}"), reason };
+    let text = match record::read(dir, FILE) {
+        Err(error) if error.is_absent() => return Err(damaged("it is missing".into())),
+        read => read.map_err(|source| StoreError::Call { deed: format!("read {what}"), source })?,
+    };
+    decode(&text).map_err(damaged)
+}
+
+fn decode(text: &[u8]) -> Result<State, String> {
+    let file: StateFile = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    if file.version > VERSION {
+        return Err(format!("its version is {}, a newer layerfs wrote it", file.version));
+    }
+    Ok(file.state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_read_as_they_were_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let fd = crate::sys::dir::open_path(dir.path()).unwrap();
+        let exited = |code| Exited {
+            exit_code: code,
+            oom_killed: true,
+            started_ms: None,
+            finished_ms: 3,
+            error: "ü\n".into(),
+        };
+        let running = State::Running { pid: 7, pid_start_ticks: u64::MAX, started_ms: 1 };
+        for state in [State::Created, running, State::Exited(exited(255))] {
+            for keep in [Keep::Kept, Keep::Throwaway] {
+                write(&fd, keep, &state).unwrap();
+                assert_eq!(read(&fd, "x").unwrap(), state);
+            }
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_state_is_refused() {
+        for text in [
+            "",
+            "{}",
+            r#"{"version":1}"#,
+            r#"{"version":1,"status":"asleep"}"#,
+            r#"{"status":"created"}"#,
+        ] {
+            assert!(decode(text.as_bytes()).is_err(), "{text}");
+        }
+        let newer = decode(br#"{"version":2,"status":"created"}"#).unwrap_err();
+        assert!(newer.contains("newer layerfs"), "{newer}");
+    }
+}

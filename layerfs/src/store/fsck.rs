@@ -1,0 +1,418 @@
+//! Proving the store by digest, and setting aside what is damaged so that importing again mends it.
+//!
+//! Repair never invents bytes. A damaged object is set aside together with the layers that have it, since a layer in
+//! the store is one that needs no import; a damaged tree is folded again; a name that leads nowhere goes.
+//!
+//! A check takes as long as it takes to read the whole store, and nobody waits for it: locks are held for one layer,
+//! tree or image at a time, and for an object only to set it aside. What gc takes meanwhile is passed over. What a newer
+//! layerfs wrote is no damage: it is told, and left as it is.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+
+use super::chain::chain_id;
+use super::container::{self, ContainerId};
+use super::digest::{Digest, Hasher};
+use super::error::{During, StoreError};
+use super::fold::fold;
+use super::image::{ImageRecord, file_name};
+use super::index::{self, Index, Kind};
+use super::root::{Presence, Store};
+use super::unsound::{Unsound, settle};
+use super::{indexes, record};
+use crate::sys::file::{self, Symlinks};
+use crate::sys::{dir, host};
+
+/// Whether damage is only told, or also set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// Change nothing.
+    Report,
+    /// Set damaged files aside, fold trees again, remove names that lead nowhere.
+    SetAside,
+}
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The thing.
+    pub what: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// Whether it was set aside or made again.
+    pub mended: bool,
+}
+
+/// What was checked and found.
+#[derive(Clone, Debug, Default)]
+pub struct FsckReport {
+    /// Objects checked.
+    pub objects: u64,
+    /// Layers checked.
+    pub layers: u64,
+    /// Merged trees checked.
+    pub trees: u64,
+    /// Images checked.
+    pub images: u64,
+    /// Containers and mounts checked.
+    pub containers: u64,
+    /// What is wrong, in the order found.
+    pub findings: Vec<Finding>,
+}
+
+impl Store {
+    /// Checks every object and index by digest, and that every image has all it needs.
+    pub fn fsck(&self, repair: Repair) -> Result<FsckReport, StoreError> {
+        let mut check =
+            Check { store: self, repair, sizes: HashMap::new(), report: FsckReport::default() };
+        check.objects()?;
+        check.layers()?;
+        check.trees()?;
+        check.images()?;
+        check.names()?;
+        check.containers()?;
+        Ok(check.report)
+    }
+}
+
+/// The digest and size of an object that is whole, else what is wrong with it.
+type ObjectState = Result<(Digest, u64), String>;
+
+struct Check<'s> {
+    store: &'s Store,
+    repair: Repair,
+    /// The objects that are whole, and their sizes.
+    sizes: HashMap<Digest, u64>,
+    report: FsckReport,
+}
+
+impl Check<'_> {
+    /// Keeps what is looked at now as it is. Repair takes files away that an import may be about to rely on; a check only
+    /// wants gc to wait.
+    fn kept(&self) -> Result<Presence, StoreError> {
+        match self.repair {
+            Repair::Report => self.store.presence(),
+            Repair::SetAside => self.store.solitude(),
+        }
+    }
+
+    fn objects(&mut self) -> Result<(), StoreError> {
+        for below in dir::list(&self.store.objects).during(|| "list the objects".into())? {
+            let deed = || "open a directory of objects".to_owned();
+            let room = dir::open(&self.store.objects, &*below.name, Symlinks::Stop).during(deed)?;
+            for entry in dir::list(&room).during(|| "list the objects".into())? {
+                self.object(&room, &entry.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, room: &OwnedFd, name: &[u8]) -> Result<(), StoreError> {
+        // Reading takes long, and needs no lock: the bytes of an open file stay.
+        let Some(mut state) = self.settled_object(room, name)? else { return Ok(()) };
+        self.report.objects += 1;
+        let _solitude;
+        if state.is_err() && self.repair == Repair::SetAside {
+            _solitude = self.store.solitude()?;
+            // An import may have brought it whole meanwhile.
+            let Some(now) = self.settled_object(room, name)? else { return Ok(()) };
+            state = now;
+        }
+        match state {
+            Ok((digest, size)) => {
+                self.sizes.insert(digest, size);
+                Ok(())
+            }
+            Err(reason) => {
+                self.damaged(room, name, (format!("object {}", name.escape_ascii()), reason))
+            }
+        }
+    }
+
+    /// What an object is; `None` where gc has taken it.
+    fn settled_object(
+        &self,
+        room: &OwnedFd,
+        name: &[u8],
+    ) -> Result<Option<ObjectState>, StoreError> {
+        let state = settle(object_state(room, name))?;
+        if state.is_err() && !self.is_there(room, name)? {
+            return Ok(None);
+        }
+        Ok(Some(state))
+    }
+
+    fn is_there(&self, room: &OwnedFd, name: &[u8]) -> Result<bool, StoreError> {
+        match file::stat_at(room, name, Symlinks::Stop) {
+            Err(error) if error.is_absent() => Ok(false),
+            stat => stat.during(|| "check the store".into()).map(|_| true),
+        }
+    }
+
+    fn layers(&mut self) -> Result<(), StoreError> {
+        for (name, diff_id) in listed(&self.store.layers)? {
+            let _kept = self.kept()?;
+            if !self.is_there(&self.store.layers, &name)? {
+                continue;
+            }
+            self.report.layers += 1;
+            let what = format!("layer {}", name.escape_ascii());
+            let state = match diff_id {
+                None => Err("its name is not a digest".to_owned()),
+                Some(diff_id) => {
+                    settle(self.index_state(&self.store.layers, &diff_id, Kind::Layer))?
+                }
+            };
+            if let Err(reason) = state {
+                self.damaged(&self.store.layers, &name, (what, reason))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn trees(&mut self) -> Result<(), StoreError> {
+        for (name, chain) in listed(&self.store.trees)? {
+            let _kept = self.kept()?;
+            if !self.is_there(&self.store.trees, &name)? {
+                continue;
+            }
+            self.report.trees += 1;
+            let what = format!("merged tree {}", name.escape_ascii());
+            let state = match chain {
+                None => Err("its name is not a digest".to_owned()),
+                Some(chain) => settle(self.index_state(&self.store.trees, &chain, Kind::Tree))?,
+            };
+            if let Err(reason) = state {
+                self.damaged(&self.store.trees, &name, (what, reason))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn images(&mut self) -> Result<(), StoreError> {
+        for id in self.store.image_ids()? {
+            let _kept = self.kept()?;
+            let record = match self.store.image_record(&id) {
+                Ok(None) => continue,
+                record => record,
+            };
+            self.report.images += 1;
+            let what = format!("image {}", id.short());
+            if let Err(newer @ StoreError::NewerRecord { .. }) = &record {
+                self.find(&what, newer.to_string(), false);
+                continue;
+            }
+            match settle(record.map_err(Unsound::from))? {
+                Ok(None) => {}
+                Ok(Some(image)) => self.image(&what, &image)?,
+                Err(reason) => {
+                    let name = id.hex();
+                    self.damaged(&self.store.images, name.as_bytes(), (what, reason))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn image(&mut self, what: &str, image: &ImageRecord) -> Result<(), StoreError> {
+        for digest in image.manifests.iter().chain([&image.id]) {
+            if let Err(reason) = settle(self.store.blob(digest).map_err(Unsound::from))? {
+                self.find(what, reason, false);
+            }
+        }
+        let diff_ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
+        self.stack(what, &diff_ids)
+    }
+
+    /// Checks that all layers of a stack and their merged tree are there.
+    fn stack(&mut self, what: &str, diff_ids: &[Digest]) -> Result<(), StoreError> {
+        let mut layers = Vec::new();
+        for diff_id in diff_ids {
+            match settle(self.store.layer_index(diff_id).map_err(Unsound::from))? {
+                Ok(index) => layers.push(index),
+                Err(reason) => self.find(what, reason, false),
+            }
+        }
+        let Some(chain) = chain_id(diff_ids.iter()) else { return Ok(()) };
+        let tree = settle(self.store.tree(&chain).map_err(Unsound::from))?;
+        if tree.is_err() && layers.len() == diff_ids.len() {
+            let mended = self.repair == Repair::SetAside;
+            if mended {
+                self.fold_again(&layers, chain)?;
+            }
+            self.find(what, "its merged tree is missing".into(), mended);
+        }
+        Ok(())
+    }
+
+    /// Checks what each container says of itself, and that what it is made of is there. One without a record, and a
+    /// throwaway that died, are nothing.
+    fn containers(&mut self) -> Result<(), StoreError> {
+        for (id, dir) in self.store.container_dirs()? {
+            let state = settle(container::soundness(&id, &dir))?;
+            let what = format!("container {}", id.short());
+            match state {
+                Ok(None) => {}
+                Ok(Some(diff_ids)) => {
+                    self.report.containers += 1;
+                    self.stack(&what, &diff_ids)?;
+                }
+                Err(reason) => {
+                    self.report.containers += 1;
+                    self.broken_container(&id, &dir, (what, reason))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A container whose state can't be read has ended, nobody knows how. One whose record can't be read is set aside
+    /// whole, with what it wrote. Unless it runs.
+    fn broken_container(
+        &mut self,
+        id: &ContainerId,
+        dir: &OwnedFd,
+        (what, reason): (String, String),
+    ) -> Result<(), StoreError> {
+        if container::is_living(dir).during(|| format!("look after {what}"))? {
+            self.find(
+                &what,
+                format!("{reason}; it runs: `layerfs fsck --repair` once it has ended"),
+                false,
+            );
+            return Ok(());
+        }
+        if self.repair == Repair::SetAside && container::mend_state(id, dir)? {
+            self.find(&what, reason, true);
+            return Ok(());
+        }
+        let containers = self.store.open_containers()?;
+        self.damaged(&containers, id.hex().as_bytes(), (what, reason))
+    }
+
+    fn names(&mut self) -> Result<(), StoreError> {
+        let _kept = self.kept()?;
+        // A record and its names are removed one after the other.
+        let _records = self.store.lock_records()?;
+        for (name, id) in self.store.all_names()? {
+            let record = self.store.image_record(&id);
+            if matches!(record, Err(StoreError::NewerRecord { .. })) {
+                continue;
+            }
+            let record = settle(record.map_err(Unsound::from))?;
+            if record.is_ok_and(|record| record.is_some()) {
+                continue;
+            }
+            let mended = self.repair == Repair::SetAside;
+            if mended {
+                let file = file_name(&name.canonical());
+                record::remove(&self.store.names, &file).during(|| format!("untag `{name}`"))?;
+            }
+            self.find(&format!("name {name}"), format!("there is no image {}", id.short()), mended);
+        }
+        Ok(())
+    }
+
+    /// Checks an index, and that the store has each of its objects, whole.
+    fn index_state(&self, room: &OwnedFd, id: &Digest, kind: Kind) -> Result<(), Unsound> {
+        let index = indexes::open(room, id, kind)?;
+        index::check(&index)?;
+        for (digest, size) in index.objects()? {
+            match self.sizes.get(&digest) {
+                Some(found) if *found == size => {}
+                Some(found) => {
+                    let reason = format!("object {} has {found} bytes, not {size}", digest.hex());
+                    return Err(Unsound::Damaged(reason));
+                }
+                None => self.late_object(&digest, size)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks an object that was not there, or not whole, when the objects were checked: an import may have brought
+    /// it since, together with the layer that has it.
+    fn late_object(&self, digest: &Digest, size: u64) -> Result<(), Unsound> {
+        let look = || {
+            let (room, name) = self.store.object_dir(digest)?;
+            object_state(&room, name.as_bytes())
+        };
+        match look() {
+            Ok((_, found)) if found == size => Ok(()),
+            Err(unread @ Unsound::Unread(_)) => Err(unread),
+            Ok(_) | Err(Unsound::Damaged(_)) => {
+                Err(Unsound::Damaged(format!("object {} is missing or damaged", digest.hex())))
+            }
+        }
+    }
+
+    fn fold_again(&self, layers: &[Index], chain: Digest) -> Result<(), StoreError> {
+        let what = || format!("merged tree {}", chain.short());
+        let aside = format!("{:016x}.new", host::random_u64().during(what)?);
+        let tree = file::create_new(&self.store.trees, aside.as_str(), 0o400).during(what)?;
+        let folded = fold(layers, chain, tree).during(what);
+        let synced = folded.and_then(|_| file::sync_filesystem(&self.store.trees).during(what));
+        let placed = synced.and_then(|()| {
+            dir::rename(&self.store.trees, aside.as_str(), &self.store.trees, chain.hex().as_str())
+                .during(what)
+        });
+        if placed.is_err() {
+            dir::unlink(&self.store.trees, aside.as_str()).during(what)?;
+        }
+        placed
+    }
+
+    fn damaged(
+        &mut self,
+        room: &OwnedFd,
+        name: &[u8],
+        (what, reason): (String, String),
+    ) -> Result<(), StoreError> {
+        let mended = self.repair == Repair::SetAside;
+        if mended {
+            let deed = || format!("set {what} aside");
+            let aside =
+                format!("{}.{:016x}", name.escape_ascii(), host::random_u64().during(deed)?);
+            dir::rename(room, name, &self.store.damaged, aside.as_str()).during(deed)?;
+        }
+        self.find(&what, reason, mended);
+        Ok(())
+    }
+
+    fn find(&mut self, what: &str, reason: String, mended: bool) {
+        self.report.findings.push(Finding { what: what.to_owned(), reason, mended });
+    }
+}
+
+/// The entries of a room with the digests that their names are.
+fn listed(room: &OwnedFd) -> Result<Vec<(Box<[u8]>, Option<Digest>)>, StoreError> {
+    let entries = dir::list(room).during(|| "list a directory of the store".into())?;
+    let entries = entries.into_iter().filter(|entry| !record::is_aside(&entry.name));
+    let digest = |name: &[u8]| std::str::from_utf8(name).ok().and_then(Digest::from_hex);
+    Ok(entries.map(|entry| (entry.name.clone(), digest(&entry.name))).collect())
+}
+
+/// Reads an object to its end: its digest and size where they are what its name says, else what is wrong.
+fn object_state(room: &OwnedFd, name: &[u8]) -> Result<(Digest, u64), Unsound> {
+    let digest = std::str::from_utf8(name).ok().and_then(Digest::from_hex);
+    let digest = digest.ok_or_else(|| Unsound::Damaged("its name is not a digest".into()))?;
+    let fd = file::open_read(room, name, Symlinks::Stop)?;
+    file::advise_sequential(&fd)?;
+    let mut hasher = Hasher::new();
+    let mut buf = vec![0; 256 * 1024];
+    let mut size = 0;
+    loop {
+        let len = file::read(&fd, &mut buf)?;
+        if len == 0 {
+            break;
+        }
+        hasher.update(&buf[..len]);
+        size += len as u64;
+    }
+    let found = hasher.finish();
+    if found == digest {
+        Ok((digest, size))
+    } else {
+        Err(Unsound::Damaged(format!("its digest is {}", found.hex())))
+    }
+}

@@ -1,0 +1,127 @@
+//! Names of images: which id each leads to, giving and taking them.
+
+use serde::{Deserialize, Serialize};
+
+use super::record::Image;
+use crate::store::digest::Digest;
+use crate::store::error::{During, StoreError};
+use crate::store::record;
+use crate::store::reference::Reference;
+use crate::store::root::Store;
+use crate::sys::dir;
+
+/// What is on disk of a name: `images/names/<sha256 of the name>`, since a name may be longer than a file name.
+#[derive(Serialize, Deserialize)]
+struct NameRecord {
+    version: u32,
+    name: String,
+    id: Digest,
+}
+
+/// The form of [`NameRecord`] that this build writes.
+const NAME_RECORD_VERSION: u32 = 1;
+
+/// What taking one name away came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Untagged {
+    /// The image has other names left.
+    NameGone,
+    /// It was the image's last name.
+    ImageBare,
+}
+
+impl Store {
+    /// Gives `image` a name, taking it from the image that has it now.
+    pub fn tag(&self, id: &Digest, name: &Reference) -> Result<(), StoreError> {
+        let _presence = self.presence()?;
+        let _records = self.lock_records()?;
+        if self.image_record(id)?.is_none() {
+            return Err(StoreError::NoSuchImage(id.short()));
+        }
+        self.write_name(id, name)
+    }
+
+    /// Takes one name away. The image stays. A name that has gone to another image meanwhile stays, too.
+    pub fn untag(&self, image: &Image, name: &Reference) -> Result<Untagged, StoreError> {
+        let _presence = self.presence()?;
+        let _records = self.lock_records()?;
+        let mut own = self.names_of(&image.id)?;
+        if let Some(at) = own.iter().position(|known| known == name) {
+            self.remove_name(&own.swap_remove(at))?;
+        }
+        Ok(if own.is_empty() { Untagged::ImageBare } else { Untagged::NameGone })
+    }
+
+    /// Takes an image out of the store, with all the names it has now. What only it used stays until gc.
+    pub fn forget(&self, image: &Image) -> Result<(), StoreError> {
+        let _presence = self.presence()?;
+        let _records = self.lock_records()?;
+        let names = self.names_of(&image.id)?;
+        // The record goes first: names without an image are passed over, an image without names would come back bare.
+        record::remove(&self.images, &image.id.hex())
+            .during(|| format!("remove image {}", image.id.short()))?;
+        names.iter().try_for_each(|name| self.remove_name(name))
+    }
+
+    fn names_of(&self, id: &Digest) -> Result<Vec<Reference>, StoreError> {
+        let names = self.all_names()?.into_iter();
+        Ok(names.filter(|(_, of)| of == id).map(|(name, _)| name).collect())
+    }
+
+    fn remove_name(&self, name: &Reference) -> Result<(), StoreError> {
+        record::remove(&self.names, &file_name(&name.canonical()))
+            .during(|| format!("untag `{name}`"))
+    }
+
+    /// Writes a name. The caller holds presence and the records, and has seen the image's record.
+    pub(in crate::store) fn write_name(
+        &self,
+        id: &Digest,
+        name: &Reference,
+    ) -> Result<(), StoreError> {
+        let text = name.canonical();
+        let words = NameRecord { version: NAME_RECORD_VERSION, name: text.clone(), id: *id };
+        let bytes = serde_json::to_vec(&words).map_err(|error| StoreError::Damaged {
+            what: format!("name `{name}`"),
+            reason: error.to_string(),
+        })?;
+        record::replace(&self.names, &file_name(&text), &bytes)
+            .during(|| format!("name an image `{name}`"))
+    }
+
+    /// All names and the ids they lead to, by name.
+    pub(in crate::store) fn all_names(&self) -> Result<Vec<(Reference, Digest)>, StoreError> {
+        let mut names = Vec::new();
+        for entry in dir::list(&self.names).during(|| "list the names of images".into())? {
+            let Ok(file_name) = std::str::from_utf8(&entry.name) else { continue };
+            if record::is_aside(&entry.name) {
+                continue;
+            }
+            let broken = |reason: String| StoreError::Damaged {
+                what: format!("images/names/{file_name}"),
+                reason,
+            };
+            let text = match record::read(&self.names, file_name) {
+                Err(error) if error.is_absent() => continue,
+                read => read.during(|| "read the name of an image".into())?,
+            };
+            let version = record::version_of(&text).map_err(|error| broken(error.to_string()))?;
+            record::check_version(
+                || format!("images/names/{file_name}"),
+                version,
+                NAME_RECORD_VERSION,
+            )?;
+            let words: NameRecord =
+                serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
+            let name = Reference::parse(&words.name).map_err(|error| broken(error.to_string()))?;
+            names.push((name, words.id));
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+/// The file a name is kept in.
+pub(in crate::store) fn file_name(name: &str) -> String {
+    Digest::of(name.as_bytes()).hex()
+}

@@ -1,0 +1,203 @@
+//! A directory as an archive: walked by descriptors, entry by entry in the order of names.
+//!
+//! Other file systems mounted below are left out, as is the store itself; a file that changes while it is read is an
+//! error, not a wrong copy. The archive is made on a thread of its own, so that reading it is reading a stream.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+
+use crate::store::archive::{
+    ArchiveWriter, DEPTH_MAX, Entry, EntryKind, EntryPath, Name, Timestamp, Xattr,
+};
+use crate::store::error::{During, StoreError};
+use crate::sys::file::{self, FileType, Stat, Symlinks};
+use crate::sys::{SysError, dir, xattr};
+
+/// Walks directories and writes what it finds.
+pub(super) struct Walk<W: Write> {
+    archive: ArchiveWriter<W>,
+    device: u64,
+    /// What must not be walked into: the store.
+    hidden: (u64, u64),
+    /// Files with several names, by inode: the first name met.
+    links: HashMap<u64, EntryPath>,
+    path: Vec<Name>,
+    buf: Vec<u8>,
+}
+
+impl<W: Write> Walk<W> {
+    /// Writes the tree below `root` to `out`, but not the directory `store`.
+    pub(super) fn write(root: &OwnedFd, store: &OwnedFd, out: W) -> Result<W, WalkError> {
+        let hidden = file::stat(store)?;
+        let stat = file::stat(root)?;
+        let mut walk = Walk {
+            archive: ArchiveWriter::new(out),
+            device: stat.st_dev,
+            hidden: (hidden.st_dev, hidden.st_ino),
+            links: HashMap::new(),
+            path: Vec::new(),
+            buf: vec![0; 256 * 1024],
+        };
+        walk.directory(root, &stat)?;
+        Ok(walk.archive.finish()?)
+    }
+
+    fn directory(&mut self, dir: &OwnedFd, stat: &Stat) -> Result<(), WalkError> {
+        self.archive.entry(&self.entry(stat, EntryKind::Directory, xattr::all(dir)?))?;
+        if stat.st_dev != self.device || (stat.st_dev, stat.st_ino) == self.hidden {
+            return Ok(());
+        }
+        let mut entries = dir::list(dir)?;
+        entries.sort();
+        for entry in entries {
+            let name =
+                Name::new(&entry.name).map_err(|_| WalkError::Name(self.shown(&entry.name)))?;
+            if entry.name.starts_with(b".wh.") {
+                return Err(WalkError::Whiteout(self.shown(&entry.name)));
+            }
+            // The walk is a recursion: the bound keeps it within the stack of its thread.
+            if self.path.len() == DEPTH_MAX {
+                return Err(WalkError::TooDeep);
+            }
+            self.path.push(name);
+            let walked = self.child(dir, &entry.name);
+            let shown = self.here();
+            self.path.pop();
+            walked.map_err(|error| error.at(&shown))?;
+        }
+        Ok(())
+    }
+
+    fn child(&mut self, dir: &OwnedFd, name: &[u8]) -> Result<(), WalkError> {
+        let stat = file::stat_at(dir, name, Symlinks::Stop)?;
+        if file::type_of(&stat) == FileType::Directory {
+            let below = dir::open(dir, name, Symlinks::Stop)?;
+            return self.directory(&below, &file::stat(&below)?);
+        }
+        if stat.st_nlink > 1 {
+            if let Some(first) = self.links.get(&stat.st_ino) {
+                let link = EntryKind::Hardlink { target: first.clone() };
+                return Ok(self.archive.entry(&self.entry(&stat, link, Vec::new()))?);
+            }
+            self.links.insert(stat.st_ino, self.here());
+        }
+        let (major, minor) = file::device_numbers(&stat);
+        let kind = match file::type_of(&stat) {
+            FileType::RegularFile => return self.file(dir, name),
+            FileType::Symlink => EntryKind::Symlink { target: dir::read_link(dir, name)? },
+            FileType::CharacterDevice => EntryKind::CharDevice { major, minor },
+            FileType::BlockDevice => EntryKind::BlockDevice { major, minor },
+            FileType::Fifo => EntryKind::Fifo,
+            // A socket is nothing without the process that listens at it, and no archive holds one.
+            FileType::Socket | FileType::Directory | FileType::Unknown => return Ok(()),
+        };
+        let xattrs = xattr::all_at(dir, name)?;
+        Ok(self.archive.entry(&self.entry(&stat, kind, xattrs))?)
+    }
+
+    fn file(&mut self, dir: &OwnedFd, name: &[u8]) -> Result<(), WalkError> {
+        let fd = file::open_read(dir, name, Symlinks::Stop)?;
+        let stat = file::stat(&fd)?;
+        if file::type_of(&stat) != FileType::RegularFile {
+            return Err(WalkError::Changed);
+        }
+        let entry = self.entry(&stat, EntryKind::File, xattr::all(&fd)?);
+        self.archive.entry(&entry)?;
+        let mut left = entry.size;
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.buf.len());
+            let len = file::read(&fd, &mut self.buf[..most])?;
+            if len == 0 {
+                return Err(WalkError::Changed);
+            }
+            self.archive.data(&self.buf[..len])?;
+            left -= len as u64;
+        }
+        let after = file::stat(&fd)?;
+        let same = (after.st_size, after.st_mtime, after.st_mtime_nsec)
+            == (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+        if same { Ok(()) } else { Err(WalkError::Changed) }
+    }
+
+    fn entry(&self, stat: &Stat, kind: EntryKind, xattrs: Vec<xattr::Pair>) -> Entry {
+        let size =
+            if kind == EntryKind::File { u64::try_from(stat.st_size).unwrap_or(0) } else { 0 };
+        let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+        Entry {
+            path: self.here(),
+            kind,
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            mtime: Timestamp { secs: stat.st_mtime, nanos },
+            size,
+            xattrs: xattrs.into_iter().map(|(name, value)| Xattr { name, value }).collect(),
+        }
+    }
+
+    fn here(&self) -> EntryPath {
+        EntryPath::from_components(&self.path)
+    }
+
+    fn shown(&self, name: &[u8]) -> String {
+        format!("{}/{}", self.here(), name.escape_ascii())
+    }
+}
+
+/// Why a directory can't be made an archive.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WalkError {
+    #[error("`{0}`: {1}")]
+    Call(String, SysError),
+    #[error("`{0}` is not a name")]
+    Name(String),
+    #[error("`{0}` would be a whiteout in an image: remove or rename it")]
+    Whiteout(String),
+    #[error("the tree is more than {DEPTH_MAX} directories deep")]
+    TooDeep,
+    #[error("it changed while it was read")]
+    Changed,
+    #[error("`{0}` changed while it was read: stop what writes to it and try again")]
+    ChangedAt(String),
+    /// The reader of the archive is gone.
+    #[error("{0}")]
+    Stream(#[from] io::Error),
+}
+
+impl From<SysError> for WalkError {
+    fn from(error: SysError) -> Self {
+        WalkError::Call(".".into(), error)
+    }
+}
+
+impl WalkError {
+    /// The same, at a path, unless it has one.
+    fn at(self, path: &EntryPath) -> Self {
+        match self {
+            WalkError::Call(place, error) if place == "." => {
+                WalkError::Call(path.to_string(), error)
+            }
+            WalkError::Changed => WalkError::ChangedAt(path.to_string()),
+            other => other,
+        }
+    }
+}
+
+/// The tree below `root` as a stream of archive bytes.
+pub(super) fn archive_of(
+    root: OwnedFd,
+    store: &OwnedFd,
+) -> Result<Box<dyn Read + Send>, StoreError> {
+    let store = dir::open(store, ".", Symlinks::Stop).during(|| "open the store".into())?;
+    let archive = crate::store::layer::produced(move |out| {
+        Walk::write(&root, &store, out).map(|_| ()).map_err(|error| match error {
+            WalkError::Stream(error) => error,
+            told => io::Error::other(told.to_string()),
+        })
+    });
+    match archive {
+        Ok(archive) => Ok(Box::new(archive)),
+        Err(source) => Err(StoreError::Stream { what: "start a thread".into(), source }),
+    }
+}

@@ -1,0 +1,215 @@
+//! The contents of a layer's files on their way: small ones into one spool, larger ones into staged objects.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+
+use super::error::LayerError;
+use crate::store::archive::ArchiveReader;
+use crate::store::digest::{Digest, Hasher};
+use crate::store::index::{INLINE_MAX_BYTES, IndexError};
+use crate::sys::{SysError, dir, file};
+
+/// Files up to this size are hashed before anything is written, and not written where the store has the object.
+const MEMORY_MAX_BYTES: u64 = 1024 * 1024;
+
+/// Bytes taken from the archive at a time.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// Asks the store for an object, and has it keep the object until the import ends.
+pub(in crate::store) trait Reliance {
+    /// Whether the store has the object, whole; if so it is listed among what the import relies on.
+    fn rely_on(&self, digest: &Digest, size: u64) -> Result<bool, SysError>;
+}
+
+/// One object that a layer brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Staged {
+    /// Its digest.
+    pub digest: Digest,
+    /// The number that is its name in the staging directory.
+    pub number: u64,
+}
+
+/// Where a file's contents went.
+pub(super) enum Kept {
+    Inline { handle: u64 },
+    Object { digest: Digest, sparse: bool },
+}
+
+/// The staged contents of one layer.
+pub(in crate::store) struct Contents<'a> {
+    dir: &'a OwnedFd,
+    reliance: &'a dyn Reliance,
+    spool: OwnedFd,
+    spool_bytes: u64,
+    /// Small contents not yet written to the spool, which ends with them.
+    spool_tail: Vec<u8>,
+    objects: HashMap<Digest, Option<u64>>,
+    next: u64,
+    buf: Vec<u8>,
+}
+
+impl<'a> Contents<'a> {
+    /// Stages into `dir`, an empty directory.
+    pub(in crate::store) fn new(
+        dir: &'a OwnedFd,
+        reliance: &'a dyn Reliance,
+    ) -> Result<Self, SysError> {
+        let spool = file::create_new(dir, "inline", 0o600)?;
+        dir::unlink(dir, "inline")?;
+        Ok(Contents {
+            dir,
+            reliance,
+            spool,
+            spool_bytes: 0,
+            spool_tail: Vec::new(),
+            objects: HashMap::new(),
+            next: 0,
+            buf: vec![0; PIECE_BYTES],
+        })
+    }
+
+    /// Takes the contents of the archive's present entry, of `size` bytes.
+    pub(super) fn take<R: std::io::Read>(
+        &mut self,
+        archive: &mut ArchiveReader<R>,
+        size: u64,
+    ) -> Result<Kept, LayerError> {
+        if size <= MEMORY_MAX_BYTES {
+            let bytes = self.read_whole(archive, size)?;
+            return if size <= INLINE_MAX_BYTES { self.spool(&bytes) } else { self.object(&bytes) };
+        }
+        self.large(archive, size)
+    }
+
+    /// Reads small contents back.
+    pub(super) fn inline(&self, handle: u64, size: u64) -> Result<Vec<u8>, IndexError> {
+        let mut bytes =
+            vec![0; usize::try_from(size).map_err(|_| IndexError::TooLarge("contents"))?];
+        let mut done = 0;
+        if let Some(offset) = handle.checked_sub(self.spool_bytes) {
+            let from = usize::try_from(offset)
+                .ok()
+                .and_then(|at| self.spool_tail.get(at..at + bytes.len()));
+            bytes.copy_from_slice(from.ok_or(IndexError::Damaged("spooled contents"))?);
+            return Ok(bytes);
+        }
+        while done < bytes.len() {
+            let len = file::read_at(&self.spool, &mut bytes[done..], handle + done as u64)?;
+            if len == 0 {
+                return Err(IndexError::Damaged("spooled contents"));
+            }
+            done += len;
+        }
+        Ok(bytes)
+    }
+
+    /// The objects that are staged, in archive order, and those that the store had.
+    pub(in crate::store) fn into_staged(self) -> (Vec<Staged>, Vec<Digest>) {
+        let (mut staged, mut relied_on) = (Vec::new(), Vec::new());
+        for (digest, number) in self.objects {
+            match number {
+                Some(number) => staged.push(Staged { digest, number }),
+                None => relied_on.push(digest),
+            }
+        }
+        staged.sort_by_key(|object| object.number);
+        (staged, relied_on)
+    }
+
+    fn read_whole<R: std::io::Read>(
+        &mut self,
+        archive: &mut ArchiveReader<R>,
+        size: u64,
+    ) -> Result<Vec<u8>, LayerError> {
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+        while let Some(piece) = archive.next_piece(&mut self.buf)? {
+            let at = usize::try_from(piece.offset).unwrap_or(usize::MAX);
+            let to = at.checked_add(piece.len).and_then(|end| bytes.get_mut(at..end));
+            if let Some(to) = to {
+                to.copy_from_slice(&self.buf[..piece.len]);
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn spool(&mut self, bytes: &[u8]) -> Result<Kept, LayerError> {
+        let handle = self.spool_bytes + self.spool_tail.len() as u64;
+        self.spool_tail.extend_from_slice(bytes);
+        if self.spool_tail.len() >= PIECE_BYTES {
+            file::write_all_at(&self.spool, &self.spool_tail, self.spool_bytes)?;
+            self.spool_bytes += self.spool_tail.len() as u64;
+            self.spool_tail.clear();
+        }
+        Ok(Kept::Inline { handle })
+    }
+
+    fn object(&mut self, bytes: &[u8]) -> Result<Kept, LayerError> {
+        let digest = Digest::of(bytes);
+        let kept = Kept::Object { digest, sparse: false };
+        if self.objects.contains_key(&digest) {
+            return Ok(kept);
+        }
+        if self.reliance.rely_on(&digest, bytes.len() as u64)? {
+            self.objects.insert(digest, None);
+            return Ok(kept);
+        }
+        let (number, fd) = self.create()?;
+        file::write_all(&fd, bytes)?;
+        self.objects.insert(digest, Some(number));
+        Ok(kept)
+    }
+
+    /// Contents too large for memory: written while they are hashed, holes kept.
+    fn large<R: std::io::Read>(
+        &mut self,
+        archive: &mut ArchiveReader<R>,
+        size: u64,
+    ) -> Result<Kept, LayerError> {
+        let (number, fd) = self.create()?;
+        let mut hasher = Hasher::new();
+        let (mut end, mut sparse, mut trailing_zeros) = (0, false, false);
+        while let Some(piece) = archive.next_piece(&mut self.buf)? {
+            let bytes = &self.buf[..piece.len];
+            sparse |= piece.offset > end;
+            hasher.update_zeros(piece.offset - end);
+            hasher.update(bytes);
+            // An archive without a sparse map spells holes out: long runs of zeros are not written again.
+            if is_zeros(bytes) {
+                sparse = true;
+                trailing_zeros = true;
+            } else {
+                file::write_all_at(&fd, bytes, piece.offset)?;
+                trailing_zeros = false;
+            }
+            end = piece.offset + piece.len as u64;
+        }
+        if end < size || trailing_zeros {
+            sparse = true;
+            hasher.update_zeros(size - end);
+            file::truncate(&fd, size)?;
+        }
+        let digest = hasher.finish();
+        // The first copy stays: a second one, here or in the store, has the same bytes.
+        if self.objects.contains_key(&digest) || self.reliance.rely_on(&digest, size)? {
+            dir::unlink(self.dir, number.to_string().as_str())?;
+            self.objects.entry(digest).or_insert(None);
+        } else {
+            self.objects.insert(digest, Some(number));
+        }
+        Ok(Kept::Object { digest, sparse })
+    }
+
+    fn create(&mut self) -> Result<(u64, OwnedFd), SysError> {
+        let number = self.next;
+        self.next += 1;
+        // Owner-readable only, and by no one writable: what stands in the store is never changed.
+        Ok((number, file::create_new(self.dir, number.to_string().as_str(), 0o400)?))
+    }
+}
+
+/// Compared a page at a time, which the processor does faster than byte by byte.
+fn is_zeros(bytes: &[u8]) -> bool {
+    const PAGE: [u8; 4096] = [0; 4096];
+    bytes.chunks(PAGE.len()).all(|chunk| *chunk == PAGE[..chunk.len()])
+}

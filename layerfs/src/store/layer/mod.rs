@@ -1,0 +1,14 @@
+//! One layer on its way into the store: its archive read once, its contents staged, its tree kept until it is written.
+
+mod contents;
+mod error;
+mod stage;
+mod stream;
+mod tree;
+mod unpack;
+mod whiteout;
+
+pub(super) use contents::Reliance;
+pub use error::LayerError;
+pub(super) use stage::{LayerClaim, StagedLayer, StagingDir, stage_layer};
+pub(super) use stream::produced;

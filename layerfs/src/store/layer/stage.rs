@@ -1,0 +1,110 @@
+//! Staging one layer: its blob read, proved and unpacked, its index written aside. Whoever publishes it syncs it first.
+
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
+
+use super::contents::{Contents, Reliance, Staged};
+use super::stream;
+use super::tree::LayerOrigin;
+use super::unpack::unpack;
+use crate::store::archive::ArchiveReader;
+use crate::store::digest::{Digest, HashingReader};
+use crate::store::error::{During, StoreError};
+use crate::store::index::{Kind, write_index};
+use crate::sys::file;
+
+/// What is known of a layer before it is read.
+pub(in crate::store) struct LayerClaim {
+    /// How messages name it.
+    pub what: String,
+    /// Digest and length in bytes of the blob, where the source names them.
+    pub blob: Option<(Digest, u64)>,
+    /// Digest of the archive in the blob; `None` where this import gives it.
+    pub diff_id: Option<Digest>,
+}
+
+/// An empty directory to stage one layer in, and its name in that of the import.
+pub(in crate::store) struct StagingDir {
+    /// The name.
+    pub name: String,
+    /// The directory.
+    pub fd: OwnedFd,
+}
+
+/// A layer that is staged whole: its objects as `0`, `1`, … and its index as `index` in the directory. Holds no
+/// descriptor: an image may have more layers than a process may have files open.
+pub(in crate::store) struct StagedLayer {
+    /// Digest of the archive.
+    pub diff_id: Digest,
+    /// The staging directory's name.
+    pub dir: String,
+    /// The objects that are staged in it, in archive order.
+    pub objects: Vec<Staged>,
+    /// The objects that the store had already.
+    pub relied_on: Vec<Digest>,
+}
+
+/// Reads `blob` to its end and stages what it holds in `staging`. Nothing is synced.
+pub(in crate::store) fn stage_layer<R: Read + Send>(
+    claim: &LayerClaim,
+    blob: R,
+    staging: StagingDir,
+    reliance: &dyn Reliance,
+    stop: &AtomicBool,
+) -> Result<StagedLayer, StoreError> {
+    let what = || claim.what.clone();
+    let StagingDir { name, fd: dir } = staging;
+    let layer = |source| StoreError::Layer { what: what(), source };
+    let mut contents = Contents::new(&dir, reliance).map_err(|error| layer(error.into()))?;
+    let (tree, found) = std::thread::scope(|scope| {
+        let (archive, blob) = stream::inflate(scope, blob);
+        let mut archive = ArchiveReader::new(HashingReader::new(archive));
+        let tree = unpack(&mut archive, &mut contents, stop).map_err(layer)?;
+        // Bytes after the end mark belong to the diff id.
+        let read = archive
+            .into_inner()
+            .finish()
+            .map_err(|source| StoreError::Stream { what: what(), source })?;
+        let blob = blob.join().ok().flatten();
+        Ok::<_, StoreError>((tree, Found { diff_id: read.0, blob }))
+    })?;
+    let diff_id = prove(claim, &found)?;
+    let index = file::create_new(&dir, "index", 0o400).during(what)?;
+    let root = tree.root();
+    let mut origin =
+        LayerOrigin { tree: &tree, contents: |handle, size| contents.inline(handle, size) };
+    write_index(&mut origin, root, index, (Kind::Layer, diff_id)).during(what)?;
+    let (objects, relied_on) = contents.into_staged();
+    Ok(StagedLayer { diff_id, dir: name, objects, relied_on })
+}
+
+/// The digests of what was read.
+struct Found {
+    diff_id: Digest,
+    blob: Option<(Digest, u64)>,
+}
+
+/// Compares what was claimed with what was found.
+fn prove(claim: &LayerClaim, found: &Found) -> Result<Digest, StoreError> {
+    if let Some((expected, len)) = claim.blob {
+        let (digest, found_len) = found.blob.ok_or(StoreError::Stopped)?;
+        if found_len != len {
+            return Err(StoreError::Length {
+                what: claim.what.clone(),
+                expected: len,
+                found: found_len,
+            });
+        }
+        if digest != expected {
+            return Err(StoreError::Mismatch { what: claim.what.clone(), expected, found: digest });
+        }
+    }
+    match claim.diff_id {
+        Some(expected) if expected != found.diff_id => {
+            let what = format!("{}, unpacked", claim.what);
+            Err(StoreError::Mismatch { what, expected, found: found.diff_id })
+        }
+        _ => Ok(found.diff_id),
+    }
+}

@@ -1,0 +1,99 @@
+//! From the entries of a layer's archive to its tree and its staged contents, in one pass.
+
+use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::contents::{Contents, Kept};
+use super::error::{EntryFault, LayerError};
+use super::tree::{Directory, LayerBody, LayerTree};
+use super::whiteout::{self, Word};
+use crate::store::archive::{ArchiveReader, Entry, EntryKind, EntryPath};
+use crate::store::index::{DeviceClass, Meta};
+
+/// Reads the archive to its end mark. Ends early, with [`LayerError::Stopped`], when `stop` is set.
+pub(super) fn unpack<R: Read>(
+    archive: &mut ArchiveReader<R>,
+    contents: &mut Contents<'_>,
+    stop: &AtomicBool,
+) -> Result<LayerTree, LayerError> {
+    let mut tree = LayerTree::new();
+    while let Some(entry) = archive.next_entry()? {
+        if stop.load(Ordering::Relaxed) {
+            return Err(LayerError::Stopped);
+        }
+        place(&mut tree, archive, contents, entry)?;
+    }
+    Ok(tree)
+}
+
+fn place<R: Read>(
+    tree: &mut LayerTree,
+    archive: &mut ArchiveReader<R>,
+    contents: &mut Contents<'_>,
+    entry: Entry,
+) -> Result<(), LayerError> {
+    let refuse = |path: &EntryPath, fault| LayerError::Entry { path: path.clone(), fault };
+    match word_of(&entry.path).map_err(|fault| refuse(&entry.path, fault))? {
+        Word::Plain => {}
+        Word::Passed => return Ok(()),
+        special => {
+            return mark(tree, &entry.path, special).map_err(|fault| refuse(&entry.path, fault));
+        }
+    }
+    let xattrs = entry.xattrs.into_iter().map(|xattr| (xattr.name, xattr.value)).collect();
+    let meta = Meta {
+        permissions: entry.mode,
+        uid: entry.uid,
+        gid: entry.gid,
+        mtime: entry.mtime,
+        xattrs: tree.xattr_set(xattrs),
+    };
+    let (path, size) = (entry.path, entry.size);
+    let body = match entry.kind {
+        EntryKind::Hardlink { target } => {
+            return tree.link(&path, &target).map_err(|fault| refuse(&path, fault));
+        }
+        // A character device 0:0 is how overlayfs itself writes a whiteout, and some builders' archives carry it.
+        EntryKind::CharDevice { major: 0, minor: 0 } => {
+            let hidden = path.split_last().ok_or(EntryFault::RootNotDirectory);
+            let placed = hidden.and_then(|(parents, name)| tree.whiteout(parents, name));
+            return placed.map_err(|fault| refuse(&path, fault));
+        }
+        EntryKind::File => match contents.take(archive, size)? {
+            Kept::Inline { handle } => LayerBody::Inline { handle, size },
+            Kept::Object { digest, sparse } => LayerBody::Object { digest, size, sparse },
+        },
+        EntryKind::Directory => LayerBody::Directory(Directory::default()),
+        EntryKind::Symlink { target } => LayerBody::Symlink(target),
+        EntryKind::CharDevice { major, minor } => {
+            LayerBody::Device { class: DeviceClass::Character, major, minor }
+        }
+        EntryKind::BlockDevice { major, minor } => {
+            LayerBody::Device { class: DeviceClass::Block, major, minor }
+        }
+        EntryKind::Fifo => LayerBody::Fifo,
+    };
+    tree.insert(&path, meta, body).map_err(|fault| refuse(&path, fault))
+}
+
+/// What the path's last component says; entries below a whiteout's name are AUFS bookkeeping or an error.
+fn word_of(path: &EntryPath) -> Result<Word, EntryFault> {
+    let Some((parents, name)) = path.split_last() else { return Ok(Word::Plain) };
+    for parent in parents {
+        match whiteout::read(parent)? {
+            Word::Plain => {}
+            Word::Passed => return Ok(Word::Passed),
+            Word::Opaque | Word::Whiteout(_) => return Err(EntryFault::BelowWhiteout),
+        }
+    }
+    whiteout::read(name)
+}
+
+fn mark(tree: &mut LayerTree, path: &EntryPath, word: Word) -> Result<(), EntryFault> {
+    let parents = path.split_last().map(|(parents, _)| parents).unwrap_or_default();
+    match word {
+        Word::Opaque => tree.opaque(parents),
+        Word::Whiteout(name) => tree.whiteout(parents, &name),
+        Word::Plain | Word::Passed => Ok(()),
+    }
+}

@@ -1,0 +1,37 @@
+//! Blobs and file objects by digest, layer indexes, merged trees, images.
+//!
+//! Everything that is visible was built aside, proved and synced first, and is never changed afterwards. The order of
+//! building, listing and publishing, and what gc may take, is in `docs/locking.md`; the forms on disk are in
+//! `docs/format.md`.
+
+pub mod archive;
+mod chain;
+mod collect;
+pub mod container;
+pub mod digest;
+mod error;
+mod features;
+mod fold;
+mod fsck;
+pub mod image;
+mod import;
+pub mod index;
+mod indexes;
+mod layer;
+pub mod oci;
+mod record;
+pub mod reference;
+mod root;
+pub mod source;
+mod unsound;
+mod usage;
+
+pub use chain::chain_id;
+pub use collect::Collected;
+pub use error::StoreError;
+pub use features::Features;
+pub use fsck::{Finding, FsckReport, Repair};
+pub use import::{LayerOutcome, Progress, RootfsInput};
+pub use layer::LayerError;
+pub use root::{Objects, Store};
+pub use usage::{LayerUsage, Usage};

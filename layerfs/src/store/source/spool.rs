@@ -1,0 +1,71 @@
+//! Archives that can not be read by position: unpacked into a file without a name.
+
+use std::io::{self, Read};
+
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, SysError, dir, file, host};
+
+use super::compression::{Compression, PEEK_LEN};
+use super::error::SourceFault;
+
+const CHUNK_LEN: usize = 128 * 1024;
+const NAME_TRIES: usize = 16;
+
+/// Copies a stream, unpacked where it is packed, into a file that goes when its descriptor closes.
+pub(super) fn spool(
+    mut reader: impl Read,
+    directory: BorrowedFd<'_>,
+) -> Result<OwnedFd, SourceFault> {
+    let mut head = Vec::with_capacity(PEEK_LEN);
+    let peeked = reader.by_ref().take(PEEK_LEN as u64).read_to_end(&mut head);
+    peeked.map_err(SourceFault::ReadStream)?;
+    let compression = Compression::of(&head).map_err(SourceFault::UnpackArchive)?;
+    let stream = io::BufReader::with_capacity(CHUNK_LEN, io::Cursor::new(head).chain(reader));
+    let file = unnamed(directory).map_err(SourceFault::WriteSpool)?;
+    match compression {
+        Compression::Plain => copy(stream, &file)?,
+        Compression::Gzip => copy(flate2::bufread::MultiGzDecoder::new(stream), &file)?,
+        Compression::Zstd => {
+            copy(
+                zstd::stream::read::Decoder::with_buffer(stream)
+                    .map_err(SourceFault::ReadStream)?,
+                &file,
+            )?;
+        }
+    }
+    Ok(file)
+}
+
+fn copy(mut reader: impl Read, to: impl AsFd) -> Result<(), SourceFault> {
+    let mut chunk = vec![0; CHUNK_LEN];
+    loop {
+        let len = match reader.read(&mut chunk) {
+            Ok(0) => return Ok(()),
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(SourceFault::ReadStream(error)),
+        };
+        file::write_all(&to, &chunk[..len]).map_err(SourceFault::WriteSpool)?;
+    }
+}
+
+/// A file without a name. Some file systems have no such files; there a name is made and removed at once.
+fn unnamed(directory: BorrowedFd<'_>) -> Result<OwnedFd, SysError> {
+    let refused = match file::create_unnamed(directory) {
+        Err(error) if [Errno::OPNOTSUPP, Errno::ISDIR, Errno::NOENT].contains(&error.errno()) => {
+            error
+        }
+        other => return other,
+    };
+    for _ in 0..NAME_TRIES {
+        let name = format!("spool-{}-{:016x}", host::process_id(), host::random_u64()?);
+        match file::create_new(directory, name.as_str(), 0o600) {
+            Ok(made) => {
+                dir::unlink(directory, name.as_str())?;
+                return Ok(made);
+            }
+            Err(error) if error.errno() == Errno::EXIST => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(refused)
+}

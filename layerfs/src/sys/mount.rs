@@ -1,0 +1,279 @@
+//! Mounts that are held by a descriptor and stand nowhere in a tree; what names a file system.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::mount::OpenTreeFlags;
+
+use super::error::{SysError, call};
+
+/// `struct mount_attr` of `linux/mount.h`.
+#[repr(C)]
+struct MountAttr {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+const MOUNT_ATTR_RDONLY: u64 = 1;
+const MOUNT_ATTR_NODEV: u64 = 4;
+
+/// A detached copy of the mount that holds `dir`, with `dir` as its root and without the mounts below it.
+pub fn clone_tree(dir: impl AsFd) -> Result<OwnedFd, SysError> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    call("open_tree", || "OPEN_TREE_CLONE".to_owned(), || rustix::mount::open_tree(&dir, "", flags))
+}
+
+/// Makes a detached mount read-only and private (what is mounted elsewhere never shows in it), its devices shut.
+pub fn set_read_only_private(mount: impl AsFd) -> Result<(), SysError> {
+    let attr = MountAttr {
+        set: MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV,
+        clear: 0,
+        propagation: libc::MS_PRIVATE,
+        userns_fd: 0,
+    };
+    let fd = mount.as_fd().as_raw_fd();
+    call(
+        "mount_setattr",
+        || "RDONLY|NODEV, MS_PRIVATE".to_owned(),
+        || {
+            // SAFETY: the path is a C string, and `attr` is as long as the size that is passed with it; the kernel
+            // keeps neither.
+            let done = unsafe {
+                libc::syscall(
+                    libc::SYS_mount_setattr,
+                    fd,
+                    c"".as_ptr(),
+                    libc::AT_EMPTY_PATH,
+                    &raw const attr,
+                    size_of::<MountAttr>(),
+                )
+            };
+            if done == 0 { Ok(()) } else { Err(last_errno()) }
+        },
+    )
+}
+
+fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// `struct fsuuid2` of `linux/fs.h`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct FsUuid {
+    len: u8,
+    uuid: [u8; 16],
+}
+
+const FS_IOC_GETFSUUID: rustix::ioctl::Opcode = rustix::ioctl::opcode::read::<FsUuid>(0x15, 0);
+
+/// What names the file system that holds `dir`, over reboots where it can: its UUID, or (kernels before 6.9, file
+/// systems without one) its `f_fsid`, or (where that is zero) its device number.
+pub fn filesystem_id(dir: impl AsFd) -> Result<[u8; 16], SysError> {
+    let asked = call(
+        "ioctl",
+        || "FS_IOC_GETFSUUID".to_owned(),
+        || {
+            // SAFETY: the kernel writes at most the 17 bytes of `struct fsuuid2` for this opcode, which holds their size.
+            let getter = unsafe { rustix::ioctl::Getter::<FS_IOC_GETFSUUID, FsUuid>::new() };
+            // SAFETY: `getter` carries its own output buffer, and the opcode has no other effect.
+            unsafe { rustix::ioctl::ioctl(&dir, getter) }
+        },
+    );
+    match asked {
+        // A file system image made without one has a UUID of zeros, as has its neighbour.
+        Ok(FsUuid { len: 16, uuid }) if uuid != [0; 16] => return Ok(uuid),
+        Ok(_) => {}
+        // No such call, no UUID, or a descriptor that takes no ioctl: then by what every file system has.
+        Err(error)
+            if matches!(
+                error.errno(),
+                Errno::NOTTY
+                    | Errno::OPNOTSUPP
+                    | Errno::BADF
+                    | Errno::INVAL
+                    | Errno::NOSYS
+                    | Errno::PERM
+                    | Errno::ACCESS
+            ) => {}
+        Err(error) => return Err(error),
+    }
+    let stat = call("fstatvfs", String::new, || rustix::fs::fstatvfs(&dir))?;
+    let device = if stat.f_fsid == 0 { super::file::stat(&dir)?.st_dev } else { 0 };
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&stat.f_fsid.to_le_bytes());
+    id[8..].copy_from_slice(&device.to_le_bytes());
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{dir, host};
+
+    #[test]
+    fn a_clone_is_read_only_and_has_no_mounts_below() {
+        if !host::is_root() {
+            return println!("skipped: cloning a mount needs CAP_SYS_ADMIN");
+        }
+        let root = dir::open_path("/").unwrap();
+        let clone = clone_tree(&root).unwrap();
+        set_read_only_private(&clone).unwrap();
+        let proc = dir::open(&clone, "proc", crate::sys::file::Symlinks::Stop).unwrap();
+        assert!(dir::list(&proc).unwrap().is_empty(), "/proc is a mount, and no part of /");
+        let error = dir::make(&clone, "layerfs-must-not-be", 0o700).unwrap_err();
+        assert_eq!(error.errno(), Errno::ROFS);
+    }
+
+    #[test]
+    fn a_file_system_has_one_id() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let id = |path: &std::path::Path| filesystem_id(dir::open_path(path).unwrap()).unwrap();
+        assert_eq!(id(one.path()), id(two.path()));
+        assert_ne!(id(one.path()), id(std::path::Path::new("/proc")));
+        assert_ne!(id(one.path()), [0; 16]);
+    }
+}
+
+/// Flags of a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MountFlags {
+    /// Nothing below it can be changed.
+    pub read_only: bool,
+    /// Set-id bits and capabilities have no effect.
+    pub no_suid: bool,
+    /// Devices can't be opened.
+    pub no_dev: bool,
+    /// Nothing can be executed.
+    pub no_exec: bool,
+    /// Reading leaves times of access as they are.
+    pub no_atime: bool,
+}
+
+/// How a mount is taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnmountHow {
+    /// Now; `EBUSY` where it is in use.
+    Now,
+    /// Out of the tree now, and ended with its last user.
+    Lazy,
+}
+
+/// Mounts a FUSE connection of type `fuse.layerfs`, root and permissions kept by the kernel; `more` follows its options.
+pub fn mount_fuse(
+    (at, source): (&std::path::Path, &str),
+    flags: MountFlags,
+    device: &OwnedFd,
+    more: &str,
+) -> Result<(), SysError> {
+    use rustix::mount::MountFlags as Bits;
+    let mut bits = Bits::empty();
+    bits.set(Bits::RDONLY, flags.read_only);
+    bits.set(Bits::NOSUID, flags.no_suid);
+    bits.set(Bits::NODEV, flags.no_dev);
+    bits.set(Bits::NOEXEC, flags.no_exec);
+    bits.set(Bits::NOATIME, flags.no_atime);
+    let uid = rustix::process::getuid().as_raw();
+    let gid = rustix::process::getgid().as_raw();
+    let fd = device.as_raw_fd();
+    let data =
+        format!("fd={fd},rootmode=40000,user_id={uid},group_id={gid},default_permissions{more}");
+    let data = std::ffi::CString::new(data)
+        .map_err(|_| SysError::of_deed("mount", "a NUL in the options"))?;
+    call(
+        "mount",
+        || format!("{source:?}, {at:?}, fuse.layerfs"),
+        || rustix::mount::mount(source, at, "fuse.layerfs", bits, Some(data.as_c_str())),
+    )
+}
+
+/// Takes a mount away. The last component is not followed.
+pub fn unmount(at: &std::path::Path, how: UnmountHow) -> Result<(), SysError> {
+    use rustix::mount::UnmountFlags;
+    let flags = match how {
+        UnmountHow::Now => UnmountFlags::NOFOLLOW,
+        UnmountHow::Lazy => UnmountFlags::NOFOLLOW | UnmountFlags::DETACH,
+    };
+    call("umount2", || format!("{at:?}, {how:?}"), || rustix::mount::unmount(at, flags))
+}
+
+/// One mount of this process's mount namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mounted {
+    /// What it was mounted from.
+    pub source: Vec<u8>,
+    /// Where it stands.
+    pub at: Vec<u8>,
+    /// Whether the mount refuses changes.
+    pub read_only: bool,
+}
+
+/// The mounts of a type, in the order they were made.
+pub fn mounted(kind: &str) -> Result<Vec<Mounted>, SysError> {
+    const TABLE_MAX_BYTES: u64 = 256 * 1024 * 1024;
+    let table = super::file::open_read_path("/proc/self/mountinfo")?;
+    let table = super::file::read_all(table, TABLE_MAX_BYTES)?;
+    Ok(table.split(|byte| *byte == b'\n').filter_map(|line| parse_mount(line, kind)).collect())
+}
+
+/// Reads a line of `mountinfo` (proc(5)): ID PARENT DEVICE ROOT AT OPTIONS [TAGS] - KIND SOURCE OPTIONS.
+fn parse_mount(line: &[u8], kind: &str) -> Option<Mounted> {
+    let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+    let dash = words.iter().position(|word| *word == b"-")?;
+    if *words.get(dash + 1)? != kind.as_bytes() {
+        return None;
+    }
+    let options = words.get(5)?;
+    Some(Mounted {
+        source: unescape(words.get(dash + 2)?),
+        at: unescape(words.get(4)?),
+        read_only: options.split(|byte| *byte == b',').any(|option| option == b"ro"),
+    })
+}
+
+/// Turns `\040` and its like back: the kernel writes space, tab, newline and backslash so.
+pub fn unescape(word: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(word.len());
+    let mut rest = word;
+    while let Some((first, tail)) = rest.split_first() {
+        let digits = tail.get(..3).filter(|digits| {
+            *first == b'\\' && digits.iter().all(|digit| (b'0'..=b'7').contains(digit))
+        });
+        let number =
+            digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        match number {
+            Some(byte) => {
+                plain.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                plain.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod mount_tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_mountinfo_is_read_with_its_escapes() {
+        let line =
+            br"36 35 0:41 / /mnt/a\040b ro,nosuid shared:1 - fuse.layerfs debian:12 rw,user_id=0";
+        let line = String::from_utf8_lossy(line).replace(r"\\", r"\");
+        let read = parse_mount(line.as_bytes(), "fuse.layerfs").unwrap();
+        assert_eq!(
+            (read.at.as_slice(), read.source.as_slice(), read.read_only),
+            (&b"/mnt/a b"[..], &b"debian:12"[..], true)
+        );
+        assert_eq!(parse_mount(line.as_bytes(), "ext4"), None);
+        assert_eq!(parse_mount(b"", "ext4"), None);
+    }
+}

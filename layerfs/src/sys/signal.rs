@@ -1,0 +1,49 @@
+//! Signals that end a server, waited for on a thread of their own.
+
+use rustix::io::Errno;
+
+use super::error::SysError;
+
+/// Keeps SIGTERM, SIGINT and SIGHUP from ending the process, in this thread and all it starts: [`wait_for_end`] takes
+/// them.
+pub fn block_ends() -> Result<(), SysError> {
+    let set = ends();
+    // SAFETY: the set is initialised; the old mask is not asked for.
+    let done =
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+    if done == 0 { Ok(()) } else { Err(refused("pthread_sigmask", done)) }
+}
+
+/// Waits for one of the blocked signals.
+pub fn wait_for_end() -> Result<(), SysError> {
+    let set = ends();
+    let mut signal = 0;
+    // SAFETY: both point to initialised memory of this frame.
+    let done = unsafe { libc::sigwait(&raw const set, &raw mut signal) };
+    if done == 0 { Ok(()) } else { Err(refused("sigwait", done)) }
+}
+
+/// Begins a session of its own: the terminal's signals go to the old one.
+pub fn leave_terminal() -> Result<(), SysError> {
+    match rustix::process::setsid() {
+        Ok(_) | Err(Errno::PERM) => Ok(()),
+        Err(errno) => Err(SysError::new("setsid", "", errno)),
+    }
+}
+
+fn ends() -> libc::sigset_t {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set that it is given.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: initialised by the call above.
+    let mut set = unsafe { set.assume_init() };
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        // SAFETY: the set is initialised and the signal is one of Linux's.
+        unsafe { libc::sigaddset(&raw mut set, signal) };
+    }
+    set
+}
+
+fn refused(call: &'static str, errno: i32) -> SysError {
+    SysError::new(call, "SIGTERM, SIGINT, SIGHUP", Errno::from_raw_os_error(errno))
+}

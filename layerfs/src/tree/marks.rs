@@ -1,0 +1,212 @@
+//! Owns the marks of overlayfs: the names of their attributes, the small values, escaping.
+//!
+//! 1. A mount takes marks from one namespace, as the kernel does. Attributes of the other namespace are ordinary ones:
+//!    they are ignored as marks and shown to users.
+//! 2. Marks are never shown. What a user sets under `overlay.` through the mount is stored one `overlay.` deeper and
+//!    turned back when read, so that a union inside a union finds its own marks.
+//! 3. What layerfs alone understands lies under `overlay.layerfs.`, which the kernel hides like its own.
+
+/// The namespace of the overlay marks of one mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MarkSpace {
+    /// `trusted.overlay.*`: needs `CAP_SYS_ADMIN` in the first user namespace.
+    Trusted,
+    /// `user.overlay.*`: for everyone else, and for `-o userxattr`.
+    User,
+}
+
+impl MarkSpace {
+    /// What the names of this namespace begin with.
+    pub fn prefix(self) -> &'static [u8] {
+        match self {
+            MarkSpace::Trusted => b"trusted.overlay.",
+            MarkSpace::User => b"user.overlay.",
+        }
+    }
+}
+
+/// A mark, as its attribute's name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// A directory hides what is below, or may hold whiteouts by attribute.
+    Opaque,
+    /// A directory's, or a metacopy file's, name in the layers below.
+    Redirect,
+    /// A file's data lies elsewhere.
+    Metacopy,
+    /// An empty file is a whiteout, where its directory says that it may hold such.
+    Whiteout,
+    /// The kernel's own origin: a file handle, which we neither read nor write.
+    KernelOrigin,
+    /// Which lower object this is a copy of: see [`super::Origin`].
+    Origin,
+}
+
+impl Mark {
+    /// The full name of the attribute.
+    pub fn name(self, space: MarkSpace) -> Vec<u8> {
+        let word: &[u8] = match self {
+            Mark::Opaque => b"opaque",
+            Mark::Redirect => b"redirect",
+            Mark::Metacopy => b"metacopy",
+            Mark::Whiteout => b"whiteout",
+            Mark::KernelOrigin => b"origin",
+            Mark::Origin => b"layerfs.origin",
+        };
+        [space.prefix(), word].concat()
+    }
+}
+
+/// What stands between the prefix and the name of an escaped attribute.
+const ESCAPE: &[u8] = b"overlay.";
+
+/// Whether a stored attribute is a mark of this namespace, which no user sees: escaped ones are not.
+pub fn is_private(space: MarkSpace, stored: &[u8]) -> bool {
+    stored.strip_prefix(space.prefix()).is_some_and(|rest| !rest.starts_with(ESCAPE))
+}
+
+/// The name under which an attribute is stored that a user calls `shown`.
+pub fn escape(space: MarkSpace, shown: &[u8]) -> Vec<u8> {
+    match shown.strip_prefix(space.prefix()) {
+        Some(rest) => [space.prefix(), ESCAPE, rest].concat(),
+        None => shown.to_vec(),
+    }
+}
+
+/// The name by which users see a stored attribute; `None` for a mark.
+pub fn unescape(space: MarkSpace, stored: &[u8]) -> Option<Vec<u8>> {
+    let Some(rest) = stored.strip_prefix(space.prefix()) else { return Some(stored.to_vec()) };
+    rest.strip_prefix(ESCAPE).map(|name| [space.prefix(), name].concat())
+}
+
+/// Whether an attribute is a mark, escaped or not, of either namespace: what an image's archive may hold, and what no
+/// layer may take from it.
+pub fn is_overlay(stored: &[u8]) -> bool {
+    stored.starts_with(MarkSpace::Trusted.prefix()) || stored.starts_with(MarkSpace::User.prefix())
+}
+
+/// What the `opaque` mark says of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opaque {
+    /// Layers below are merged into it.
+    No,
+    /// It hides what is below.
+    Hides,
+    /// Layers below are merged, and empty files in it that have the `whiteout` mark are whiteouts.
+    MayHoldWhiteouts,
+}
+
+impl Opaque {
+    /// Reads the mark's value. The kernel looks at values of one byte only, and so do we.
+    pub fn parse(value: &[u8]) -> Opaque {
+        match value {
+            b"y" => Opaque::Hides,
+            b"x" => Opaque::MayHoldWhiteouts,
+            _ => Opaque::No,
+        }
+    }
+
+    /// The value to store; `None` for no mark.
+    pub fn value(self) -> Option<&'static [u8]> {
+        match self {
+            Opaque::No => None,
+            Opaque::Hides => Some(b"y"),
+            Opaque::MayHoldWhiteouts => Some(b"x"),
+        }
+    }
+}
+
+/// What the `metacopy` mark says of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metacopy {
+    /// All data lies in a layer below; the kernel's meaning.
+    Below,
+    /// Some blocks are here, the others below, and a record says which. The kernel refuses to open such a file, because
+    /// no value of its own has one byte.
+    Partial,
+}
+
+/// Why a `metacopy` mark can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("metacopy mark of {len} bytes is in no known form")]
+pub struct MetacopyFault {
+    /// Bytes of the value.
+    pub len: usize,
+}
+
+impl Metacopy {
+    /// The one byte of a partial file: the version of its record.
+    pub const PARTIAL: &'static [u8] = &[1];
+
+    /// Reads the mark's value: empty, or the kernel's form of four bytes (version 0, length, flags 0, digest
+    /// algorithm) and a digest, or ours.
+    pub fn parse(value: &[u8]) -> Result<Metacopy, MetacopyFault> {
+        match value {
+            [] => Ok(Metacopy::Below),
+            _ if value == Metacopy::PARTIAL => Ok(Metacopy::Partial),
+            [0, len, 0, _, ..] if usize::from(*len) == value.len() => Ok(Metacopy::Below),
+            _ => Err(MetacopyFault { len: value.len() }),
+        }
+    }
+
+    /// The value to store.
+    pub fn value(self) -> &'static [u8] {
+        match self {
+            Metacopy::Below => b"",
+            Metacopy::Partial => Metacopy::PARTIAL,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_private_and_escaped_ones_are_not() {
+        let space = MarkSpace::Trusted;
+        assert!(is_private(space, b"trusted.overlay.opaque"));
+        assert!(is_private(space, b"trusted.overlay.layerfs.origin"));
+        assert!(!is_private(space, b"trusted.overlay.overlay.opaque"));
+        assert!(!is_private(space, b"user.overlay.opaque"), "the other namespace is ordinary");
+        assert!(!is_private(space, b"trusted.overlayopaque"));
+        assert!(is_private(MarkSpace::User, b"user.overlay.redirect"));
+    }
+
+    #[test]
+    fn escaping_goes_both_ways_to_any_depth() {
+        for space in [MarkSpace::Trusted, MarkSpace::User] {
+            let mut name = Mark::Opaque.name(space);
+            for _ in 0..3 {
+                let stored = escape(space, &name);
+                assert_eq!(unescape(space, &stored).as_deref(), Some(&name[..]));
+                assert!(!is_private(space, &stored));
+                name = stored;
+            }
+        }
+        let stored = escape(MarkSpace::Trusted, b"trusted.overlay.opaque");
+        assert_eq!(stored, b"trusted.overlay.overlay.opaque");
+        assert_eq!(unescape(MarkSpace::Trusted, b"trusted.overlay.opaque"), None);
+        assert_eq!(escape(MarkSpace::Trusted, b"user.overlay.opaque"), b"user.overlay.opaque");
+    }
+
+    #[test]
+    fn values_have_the_forms_of_the_kernel() {
+        assert_eq!(Opaque::parse(b"y"), Opaque::Hides);
+        assert_eq!(Opaque::parse(b"x"), Opaque::MayHoldWhiteouts);
+        for other in [&b""[..], b"n", b"yy", b"Y"] {
+            assert_eq!(Opaque::parse(other), Opaque::No);
+        }
+        assert_eq!(Metacopy::parse(b""), Ok(Metacopy::Below));
+        assert_eq!(Metacopy::parse(&[0, 4, 0, 0]), Ok(Metacopy::Below));
+        let mut digest = vec![0, 36, 0, 1];
+        digest.resize(36, 7);
+        assert_eq!(Metacopy::parse(&digest), Ok(Metacopy::Below));
+        assert_eq!(Metacopy::parse(Metacopy::Partial.value()), Ok(Metacopy::Partial));
+        for bad in
+            [&[0][..], &[2], &[1, 1], &[0, 3, 0], &[1, 4, 0, 0], &[0, 5, 0, 0], &[0, 4, 1, 0]]
+        {
+            assert_eq!(Metacopy::parse(bad), Err(MetacopyFault { len: bad.len() }), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What both sides of the union and the union itself speak: attributes, numbers, and the marks that a layer carries.
+//!
+//! Nothing here touches a disk. The forms of the marks are tables in `docs/format.md`; where they are the kernel's,
+//! the source is its `Documentation/filesystems/overlayfs.rst`.
+
+mod attr;
+mod ino;
+pub mod marks;
+mod origin;
+mod redirect;
+
+pub use crate::store::archive::{Name, NameError, Timestamp};
+pub use attr::{Attr, Kind};
+pub use ino::Ino;
+pub use marks::{Mark, MarkSpace, Metacopy, MetacopyFault, Opaque};
+pub use origin::{Origin, OriginFault};
+pub use redirect::{REDIRECT_LEN_MAX, Redirect, RedirectFault};

@@ -1,0 +1,104 @@
+//! Attributes as the union shows them.
+
+use super::error::{UnionError, answer};
+use super::handle::HandleId;
+use super::ids::NodeId;
+use super::mount::Union;
+use super::node::{Node, Side};
+use crate::sys::file::{self, Symlinks};
+use crate::sys::{Errno, change::StatVfs};
+use crate::tree::{Attr, Kind};
+use crate::upper::UpperError;
+
+impl Union {
+    /// The attributes of a node.
+    pub fn attr(&self, id: NodeId) -> Result<Attr, UnionError> {
+        let _topology = self.topology.read();
+        match (self.table.get(id), self.lower.by_number(id.ino())) {
+            (Some(node), _) => self.attr_of(&node),
+            (None, Some(lower)) => Ok(self.lower.attr(&lower)?),
+            (None, None) => answer(Errno::STALE),
+        }
+    }
+
+    /// Whether what is told of a node, or of its name, would change with the lower.
+    pub fn rests_on_lower(&self, id: NodeId) -> bool {
+        self.table
+            .get(id)
+            .is_none_or(|node| node.lower().is_some() && (node.is_directory() || !node.is_upper()))
+    }
+
+    /// The attributes of an open file: also where it has no name any more.
+    pub fn attr_of_open(&self, handle: HandleId) -> Result<Attr, UnionError> {
+        let open = self.handles.get(handle)?;
+        self.attr(open.node.id)
+    }
+
+    /// The target of a symbolic link.
+    pub fn read_link(&self, id: NodeId) -> Result<Box<[u8]>, UnionError> {
+        let _topology = self.topology.read();
+        let lower = match self.table.get(id) {
+            Some(node) if node.kind != Kind::Symlink => return answer(Errno::INVAL),
+            Some(node) if node.settled_side() == Side::Upper => {
+                let spot = self.spot(&node)?;
+                let target = crate::sys::dir::read_link(&*spot.dir, &*spot.name);
+                let deed = "read a symbolic link";
+                return target.map_err(|source| UpperError::Call { deed, source }.into());
+            }
+            Some(node) => node.lower(),
+            None => self.lower.by_number(id.ino()),
+        };
+        match lower {
+            Some(lower) => Ok(self.lower.read_link(&lower)?),
+            None => answer(Errno::STALE),
+        }
+    }
+
+    /// Figures of the file system that changes go to; of the store's, or the first lower's, where there are none.
+    pub fn filesystem(&self) -> Result<StatVfs, UnionError> {
+        match &self.upper {
+            Some(upper) => Ok(upper.filesystem()?),
+            None => Ok(self.lower.filesystem()?),
+        }
+    }
+
+    /// The attributes of a node that has an object.
+    pub(super) fn attr_of(&self, node: &Node) -> Result<Attr, UnionError> {
+        if let Some(gone) = node.place.lock().gone {
+            return Ok(gone);
+        }
+        // While a copy-up runs, the lower still says how the object is.
+        if node.is_upper() {
+            let spot = self.spot(node)?;
+            let stat = file::stat_at(&*spot.dir, &*spot.name, Symlinks::Stop);
+            let deed = "look at an object of the upper";
+            let stat = stat.map_err(|source| UpperError::Call { deed, source })?;
+            return self.shown_upper(node, Attr::of_stat(&stat));
+        }
+        let Some(lower) = node.lower() else { return answer(Errno::STALE) };
+        let mut attr = self.lower.attr(&lower)?;
+        if node.group.is_some() {
+            attr.nlink = self.group_links(node, attr.nlink)?;
+        }
+        Ok(attr)
+    }
+
+    /// The attributes of an object of the upper, with what the union counts otherwise.
+    pub(super) fn shown_upper(&self, node: &Node, mut attr: Attr) -> Result<Attr, UnionError> {
+        if node.is_directory() {
+            // As the kernel's overlayfs: the subdirectories of two sides are not counted for each `stat`.
+            attr.nlink = 1;
+        } else if node.group.is_some() {
+            attr.nlink = self.group_links(node, attr.nlink)?;
+        } else if node.place.lock().orphan.is_some() {
+            attr.nlink = attr.nlink.saturating_sub(1);
+        }
+        Ok(attr)
+    }
+
+    /// The names that the union shows of a hard-link group that has so many in the lower.
+    pub(super) fn group_links(&self, node: &Node, lower_links: u32) -> Result<u32, UnionError> {
+        let (Some(group), Some(upper)) = (&node.group, &self.upper) else { return Ok(lower_links) };
+        Ok(upper.group(group)?.map_or(lower_links, |known| known.links))
+    }
+}

@@ -1,0 +1,259 @@
+//! Copy-up: a lower object becomes one of the upper, once, while everything else goes on.
+//!
+//! One thread wins a node and copies; the others wait for it on the node, not on a lock that another node's operation
+//! needs. The copy is made aside without any lock. It is installed under the lock of the directory that holds the
+//! node's name at that moment: the name may have changed since, or be gone, and then the copy has no name.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::error::{UnionError, answer};
+use super::mount::{Shared, Union};
+use super::node::{Node, Side};
+use crate::lower::{LowerFile, LowerNode};
+use crate::sys::change::{self, SetTime};
+use crate::sys::{Errno, SysError, file};
+use crate::tree::{Attr, Kind, Timestamp};
+use crate::upper::{Contents, Copied, Cover, Staged, Upper, UpperError};
+
+/// How much of a file's contents a copy-up takes along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of it.
+    Whole,
+    /// Nothing: the file is emptied next.
+    Nothing,
+}
+
+impl Union {
+    /// Gives a directory an upper side, and all directories above it. Answers its directory in the upper.
+    pub(super) fn ensure_upper_dir(&self, node: &Shared) -> Result<Arc<OwnedFd>, UnionError> {
+        let upper = self.writable()?;
+        let mut missing = Vec::new();
+        let mut at = Arc::clone(node);
+        while !at.is_upper() {
+            let Some((parent, _)) = at.one_name() else { return answer(Errno::NOENT) };
+            missing.push(at);
+            at = self.dir_node(parent)?;
+        }
+        for dir in missing.into_iter().rev() {
+            self.copy_dir_up(upper, &dir)?;
+        }
+        self.upper_dir(node)
+    }
+
+    /// Copies one directory up, whose parent has an upper side.
+    fn copy_dir_up(&self, upper: &Upper, node: &Node) -> Result<(), UnionError> {
+        let Some((parent, name)) = node.one_name() else { return answer(Errno::NOENT) };
+        let parent = self.dir_node(parent)?;
+        let _names = parent.dir.write();
+        if node.is_upper() {
+            return Ok(());
+        }
+        // It may have been removed before the lock was had.
+        if node.one_name() != Some((parent.id, name.clone())) {
+            return answer(Errno::NOENT);
+        }
+        let Some(lower) = node.lower() else { return answer(Errno::STALE) };
+        let above = self.upper_dir(&parent)?;
+        let staged = upper.stage_copy(&self.copied(&lower, None)?)?;
+        let installed = keeping_times(&above, || {
+            Ok(upper.install(&staged, &above, name.as_bytes(), Cover::Nothing)?)
+        });
+        if installed.is_err() {
+            upper.discard(&staged);
+        }
+        installed?;
+        *node.side.lock() = Side::Upper;
+        Ok(())
+    }
+
+    /// Gives a node that is no directory an upper side. The caller does not hold the topology: a directory's rename that
+    /// waited for the copy would keep everyone else waiting behind it.
+    pub(super) fn copy_up(&self, node: &Shared, extent: Extent) -> Result<(), UnionError> {
+        let upper = self.writable()?;
+        {
+            let mut side = node.side.lock();
+            while *side == Side::Copying {
+                node.copied.wait(&mut side);
+            }
+            if *side == Side::Upper {
+                return Ok(());
+            }
+            *side = Side::Copying;
+        }
+        let copied = self.copy_and_install(upper, node, extent);
+        *node.side.lock() = if copied.is_ok() { Side::Upper } else { Side::Lower };
+        node.copied.notify_all();
+        copied
+    }
+
+    fn copy_and_install(
+        &self,
+        upper: &Upper,
+        node: &Shared,
+        extent: Extent,
+    ) -> Result<(), UnionError> {
+        let Some(lower) = node.lower() else { return answer(Errno::STALE) };
+        let open = match (node.kind, extent) {
+            (Kind::File, Extent::Whole) => Some(LowerContents(self.lower.open(&lower)?)),
+            _ => None,
+        };
+        let contents = open.as_ref().map(|open| open as &dyn Contents);
+        let staged = upper.stage_copy(&self.copied(&lower, contents)?)?;
+        let installed = self.install_copy(upper, node, &staged);
+        if installed.is_err() {
+            upper.discard(&staged);
+        }
+        installed
+    }
+
+    fn install_copy(
+        &self,
+        upper: &Upper,
+        node: &Shared,
+        staged: &Staged,
+    ) -> Result<(), UnionError> {
+        let _topology = self.topology.read();
+        loop {
+            let Some((parent, name)) = node.one_name() else {
+                return self.install_without_name(upper, node, staged);
+            };
+            let dir = self.dir_node(parent)?;
+            let above = self.ensure_upper_dir(&dir)?;
+            let _names = dir.dir.write();
+            // The name was read before the lock was had.
+            if node.one_name().as_ref() != Some(&(parent, name.clone())) {
+                continue;
+            }
+            let _count = node.count.lock();
+            if let Some(group) = &node.group {
+                let links = self.attr_of(node)?.nlink;
+                upper.enter_copy(staged, group, links)?;
+            }
+            return keeping_times(&above, || {
+                Ok(upper.install(staged, &above, name.as_bytes(), Cover::Nothing)?)
+            });
+        }
+    }
+
+    /// Installs the copy of what lost its last name while it was open. A group may have other names, which are not known.
+    fn install_without_name(
+        &self,
+        upper: &Upper,
+        node: &Node,
+        staged: &Staged,
+    ) -> Result<(), UnionError> {
+        if let Some(group) = &node.group {
+            let _count = node.count.lock();
+            upper.enter_copy(staged, group, self.attr_of(node)?.nlink)?;
+            upper.discard(staged);
+            return Ok(());
+        }
+        let orphan = upper.orphan_name();
+        upper.orphan_staged(staged, &orphan)?;
+        let mut place = node.place.lock();
+        place.orphan = Some(orphan);
+        place.gone = None;
+        Ok(())
+    }
+
+    /// What a copy of `lower` is made of.
+    pub(super) fn copied<'a>(
+        &self,
+        lower: &LowerNode,
+        contents: Option<&'a dyn Contents>,
+    ) -> Result<Copied<'a>, UnionError> {
+        let mut attr = self.lower.attr(lower)?;
+        if contents.is_none() && attr.kind == Kind::File {
+            attr.size = 0;
+        }
+        let target = match attr.kind {
+            Kind::Symlink => self.lower.read_link(lower)?,
+            _ => Box::default(),
+        };
+        let (xattrs, origin) = (self.lower.xattrs(lower)?, self.lower.origin(lower)?);
+        Ok(Copied { attr, xattrs, origin, target, contents })
+    }
+}
+
+/// Makes a change in a directory of the upper that users must not see in its times.
+pub(super) fn keeping_times<T>(
+    dir: &OwnedFd,
+    change: impl FnOnce() -> Result<T, UnionError>,
+) -> Result<T, UnionError> {
+    let deed = "keep the times of a directory";
+    let told = |source| UnionError::from(UpperError::Call { deed, source });
+    let before = Attr::of_stat(&file::stat(dir).map_err(told)?);
+    let value = change()?;
+    // The change stands: to answer an error would deny it.
+    if let Err(error) = change::set_times_at(dir, ".", at(before.atime), at(before.mtime)) {
+        tracing::warn!("a directory shows the time of a copy-up: {error}");
+    }
+    Ok(value)
+}
+
+fn at(time: Timestamp) -> SetTime {
+    SetTime::At(time.secs, time.nanos)
+}
+
+/// A lower file as the contents of its copy.
+struct LowerContents(LowerFile);
+
+impl Contents for LowerContents {
+    fn fill(&self, to: &OwnedFd) -> Result<(), SysError> {
+        if let Some(from) = self.0.fd()
+            && change::reflink(to, from)?
+        {
+            return Ok(());
+        }
+        let size = self.0.size();
+        let mut at = 0;
+        while let Some(start) = self.0.next_data(at).map_err(|error| error.into_call())? {
+            if start >= size {
+                break;
+            }
+            let end = self.0.next_hole(start).map_err(|error| error.into_call())?.min(size);
+            self.range(to, start, end)?;
+            at = end;
+        }
+        Ok(())
+    }
+}
+
+impl LowerContents {
+    /// Copies one stretch of data: within the kernel where it can, else through memory.
+    fn range(&self, to: &OwnedFd, mut start: u64, end: u64) -> Result<(), SysError> {
+        const PIECE_BYTES: usize = 1024 * 1024;
+        while let (Some(from), true) = (self.0.fd(), start < end) {
+            let len = usize::try_from(end - start).unwrap_or(usize::MAX).min(PIECE_BYTES);
+            match change::copy_range(from, start, to, start, len) {
+                Ok(0) => break,
+                Ok(done) => start += done as u64,
+                Err(error)
+                    if matches!(
+                        error.errno(),
+                        Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS
+                    ) =>
+                {
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut buf = vec![0; PIECE_BYTES.min(usize::try_from(end - start).unwrap_or(PIECE_BYTES))];
+        while start < end {
+            let len = buf.len().min(usize::try_from(end - start).unwrap_or(usize::MAX));
+            let done = self.0.read_at(&mut buf[..len], start).map_err(|error| error.into_call())?;
+            if done == 0 {
+                return Err(SysError::of_deed(
+                    "copy up",
+                    "the lower file is shorter than its size says",
+                ));
+            }
+            file::write_all_at(to, &buf[..done], start)?;
+            start += done as u64;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! Making new nodes.
+
+use std::os::fd::OwnedFd;
+
+use super::error::{UnionError, answer};
+use super::ids::NodeId;
+use super::lookup::Looked;
+use super::mount::{Seed, Shared, Union};
+use super::node::{DirState, Side};
+use super::view::View;
+use crate::sys::change::Special;
+use crate::sys::file::{self, Symlinks};
+use crate::sys::{Errno, host};
+use crate::tree::{Attr, Name};
+use crate::upper::{Blank, Cover, Owner, UpperError};
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// Effective user.
+    pub uid: u32,
+    /// Effective group.
+    pub gid: u32,
+    /// Permissions that are taken away from what is made.
+    pub umask: u32,
+}
+
+/// What is to be made.
+#[derive(Clone, Copy, Debug)]
+pub enum NewNode<'a> {
+    /// A directory.
+    Directory,
+    /// An empty file.
+    File,
+    /// A symbolic link with that target.
+    Symlink(&'a [u8]),
+    /// A fifo, a socket or a device.
+    Special(Special),
+}
+
+impl Union {
+    /// Makes a node that must not exist. It is counted as a lookup is.
+    pub fn create(
+        &self,
+        (parent, name): (NodeId, &Name),
+        new: NewNode<'_>,
+        permissions: u32,
+        caller: Caller,
+    ) -> Result<Looked, UnionError> {
+        let upper = self.writable()?;
+        let _topology = self.topology.read();
+        let dir = self.dir_node(parent)?;
+        self.refuse_known(&dir, name)?;
+        // A device 0:0 is a whiteout on disk: it can't be an object.
+        if matches!(new, NewNode::Special(Special::Character { major: 0, minor: 0 })) {
+            return answer(Errno::PERM);
+        }
+        let above = self.ensure_upper_dir(&dir)?;
+        let mut state = dir.dir.write();
+        let cover = self.free_name(&dir, &state, name)?;
+        changed(&mut state);
+        let owner = owner_of(&above, new, permissions, caller)?;
+        let blank = blank_of(new);
+        // Made in place where nothing has to be set afterwards; else aside, so that no one meets it half made.
+        let in_place =
+            cover == Cover::Nothing && is_own(owner) && !matches!(new, NewNode::Symlink(_));
+        if in_place && owner.permissions & 0o7000 == 0 {
+            upper.make_in_place(&blank, &above, name.as_bytes(), owner.permissions)?;
+        } else {
+            let staged = upper.stage_new(&blank, owner)?;
+            upper.install(&staged, &above, name.as_bytes(), cover)?;
+        }
+        self.new_node(&dir, &above, name)
+    }
+
+    /// An answer that needs no copy-up of the directory: most failed creates ask for a name that is there.
+    fn refuse_known(&self, dir: &Shared, name: &Name) -> Result<(), UnionError> {
+        let state = dir.dir.read();
+        self.free_name(dir, &state, name).map(|_| ())
+    }
+
+    /// What stands where a new name is to be made; a name that is taken is an error.
+    pub(super) fn free_name(
+        &self,
+        dir: &Shared,
+        state: &DirState,
+        name: &Name,
+    ) -> Result<Cover, UnionError> {
+        if state.removed {
+            return answer(Errno::NOENT);
+        }
+        match self.view(dir, name)? {
+            View::Absent { whiteout: true } => Ok(Cover::Whiteout),
+            View::Absent { whiteout: false } if self.lower_has_hidden(dir, name)? => {
+                Ok(Cover::Hidden)
+            }
+            View::Absent { whiteout: false } => Ok(Cover::Nothing),
+            View::Upper(_) | View::Lower(_) => answer(Errno::EXIST),
+        }
+    }
+
+    fn new_node(&self, dir: &Shared, above: &OwnedFd, name: &Name) -> Result<Looked, UnionError> {
+        let stat = file::stat_at(above, name.as_bytes(), Symlinks::Stop);
+        let deed = "look at a new object";
+        let stat = stat.map_err(|source| UpperError::Call { deed, source })?;
+        let (id, attr) = (NodeId(self.lower.ino_of_upper(&stat)?.0), Attr::of_stat(&stat));
+        let seed = Seed { kind: attr.kind, lower: None, group: None, side: Side::Upper };
+        // A number that is still known belongs to an object that is gone: the file system gave it again.
+        let node = match self.table.get(id) {
+            Some(old) => self.replace(&old, seed),
+            None => self.table.get_or_insert(id, || seed.node(id, 0)),
+        };
+        node.count_lookup();
+        self.add_name(&node, (dir.id, name));
+        Ok(Looked { id, generation: node.generation, attr: self.shown_upper(&node, attr)? })
+    }
+}
+
+/// Notes that a directory's names change. The caller holds its lock and says so before it changes anything: what fails
+/// half-way may have changed a name, and no listing may be older than that.
+pub(super) fn changed(state: &mut DirState) {
+    state.version += 1;
+    state.listing = None;
+}
+
+/// Owner and permissions of a new node: the caller's, but the group of a set-group-id directory, whose subdirectories
+/// get the bit, too.
+fn owner_of(
+    above: &OwnedFd,
+    new: NewNode<'_>,
+    permissions: u32,
+    caller: Caller,
+) -> Result<Owner, UnionError> {
+    let deed = "look at a directory of the upper";
+    let stat = file::stat(above).map_err(|source| UpperError::Call { deed, source })?;
+    let parent = Attr::of_stat(&stat);
+    let mut permissions = permissions & 0o7777 & !(caller.umask & 0o777);
+    let mut gid = caller.gid;
+    if parent.permissions & 0o2000 != 0 {
+        gid = parent.gid;
+        if matches!(new, NewNode::Directory) {
+            permissions |= 0o2000;
+        }
+    }
+    Ok(Owner { uid: caller.uid, gid, permissions })
+}
+
+/// Whether what this process makes has that owner without further ado.
+fn is_own(owner: Owner) -> bool {
+    host::is_root() && owner.uid == 0 && owner.gid == 0
+}
+
+fn blank_of(new: NewNode<'_>) -> Blank<'_> {
+    match new {
+        NewNode::Directory => Blank::Directory,
+        NewNode::File => Blank::File,
+        NewNode::Symlink(target) => Blank::Symlink(target),
+        NewNode::Special(special) => Blank::Special(special),
+    }
+}

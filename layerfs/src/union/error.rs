@@ -1,0 +1,35 @@
+//! Why an operation of the union was not done.
+
+use crate::lower::LowerError;
+use crate::sys::Errno;
+use crate::upper::UpperError;
+
+/// Every way an operation fails.
+#[derive(Debug, thiserror::Error)]
+pub enum UnionError {
+    /// The answer that POSIX has for what was asked.
+    #[error("{0}")]
+    Answer(Errno),
+    /// The read-only side failed.
+    #[error(transparent)]
+    Lower(#[from] LowerError),
+    /// The writable side failed.
+    #[error(transparent)]
+    Upper(#[from] UpperError),
+}
+
+impl UnionError {
+    /// The answer to the request.
+    pub fn errno(&self) -> Errno {
+        match self {
+            UnionError::Answer(errno) => *errno,
+            UnionError::Lower(error) => error.errno(),
+            UnionError::Upper(error) => error.errno(),
+        }
+    }
+}
+
+/// The answer that POSIX has.
+pub(super) fn answer<T>(errno: Errno) -> Result<T, UnionError> {
+    Err(UnionError::Answer(errno))
+}

@@ -1,0 +1,169 @@
+//! Open files: handles, what each was opened for, and which descriptor serves it now.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::copy_up::Extent;
+use super::error::{UnionError, answer};
+use super::ids::NodeId;
+use super::mount::{Shared, Union};
+use super::node::Side;
+use crate::lower::LowerFile;
+use crate::sys::change::{self, Access};
+use crate::sys::{Errno, file};
+use crate::tree::Kind;
+use crate::upper::UpperError;
+
+/// The number of an open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HandleId(pub u64);
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenHow {
+    /// Reading.
+    Read,
+    /// Writing, and reading where the door wants it.
+    Write,
+    /// Writing, after all contents are thrown away.
+    Truncate,
+}
+
+/// One open file.
+pub(super) struct Open {
+    pub node: Shared,
+    pub how: OpenHow,
+    /// What the kernel has of the contents is from before a change of the lower.
+    pub is_changed: bool,
+    /// The lower file, where it was opened before a copy-up.
+    pub lower: Option<LowerFile>,
+    /// The upper file, once there is one and it was asked for.
+    pub upper: Mutex<Option<Arc<OwnedFd>>>,
+}
+
+/// All open files.
+pub(super) struct Handles {
+    open: Mutex<HashMap<HandleId, Arc<Open>>>,
+    next: AtomicU64,
+}
+
+impl Handles {
+    pub(super) fn new() -> Self {
+        Handles { open: Mutex::default(), next: AtomicU64::new(1) }
+    }
+
+    pub(super) fn get(&self, id: HandleId) -> Result<Arc<Open>, UnionError> {
+        self.open.lock().get(&id).cloned().map_or_else(|| answer(Errno::BADF), Ok)
+    }
+
+    fn add(&self, open: Open) -> HandleId {
+        let id = HandleId(self.next.fetch_add(1, Ordering::Relaxed));
+        self.open.lock().insert(id, Arc::new(open));
+        id
+    }
+}
+
+impl Union {
+    /// Opens a regular file.
+    pub fn open(&self, id: NodeId, how: OpenHow) -> Result<HandleId, UnionError> {
+        let node = self.node(id)?;
+        match node.kind {
+            Kind::File => {}
+            Kind::Directory => return answer(Errno::ISDIR),
+            Kind::Symlink => return answer(Errno::LOOP),
+            Kind::CharDevice | Kind::BlockDevice | Kind::Fifo | Kind::Socket => {
+                return answer(Errno::NXIO);
+            }
+        }
+        // Counted before anything is looked at: an unlink from here on keeps the object.
+        node.opens.fetch_add(1, Ordering::AcqRel);
+        let opened = self.open_counted(&node, how);
+        match opened {
+            Ok(open) => Ok(self.handles.add(open)),
+            Err(error) => {
+                node.opens.fetch_sub(1, Ordering::AcqRel);
+                Err(error)
+            }
+        }
+    }
+
+    fn open_counted(&self, node: &Shared, how: OpenHow) -> Result<Open, UnionError> {
+        match how {
+            OpenHow::Read => {}
+            OpenHow::Write => self.copy_up(node, Extent::Whole)?,
+            OpenHow::Truncate => self.copy_up(node, Extent::Nothing)?,
+        }
+        let _topology = self.topology.read();
+        let upper = Mutex::new(None);
+        let mut open = Open { node: Arc::clone(node), how, is_changed: false, lower: None, upper };
+        if node.settled_side() == Side::Upper {
+            let fd = self.open_upper(&open)?;
+            if how == OpenHow::Truncate {
+                let deed = "truncate a file";
+                file::truncate(&*fd, 0).map_err(|source| UpperError::Call { deed, source })?;
+            }
+        } else {
+            let Some(lower) = node.lower() else { return answer(Errno::STALE) };
+            open.lower = Some(self.lower.open(&lower)?);
+        }
+        open.is_changed = node.changed_below.swap(false, Ordering::AcqRel);
+        Ok(open)
+    }
+
+    /// Whether the lower file was changed by others since it was opened before: what was read then may be old.
+    pub fn is_changed(&self, handle: HandleId) -> bool {
+        self.handles.get(handle).is_ok_and(|open| open.is_changed)
+    }
+
+    /// The descriptor in the upper of an open file whose node has an upper side.
+    pub(super) fn open_upper(&self, open: &Open) -> Result<Arc<OwnedFd>, UnionError> {
+        let mut slot = open.upper.lock();
+        if let Some(fd) = &*slot {
+            return Ok(Arc::clone(fd));
+        }
+        let access = match open.how {
+            OpenHow::Read => Access::Read,
+            OpenHow::Write | OpenHow::Truncate => Access::Write,
+        };
+        let spot = self.spot(&open.node)?;
+        let fd = change::open_file(&*spot.dir, &*spot.name, access);
+        let fd = Arc::new(fd.map_err(|source| UpperError::Call { deed: "open a file", source })?);
+        *slot = Some(Arc::clone(&fd));
+        Ok(fd)
+    }
+
+    /// Closes an open file.
+    pub fn release(&self, handle: HandleId) {
+        let Some(open) = self.handles.open.lock().remove(&handle) else { return };
+        open.node.opens.fetch_sub(1, Ordering::AcqRel);
+        if !open.node.is_open() {
+            self.last_close(&open.node);
+            // It may have been forgotten while it was open.
+            self.forget(open.node.id, 0);
+        }
+    }
+
+    /// What an open file without a name left goes with its last close. That no name of it is known says little: it may
+    /// have others that nobody looked up, and only its link count tells.
+    fn last_close(&self, node: &Shared) {
+        let Some(upper) = &self.upper else { return };
+        let has_names = !node.place.lock().names.is_empty();
+        if has_names {
+            return;
+        }
+        let last = self.attr_of(node).ok().filter(|last| last.nlink == 0);
+        if last.is_some() {
+            node.place.lock().gone = last;
+        }
+        self.drop_orphan_of(node);
+        if let (Some(group), Some(_)) = (&node.group, last)
+            && let Err(error) = upper.drop_group(group)
+        {
+            tracing::warn!("the index keeps what has no name: {error}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Numbers of nodes.
+
+use crate::tree::Ino;
+
+/// The number by which requests name a node. Equal to the inode number while the door can't tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u64);
+
+impl NodeId {
+    /// The root of the union.
+    pub const ROOT: NodeId = NodeId(1);
+
+    /// The inode number that `stat` shows for the node.
+    pub fn ino(self) -> Ino {
+        Ino(self.0)
+    }
+}

@@ -1,0 +1,127 @@
+//! Reading, writing and shaping the contents of open files.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::error::{UnionError, answer};
+use super::handle::{HandleId, Open, OpenHow};
+use super::ids::NodeId;
+use super::mount::Union;
+use super::node::Side;
+use crate::sys::{Errno, SysError, change, file};
+use crate::upper::UpperError;
+
+impl Union {
+    /// Reads at `offset`; fewer bytes than asked for only at the end of the file. A descriptor that was opened before a
+    /// copy-up reads what is written after it.
+    pub fn read(&self, handle: HandleId, buf: &mut [u8], offset: u64) -> Result<usize, UnionError> {
+        let open = self.handles.get(handle)?;
+        let upper = match (&open.lower, open.node.is_upper()) {
+            (Some(lower), false) => return Ok(lower.read_at(buf, offset)?),
+            _ => self.upper_file(&open)?,
+        };
+        let mut done = 0;
+        while done < buf.len() {
+            let len = file::read_at(&*upper, &mut buf[done..], offset + done as u64)
+                .map_err(told("read"))?;
+            if len == 0 {
+                break;
+            }
+            done += len;
+        }
+        Ok(done)
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    pub fn write(&self, handle: HandleId, bytes: &[u8], offset: u64) -> Result<(), UnionError> {
+        let upper = self.writable_file(handle)?;
+        file::write_all_at(&*upper, bytes, offset).map_err(told("write"))
+    }
+
+    /// Sets the size of an open file.
+    pub fn truncate(&self, handle: HandleId, size: u64) -> Result<(), UnionError> {
+        let upper = self.writable_file(handle)?;
+        file::truncate(&*upper, size).map_err(told("truncate"))
+    }
+
+    /// Allocates, punches or zeroes a range; `mode` holds the flags of `fallocate(2)`.
+    pub fn allocate(
+        &self,
+        handle: HandleId,
+        mode: u32,
+        offset: u64,
+        len: u64,
+    ) -> Result<(), UnionError> {
+        let upper = self.writable_file(handle)?;
+        change::allocate(&*upper, mode, offset, len).map_err(told("allocate"))
+    }
+
+    /// The next data at or after `offset`; `ENXIO` where there is none.
+    pub fn seek_data(&self, handle: HandleId, offset: u64) -> Result<u64, UnionError> {
+        let open = self.handles.get(handle)?;
+        let next = match (&open.lower, open.node.is_upper()) {
+            (Some(lower), false) => lower.next_data(offset)?,
+            _ => file::seek_data(&*self.upper_file(&open)?, offset).map_err(told("seek"))?,
+        };
+        next.map_or_else(|| answer(Errno::NXIO), Ok)
+    }
+
+    /// The next hole at or after `offset`; the end of the file counts as one.
+    pub fn seek_hole(&self, handle: HandleId, offset: u64) -> Result<u64, UnionError> {
+        let open = self.handles.get(handle)?;
+        match (&open.lower, open.node.is_upper()) {
+            (Some(lower), false) => Ok(lower.next_hole(offset)?),
+            _ => file::seek_hole(&*self.upper_file(&open)?, offset).map_err(told("seek")),
+        }
+    }
+
+    /// Makes an open file durable, and the name by which it is found.
+    pub fn sync(&self, handle: HandleId) -> Result<(), UnionError> {
+        let open = self.handles.get(handle)?;
+        let Some(upper) = &self.upper else { return Ok(()) };
+        if open.node.settled_side() != Side::Upper {
+            return Ok(());
+        }
+        upper.sync(&*self.upper_file(&open)?)?;
+        match open.node.one_name() {
+            Some((parent, _)) => self.sync_dir(parent),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the names of a directory durable, up to the root: a copied-up ancestor may be as new as they are.
+    pub fn sync_dir(&self, id: NodeId) -> Result<(), UnionError> {
+        let Some(upper) = &self.upper else { return Ok(()) };
+        let _topology = self.topology.read();
+        let mut at = self.dir_node(id)?;
+        loop {
+            if let Some(dir) = self.upper_dir_if_any(&at)? {
+                upper.sync(&dir)?;
+            }
+            match at.one_name() {
+                Some((parent, _)) => at = self.dir_node(parent)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn upper_file(&self, open: &Open) -> Result<Arc<OwnedFd>, UnionError> {
+        if let Some(fd) = &*open.upper.lock() {
+            return Ok(Arc::clone(fd));
+        }
+        let _topology = self.topology.read();
+        self.open_upper(open)
+    }
+
+    fn writable_file(&self, handle: HandleId) -> Result<Arc<OwnedFd>, UnionError> {
+        let open = self.handles.get(handle)?;
+        match open.how {
+            OpenHow::Read => answer(Errno::BADF),
+            OpenHow::Write | OpenHow::Truncate => self.upper_file(&open),
+        }
+    }
+}
+
+fn told(deed: &'static str) -> impl Fn(SysError) -> UnionError {
+    move |source| UpperError::Call { deed, source }.into()
+}

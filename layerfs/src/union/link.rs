@@ -1,0 +1,71 @@
+//! Hard links.
+
+use super::copy_up::Extent;
+use super::create::changed;
+use super::error::{UnionError, answer};
+use super::ids::NodeId;
+use super::lookup::Looked;
+use super::mount::Union;
+use super::node::Node;
+use crate::sys::Errno;
+use crate::tree::Name;
+use crate::upper::{At, Cover, Group, Upper};
+
+impl Union {
+    /// Gives a node one more name. It is counted as a lookup is.
+    pub fn link(&self, id: NodeId, parent: NodeId, name: &Name) -> Result<Looked, UnionError> {
+        let upper = self.writable()?;
+        let node = self.node(id)?;
+        if node.is_directory() {
+            return answer(Errno::PERM);
+        }
+        if node.place.lock().gone.is_some() {
+            return answer(Errno::NOENT);
+        }
+        let dir = self.dir_node(parent)?;
+        {
+            let _topology = self.topology.read();
+            let state = dir.dir.read();
+            self.free_name(&dir, &state, name)?;
+        }
+        self.copy_up(&node, Extent::Whole)?;
+        let _topology = self.topology.read();
+        let above = self.ensure_upper_dir(&dir)?;
+        let mut state = dir.dir.write();
+        let cover = self.free_name(&dir, &state, name)?;
+        // It may have lost its last name while it was copied up. A group may have names that are not known.
+        if node.place.lock().gone.is_some() || (node.group.is_none() && node.one_name().is_none()) {
+            return answer(Errno::NOENT);
+        }
+        changed(&mut state);
+        self.add_link(upper, &node, (&above, name.as_bytes()), cover)?;
+        self.add_name(&node, (dir.id, name));
+        let attr = self.attr_of(&node)?;
+        node.count_lookup();
+        Ok(Looked { id, generation: node.generation, attr })
+    }
+
+    /// A group is counted before it has the name: a count that is too high keeps its object for too long, one that is
+    /// too low would give it up.
+    fn add_link(
+        &self,
+        upper: &Upper,
+        node: &Node,
+        to: At<'_>,
+        cover: Cover,
+    ) -> Result<(), UnionError> {
+        let spot = self.spot(node)?;
+        let from = (&*spot.dir, &*spot.name);
+        let Some(group) = &node.group else { return Ok(upper.link(from, to, cover)?) };
+        let _count = node.count.lock();
+        let links = self.attr_of(node)?.nlink;
+        upper.set_group(group, Group { links: links + 1, copied_up: true })?;
+        let linked = upper.link(from, to, cover);
+        if linked.is_err()
+            && let Err(error) = upper.set_group(group, Group { links, copied_up: true })
+        {
+            tracing::warn!("a hard-link group counts a name that it did not get: {error}");
+        }
+        Ok(linked?)
+    }
+}

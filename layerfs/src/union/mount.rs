@@ -1,0 +1,135 @@
+//! One mounted union: its sides, its table, its limits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::error::{UnionError, answer};
+use super::handle::Handles;
+use super::ids::NodeId;
+use super::node::{DirState, Node, Place, Side};
+use super::path::DirCache;
+use super::table::Table;
+use crate::lower::{Lower, LowerNode};
+use crate::sys::Errno;
+use crate::tree::Kind;
+use crate::upper::Upper;
+
+/// Whether the union can be changed.
+pub enum Mode {
+    /// Every change is refused.
+    ReadOnly,
+    /// Changes go to this layer.
+    Writable(Upper),
+}
+
+/// A union of one lower and at most one upper. Shared by all threads that serve it.
+pub struct Union {
+    pub(super) lower: Lower,
+    pub(super) upper: Option<Upper>,
+    pub(super) table: Table,
+    pub(super) dirs: DirCache,
+    pub(super) handles: Handles,
+    /// Held shared by whatever walks parents, exclusively by what gives a directory another parent.
+    pub(super) topology: RwLock<()>,
+    pub(super) next_cookie: AtomicU64,
+}
+
+impl Union {
+    /// Joins the sides.
+    pub fn new(lower: Lower, mode: Mode) -> Result<Self, UnionError> {
+        let upper = match mode {
+            Mode::ReadOnly => None,
+            Mode::Writable(upper) => Some(upper),
+        };
+        let ordinals = match &lower {
+            Lower::Image(tree) => tree.inode_count(),
+            Lower::Dirs(_) => 0,
+        };
+        let union = Union {
+            table: Table::new(ordinals),
+            upper,
+            dirs: DirCache::new(),
+            handles: Handles::new(),
+            topology: RwLock::new(()),
+            next_cookie: AtomicU64::new(0),
+            lower,
+        };
+        if let Lower::Image(_) = &union.lower {
+            union.dress_root()?;
+        }
+        union.make_root();
+        Ok(union)
+    }
+
+    /// Gives an upper that was never used the look of the lower's root. Of an image always so; plain directories with an
+    /// upper of the user's show that one as it is, like the kernel's overlayfs.
+    pub fn dress_root(&self) -> Result<(), UnionError> {
+        match &self.upper {
+            Some(upper) => Ok(upper.dress_root(&self.copied(&self.lower.root(), None)?)?),
+            None => Ok(()),
+        }
+    }
+
+    /// The read-only side.
+    pub fn lower(&self) -> &Lower {
+        &self.lower
+    }
+
+    /// How many nodes have an object in memory.
+    pub fn node_count(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The upper, or the refusal of every change.
+    pub(super) fn writable(&self) -> Result<&Upper, UnionError> {
+        self.upper.as_ref().map_or_else(|| answer(Errno::ROFS), Ok)
+    }
+
+    /// The number of a lower node.
+    pub(super) fn lower_id(&self, node: &LowerNode) -> NodeId {
+        NodeId(self.lower.ino(node).0)
+    }
+
+    /// The root has an object from the start, and an upper side where there is one: the upper's root directory.
+    fn make_root(&self) {
+        let side = if self.upper.is_some() { Side::Upper } else { Side::Lower };
+        let root = self.lower.root();
+        let seed = Seed { kind: Kind::Directory, lower: Some(root), group: None, side };
+        let node = self.table.get_or_insert(NodeId::ROOT, || seed.node(NodeId::ROOT, 0));
+        node.count_lookup();
+    }
+}
+
+/// What a node is made from.
+pub(super) struct Seed {
+    pub kind: Kind,
+    pub lower: Option<LowerNode>,
+    pub group: Option<String>,
+    pub side: Side,
+}
+
+impl Seed {
+    pub(super) fn node(self, id: NodeId, generation: u64) -> Node {
+        Node {
+            id,
+            generation,
+            kind: self.kind,
+            lower: Mutex::new(self.lower),
+            changed_below: AtomicBool::new(false),
+            group: self.group,
+            lookups: AtomicU64::new(0),
+            children: AtomicU64::new(0),
+            opens: AtomicU64::new(0),
+            dir: RwLock::new(DirState::default()),
+            side: Mutex::new(self.side),
+            copied: parking_lot::Condvar::new(),
+            count: Mutex::new(()),
+            place: Mutex::new(Place::default()),
+        }
+    }
+}
+
+/// Shared nodes are what operations work on.
+pub(super) type Shared = Arc<Node>;

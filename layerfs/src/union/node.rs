@@ -1,0 +1,132 @@
+//! One node: what never changes of it, and what each of its locks guards.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use super::ids::NodeId;
+use crate::lower::LowerNode;
+use crate::tree::{Attr, Kind, Name};
+
+/// An object of the union that is known by number.
+pub(super) struct Node {
+    pub id: NodeId,
+    pub generation: u64,
+    pub kind: Kind,
+    /// Its lower part. Of a directory: what it is merged with; of others: what it is, or was copied from. Plain
+    /// directories may be changed by others: then a lookup puts what it found in the place of what was known.
+    pub lower: Mutex<Option<LowerNode>>,
+    /// The lower file was changed by others after the kernel was given its contents. Set by a lookup, taken by an open.
+    pub changed_below: AtomicBool,
+    /// The name of its entry in the index, where it is a lower inode with several names.
+    pub group: Option<String>,
+    /// How often the kernel holds it; guarded by nothing.
+    pub lookups: AtomicU64,
+    /// Objects in the table that have a name in this directory: it stays as long as they do.
+    pub children: AtomicU64,
+    /// Open handles; guarded by nothing, read under `side` where it decides.
+    pub opens: AtomicU64,
+    /// Of a directory. Held shared while its names are read, exclusively while they change.
+    pub dir: RwLock<DirState>,
+    /// Where its object is. Held for moments only, never across a system call that may wait.
+    pub side: Mutex<Side>,
+    /// Rung when a copy-up has ended.
+    pub copied: Condvar,
+    /// Of a hard-link group. Held while a name comes or goes and the stored count follows: its names may stand in
+    /// directories that are locked by different threads.
+    pub count: Mutex<()>,
+    /// Its names. Changed under the exclusive `dir` locks of the directories that hold them.
+    pub place: Mutex<Place>,
+}
+
+/// Which side has a node's object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The lower.
+    Lower,
+    /// The lower, and a thread is copying it: others wait.
+    Copying,
+    /// The upper.
+    Upper,
+}
+
+/// The names of a node that are known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    /// Directories and the names in them. A directory has one; a file may have others that were not looked up yet.
+    pub names: Vec<(NodeId, Name)>,
+    /// Its name among the orphans, while it is open and has no other.
+    pub orphan: Option<String>,
+    /// Its last attributes, once nothing can be found by any name.
+    pub gone: Option<Attr>,
+}
+
+/// What a directory node keeps of its names.
+#[derive(Debug, Default)]
+pub(super) struct DirState {
+    /// Removed: nothing can be made in it any more.
+    pub removed: bool,
+    /// Counts changes: a listing made before the last one is old.
+    pub version: u64,
+    /// Cookies of names that only the upper has; each keeps its own for as long as the node is known.
+    pub cookies: HashMap<Name, u64>,
+    /// The listing made last.
+    pub listing: Option<std::sync::Arc<super::list::Listing>>,
+}
+
+impl Node {
+    /// Its lower part, as it was found last.
+    pub(super) fn lower(&self) -> Option<LowerNode> {
+        self.lower.lock().clone()
+    }
+
+    /// The side that has the object now; waits for a copy-up to end.
+    pub(super) fn settled_side(&self) -> Side {
+        let mut side = self.side.lock();
+        while *side == Side::Copying {
+            self.copied.wait(&mut side);
+        }
+        *side
+    }
+
+    /// Whether the upper has the object.
+    pub(super) fn is_upper(&self) -> bool {
+        *self.side.lock() == Side::Upper
+    }
+
+    pub(super) fn is_directory(&self) -> bool {
+        self.kind == Kind::Directory
+    }
+
+    /// A directory and a name in it by which the node can be reached; `None` for the root and for what has none left.
+    pub(super) fn one_name(&self) -> Option<(NodeId, Name)> {
+        self.place.lock().names.first().cloned()
+    }
+
+    /// Adds a name; `false` where it was known.
+    pub(super) fn add_name(&self, parent: NodeId, name: &Name) -> bool {
+        let mut place = self.place.lock();
+        let is_new = !place.names.iter().any(|(at, known)| *at == parent && known == name);
+        if is_new {
+            place.names.push((parent, name.clone()));
+        }
+        is_new
+    }
+
+    /// Takes a name away; `false` where it was not known.
+    pub(super) fn remove_name(&self, parent: NodeId, name: &Name) -> bool {
+        let mut place = self.place.lock();
+        let before = place.names.len();
+        place.names.retain(|(at, known)| *at != parent || known != name);
+        place.names.len() < before
+    }
+
+    pub(super) fn count_lookup(&self) {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.opens.load(Ordering::Acquire) > 0
+    }
+}

@@ -1,0 +1,91 @@
+//! From a node to the place of its object in the upper: a held directory and a name in it.
+
+use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use super::error::{UnionError, answer};
+use super::ids::NodeId;
+use super::mount::Union;
+use super::node::Node;
+use crate::sys::{Errno, dir, file::Symlinks};
+use crate::upper::UpperError;
+
+/// Directories of the upper that are kept open.
+const OPEN_MAX: NonZeroUsize = NonZeroUsize::new(512).expect("it is not 0");
+
+/// Open directories of the upper, by node. A directory keeps its descriptor through renames.
+pub(super) struct DirCache(Mutex<LruCache<NodeId, Arc<OwnedFd>>>);
+
+impl DirCache {
+    pub(super) fn new() -> Self {
+        DirCache(Mutex::new(LruCache::new(OPEN_MAX)))
+    }
+
+    pub(super) fn forget(&self, id: NodeId) {
+        self.0.lock().pop(&id);
+    }
+}
+
+/// A name in a directory of the upper, or of its records.
+pub(super) struct Spot {
+    pub dir: Arc<OwnedFd>,
+    pub name: Box<[u8]>,
+}
+
+impl Union {
+    /// The upper's directory of a directory node that has an upper side.
+    pub(super) fn upper_dir(&self, node: &Node) -> Result<Arc<OwnedFd>, UnionError> {
+        if let Some(open) = self.dirs.0.lock().get(&node.id) {
+            return Ok(Arc::clone(open));
+        }
+        let opened = match node.one_name() {
+            None if node.id == NodeId::ROOT => open_dir(self.writable()?.root(), b".")?,
+            None => return answer(Errno::NOENT),
+            Some((parent, name)) => {
+                let parent = self.node(parent)?;
+                let above = self.upper_dir(&parent)?;
+                open_dir(&above, name.as_bytes())?
+            }
+        };
+        let opened = Arc::new(opened);
+        self.dirs.0.lock().put(node.id, Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Where the object of a node with an upper side can be reached by name.
+    pub(super) fn spot(&self, node: &Node) -> Result<Spot, UnionError> {
+        let upper = self.writable()?;
+        if node.id == NodeId::ROOT {
+            return Ok(Spot { dir: self.upper_dir(node)?, name: (*b".").into() });
+        }
+        if let Some(group) = &node.group {
+            return Ok(Spot { dir: duplicate(upper.index_dir())?, name: group.as_bytes().into() });
+        }
+        if let Some(orphan) = node.place.lock().orphan.clone() {
+            return Ok(Spot {
+                dir: duplicate(upper.orphan_dir())?,
+                name: orphan.into_bytes().into(),
+            });
+        }
+        // Its last name went since the node was found.
+        let Some((parent, name)) = node.one_name() else { return answer(Errno::NOENT) };
+        let parent = self.node(parent)?;
+        Ok(Spot { dir: self.upper_dir(&parent)?, name: name.as_bytes().into() })
+    }
+}
+
+fn open_dir(above: &OwnedFd, name: &[u8]) -> Result<OwnedFd, UnionError> {
+    let deed = "open a directory of the upper";
+    dir::open(above, name, Symlinks::Stop)
+        .map_err(|source| UpperError::Call { deed, source }.into())
+}
+
+fn duplicate(fd: &OwnedFd) -> Result<Arc<OwnedFd>, UnionError> {
+    let deed = "open a directory of records";
+    let opened = dir::open(fd, ".", Symlinks::Stop);
+    opened.map(Arc::new).map_err(|source| UpperError::Call { deed, source }.into())
+}

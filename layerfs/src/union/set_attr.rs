@@ -1,0 +1,96 @@
+//! Changing attributes.
+
+use super::copy_up::Extent;
+use super::error::{UnionError, answer};
+use super::ids::NodeId;
+use super::mount::{Shared, Union};
+use crate::sys::change::{self, Access, SetTime};
+use crate::sys::{Errno, SysError, file};
+use crate::tree::{Attr, Kind};
+use crate::upper::UpperError;
+
+/// What is to be changed; `None` and `Keep` leave things as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct SetAttr {
+    /// Permission, set-id and sticky bits.
+    pub permissions: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Owner's group.
+    pub gid: Option<u32>,
+    /// Bytes of a file.
+    pub size: Option<u64>,
+    /// Last read.
+    pub atime: SetTime,
+    /// Last change of the contents.
+    pub mtime: SetTime,
+}
+
+impl Default for SetAttr {
+    fn default() -> Self {
+        let (atime, mtime) = (SetTime::Keep, SetTime::Keep);
+        SetAttr { permissions: None, uid: None, gid: None, size: None, atime, mtime }
+    }
+}
+
+impl SetAttr {
+    fn is_empty(&self) -> bool {
+        let times = self.atime != SetTime::Keep || self.mtime != SetTime::Keep;
+        self.permissions.is_none()
+            && self.uid.is_none()
+            && self.gid.is_none()
+            && self.size.is_none()
+            && !times
+    }
+}
+
+impl Union {
+    /// Changes attributes, and answers those that the node has then.
+    pub fn set_attr(&self, id: NodeId, set: &SetAttr) -> Result<Attr, UnionError> {
+        self.writable()?;
+        let node = self.node(id)?;
+        if set.size.is_some() && node.kind != Kind::File {
+            return answer(if node.is_directory() { Errno::ISDIR } else { Errno::INVAL });
+        }
+        if node.place.lock().gone.is_some() && !node.is_open() {
+            return answer(Errno::NOENT);
+        }
+        if !node.is_directory() {
+            let extent = if set.size == Some(0) { Extent::Nothing } else { Extent::Whole };
+            self.copy_up(&node, extent)?;
+        }
+        let _topology = self.topology.read();
+        if node.is_directory() {
+            self.ensure_upper_dir(&node)?;
+        }
+        self.apply(&node, set)
+            .map_err(|source| UpperError::Call { deed: "change attributes", source })??;
+        self.attr_of(&node)
+    }
+
+    /// Size first and owner before permissions: each may clear set-id bits that are asked for. Times last.
+    fn apply(&self, node: &Shared, set: &SetAttr) -> Result<Result<(), UnionError>, SysError> {
+        let spot = match self.spot(node) {
+            Ok(spot) => spot,
+            Err(error) => return Ok(Err(error)),
+        };
+        let (dir, name) = (&*spot.dir, &*spot.name);
+        if let Some(size) = set.size {
+            file::truncate(change::open_file(dir, name, Access::Write)?, size)?;
+        }
+        // A change of nothing is a chown to no one: it strips set-id bits and capabilities, and that is its purpose.
+        if set.uid.is_some() || set.gid.is_some() || set.is_empty() {
+            change::chown_at(dir, name, set.uid, set.gid)?;
+        }
+        if let Some(permissions) = set.permissions {
+            if node.kind == Kind::Symlink {
+                return Ok(answer(Errno::OPNOTSUPP));
+            }
+            change::chmod_at(dir, name, permissions & 0o7777)?;
+        }
+        if set.atime != SetTime::Keep || set.mtime != SetTime::Keep {
+            change::set_times_at(dir, name, set.atime, set.mtime)?;
+        }
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,94 @@
+//! What a name in a directory of the union leads to, decided from both sides.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::error::UnionError;
+use super::mount::Union;
+use super::node::{Node, Side};
+use crate::lower::LowerNode;
+use crate::tree::{Kind, Name, Opaque, Redirect};
+use crate::upper::{Found, Look};
+
+/// What a name leads to.
+pub(super) enum View {
+    /// Nothing; the upper may hide what the lower has.
+    Absent {
+        /// A whiteout stands in the upper.
+        whiteout: bool,
+    },
+    /// An object of the upper.
+    Upper(Box<Found>),
+    /// An object that only the lower has.
+    Lower(LowerNode),
+}
+
+impl Union {
+    /// What `name` in `dir` leads to. The caller holds the directory's lock.
+    pub(super) fn view(&self, dir: &Node, name: &Name) -> Result<View, UnionError> {
+        if let Some(upper) = &self.upper
+            && dir.is_upper()
+        {
+            match upper.look(&*self.upper_dir(dir)?, name.as_bytes())? {
+                Look::Found(found) => return Ok(View::Upper(found)),
+                Look::Whiteout => return Ok(View::Absent { whiteout: true }),
+                Look::Absent => {}
+            }
+        }
+        Ok(match self.lower_name(dir, name)? {
+            Some(node) => View::Lower(node),
+            None => View::Absent { whiteout: false },
+        })
+    }
+
+    /// What the lower part of `dir` has under `name`, whatever the upper says of it.
+    pub(super) fn lower_name(
+        &self,
+        dir: &Node,
+        name: &Name,
+    ) -> Result<Option<LowerNode>, UnionError> {
+        match dir.lower() {
+            Some(lower) => Ok(self.lower.lookup(&lower, name)?),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the lower part of `dir` has something under `name` that the mount does not show.
+    pub(super) fn lower_has_hidden(&self, dir: &Node, name: &Name) -> Result<bool, UnionError> {
+        match dir.lower() {
+            Some(lower) => Ok(self.lower.has_hidden(&lower, name)?),
+            None => Ok(false),
+        }
+    }
+
+    /// The lower part of a directory found in the upper, under `name` in `parent`.
+    pub(super) fn lower_part(
+        &self,
+        parent: &Node,
+        name: &Name,
+        found: &Found,
+    ) -> Result<Option<LowerNode>, UnionError> {
+        if found.opaque == Opaque::Hides {
+            return Ok(None);
+        }
+        let part = match &found.redirect {
+            Some(Redirect::Absolute(path)) => self.lower.at_path(path)?,
+            Some(Redirect::Sibling(other)) => self.lower_name(parent, other)?,
+            None => self.lower_name(parent, name)?,
+        };
+        let is_dir =
+            |node: &LowerNode| Ok::<_, UnionError>(self.lower.attr(node)?.kind == Kind::Directory);
+        match part {
+            Some(node) if is_dir(&node)? => Ok(Some(node)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The open directory of the upper, where the node has one.
+    pub(super) fn upper_dir_if_any(&self, dir: &Node) -> Result<Option<Arc<OwnedFd>>, UnionError> {
+        match dir.settled_side() {
+            Side::Upper => self.upper_dir(dir).map(Some),
+            Side::Lower | Side::Copying => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Extended attributes, as users see them: marks are neither shown nor taken.
+
+use super::copy_up::Extent;
+use super::error::{UnionError, answer};
+use super::ids::NodeId;
+use super::mount::{Shared, Union};
+use super::node::Side;
+use crate::lower::LowerNode;
+use crate::sys::Errno;
+use crate::sys::xattr_at::SetHow;
+
+/// Which side answers for a node's attributes.
+enum Holder {
+    Lower(LowerNode),
+    Upper(Shared),
+}
+
+impl Union {
+    /// The value of an attribute; `ENODATA` where there is none.
+    pub fn xattr(&self, id: NodeId, name: &[u8]) -> Result<Box<[u8]>, UnionError> {
+        let _topology = self.topology.read();
+        let value = match self.holder(id)? {
+            Holder::Lower(lower) => self.lower.xattr(&lower, name)?,
+            Holder::Upper(node) => {
+                let spot = self.spot(&node)?;
+                self.writable()?.user_xattr(&spot.dir, &spot.name, name)?
+            }
+        };
+        value.map_or_else(|| answer(Errno::NODATA), Ok)
+    }
+
+    /// The names of all attributes.
+    pub fn xattr_names(&self, id: NodeId) -> Result<Vec<Vec<u8>>, UnionError> {
+        let _topology = self.topology.read();
+        match self.holder(id)? {
+            Holder::Lower(lower) => Ok(self
+                .lower
+                .xattrs(&lower)?
+                .into_iter()
+                .map(|(name, _)| name.into_vec())
+                .collect()),
+            Holder::Upper(node) => {
+                let spot = self.spot(&node)?;
+                Ok(self.writable()?.user_xattr_names(&spot.dir, &spot.name)?)
+            }
+        }
+    }
+
+    /// Sets an attribute.
+    pub fn set_xattr(
+        &self,
+        id: NodeId,
+        pair: (&[u8], &[u8]),
+        how: SetHow,
+    ) -> Result<(), UnionError> {
+        let upper = self.writable()?;
+        let node = self.copied_up(id)?;
+        let _topology = self.topology.read();
+        self.dir_brought_up(&node)?;
+        let spot = self.spot(&node)?;
+        Ok(upper.set_user_xattr(&spot.dir, &spot.name, pair, how)?)
+    }
+
+    /// Removes an attribute; `ENODATA` where there is none, and then nothing is copied up.
+    pub fn remove_xattr(&self, id: NodeId, name: &[u8]) -> Result<(), UnionError> {
+        self.xattr(id, name)?;
+        let upper = self.writable()?;
+        let node = self.copied_up(id)?;
+        let _topology = self.topology.read();
+        self.dir_brought_up(&node)?;
+        let spot = self.spot(&node)?;
+        Ok(upper.remove_user_xattr(&spot.dir, &spot.name, name)?)
+    }
+
+    /// The node; what is no directory has an upper side.
+    fn copied_up(&self, id: NodeId) -> Result<Shared, UnionError> {
+        let node = self.node(id)?;
+        if !node.is_directory() {
+            self.copy_up(&node, Extent::Whole)?;
+        }
+        Ok(node)
+    }
+
+    /// Gives a directory an upper side. The caller holds the topology.
+    fn dir_brought_up(&self, node: &Shared) -> Result<(), UnionError> {
+        if node.is_directory() { self.ensure_upper_dir(node).map(drop) } else { Ok(()) }
+    }
+
+    fn holder(&self, id: NodeId) -> Result<Holder, UnionError> {
+        if let Some(node) = self.table.get(id) {
+            return match (node.settled_side(), node.lower()) {
+                (Side::Upper, _) => Ok(Holder::Upper(node)),
+                (_, Some(lower)) => Ok(Holder::Lower(lower)),
+                (_, None) => answer(Errno::STALE),
+            };
+        }
+        self.lower
+            .by_number(id.ino())
+            .map_or_else(|| answer(Errno::STALE), |lower| Ok(Holder::Lower(lower)))
+    }
+}

@@ -1,0 +1,85 @@
+//! Why the writable layer could not do what it was asked.
+
+use crate::sys::{Errno, SysError};
+use crate::tree::{MetacopyFault, OriginFault, RedirectFault};
+
+/// Every way the upper fails.
+#[derive(Debug, thiserror::Error)]
+pub enum UpperError {
+    /// A system call was refused.
+    #[error("{deed}: {source}")]
+    Call {
+        /// What was being done.
+        deed: &'static str,
+        /// The refused call.
+        source: SysError,
+    },
+    /// A mark on an object can't be understood.
+    #[error("`{name}`: {fault}")]
+    Mark {
+        /// The object's name.
+        name: String,
+        /// What is wrong with it.
+        fault: MarkFault,
+    },
+    /// Another mount uses the upper or the work directory.
+    #[error("the {0} directory is in use by another mount")]
+    Busy(&'static str),
+    /// Upper and work directory are on different file systems.
+    #[error("upper and work directory are not on one file system")]
+    TwoFilesystems,
+    /// A redirect does not fit into an attribute.
+    #[error("the path of a renamed directory is too long to be stored")]
+    LongRedirect,
+}
+
+/// What is wrong with a mark.
+#[derive(Debug, thiserror::Error)]
+pub enum MarkFault {
+    /// The redirect mark.
+    #[error(transparent)]
+    Redirect(#[from] RedirectFault),
+    /// The origin mark.
+    #[error(transparent)]
+    Origin(#[from] OriginFault),
+    /// The metacopy mark.
+    #[error("metacopy mark of {} bytes is of no known form", .0.len)]
+    Metacopy(MetacopyFault),
+    /// The count of hidden and added names.
+    #[error("link count mark is damaged")]
+    Links,
+    /// The file's data lies in a lower layer, which is not followed yet.
+    #[error(
+        "its data lies in a lower layer (metacopy): mount it with the kernel's overlayfs and copy it up whole"
+    )]
+    DataBelow,
+}
+
+impl UpperError {
+    /// The answer to a file-system request that met this error.
+    pub fn errno(&self) -> Errno {
+        match self {
+            UpperError::Call { source, .. } => source.errno(),
+            UpperError::Mark { .. } => Errno::IO,
+            UpperError::Busy(_) => Errno::BUSY,
+            UpperError::TwoFilesystems | UpperError::LongRedirect => Errno::XDEV,
+        }
+    }
+
+    /// Whether the object is absent.
+    pub fn is_absent(&self) -> bool {
+        self.errno() == Errno::NOENT
+    }
+}
+
+/// Gives a refused call the deed it belongs to.
+pub(super) trait During<T> {
+    /// The same, with what was being done where it failed.
+    fn during(self, deed: &'static str) -> Result<T, UpperError>;
+}
+
+impl<T> During<T> for Result<T, SysError> {
+    fn during(self, deed: &'static str) -> Result<T, UpperError> {
+        self.map_err(|source| UpperError::Call { deed, source })
+    }
+}

@@ -1,0 +1,155 @@
+//! What stands under a name of the upper: nothing, a whiteout, or an object with its marks.
+
+use std::os::fd::OwnedFd;
+
+use super::error::{During, MarkFault, UpperError};
+use super::open::Upper;
+use crate::sys::file::{self, Stat, Symlinks};
+use crate::sys::xattr_at;
+use crate::tree::{Attr, Kind, Mark, Metacopy, Name, Opaque, Origin, Redirect};
+
+/// What stands under a name.
+#[derive(Debug)]
+pub enum Look {
+    /// The upper says nothing of the name.
+    Absent,
+    /// The name is hidden.
+    Whiteout,
+    /// An object.
+    Found(Box<Found>),
+}
+
+/// An object of the upper.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its attributes, as the upper's file system has them.
+    pub attr: Attr,
+    /// Device, number and the rest, as the upper's file system says them.
+    pub stat: Stat,
+    /// The lower object that it is a copy of, where it is marked.
+    pub origin: Option<Origin>,
+    /// Of a directory: what it hides.
+    pub opaque: Opaque,
+    /// Of a directory: where its lower part lies, where that is not under its own name.
+    pub redirect: Option<Redirect>,
+}
+
+impl Upper {
+    /// Looks at `name` in `dir`, a directory of this upper with that opaque mark.
+    pub fn look(&self, dir: &OwnedFd, name: &[u8]) -> Result<Look, UpperError> {
+        let stat = match file::stat_at(dir, name, Symlinks::Stop) {
+            Err(error) if error.is_absent() => return Ok(Look::Absent),
+            stat => stat.during("look into the upper")?,
+        };
+        let attr = Attr::of_stat(&stat);
+        if attr.is_whiteout_device() {
+            return Ok(Look::Whiteout);
+        }
+        if attr.kind == Kind::File && attr.size == 0 && self.has_mark(dir, name, Mark::Whiteout)? {
+            return Ok(Look::Whiteout);
+        }
+        let mut found = Found {
+            attr,
+            stat,
+            origin: self.origin(dir, name, attr.kind)?,
+            opaque: Opaque::No,
+            redirect: None,
+        };
+        match attr.kind {
+            Kind::Directory => self.read_directory_marks(dir, name, &mut found)?,
+            Kind::File => self.refuse_metacopy(dir, name)?,
+            Kind::Symlink | Kind::CharDevice | Kind::BlockDevice | Kind::Fifo | Kind::Socket => {}
+        }
+        Ok(Look::Found(Box::new(found)))
+    }
+
+    /// Whether the name is a whiteout or an object; cheaper than [`Upper::look`], without marks.
+    pub fn is_whiteout(&self, dir: &OwnedFd, name: &[u8]) -> Result<bool, UpperError> {
+        Ok(matches!(self.look(dir, name)?, Look::Whiteout))
+    }
+
+    fn read_directory_marks(
+        &self,
+        dir: &OwnedFd,
+        name: &[u8],
+        found: &mut Found,
+    ) -> Result<(), UpperError> {
+        if let Some(value) = self.mark(dir, name, Mark::Opaque)? {
+            found.opaque = Opaque::parse(&value);
+        }
+        if let Some(value) = self.mark(dir, name, Mark::Redirect)? {
+            let redirect =
+                Redirect::parse(&value).map_err(|fault| mark_error(name, fault.into()))?;
+            found.redirect = Some(redirect);
+        }
+        Ok(())
+    }
+
+    /// A file whose data lies elsewhere must not be taken for a whole one.
+    fn refuse_metacopy(&self, dir: &OwnedFd, name: &[u8]) -> Result<(), UpperError> {
+        let Some(value) = self.mark(dir, name, Mark::Metacopy)? else { return Ok(()) };
+        match Metacopy::parse(&value) {
+            Ok(Metacopy::Below | Metacopy::Partial) => Err(mark_error(name, MarkFault::DataBelow)),
+            Err(fault) => Err(mark_error(name, MarkFault::Metacopy(fault))),
+        }
+    }
+
+    fn origin(&self, dir: &OwnedFd, name: &[u8], kind: Kind) -> Result<Option<Origin>, UpperError> {
+        if !self.can_mark(kind) {
+            return Ok(None);
+        }
+        let Some(value) = self.mark(dir, name, Mark::Origin)? else { return Ok(None) };
+        Origin::decode(&value).map(Some).map_err(|fault| mark_error(name, fault.into()))
+    }
+
+    fn has_mark(&self, dir: &OwnedFd, name: &[u8], mark: Mark) -> Result<bool, UpperError> {
+        Ok(self.mark(dir, name, mark)?.is_some())
+    }
+
+    /// A mark's value; `None` where the object does not have it.
+    pub(super) fn mark(
+        &self,
+        dir: &OwnedFd,
+        name: &[u8],
+        mark: Mark,
+    ) -> Result<Option<Box<[u8]>>, UpperError> {
+        xattr_at::get(dir, name, &mark.name(self.space)).during("read a mark")
+    }
+}
+
+pub(super) fn mark_error(name: &[u8], fault: MarkFault) -> UpperError {
+    UpperError::Mark { name: name.escape_ascii().to_string(), fault }
+}
+
+/// The names in a directory of the upper, each with whether it hides or is.
+#[derive(Debug)]
+pub struct Listed {
+    /// The name.
+    pub name: Name,
+    /// `None` for a whiteout.
+    pub kind: Option<Kind>,
+}
+
+impl Upper {
+    /// Everything in a directory, whiteouts included, in no order.
+    pub fn list(&self, dir: &OwnedFd) -> Result<Vec<Listed>, UpperError> {
+        let deed = "list a directory of the upper";
+        let readable = crate::sys::dir::open(dir, ".", Symlinks::Stop).during(deed)?;
+        let mut listed = Vec::new();
+        for entry in crate::sys::dir::list(&readable).during(deed)? {
+            let Ok(name) = Name::new(&entry.name) else { continue };
+            // Only devices and empty files can be whiteouts, so only they cost a closer look.
+            let kind = match entry.kind {
+                Some(crate::sys::dir::ListedKind::Directory) => Some(Kind::Directory),
+                Some(crate::sys::dir::ListedKind::Symlink) => Some(Kind::Symlink),
+                _ => match self.look(dir, &entry.name)? {
+                    Look::Absent => continue,
+                    Look::Whiteout => None,
+                    Look::Found(found) => Some(found.attr.kind),
+                },
+            };
+            listed.push(Listed { name, kind });
+        }
+        Ok(listed)
+    }
+}

@@ -1,0 +1,127 @@
+//! Setting the marks of objects, and attributes of users past the marks.
+
+use std::os::fd::OwnedFd;
+
+use super::error::{During, UpperError};
+use super::open::Upper;
+use crate::sys::xattr_at::{self, SetHow};
+use crate::sys::{Errno, xattr};
+use crate::tree::{Kind, Mark, MarkSpace, Name, Opaque, Origin, Redirect, marks};
+
+/// The longest redirect that is written: what every file system takes beside other attributes.
+const REDIRECT_WRITTEN_MAX: usize = 3500;
+
+impl Upper {
+    /// Whether objects of this type can be marked: the kernel keeps `user.*` to files and directories.
+    pub fn can_mark(&self, kind: Kind) -> bool {
+        match self.space {
+            MarkSpace::Trusted => true,
+            MarkSpace::User => matches!(kind, Kind::File | Kind::Directory),
+        }
+    }
+
+    /// Marks what the object is a copy of. Where marks can't be, the number holds for this mount only.
+    pub(super) fn set_origin(
+        &self,
+        dir: &OwnedFd,
+        name: &[u8],
+        (kind, origin): (Kind, &Origin),
+    ) -> Result<(), UpperError> {
+        if self.can_mark(kind) {
+            self.set_mark(dir, name, Mark::Origin, &origin.encode())?;
+        }
+        Ok(())
+    }
+
+    /// Makes a directory hide all that is below it.
+    pub fn set_opaque(&self, dir: &OwnedFd, name: &[u8]) -> Result<(), UpperError> {
+        match Opaque::Hides.value() {
+            Some(value) => self.set_mark(dir, name, Mark::Opaque, value),
+            None => Ok(()),
+        }
+    }
+
+    /// Marks where the lower part of a directory lies, so that it may be renamed.
+    pub fn set_redirect(
+        &self,
+        dir: &OwnedFd,
+        name: &[u8],
+        path: Vec<Name>,
+    ) -> Result<(), UpperError> {
+        let value = Redirect::Absolute(path).value();
+        if value.len() > REDIRECT_WRITTEN_MAX {
+            return Err(UpperError::LongRedirect);
+        }
+        match self.set_mark(dir, name, Mark::Redirect, &value) {
+            Err(error) if matches!(error.errno(), Errno::TOOBIG | Errno::RANGE) => {
+                Err(UpperError::LongRedirect)
+            }
+            other => other,
+        }
+    }
+
+    pub(super) fn set_mark(
+        &self,
+        dir: &OwnedFd,
+        name: &[u8],
+        mark: Mark,
+        value: &[u8],
+    ) -> Result<(), UpperError> {
+        xattr_at::set(dir, name, (&mark.name(self.space), value), SetHow::Any).during("set a mark")
+    }
+
+    /// An attribute as a user sees it; `None` where there is none. Marks can't be seen.
+    pub fn user_xattr(
+        &self,
+        dir: &OwnedFd,
+        name: &[u8],
+        attribute: &[u8],
+    ) -> Result<Option<Box<[u8]>>, UpperError> {
+        xattr_at::get(dir, name, &marks::escape(self.space, attribute)).during("read an attribute")
+    }
+
+    /// The names of attributes as a user sees them.
+    pub fn user_xattr_names(&self, dir: &OwnedFd, name: &[u8]) -> Result<Vec<Vec<u8>>, UpperError> {
+        let stored = xattr_at::names(dir, name).during("list attributes")?;
+        Ok(stored.iter().filter_map(|name| marks::unescape(self.space, name)).collect())
+    }
+
+    /// Sets an attribute for a user. Marks can't be set.
+    pub fn set_user_xattr(
+        &self,
+        dir: &OwnedFd,
+        name: &[u8],
+        (attribute, value): (&[u8], &[u8]),
+        how: SetHow,
+    ) -> Result<(), UpperError> {
+        let stored = marks::escape(self.space, attribute);
+        xattr_at::set(dir, name, (&stored, value), how).during("set an attribute")
+    }
+
+    /// Removes an attribute for a user.
+    pub fn remove_user_xattr(
+        &self,
+        dir: &OwnedFd,
+        name: &[u8],
+        attribute: &[u8],
+    ) -> Result<(), UpperError> {
+        xattr_at::remove(dir, name, &marks::escape(self.space, attribute))
+            .during("remove an attribute")
+    }
+
+    /// Copies a lower object's attributes, as users see them, capabilities last: what comes after would drop them.
+    pub(super) fn copy_xattrs(
+        &self,
+        dir: &OwnedFd,
+        name: &[u8],
+        pairs: &[xattr::Pair],
+    ) -> Result<(), UpperError> {
+        const CAPABILITY: &[u8] = b"security.capability";
+        let (last, first): (Vec<_>, Vec<_>) =
+            pairs.iter().partition(|(name, _)| &**name == CAPABILITY);
+        for (attribute, value) in first.into_iter().chain(last) {
+            self.set_user_xattr(dir, name, (attribute, value), SetHow::Any)?;
+        }
+        Ok(())
+    }
+}

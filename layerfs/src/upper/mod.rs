@@ -1,0 +1,28 @@
+//! The writable layer: what its names mean, and how each change is made aside and installed at once.
+//!
+//! An upper is a directory and a work directory on one file system, in the form that the kernel's overlayfs reads
+//! (DESIGN: interop), with private records beside it:
+//!
+//! ```text
+//! <upper>/                the layer: objects, whiteouts, marks
+//! <work>/work/            things being made; emptied at every mount, by the kernel's overlayfs too
+//! <work>/layerfs/index/   a hard link to each copied-up inode of a hard-link group, by its origin
+//! <work>/layerfs/orphans/ open objects that have no name any more; emptied at every mount
+//! ```
+
+mod error;
+mod index;
+mod look;
+mod marks;
+mod open;
+mod orphan;
+mod rename;
+mod stage;
+mod whiteout;
+
+pub use error::{MarkFault, UpperError};
+pub use index::Group;
+pub use look::{Found, Listed, Look};
+pub use open::{Durability, Upper, UpperOptions};
+pub use rename::{At, Leave};
+pub use stage::{Blank, Contents, Copied, Cover, Owner, Staged};

@@ -1,0 +1,134 @@
+//! Opening an upper: its directories, what its file system can do, the sweep of what a dead mount left.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use super::error::{During, UpperError};
+use crate::sys::file::Symlinks;
+use crate::sys::lock::{self, Share};
+use crate::sys::{change, deep, dir, file};
+use crate::tree::MarkSpace;
+
+/// How long an upper that is in use is waited for.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
+
+/// How an upper is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct UpperOptions {
+    /// Where its marks are.
+    pub space: MarkSpace,
+    /// Whether what is acknowledged as durable is synced.
+    pub durability: Durability,
+}
+
+/// Whether anything is synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Copy-ups before they are installed, and whatever is asked for.
+    Synced,
+    /// Nothing ever: a crash may lose the upper.
+    Volatile,
+}
+
+/// The writable layer of one mount.
+#[derive(Debug)]
+pub struct Upper {
+    pub(super) root: OwnedFd,
+    /// Things being made.
+    pub(super) work: OwnedFd,
+    pub(super) index: OwnedFd,
+    pub(super) orphans: OwnedFd,
+    pub(super) space: MarkSpace,
+    pub(super) durability: Durability,
+    pub(super) device: u64,
+    /// Numbers the names in the work directories, for this mount.
+    pub(super) next: AtomicU64,
+    /// Held for as long as the upper is mounted.
+    lock: OwnedFd,
+}
+
+impl Upper {
+    /// Opens the upper at `root` with its work directory, and empties what a dead mount left in that.
+    pub fn open(root: OwnedFd, work: &OwnedFd, options: UpperOptions) -> Result<Self, UpperError> {
+        let deed = "open the work directory";
+        let device = file::stat(&root).during("look at the upper directory")?.st_dev;
+        if file::stat(work).during(deed)?.st_dev != device {
+            return Err(UpperError::TwoFilesystems);
+        }
+        // Before anything is made: the work directory of a busy upper may be another mount's, or nobody's.
+        if !lock::try_take(&root, Share::Exclusive).during("lock the upper directory")? {
+            return Err(UpperError::Busy("upper"));
+        }
+        let private = made(work, "layerfs")?;
+        // The process of an unmounted mount takes its time to end, and holds the lock until then.
+        if !lock::wait_at_most(&private, Share::Exclusive, BUSY_WAIT).during(deed)? {
+            return Err(UpperError::Busy("work"));
+        }
+        let inner = made(work, "work")?;
+        let orphans = made(&private, "orphans")?;
+        for swept in [&inner, &orphans] {
+            // The kernel leaves `incompat` in its work directory to keep older mounts away: it stays.
+            for entry in dir::list(swept).during("sweep the work directory")? {
+                if &*entry.name != b"incompat" {
+                    deep::remove(swept, &*entry.name).during("sweep the work directory")?;
+                }
+            }
+        }
+        Ok(Upper {
+            index: made(&private, "index")?,
+            work: inner,
+            orphans,
+            space: options.space,
+            durability: options.durability,
+            device,
+            next: AtomicU64::new(0),
+            root,
+            lock: private,
+        })
+    }
+
+    /// The layer's root directory.
+    pub fn root(&self) -> &OwnedFd {
+        &self.root
+    }
+
+    /// The device that the layer lies on, as `st_dev`.
+    pub fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// Where the marks of this upper are.
+    pub fn space(&self) -> MarkSpace {
+        self.space
+    }
+
+    /// Makes an open file's data and metadata durable, unless nothing is.
+    pub fn sync(&self, file: &OwnedFd) -> Result<(), UpperError> {
+        match self.durability {
+            Durability::Synced => file::sync(file).during("sync"),
+            Durability::Volatile => Ok(()),
+        }
+    }
+
+    /// Figures of the file system that the layer lies on.
+    pub fn filesystem(&self) -> Result<crate::sys::change::StatVfs, UpperError> {
+        change::filesystem(&self.root).during("look at the upper's file system")
+    }
+}
+
+impl Drop for Upper {
+    /// The lock goes now, not when the last child that was forked meanwhile has closed its copy of the descriptor.
+    fn drop(&mut self) {
+        if let Err(error) = lock::release(&self.lock) {
+            tracing::warn!(
+                "the lock of the work directory goes when its descriptor is closed: {error}"
+            );
+        }
+    }
+}
+
+fn made(parent: &OwnedFd, name: &str) -> Result<OwnedFd, UpperError> {
+    dir::make_if_absent(parent, name, 0o700).during("make a work directory")?;
+    dir::open(parent, name, Symlinks::Stop).during("open a work directory")
+}

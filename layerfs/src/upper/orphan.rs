@@ -1,0 +1,43 @@
+//! Orphans: open objects that have no name any more, kept under a name of ours until the last close.
+
+use std::os::fd::OwnedFd;
+
+use super::error::{During, UpperError};
+use super::open::Upper;
+use super::stage::Staged;
+use crate::sys::dir;
+
+impl Upper {
+    /// The directory of orphans.
+    pub fn orphan_dir(&self) -> &OwnedFd {
+        &self.orphans
+    }
+
+    /// A name for an orphan of this mount.
+    pub fn orphan_name(&self) -> String {
+        self.aside()
+    }
+
+    /// Takes a name of the upper away; what it led to lives on as an orphan.
+    pub fn orphan(&self, from: &OwnedFd, name: &[u8], orphan: &str) -> Result<(), UpperError> {
+        dir::rename(from, name, &self.orphans, orphan).during("keep an open object")
+    }
+
+    /// The same for what a change put into the work directory.
+    pub fn orphan_aside(&self, aside: &str, orphan: &str) -> Result<(), UpperError> {
+        self.orphan(&self.work, aside.as_bytes(), orphan)
+    }
+
+    /// The same for a copy of what has no name any more.
+    pub fn orphan_staged(&self, staged: &Staged, orphan: &str) -> Result<(), UpperError> {
+        self.orphan(&self.work, staged.name.as_bytes(), orphan)
+    }
+
+    /// Removes an orphan.
+    pub fn drop_orphan(&self, orphan: &str) -> Result<(), UpperError> {
+        match dir::unlink(&self.orphans, orphan) {
+            Err(error) if error.is_absent() => Ok(()),
+            other => other.during("remove an open object"),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Making an object aside in the work directory and installing it with one rename.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+
+use super::error::{During, UpperError};
+use super::open::Upper;
+use crate::sys::change::{self, SetTime, Special};
+use crate::sys::file::Symlinks;
+use crate::sys::{SysError, deep, dir, file, xattr};
+use crate::tree::{Attr, Kind, Mark, Origin, Timestamp};
+
+/// Who owns a new object, and what may be done with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Permission, set-id and sticky bits.
+    pub permissions: u32,
+}
+
+/// What stands where an object is installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cover {
+    /// Nothing: a name that is taken is an error.
+    Nothing,
+    /// Nothing: a name that is taken is an error. The lower has something there that the mount does not show, and a
+    /// directory must not be merged with it, by another mount either.
+    Hidden,
+    /// A whiteout, which the object takes the place of.
+    Whiteout,
+}
+
+/// An object that is made and has its final form, under a name of its own in the work directory.
+///
+/// Dropped without being installed it stays there: whoever fails on the way calls [`Upper::discard`].
+#[derive(Debug)]
+pub struct Staged {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+}
+
+/// A new object's type and contents.
+#[derive(Clone, Debug)]
+pub enum Blank<'a> {
+    /// An empty directory.
+    Directory,
+    /// An empty file.
+    File,
+    /// A symbolic link.
+    Symlink(&'a [u8]),
+    /// A fifo, a socket or a device.
+    Special(Special),
+}
+
+impl Blank<'_> {
+    fn kind(&self) -> Kind {
+        match self {
+            Blank::Directory => Kind::Directory,
+            Blank::File => Kind::File,
+            Blank::Symlink(_) => Kind::Symlink,
+            Blank::Special(Special::Fifo) => Kind::Fifo,
+            Blank::Special(Special::Socket) => Kind::Socket,
+            Blank::Special(Special::Character { .. }) => Kind::CharDevice,
+            Blank::Special(Special::Block { .. }) => Kind::BlockDevice,
+        }
+    }
+}
+
+/// Where the contents of a copied-up file come from.
+pub trait Contents {
+    /// Puts the contents into `file`, which is empty; its size is set afterwards.
+    fn fill(&self, file: &OwnedFd) -> Result<(), SysError>;
+}
+
+/// The lower object that is copied up.
+pub struct Copied<'a> {
+    /// Its attributes.
+    pub attr: Attr,
+    /// Its extended attributes, as users see them.
+    pub xattrs: Vec<xattr::Pair>,
+    /// What marks its copy.
+    pub origin: Option<Origin>,
+    /// Of a symbolic link: its target.
+    pub target: Box<[u8]>,
+    /// Of a file: its contents; `None` copies none, and makes the file empty.
+    pub contents: Option<&'a dyn Contents>,
+}
+
+impl Upper {
+    /// Makes a new object aside.
+    pub fn stage_new(&self, blank: &Blank<'_>, owner: Owner) -> Result<Staged, UpperError> {
+        let staged = Staged { name: self.aside(), kind: blank.kind() };
+        let made =
+            self.make_blank(&staged.name, blank, 0o600).and_then(|()| self.own(&staged, owner));
+        self.or_discard(&staged, made.during("make a new object"))?;
+        Ok(staged)
+    }
+
+    /// Makes a copy of a lower object aside. Order: data and size, owner, attributes with capabilities last,
+    /// permissions, times: each of the earlier ones changes one of the later.
+    pub fn stage_copy(&self, copied: &Copied<'_>) -> Result<Staged, UpperError> {
+        let blank = blank_of(copied);
+        let staged = Staged { name: self.aside(), kind: copied.attr.kind };
+        let made = self.make_blank(&staged.name, &blank, 0o600).during("make a copy");
+        let filled = made.and_then(|()| self.fill(&staged, copied));
+        self.or_discard(&staged, filled)?;
+        Ok(staged)
+    }
+
+    fn fill(&self, staged: &Staged, copied: &Copied<'_>) -> Result<(), UpperError> {
+        let (name, attr) = (staged.name.as_bytes(), &copied.attr);
+        let deed = "copy an object up";
+        let file = match (copied.contents, attr.kind) {
+            (Some(contents), Kind::File) => {
+                let file =
+                    change::open_file(&self.work, name, change::Access::Write).during(deed)?;
+                contents.fill(&file).during(deed)?;
+                file::truncate(&file, attr.size).during(deed)?;
+                Some(file)
+            }
+            _ => None,
+        };
+        change::chown_at(&self.work, name, Some(attr.uid), Some(attr.gid)).during(deed)?;
+        self.copy_xattrs(&self.work, name, &copied.xattrs)?;
+        if let Some(origin) = &copied.origin {
+            self.set_origin(&self.work, name, (attr.kind, origin))?;
+        }
+        if attr.kind != Kind::Symlink {
+            change::chmod_at(&self.work, name, attr.permissions).during(deed)?;
+        }
+        if let Some(file) = &file {
+            // The name must not be durable before the data: a crash would leave an empty file in place of the lower.
+            self.sync(file)?;
+        }
+        // A file that is copied without its contents is emptied by that, as it would be afterwards.
+        let is_emptied = attr.kind == Kind::File && copied.contents.is_none();
+        let mtime = if is_emptied { SetTime::Now } else { at(attr.mtime) };
+        let atime = at(attr.atime);
+        change::set_times_at(&self.work, name, atime, mtime).during(deed)
+    }
+
+    /// Gives the root of an upper that was never used the look of the lower's: it is what the mount shows. An upper that
+    /// holds anything, or was used before, is left as it is.
+    pub fn dress_root(&self, copied: &Copied<'_>) -> Result<(), UpperError> {
+        let deed = "give the upper's root the look of the lower's";
+        let is_used = self.mark(&self.root, b".", Mark::Origin)?.is_some();
+        if is_used || !self.list(&self.root)?.is_empty() {
+            return Ok(());
+        }
+        let attr = &copied.attr;
+        change::chown_at(&self.root, ".", Some(attr.uid), Some(attr.gid)).during(deed)?;
+        self.copy_xattrs(&self.root, b".", &copied.xattrs)?;
+        change::chmod_at(&self.root, ".", attr.permissions).during(deed)?;
+        change::set_times_at(&self.root, ".", at(attr.atime), at(attr.mtime)).during(deed)?;
+        // The mark is last: without it all is done again.
+        match &copied.origin {
+            Some(origin) => self.set_origin(&self.root, b".", (Kind::Directory, origin)),
+            None => Ok(()),
+        }
+    }
+
+    /// Installs a staged object at a name that has nothing, or a whiteout.
+    pub fn install(
+        &self,
+        staged: &Staged,
+        to: &OwnedFd,
+        name: &[u8],
+        cover: Cover,
+    ) -> Result<(), UpperError> {
+        let aside = staged.name.as_str();
+        let deed = "install an object";
+        let installed = match (cover, staged.kind) {
+            (Cover::Hidden, Kind::Directory) => self
+                .set_opaque(&self.work, aside.as_bytes())
+                .and_then(|()| dir::rename_new(&self.work, aside, to, name).during(deed)),
+            (Cover::Nothing | Cover::Hidden, _) => {
+                dir::rename_new(&self.work, aside, to, name).during(deed)
+            }
+            // A directory can't be renamed over a device: they change places, and the whiteout goes.
+            (Cover::Whiteout, Kind::Directory) => {
+                let hiding = self.set_opaque(&self.work, aside.as_bytes());
+                let exchanged = hiding
+                    .and_then(|()| change::exchange(&self.work, aside, to, name).during(deed));
+                if exchanged.is_ok() {
+                    self.sweep(aside);
+                }
+                exchanged
+            }
+            (Cover::Whiteout, _) => dir::rename(&self.work, aside, to, name).during(deed),
+        };
+        self.or_discard(staged, installed)
+    }
+
+    /// Makes a new object in its place at once. Only for an owner and permissions that need no change afterwards.
+    pub fn make_in_place(
+        &self,
+        blank: &Blank<'_>,
+        at: &OwnedFd,
+        name: &[u8],
+        permissions: u32,
+    ) -> Result<(), UpperError> {
+        make(at, name, blank, permissions).during("make a new object")
+    }
+
+    /// Removes a staged object that will not be installed.
+    pub fn discard(&self, staged: &Staged) {
+        self.sweep(&staged.name);
+    }
+
+    /// The staged object's own inode number and attributes.
+    pub fn staged_stat(&self, staged: &Staged) -> Result<(u64, Attr), UpperError> {
+        let stat = file::stat_at(&self.work, staged.name.as_str(), Symlinks::Stop)
+            .during("look at a new object")?;
+        Ok((stat.st_ino, Attr::of_stat(&stat)))
+    }
+
+    /// A name that nothing in the work directory has.
+    pub(super) fn aside(&self) -> String {
+        format!("#{:x}", self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Removes what stands in the work directory under that name, whatever it is.
+    pub fn sweep(&self, aside: &str) {
+        if let Err(error) = deep::remove(&self.work, aside) {
+            tracing::warn!(
+                "what a change left in the work directory stays until the next mount: {error}"
+            );
+        }
+    }
+
+    pub(super) fn or_sweep<T>(
+        &self,
+        aside: &str,
+        result: Result<T, SysError>,
+    ) -> Result<T, SysError> {
+        if result.is_err() {
+            self.sweep(aside);
+        }
+        result
+    }
+
+    fn or_discard<T>(
+        &self,
+        staged: &Staged,
+        result: Result<T, UpperError>,
+    ) -> Result<T, UpperError> {
+        if result.is_err() {
+            self.discard(staged);
+        }
+        result
+    }
+
+    fn make_blank(&self, aside: &str, blank: &Blank<'_>, permissions: u32) -> Result<(), SysError> {
+        // Directories are made enterable, so that they can be filled whoever the process is.
+        let permissions = if matches!(blank, Blank::Directory) { 0o700 } else { permissions };
+        make(&self.work, aside.as_bytes(), blank, permissions)
+    }
+
+    fn own(&self, staged: &Staged, owner: Owner) -> Result<(), SysError> {
+        change::chown_at(&self.work, staged.name.as_str(), Some(owner.uid), Some(owner.gid))?;
+        match staged.kind {
+            Kind::Symlink => Ok(()),
+            _ => change::chmod_at(&self.work, staged.name.as_str(), owner.permissions),
+        }
+    }
+}
+
+fn make(at: &OwnedFd, name: &[u8], blank: &Blank<'_>, permissions: u32) -> Result<(), SysError> {
+    match blank {
+        Blank::Directory => dir::make(at, name, permissions),
+        Blank::File => file::create_new(at, name, permissions).map(drop),
+        Blank::Symlink(target) => change::make_symlink(target, at, name),
+        Blank::Special(special) => change::make_special(at, name, *special, permissions),
+    }
+}
+
+fn blank_of<'a>(copied: &'a Copied<'_>) -> Blank<'a> {
+    let (major, minor) = copied.attr.rdev;
+    match copied.attr.kind {
+        Kind::Directory => Blank::Directory,
+        Kind::File => Blank::File,
+        Kind::Symlink => Blank::Symlink(&copied.target),
+        Kind::CharDevice => Blank::Special(Special::Character { major, minor }),
+        Kind::BlockDevice => Blank::Special(Special::Block { major, minor }),
+        Kind::Fifo => Blank::Special(Special::Fifo),
+        Kind::Socket => Blank::Special(Special::Socket),
+    }
+}
+
+fn at(time: Timestamp) -> SetTime {
+    SetTime::At(time.secs, time.nanos)
+}

@@ -1,0 +1,235 @@
+//! Containers of the store: their names, their lives, what becomes of them.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test that can't go on should fail there
+
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use layerfs_driver::store::container::{Base, Exited, Keep, Living, NewContainer, Settled, State};
+use layerfs_driver::store::{Repair, Store, StoreError};
+use layerfs_driver::sys::process;
+use serde_json::{Map, json};
+
+struct Ground {
+    scratch: tempfile::TempDir,
+    store: Store,
+}
+
+impl Ground {
+    fn new() -> Ground {
+        let scratch = tempfile::tempdir().unwrap();
+        let store = Store::open(&scratch.path().join("store")).unwrap();
+        Ground { scratch, store }
+    }
+
+    fn make(&self, name: &str, keep: Keep) -> Result<Living, StoreError> {
+        let details = Map::from_iter([("HostConfig".to_owned(), json!({ "Memory": 7 }))]);
+        self.store.create_container(NewContainer {
+            name: Some(name.to_owned()).filter(|name| !name.is_empty()),
+            base: Base::rootfs(Path::new("/some/where")),
+            command: vec!["sh".into(), "-c".into(), "true".into()],
+            hostname: None,
+            keep,
+            details,
+        })
+    }
+
+    /// What stands below `containers/`.
+    fn directories(&self) -> usize {
+        std::fs::read_dir(self.scratch.path().join("store/containers")).unwrap().count()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.store.containers().unwrap().into_iter().map(|one| one.name).collect()
+    }
+
+    fn settle_all(&self) -> Vec<Settled> {
+        let dead = self.store.dead_containers().unwrap();
+        dead.into_iter().map(|dead| dead.settle().unwrap()).collect()
+    }
+}
+
+fn exited(code: u8) -> Exited {
+    Exited {
+        exit_code: code,
+        oom_killed: false,
+        started_ms: Some(1),
+        finished_ms: 2,
+        error: String::new(),
+    }
+}
+
+fn running() -> State {
+    let pid = std::process::id();
+    let pid_start_ticks = process::start_ticks(pid).unwrap().unwrap();
+    State::Running { pid, pid_start_ticks, started_ms: 1 }
+}
+
+#[test]
+fn a_kept_container_lives_ends_and_is_removed_by_name() {
+    let ground = Ground::new();
+    let living = ground.make("web", Keep::Kept).unwrap();
+    living.make_dir("upper").unwrap();
+    let found = ground.store.find_container("web").unwrap();
+    assert_eq!((found.is_living, &found.state), (true, &State::Created));
+    assert_eq!((&found.id, found.name.as_str()), (living.id(), "web"));
+    assert_eq!(found.hostname, living.id().short());
+    assert_eq!(found.command, ["sh", "-c", "true"]);
+    assert_eq!(found.base, Base::Rootfs("/some/where".into()));
+    assert_eq!(found.details["HostConfig"]["Memory"], 7);
+    living.set_state(&running()).unwrap();
+    let found = ground.store.find_container("web").unwrap();
+    assert_eq!(found.state, running());
+    let refused = ground.store.remove_container(&found).unwrap_err().to_string();
+    assert!(refused.contains("`layerfs rm -f web`"), "{refused}");
+    assert_eq!(ground.settle_all(), []);
+    living.end(exited(3)).unwrap();
+    let found = ground.store.find_container("web").unwrap();
+    assert_eq!((found.is_living, found.state.clone()), (false, State::Exited(exited(3))));
+    assert_eq!(ground.settle_all(), []);
+    ground.store.remove_container(&found).unwrap();
+    ground.store.remove_container(&found).unwrap();
+    assert_eq!((ground.names().len(), ground.directories()), (0, 0));
+}
+
+#[test]
+fn a_throwaway_goes_when_it_ends_and_when_it_is_dropped() {
+    let ground = Ground::new();
+    let living = ground.make("one", Keep::Throwaway).unwrap();
+    living.make_dir("upper").unwrap();
+    assert_eq!(ground.names(), ["one"]);
+    living.end(exited(0)).unwrap();
+    assert_eq!(ground.directories(), 0);
+    drop(ground.make("two", Keep::Throwaway).unwrap());
+    assert_eq!(ground.directories(), 0);
+}
+
+#[test]
+fn a_kept_container_whose_process_died_is_seen_and_repaired() {
+    let ground = Ground::new();
+    let living = ground.make("web", Keep::Kept).unwrap();
+    living.set_state(&running()).unwrap();
+    drop(living);
+    let found = ground.store.find_container("web").unwrap();
+    assert!(found.is_dead() && found.state == running());
+    let dead = ground.store.dead_containers().unwrap();
+    assert_eq!(dead[0].id(), Some(found.id.clone()));
+    drop(dead);
+    assert_eq!(ground.settle_all(), [Settled::Repaired]);
+    let found = ground.store.find_container("web").unwrap();
+    let State::Exited(ended) = found.state else { panic!("{found:?}") };
+    assert_eq!((ended.exit_code, ended.started_ms), (137, Some(1)));
+    assert_eq!(ground.settle_all(), []);
+}
+
+#[test]
+fn what_was_never_whole_and_what_was_thrown_away_goes_without_being_read() {
+    let ground = Ground::new();
+    let below = ground.scratch.path().join("store/containers");
+    for (name, file) in
+        [("a".repeat(64), None), ("b".repeat(64), Some("throwaway.json")), ("c".into(), None)]
+    {
+        std::fs::create_dir(below.join(&name)).unwrap();
+        if let Some(file) = file {
+            std::fs::write(below.join(&name).join(file), b"").unwrap();
+        }
+    }
+    assert_eq!(ground.names().len(), 0);
+    ground.store.collect().unwrap();
+    assert_eq!(ground.store.fsck(Repair::Report).unwrap().findings, []);
+    let settled = ground.settle_all();
+    assert_eq!(settled.len(), 3);
+    assert!(settled.iter().all(|settled| matches!(settled, Settled::Removed { .. })));
+    assert_eq!(ground.directories(), 0);
+}
+
+#[test]
+fn names_are_one_containers_and_those_not_chosen_are_invented() {
+    let ground = Ground::new();
+    let web = ground.make("web", Keep::Kept).unwrap();
+    let clash = ground.make("web", Keep::Throwaway).unwrap_err().to_string();
+    assert!(clash.contains(web.id().short()) && clash.contains("`layerfs rm web`"), "{clash}");
+    let broken = ground.make("-web", Keep::Kept).unwrap_err().to_string();
+    assert!(broken.starts_with("`-web` is no name for a container: "), "{broken}");
+    let invented = ground.make("", Keep::Kept).unwrap();
+    assert!(invented.name().contains('_'), "{}", invented.name());
+    let mut names = ground.names();
+    names.sort();
+    let mut expected = [invented.name(), "web"];
+    expected.sort();
+    assert_eq!(names, expected);
+    assert_eq!(ground.directories(), 2);
+}
+
+#[test]
+fn a_container_is_found_by_id_by_name_and_by_the_beginning_of_one_id() {
+    let ground = Ground::new();
+    let one = ground.make("one", Keep::Kept).unwrap();
+    let id = one.id().hex().to_owned();
+    // A name that looks like the beginning of the other's id wins over it.
+    let two = ground.make(&id[..6], Keep::Kept).unwrap();
+    let found = |word: &str| ground.store.find_container(word).map(|found| found.id);
+    assert_eq!(found(&id).unwrap(), *one.id());
+    assert_eq!(found("one").unwrap(), *one.id());
+    assert_eq!(found(&id[..7]).unwrap(), *one.id());
+    assert_eq!(found(&id[..6]).unwrap(), *two.id());
+    for absent in ["", "On", "g", &format!("{id}0")] {
+        assert!(matches!(found(absent), Err(StoreError::NoSuchContainer(_))), "{absent}");
+    }
+    // Of seventeen ids two begin with the same digit.
+    let more: Vec<Living> = (0..15).map(|_| ground.make("", Keep::Throwaway).unwrap()).collect();
+    let first = |living: &Living| living.id().hex()[..1].to_owned();
+    let ids = more.iter().chain([&one, &two]).map(first).collect::<Vec<_>>();
+    let twice = ids.iter().find(|digit| ids.iter().filter(|other| other == digit).count() > 1);
+    assert!(matches!(found(twice.unwrap()), Err(StoreError::Ambiguous { .. })));
+}
+
+/// Ends the sweepers when the makers are done, or when anyone fails.
+struct EndAll<'a>(&'a AtomicBool);
+
+impl Drop for EndAll<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Makers, sweepers and lookers together: who is being made is not taken for dead, and no name is given twice.
+#[test]
+fn sweeps_leave_alone_what_is_being_made() {
+    let ground = Ground::new();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (ground, over) = (&ground, &over);
+        let _end = EndAll(over);
+        let makers: Vec<_> = (0..4)
+            .map(|_| scope.spawn(move || (0..50).map(|_| make_and_end(ground)).sum::<u32>()))
+            .collect();
+        for _ in 0..2 {
+            scope.spawn(move || {
+                let _end = EndAll(over);
+                while !over.load(Ordering::Relaxed) {
+                    ground.settle_all();
+                    let names = ground.names();
+                    assert!(names.iter().filter(|name| *name == "web").count() <= 1, "{names:?}");
+                }
+            });
+        }
+        let made: u32 = makers.into_iter().map(|maker| maker.join().unwrap()).sum();
+        assert!(made > 0, "nobody ever had the name");
+    });
+    assert_eq!(ground.directories(), 0);
+}
+
+/// Makes a throwaway under the name that all want, and sees that it stays until its end. Answers whether the name was free.
+fn make_and_end(ground: &Ground) -> u32 {
+    let web = match ground.make("web", Keep::Throwaway) {
+        Err(StoreError::NameTaken { .. }) => return 0,
+        made => made.unwrap(),
+    };
+    let upper = web.make_dir("upper").unwrap();
+    assert!(ground.store.find_container(web.id().hex()).unwrap().is_living);
+    assert!(std::fs::metadata(format!("/proc/self/fd/{}", upper.as_raw_fd())).is_ok());
+    web.end(exited(0)).unwrap();
+    1
+}

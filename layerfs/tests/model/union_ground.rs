@@ -1,0 +1,121 @@
+//! Owns the sides that a history of a union runs on: its layers as an image or as directories, and a new upper.
+
+use std::path::{Path, PathBuf};
+
+use layerfs_driver::lower::{DirStack, ImageTree, Lower, Redirects, StackOptions, WhNames};
+use layerfs_driver::store::Store;
+use layerfs_driver::sys::dir;
+use layerfs_driver::tree::MarkSpace;
+use layerfs_driver::union::{Mode, Union};
+use layerfs_driver::upper::{Durability, Upper, UpperOptions};
+
+use super::by_node::ByNode;
+use super::directory;
+use super::history::Start;
+use super::image;
+use super::layers::Layer;
+use super::subject::{DirectoryLinks, HiddenNames, ListedNumbers, Numbers, OrphanLinks, Rules};
+use super::tree::Model;
+use super::union_nodes::{Memory, Sides, UnionNodes};
+
+/// What the layers become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lowers {
+    Image,
+    Directories,
+}
+
+/// A place for one history after the other.
+pub struct Ground {
+    pub place: PathBuf,
+    pub lowers: Lowers,
+    pub memory: Memory,
+}
+
+impl Start for Ground {
+    type Subject = ByNode<UnionNodes>;
+
+    fn start(&self, layers: &[Layer]) -> ByNode<UnionNodes> {
+        let open_lower = match self.lowers {
+            Lowers::Image => image(&self.place, layers),
+            Lowers::Directories => directories(&self.place, layers),
+        };
+        let (upper, work) = (self.place.join("upper"), self.place.join("work"));
+        anew(&upper);
+        anew(&work);
+        // The merged root shows the attributes of the upper's.
+        directory::write(&Model::on_disk(&Layer::default()), &upper);
+        let place = self.place.clone();
+        let sides = (upper.clone(), work.clone());
+        let mount = move || Union::new(open_lower(), open_upper(&sides.0, &sides.1)).unwrap();
+        let sides = Sides { upper, work, place, mount: Box::new(mount) };
+        ByNode::new(UnionNodes::new(sides, self.memory), self.lowers.rules())
+    }
+}
+
+impl Lowers {
+    fn rules(self) -> Rules {
+        let hidden_names = match self {
+            Lowers::Image => HiddenNames::NotCounted,
+            // An inode's other names may lie where nothing shows them: they count, as in the kernel's overlayfs.
+            Lowers::Directories => HiddenNames::Counted,
+        };
+        Rules {
+            directory_links: DirectoryLinks::Unspecified,
+            hidden_names,
+            numbers: Numbers::Stable,
+            listed_numbers: ListedNumbers::Exact,
+            orphan_links: OrphanLinks::None,
+        }
+    }
+}
+
+type OpenLower = Box<dyn Fn() -> Lower>;
+
+/// All histories of a place share a store, so that its directories are made once.
+fn image(place: &Path, layers: &[Layer]) -> OpenLower {
+    let root = place.join("store");
+    let store = Store::open(&root).unwrap();
+    let chain = image::import(&store, &place.join("layout"), layers);
+    Box::new(move || {
+        let store = Store::open(&root).unwrap();
+        Lower::Image(ImageTree::open(&store, &chain).unwrap())
+    })
+}
+
+/// `layer0` is the lowest. Where there is none, an empty one stands for it.
+fn directories(place: &Path, layers: &[Layer]) -> OpenLower {
+    let empty = [Layer::default()];
+    let layers = if layers.is_empty() { &empty[..] } else { layers };
+    let mut paths = Vec::new();
+    for (number, layer) in layers.iter().enumerate() {
+        let path = place.join(format!("layer{number}"));
+        anew(&path);
+        directory::write(&Model::on_disk(layer), &path);
+        paths.insert(0, path);
+    }
+    remove(&place.join(format!("layer{}", layers.len())));
+    Box::new(move || {
+        let opened = paths.iter().map(|path| dir::open_path(path.as_path()).unwrap()).collect();
+        let (redirects, wh_names) = (Redirects::Follow, WhNames::Plain);
+        let options = StackOptions { space: MarkSpace::Trusted, redirects, wh_names };
+        Lower::Dirs(DirStack::open(opened, options).unwrap())
+    })
+}
+
+fn open_upper(upper: &Path, work: &Path) -> Mode {
+    let options = UpperOptions { space: MarkSpace::Trusted, durability: Durability::Volatile };
+    let (upper, work) = (dir::open_path(upper).unwrap(), dir::open_path(work).unwrap());
+    Mode::Writable(Upper::open(upper, &work, options).unwrap())
+}
+
+fn anew(path: &Path) {
+    remove(path);
+    std::fs::create_dir_all(path).unwrap();
+}
+
+fn remove(path: &Path) {
+    if path.exists() {
+        std::fs::remove_dir_all(path).unwrap();
+    }
+}

@@ -1,0 +1,44 @@
+//! Owns what a union that is not mounted may leave: in its work directory, and in this process.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The mark of an index entry that counts its group's names, behind a letter.
+const COUNT_MARK: &str = "trusted.overlay.layerfs.nlink";
+
+/// A line for everything in a work directory that should not be there.
+pub fn leftovers(work: &Path) -> Vec<String> {
+    let stays = |path: &PathBuf| path.file_name().is_some_and(|name| name == "#whiteout");
+    let left = entries(&work.join("work")).into_iter().filter(|path| !stays(path));
+    let orphans = entries(&work.join("layerfs/orphans"));
+    let nameless =
+        entries(&work.join("layerfs/index")).into_iter().filter(|path| is_nameless(path));
+    left.chain(orphans).chain(nameless).map(|path| format!("{} is left", path.display())).collect()
+}
+
+fn is_nameless(entry: &Path) -> bool {
+    let mut value = [0; 32];
+    let len = rustix::fs::lgetxattr(entry, COUNT_MARK, &mut value[..]).unwrap();
+    matches!(&value[..len], b"L0" | b"U0")
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// How many directories lie below one.
+pub fn directories_below(directory: &Path) -> usize {
+    let within = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    let directories = within.filter(|entry| entry.file_type().unwrap().is_dir());
+    directories.map(|entry| 1 + directories_below(&entry.path())).sum()
+}
+
+/// How many descriptors of this process lead to something at or below `place`; other tests have their own places.
+pub fn descriptors_below(place: &Path) -> usize {
+    let open = entries(Path::new("/proc/self/fd"));
+    // A descriptor that another test closes meanwhile leads nowhere.
+    let targets = open.iter().filter_map(|path| fs::read_link(path).ok());
+    let place = place.as_os_str().as_bytes();
+    targets.filter(|target| target.as_os_str().as_bytes().starts_with(place)).count()
+}

@@ -1,0 +1,92 @@
+//! Owns the process in which kernel overlayfs is mounted: the test binary run again, in a mount namespace of its own.
+//!
+//! Requests come on standard input and answers go to standard output, a line of JSON each. The harness prints there too,
+//! so that an answer begins with a mark.
+
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use serde::{Deserialize, Serialize};
+
+use super::ops::Op;
+use super::posix::PosixTree;
+use super::subject::{Outcome, Snapshot};
+use super::walk;
+
+/// The directory that holds `layer0` and so on, `upper`, `work` and `merged`.
+pub const PLACE: &str = "LAYERFS_MODEL_OVERLAY";
+pub const MARK: &str = "@@ ";
+/// What overlayfs is mounted with.
+pub const OPTIONS: &str = "LAYERFS_MODEL_OVERLAY_OPTIONS";
+/// The options that make overlayfs most like one file system.
+pub const LIKE_ONE_FILESYSTEM: &str = "redirect_dir=on,metacopy=off,index=on,xino=auto";
+
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Request {
+    Apply(Op),
+    Photograph,
+    Remount,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    Ready,
+    /// A number is an errno.
+    Applied(Result<Outcome, i32>),
+    Photograph(Snapshot),
+}
+
+/// Serves until standard input ends. Without a place in the environment this process is no worker, and nothing happens.
+pub fn serve_if_asked() {
+    let Some(place) = std::env::var_os(PLACE).map(PathBuf::from) else { return };
+    mount_at(&place);
+    let merged = place.join("merged");
+    let mut tree = PosixTree::open(&merged);
+    answer(&Answer::Ready);
+    for line in std::io::stdin().lock().lines() {
+        match serde_json::from_str(&line.unwrap()).unwrap() {
+            Request::Apply(op) => {
+                let applied = tree.apply(&op).map_err(|errno| errno.raw_os_error());
+                answer(&Answer::Applied(applied));
+            }
+            Request::Photograph => answer(&Answer::Photograph(walk::snapshot(&merged))),
+            Request::Remount => {
+                drop(tree);
+                unmount(&merged, UnmountFlags::empty()).unwrap();
+                mount_at(&place);
+                tree = PosixTree::open(&merged);
+                answer(&Answer::Ready);
+            }
+        }
+    }
+}
+
+fn answer(answer: &Answer) {
+    let line = serde_json::to_string(answer).unwrap();
+    // The harness may have left a line open.
+    let mut out = std::io::stdout().lock();
+    write!(out, "\n{MARK}{line}\n").unwrap();
+    out.flush().unwrap();
+}
+
+fn mount_at(place: &Path) {
+    let mut lowers = Vec::new();
+    for n in 0.. {
+        let lower = place.join(format!("layer{n}"));
+        if !lower.exists() {
+            break;
+        }
+        lowers.insert(0, lower.display().to_string());
+    }
+    let chosen = std::env::var(OPTIONS).unwrap();
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={},{chosen}\0",
+        lowers.join(":"),
+        place.join("upper").display(),
+        place.join("work").display()
+    );
+    let options = std::ffi::CStr::from_bytes_with_nul(options.as_bytes()).unwrap();
+    mount("overlay", place.join("merged"), "overlay", MountFlags::empty(), options)
+        .unwrap_or_else(|e| panic!("mount overlayfs with {options:?}: {e}"));
+}

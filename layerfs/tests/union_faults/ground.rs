@@ -1,0 +1,142 @@
+//! Owns the sides that a union is mounted from: a fixed lower, once as an image and once as directories, and an upper.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use layerfs_driver::lower::{DirStack, Lower, Redirects, StackOptions, WhNames};
+use layerfs_driver::sys::dir;
+use layerfs_driver::tree::MarkSpace;
+use layerfs_driver::union::{Mode, Union};
+use layerfs_driver::upper::{Durability, Upper, UpperOptions};
+
+use super::image::{self, Imported};
+
+/// Two layers, the upper of which hides names of the lower one. `$W NAME` makes a whiteout.
+const LAYERS: &str = r#"
+set -e
+mkdir low top
+cd low
+mkdir -p d/e/f empty allgone moveme whdir x m/sub n swapdir hidden
+head -c 200 /dev/zero | tr '\0' s > small
+cp small d/e/f/deep; cp small d/e/f/other; cp small d/plain; cp small hidden/gone
+yes 0123456789abcde | head -c 100000 > big
+truncate -s 200K sparse; printf begin | dd of=sparse conv=notrunc status=none
+printf end | dd of=sparse bs=1 seek=150000 conv=notrunc status=none
+for it in c movedf whited gone stay kept tx up2; do echo $it > $it; done
+for it in allgone moveme m x n swapdir; do echo $it > $it/one; echo $it two > $it/two; done
+echo group > g1; ln g1 g2; ln g1 d/g3
+echo other > k1; ln k1 k2; ln k1 d/k3
+ln -s target sym; ln -s d/plain d/sym
+mknod dev c 1 3; mkfifo fifo
+chmod 4755 c; chmod 750 x; chown 1000:1001 tx
+setfattr -n user.a -v one tx; setfattr -n user.d -v dir x; setfattr -n user.g -v g g1
+cd ../top
+mkdir -p d/e hidden
+echo top > d/e/top
+$W gone; $W hidden/gone; $W absent
+cd ..
+find low top -depth -exec touch -h -d @1000000000.5 {} +
+"#;
+
+/// Which lower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Image,
+    Dirs,
+}
+
+/// The lower, as an image in a store or as directories.
+pub enum Ground {
+    Image(Box<Imported>),
+    Dirs(Vec<PathBuf>),
+}
+
+impl Ground {
+    pub fn new(place: &Path, side: Side) -> Ground {
+        let (name, whiteout) = match side {
+            Side::Image => ("marked", r#"w() { touch "$(dirname $1)/.wh.$(basename $1)"; }; W=w"#),
+            Side::Dirs => ("plain", r#"w() { mknod $1 c 0 0; }; W=w"#),
+        };
+        let place = place.join(name);
+        std::fs::create_dir(&place).unwrap();
+        shell(&place, &format!("{whiteout}\n{LAYERS}"));
+        let dirs = vec![place.join("top"), place.join("low")];
+        match side {
+            Side::Image => Ground::Image(Box::new(image::of_directories(&dirs))),
+            Side::Dirs => Ground::Dirs(dirs),
+        }
+    }
+
+    pub fn lower(&self) -> Lower {
+        match self {
+            Ground::Image(imported) => imported.lower(),
+            Ground::Dirs(dirs) => lower_of(dirs),
+        }
+    }
+
+    /// Mounts the upper and work directory below `place`, made where they are not there.
+    pub fn mount(&self, place: &Path) -> Union {
+        joined(self.lower(), place)
+    }
+
+    /// The words by which another process finds the same lower.
+    pub fn words(&self) -> Vec<PathBuf> {
+        match self {
+            Ground::Image(imported) => {
+                vec![imported.store_path(""), imported.chain.to_string().into()]
+            }
+            Ground::Dirs(dirs) => dirs.clone(),
+        }
+    }
+}
+
+/// Directories, the first on top.
+pub fn lower_of(dirs: &[PathBuf]) -> Lower {
+    let options = StackOptions {
+        space: MarkSpace::Trusted,
+        redirects: Redirects::Follow,
+        wh_names: WhNames::Plain,
+    };
+    Lower::Dirs(DirStack::open_paths(dirs, options).unwrap())
+}
+
+/// A union of a lower and the upper and work directory below `place`.
+pub fn joined(lower: Lower, place: &Path) -> Union {
+    for name in ["upper", "work"] {
+        std::fs::create_dir_all(place.join(name)).unwrap();
+    }
+    let options = UpperOptions { space: MarkSpace::Trusted, durability: Durability::Synced };
+    let work = dir::open_path(place.join("work").as_path()).unwrap();
+    let upper = Upper::open(dir::open_path(place.join("upper").as_path()).unwrap(), &work, options)
+        .unwrap();
+    Union::new(lower, Mode::Writable(upper)).unwrap()
+}
+
+/// Makes `to` a copy of the upper and work directory in `from`, hard links and marks included.
+pub fn copy(from: &Path, to: &Path) {
+    if to.exists() {
+        std::fs::remove_dir_all(to).unwrap();
+    }
+    let done = Command::new("cp").arg("-a").args([from, to]).status().unwrap();
+    assert!(done.success(), "copy {}", from.display());
+}
+
+/// What is left in the private directories of a work directory.
+pub fn leftovers(place: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for room in ["work/work", "work/layerfs/orphans"] {
+        for entry in std::fs::read_dir(place.join(room)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name().is_some_and(|name| name != "#whiteout") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// Runs a script in a directory.
+pub fn shell(place: &Path, script: &str) {
+    let done = Command::new("bash").arg("-ec").arg(script).current_dir(place).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}

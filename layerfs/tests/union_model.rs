@@ -1,0 +1,94 @@
+//! The union against the reference model: random histories over an image and over directories.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // a test that can't go on should fail there
+
+mod model;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use model::union_ground::{Ground, Lowers};
+use model::union_nodes::Memory;
+use support::{Scratch, watchdog};
+
+/// What is left open is looked for in the whole process: one history at a time.
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+const STEPS: usize = 60;
+/// Histories of each kind of lower and each memory.
+const HISTORIES: u64 = 500;
+/// Histories on each file system of a disk.
+const DISK_HISTORIES: u64 = 60;
+
+/// `LAYERFS_SOAK=1` runs twenty times as many histories, and lets them take as much longer.
+fn soak() -> u64 {
+    if std::env::var_os("LAYERFS_SOAK").is_some_and(|value| value == "1") { 20 } else { 1 }
+}
+
+fn run(scratch: &Scratch, first: u64, count: u64, (lowers, memory): (Lowers, Memory)) {
+    let place = scratch.path().to_owned();
+    let ground = Ground { place, lowers, memory };
+    model::history::run(first..first + count * soak(), STEPS, &ground);
+}
+
+#[test]
+fn a_union_over_an_image_is_the_model() {
+    support::need_root!();
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _watch = watchdog(300 * soak());
+    run(&Scratch::new(), 0, HISTORIES, (Lowers::Image, Memory::Long));
+}
+
+#[test]
+fn a_union_over_an_image_is_the_model_though_the_kernel_forgets() {
+    support::need_root!();
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _watch = watchdog(300 * soak());
+    run(&Scratch::new(), 10_000_000, HISTORIES, (Lowers::Image, Memory::Short));
+}
+
+#[test]
+fn a_union_over_directories_is_the_model() {
+    support::need_root!();
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _watch = watchdog(300 * soak());
+    run(&Scratch::new(), 20_000_000, HISTORIES, (Lowers::Directories, Memory::Long));
+}
+
+#[test]
+fn a_union_over_directories_is_the_model_though_the_kernel_forgets() {
+    support::need_root!();
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _watch = watchdog(300 * soak());
+    run(&Scratch::new(), 30_000_000, HISTORIES, (Lowers::Directories, Memory::Short));
+}
+
+/// Every kind of history on a file system of a disk, which numbers, links and times in ways of its own.
+fn run_on_disk(scratch: &Scratch, first: u64) {
+    let quarter = DISK_HISTORIES / 4;
+    for (at, lowers) in (0..).zip([Lowers::Image, Lowers::Directories]) {
+        run(scratch, first + at * 1_000_000, quarter, (lowers, Memory::Long));
+        run(scratch, first + (at + 2) * 1_000_000, quarter, (lowers, Memory::Short));
+    }
+}
+
+#[test]
+fn a_union_on_ext4_is_the_model() {
+    support::need_root!();
+    support::need!("mkfs.ext4");
+    if support::rights::have_loop_devices() {
+        let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _watch = watchdog(300 * soak());
+        run_on_disk(&Scratch::ext4(512), 40_000_000);
+    }
+}
+
+#[test]
+fn a_union_on_xfs_is_the_model() {
+    support::need_root!();
+    support::need!("mkfs.xfs");
+    if support::rights::have_loop_devices() {
+        let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _watch = watchdog(300 * soak());
+        run_on_disk(&Scratch::xfs(512), 50_000_000);
+    }
+}

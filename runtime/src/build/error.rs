@@ -1,0 +1,78 @@
+//! Why a container could not be made or its program not be started, and the exit status for that.
+
+use crate::sys::SysError;
+use crate::user::UserError;
+
+/// What went wrong inside.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The kernel refused a step.
+    #[error("{deed}: {source}")]
+    Refused {
+        /// What was being done.
+        deed: String,
+        /// The refused call.
+        source: SysError,
+    },
+    /// Something in the image is not what a container needs there.
+    #[error("`{path}` in the image is {is}, and a container needs {needs} there")]
+    WrongKind {
+        /// Where, as the container sees it.
+        path: String,
+        /// What stands there.
+        is: &'static str,
+        /// What is needed.
+        needs: &'static str,
+    },
+    /// A place lies outside of the image.
+    #[error("`{0}` leads out of the container; give a directory of the image")]
+    Outside(String),
+    /// The words for the user.
+    #[error(transparent)]
+    User(UserError),
+    /// There is no such program.
+    #[error("`{0}`: {1}")]
+    NotFound(String, &'static str),
+    /// There is one, and it can't be started.
+    #[error("`{program}` can't be executed: {source}")]
+    NotExecutable {
+        /// The program.
+        program: String,
+        /// The refused call.
+        source: SysError,
+    },
+    /// The plan names a step before what it stands on.
+    #[error("a step of the plan stands before {0}")]
+    Order(&'static str),
+    /// The supervisor has gone.
+    #[error("the supervisor has ended")]
+    Alone,
+}
+
+impl SetupError {
+    /// The exit status that docker has for it.
+    pub fn status(&self) -> u8 {
+        match self {
+            SetupError::NotFound(..) => 127,
+            SetupError::NotExecutable { .. } => 126,
+            SetupError::Refused { .. }
+            | SetupError::WrongKind { .. }
+            | SetupError::Outside(_)
+            | SetupError::User(_)
+            | SetupError::Order(_)
+            | SetupError::Alone => 125,
+        }
+    }
+}
+
+/// Says what was being done when a call was refused.
+pub(super) trait Doing<T> {
+    /// Adds the deed.
+    fn doing(self, deed: impl FnOnce() -> String) -> Result<T, SetupError>;
+}
+
+impl<T> Doing<T> for Result<T, SysError> {
+    fn doing(self, deed: impl FnOnce() -> String) -> Result<T, SetupError> {
+        self.map_err(|source| SetupError::Refused { deed: deed(), source })
+    }
+}

@@ -1,0 +1,78 @@
+//! What of the host's a container shows: volumes, and files made for it. And the directory it starts in.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use layerfs_driver::sys::file::FileType;
+
+use super::error::{Doing, SetupError};
+use super::{place, walls};
+use crate::spec::{Access, Volume};
+use crate::sys::inside;
+use crate::sys::mounts::{self, Attributes, Depth};
+
+/// Shows a file made for this container. Where the image has no directory for it, nobody looks for it there.
+pub(super) fn show_file(file: &Volume, root: &OwnedFd) -> Result<(), SetupError> {
+    let Some(place) = place::file(root, &file.target)? else { return Ok(()) };
+    let source = clone(file)?;
+    check_kinds(file, &source, &place)?;
+    attach(file, &source, &place)
+}
+
+/// Shows a directory or a file of the host's.
+pub(super) fn show_volume(volume: &Volume, root: &OwnedFd) -> Result<(), SetupError> {
+    let source = clone(volume)?;
+    let deed = || format!("mount `{}`", volume.target.display());
+    let place = match place::kind(&source).doing(deed)? {
+        FileType::Directory => place::directory(root, &volume.target)?,
+        _ => {
+            if let Some(parent) = volume.target.parent() {
+                place::directory(root, parent)?;
+            }
+            place::file(root, &volume.target)?
+                .ok_or_else(|| SetupError::Outside(volume.target.display().to_string()))?
+        }
+    };
+    check_kinds(volume, &source, &place)?;
+    attach(volume, &source, &place)
+}
+
+fn clone(volume: &Volume) -> Result<OwnedFd, SetupError> {
+    mounts::clone_path(volume.source.as_os_str())
+        .doing(|| format!("take `{}` of the host", volume.source.display()))
+}
+
+/// A directory goes on a directory, a file on a file.
+fn check_kinds(volume: &Volume, source: impl AsFd, place: impl AsFd) -> Result<(), SetupError> {
+    let deed = || format!("mount `{}`", volume.target.display());
+    let (wanted, found) = (place::kind(source).doing(deed)?, place::kind(place).doing(deed)?);
+    match (wanted == FileType::Directory, found == FileType::Directory) {
+        (true, true) | (false, false) => Ok(()),
+        (directory, _) => Err(SetupError::WrongKind {
+            path: volume.target.display().to_string(),
+            is: place::shown(found),
+            needs: if directory { "a directory" } else { "a file" },
+        }),
+    }
+}
+
+fn attach(volume: &Volume, source: &OwnedFd, place: &OwnedFd) -> Result<(), SetupError> {
+    let deed = || format!("mount `{}`", volume.target.display());
+    mounts::attach(source, place).doing(deed)?;
+    let base = Attributes::NO_SUID.and(Attributes::NO_DEV);
+    let attributes = match volume.access {
+        Access::ReadWrite => base,
+        Access::ReadOnly => base.and(Attributes::READ_ONLY),
+    };
+    walls::restrict(source, attributes, Depth::All).doing(deed)
+}
+
+/// Goes where the program starts; makes it where it is missing.
+pub(super) fn enter(root: &OwnedFd, path: &OsStr) -> Result<(), SetupError> {
+    let shown = Path::new(path).display().to_string();
+    let directory = place::directory(root, Path::new(path))?;
+    inside::enter(&directory).doing(|| format!("enter `{shown}`"))?;
+    let here = inside::current().doing(|| format!("enter `{shown}`"))?;
+    if here.first() == Some(&b'/') { Ok(()) } else { Err(SetupError::Outside(shown)) }
+}

@@ -1,0 +1,16 @@
+//! The container's first process, from its first instruction to its program: the steps of the plan, done one by one on
+//! descriptors. It is alone in its namespaces, and whatever goes wrong is told to the supervisor in one message.
+
+mod error;
+mod files;
+mod place;
+mod program;
+mod root;
+mod streams;
+mod systems;
+mod walk;
+mod walls;
+
+pub use error::SetupError;
+pub(crate) use walk::OPENED;
+pub use walk::{Given, walk};

@@ -1,0 +1,155 @@
+//! The program: who it is, where it is found, how it starts.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
+
+use layerfs_driver::sys::file::FileType;
+use layerfs_driver::sys::{change, file};
+
+use super::error::{Doing, SetupError};
+use super::place;
+use crate::spec::Process;
+use crate::sys::inside::{self, Purpose};
+use crate::sys::{Errno, SysError, exec, signals};
+use crate::user::{User, UserWords};
+
+/// What is read of the image's lists of users and groups, at most.
+const LIST_MAX: u64 = 4 << 20;
+
+/// Where programs are looked for when nothing says where.
+const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Decides who the program is.
+pub(super) fn find_user(words: &str, root: impl AsFd) -> Result<User, SetupError> {
+    let passwd = list(&root, "etc/passwd")?;
+    let group = list(&root, "etc/group")?;
+    UserWords::new(words).find(&passwd, &group).map_err(SetupError::User)
+}
+
+/// One of the image's lists; an image without it has an empty one.
+fn list(root: impl AsFd, path: &str) -> Result<String, SetupError> {
+    let deed = || format!("read `/{path}` of the image");
+    let list = match inside::open(root, OsStr::new(path), Purpose::Read) {
+        Err(error) if error.is_absent() => return Ok(String::new()),
+        opened => opened.doing(deed)?,
+    };
+    match place::kind(&list).doing(deed)? {
+        FileType::RegularFile => {}
+        other => {
+            let (path, is) = (format!("/{path}"), place::shown(other));
+            return Err(SetupError::WrongKind { path, is, needs: "a regular file" });
+        }
+    }
+    let bytes = file::read_all(&list, LIST_MAX).doing(deed)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Becomes the program. Returns only with why not.
+pub(super) fn start(process: &Process, user: &User) -> SetupError {
+    let Some(word) = process.words.first() else {
+        return SetupError::NotFound(String::new(), "no command was given");
+    };
+    let environment = environment(process, user);
+    if let Err(source) = signals::give_back() {
+        return SetupError::Refused { deed: "give signals back".into(), source };
+    }
+    change::set_umask(0o022);
+    let word = word.as_bytes();
+    let shown = String::from_utf8_lossy(word).into_owned();
+    let mut refused = None;
+    for candidate in candidates(word, &environment) {
+        // A directory of that name is passed over, as a file that may not be executed is.
+        match inside::may_execute(&candidate) {
+            Ok(()) => {
+                return of_exec(shown, exec::exec(&candidate, &process.words, &environment));
+            }
+            Err(error) if is_absent(&error) => {}
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    match refused {
+        Some(source) => SetupError::NotExecutable { program: shown, source },
+        None if word.contains(&b'/') => {
+            SetupError::NotFound(shown, "no such file in the container")
+        }
+        None => SetupError::NotFound(shown, "no such program in the container's PATH"),
+    }
+}
+
+/// Where the program may be: as it was said, or in each directory of `PATH`.
+fn candidates(word: &[u8], environment: &[CString]) -> Vec<OsString> {
+    if word.contains(&b'/') {
+        return vec![OsString::from_vec(word.to_vec())];
+    }
+    let path = environment.iter().rev().find_map(|line| line.as_bytes().strip_prefix(b"PATH="));
+    let directories = path.unwrap_or(PATH).split(|byte| *byte == b':');
+    directories
+        .map(|directory| {
+            // An empty one is the directory that the program starts in.
+            let directory = if directory.is_empty() { b"." } else { directory };
+            OsString::from_vec([directory, b"/", word].concat())
+        })
+        .collect()
+}
+
+/// The environment, and `HOME` where nothing says it.
+fn environment(process: &Process, user: &User) -> Vec<CString> {
+    let mut lines = process.environment.clone();
+    if !lines.iter().any(|line| line.as_bytes().starts_with(b"HOME="))
+        && let Ok(line) = CString::new(format!("HOME={}", user.home))
+    {
+        lines.push(line);
+    }
+    lines
+}
+
+fn of_exec(program: String, error: SysError) -> SetupError {
+    if is_absent(&error) {
+        return SetupError::NotFound(
+            program,
+            "the interpreter that it names is not in the container",
+        );
+    }
+    SetupError::NotExecutable { program, source: error }
+}
+
+fn is_absent(error: &SysError) -> bool {
+    matches!(error.errno(), Errno::NOENT | Errno::NOTDIR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(word: &str, environment: &[&str]) -> Vec<String> {
+        let environment: Vec<CString> =
+            environment.iter().map(|line| CString::new(*line).unwrap()).collect();
+        let found = candidates(word.as_bytes(), &environment);
+        found.into_iter().map(|path| path.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_bare_name_is_looked_for_in_path() {
+        assert_eq!(at("sh", &["PATH=/x", "PATH=/a:/b"]), ["/a/sh", "/b/sh"]);
+        assert_eq!(at("sh", &["PATH=:/b"]), ["./sh", "/b/sh"]);
+        assert_eq!(at("sh", &[]).len(), 6);
+        assert_eq!(at("./sh", &["PATH=/a"]), ["./sh"]);
+    }
+
+    #[test]
+    fn home_is_added_where_nothing_says_it() {
+        let user = User { uid: 0, gid: 0, groups: Vec::new(), home: "/root".into() };
+        let process = |line: &str| Process {
+            words: Vec::new(),
+            environment: vec![CString::new(line).unwrap()],
+            directory: "/".into(),
+            user: String::new(),
+        };
+        assert_eq!(
+            environment(&process("A=1"), &user),
+            [c"A=1".to_owned(), c"HOME=/root".to_owned()]
+        );
+        assert_eq!(environment(&process("HOME=/x"), &user), [c"HOME=/x".to_owned()]);
+    }
+}

@@ -1,0 +1,46 @@
+//! The root: a FUSE mount made by the container itself, whose device goes out to the process that serves it.
+//!
+//! The mount belongs to the container's mount namespace and ends with it; the serving process sees its device end.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use layerfs_driver::sys::{dir, file};
+
+use super::error::{Doing, SetupError};
+use super::walk::Made;
+use crate::sys::channel;
+use crate::sys::mounts::{self, Attributes};
+
+/// Opens the device, which a container's groups deny it.
+pub(super) fn open_device() -> Result<OwnedFd, SetupError> {
+    file::open_device("/dev/fuse")
+        .doing(|| "open the FUSE device (`modprobe fuse` gives the kernel its module)".into())
+}
+
+/// Mounts the root at the place that was given for it, and sends its device out.
+pub(super) fn mount(made: &mut Made<'_>) -> Result<(), SetupError> {
+    let server = made.given.server.take().ok_or(SetupError::Order("a server"))?;
+    let device = made.device.take().ok_or(SetupError::Order("its device"))?;
+    let descriptor = device.as_raw_fd().to_string();
+    let options = [
+        ("source", made.given.spec.source.as_str()),
+        ("subtype", "layerfs"),
+        ("fd", descriptor.as_str()),
+        ("rootmode", "40000"),
+        ("user_id", "0"),
+        ("group_id", "0"),
+        ("default_permissions", ""),
+        ("allow_other", ""),
+    ];
+    let attributes = Attributes::NO_SUID.and(Attributes::NO_DEV);
+    let root = mounts::new_filesystem("fuse", &options, attributes)
+        .doing(|| "mount the root of the container".into())?;
+    channel::send(&server, b"device", Some(device.as_fd()))
+        .doing(|| "hand the root's device to the process that serves it".into())?;
+    // Only the server holds the device from here on: when it ends, the connection does, and nobody waits for ever.
+    drop(device);
+    let place = dir::open_path(made.given.place).doing(|| "find a place for the root".into())?;
+    mounts::attach(&root, &place).doing(|| "attach the root of the container".into())?;
+    made.root = Some(root);
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! The program's standard streams.
+
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+
+use super::error::{Doing, SetupError};
+use super::walk::Made;
+use crate::spec::Input;
+use crate::sys::{channel, exec, inside, mounts, terminal};
+
+/// The word beside which a terminal's other end goes to the supervisor. No error begins with it: they begin with their
+/// status.
+pub(crate) const TERMINAL: &[u8] = b"T";
+
+/// Keeps the caller's streams, without its input where that was not asked for.
+pub(super) fn take_callers(made: &Made<'_>) -> Result<(), SetupError> {
+    if made.given.spec.input == Input::Caller {
+        return Ok(());
+    }
+    let deed = || "close standard input".to_owned();
+    let null = inside::open_device(made.dev()?, "null").doing(deed)?;
+    exec::take_input(&null).doing(deed)
+}
+
+/// Takes a terminal of the container's own, its console from here on.
+pub(super) fn take_terminal(made: &Made<'_>) -> Result<(), SetupError> {
+    let deed = || "make a terminal".to_owned();
+    let (master, slave) = terminal::open_pair(made.terminals()?).doing(deed)?;
+    channel::send(&made.given.report, TERMINAL, Some(master.as_fd())).doing(deed)?;
+    let dev = made.dev()?;
+    inside::create(dev, OsStr::new("console"), 0o600).doing(deed)?;
+    let place = inside::open_name(dev, "console").doing(deed)?;
+    let console = mounts::clone_of(&slave).doing(deed)?;
+    mounts::attach(&console, &place).doing(deed)?;
+    terminal::control(&slave).doing(deed)?;
+    exec::take_streams(&slave).doing(deed)
+}

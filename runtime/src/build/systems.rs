@@ -1,0 +1,162 @@
+//! The kernel's own file systems: `/proc`, `/sys`, `/dev` and what lies in them.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use super::error::{Doing, SetupError};
+use super::place;
+use super::walk::Made;
+use crate::cgroup::View;
+use crate::plan::System;
+use crate::sys::SysError;
+use crate::sys::inside::{self, Purpose};
+use crate::sys::mounts::{self, Attributes, Depth};
+
+const QUIET: Attributes = Attributes::NO_SUID.and(Attributes::NO_DEV).and(Attributes::NO_EXEC);
+
+/// Devices that everybody may have, with their numbers.
+const DEVICES: [(&str, (u32, u32)); 6] = [
+    ("null", (1, 3)),
+    ("zero", (1, 5)),
+    ("full", (1, 7)),
+    ("random", (1, 8)),
+    ("urandom", (1, 9)),
+    ("tty", (5, 0)),
+];
+
+/// Links that programs expect beside them.
+const LINKS: [(&str, &str); 6] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("core", "/proc/kcore"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// Mounts one of them.
+pub(super) fn mount(system: System, made: &mut Made<'_>) -> Result<(), SetupError> {
+    match system {
+        System::Proc => made.proc = Some(top(made, "proc", ("proc", &[]), QUIET)?),
+        System::Sys => {
+            let attributes = QUIET.and(Attributes::READ_ONLY);
+            made.sys = Some(top(made, "sys", ("sysfs", &[]), attributes)?);
+        }
+        System::Cgroups => cgroups(made)?,
+        System::Dev => {
+            let options = [("mode", "755"), ("size", "65536k")];
+            let attributes = Attributes::NO_SUID.and(Attributes::NO_EXEC);
+            let dev = top(made, "dev", ("tmpfs", &options), attributes)?;
+            devices(&dev)?;
+            made.dev = Some(dev);
+        }
+        System::Terminals => {
+            let options =
+                [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+            let attributes = Attributes::NO_SUID.and(Attributes::NO_EXEC);
+            made.terminals = Some(in_dev(made, "pts", ("devpts", &options), attributes)?);
+        }
+        System::Memory => {
+            let options = [("mode", "1777"), ("size", "65536k")];
+            in_dev(made, "shm", ("tmpfs", &options), QUIET)?;
+        }
+        System::Queues => {
+            in_dev(made, "mqueue", ("mqueue", &[]), QUIET)?;
+        }
+    }
+    Ok(())
+}
+
+/// A kind of file system, and its options.
+type Kind<'a> = (&'a str, &'a [(&'a str, &'a str)]);
+
+/// Mounts a new file system on a directory right in the root.
+fn top(
+    made: &Made<'_>,
+    name: &'static str,
+    (kind, options): Kind<'_>,
+    attributes: Attributes,
+) -> Result<OwnedFd, SetupError> {
+    let deed = || format!("mount `/{name}`");
+    let place = place::of_system(made.root()?, name)?;
+    let mount = new(kind, options, attributes).doing(deed)?;
+    mounts::attach(&mount, &place).doing(deed)?;
+    Ok(mount)
+}
+
+/// Mounts a new file system on a new directory in `/dev`.
+fn in_dev(
+    made: &Made<'_>,
+    name: &'static str,
+    (kind, options): Kind<'_>,
+    attributes: Attributes,
+) -> Result<OwnedFd, SetupError> {
+    let deed = || format!("mount `/dev/{name}`");
+    let dev = made.dev()?;
+    inside::make_directory(dev, OsStr::new(name), 0o755).doing(deed)?;
+    let place = inside::open_name(dev, name).doing(deed)?;
+    let mount = new(kind, options, attributes).doing(deed)?;
+    mounts::attach(&mount, &place).doing(deed)?;
+    Ok(mount)
+}
+
+/// A new file system that is listed by its kind.
+fn new(kind: &str, options: &[(&str, &str)], attributes: Attributes) -> Result<OwnedFd, SysError> {
+    let mut all = vec![("source", kind)];
+    all.extend_from_slice(options);
+    mounts::new_filesystem(kind, &all, attributes)
+}
+
+fn devices(dev: &OwnedFd) -> Result<(), SetupError> {
+    for (name, numbers) in DEVICES {
+        inside::make_device(dev, name, numbers).doing(|| format!("make `/dev/{name}`"))?;
+    }
+    for (name, target) in LINKS {
+        inside::make_link(target, dev, name).doing(|| format!("make `/dev/{name}`"))?;
+    }
+    Ok(())
+}
+
+/// Shows the container its own groups, and no other's.
+fn cgroups(made: &Made<'_>) -> Result<(), SetupError> {
+    let deed = || "mount `/sys/fs/cgroup`".to_owned();
+    let attributes = QUIET.and(Attributes::READ_ONLY);
+    let place = match inside::open(made.sys()?, OsStr::new("fs/cgroup"), Purpose::Place) {
+        // A kernel without groups has no such directory.
+        Err(error) if error.is_absent() => return Ok(()),
+        opened => opened.doing(deed)?,
+    };
+    match made.given.view {
+        View::Nothing => Ok(()),
+        View::Namespace { .. } => {
+            let mount = new("cgroup2", &[], attributes).doing(deed)?;
+            mounts::attach(&mount, &place).doing(deed)
+        }
+        View::Directory { binds, links } => legacy(binds, links, &place),
+    }
+}
+
+/// One directory for each hierarchy of version 1, and links by which programs find limits where version 2 has them.
+fn legacy(
+    groups: &[(String, PathBuf)],
+    links: &[(String, String)],
+    place: &OwnedFd,
+) -> Result<(), SetupError> {
+    let deed = || "mount `/sys/fs/cgroup`".to_owned();
+    let options = [("mode", "755"), ("size", "64k")];
+    let top = new("tmpfs", &options, QUIET).doing(deed)?;
+    mounts::attach(&top, place).doing(deed)?;
+    for (name, path) in groups {
+        let deed = || format!("show the group `{}`", path.display());
+        inside::make_directory(&top, OsStr::new(name), 0o555).doing(deed)?;
+        let place = inside::open_name(&top, name).doing(deed)?;
+        let group = mounts::clone_path(path.as_os_str()).doing(deed)?;
+        mounts::attach(&group, &place).doing(deed)?;
+        super::walls::restrict(&group, QUIET.and(Attributes::READ_ONLY), Depth::One).doing(deed)?;
+    }
+    for (name, target) in links {
+        inside::make_link(target, &top, name).doing(deed)?;
+    }
+    super::walls::restrict(&top, QUIET.and(Attributes::READ_ONLY), Depth::One).doing(deed)
+}

@@ -1,0 +1,171 @@
+//! The walk through the plan.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use layerfs_driver::sys::change;
+
+use super::error::{Doing, SetupError};
+use super::{files, program, root, streams, systems, walls};
+use crate::cgroup::View;
+use crate::plan::Step;
+use crate::spec::ContainerSpec;
+use crate::sys::{channel, identity, mounts, namespace, process, terminal, watch};
+use crate::user::User;
+
+/// The word by which the supervisor knows that the limits may come.
+pub(crate) const OPENED: &[u8] = b"O";
+
+/// What the container's first process is given.
+#[derive(Debug)]
+pub struct Given<'a> {
+    /// What the container is to be.
+    pub spec: &'a ContainerSpec,
+    /// What it shall see of its groups.
+    pub view: &'a View,
+    /// A directory of the host's to attach the root at, in a mount namespace that nobody else sees.
+    pub place: &'a Path,
+    /// To the supervisor.
+    pub report: OwnedFd,
+    /// To the process that serves the root.
+    pub server: Option<OwnedFd>,
+}
+
+/// What has been made so far.
+pub(super) struct Made<'a> {
+    pub(super) given: Given<'a>,
+    pub(super) device: Option<OwnedFd>,
+    pub(super) root: Option<OwnedFd>,
+    pub(super) proc: Option<OwnedFd>,
+    pub(super) sys: Option<OwnedFd>,
+    pub(super) dev: Option<OwnedFd>,
+    pub(super) terminals: Option<OwnedFd>,
+    /// An empty, unchangeable directory that is mounted over what is masked; made with the first.
+    pub(super) blank: Option<OwnedFd>,
+    user: Option<User>,
+}
+
+impl Made<'_> {
+    pub(super) fn root(&self) -> Result<&OwnedFd, SetupError> {
+        self.root.as_ref().ok_or(SetupError::Order("the root"))
+    }
+
+    pub(super) fn proc(&self) -> Result<&OwnedFd, SetupError> {
+        self.proc.as_ref().ok_or(SetupError::Order("/proc"))
+    }
+
+    pub(super) fn sys(&self) -> Result<&OwnedFd, SetupError> {
+        self.sys.as_ref().ok_or(SetupError::Order("/sys"))
+    }
+
+    pub(super) fn dev(&self) -> Result<&OwnedFd, SetupError> {
+        self.dev.as_ref().ok_or(SetupError::Order("/dev"))
+    }
+
+    pub(super) fn terminals(&self) -> Result<&OwnedFd, SetupError> {
+        self.terminals.as_ref().ok_or(SetupError::Order("/dev/pts"))
+    }
+
+    fn user(&self) -> Result<&User, SetupError> {
+        self.user.as_ref().ok_or(SetupError::Order("the user"))
+    }
+}
+
+/// Does every step, the last of which becomes the program. Where one fails, says why and ends this process: nothing that
+/// belongs to its parent's memory is dropped in it.
+pub fn walk(steps: &[Step], given: Given<'_>) -> ! {
+    let mut made = Made {
+        given,
+        device: None,
+        root: None,
+        proc: None,
+        sys: None,
+        dev: None,
+        terminals: None,
+        blank: None,
+        user: None,
+    };
+    // Modes are meant as they are given until the program starts.
+    change::set_umask(0);
+    for step in steps {
+        if let Err(error) = go(step, &mut made) {
+            tell(&made.given.report, &error);
+            process::exit_now(error.status());
+        }
+    }
+    // The last step becomes the program, or fails.
+    process::exit_now(SetupError::Order("the program").status())
+}
+
+fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
+    match step {
+        Step::DieWithParent => process::die_with_parent().doing(|| "begin".into()),
+        Step::OpenDevice => {
+            made.device = Some(root::open_device()?);
+            channel::send(&made.given.report, OPENED, None).doing(|| "begin".into())
+        }
+        Step::AwaitLimits => await_limits(made),
+        Step::UnshareCgroups => {
+            namespace::unshare_cgroups().doing(|| "make a cgroup namespace".into())
+        }
+        Step::PrivateMounts => {
+            mounts::make_all_private().doing(|| "part from the host's mounts".into())
+        }
+        Step::MountRoot => root::mount(made),
+        Step::MountSystem(system) => systems::mount(*system, made),
+        Step::Mask(path) => walls::mask(path, made),
+        Step::Protect(path) => walls::protect(path, made),
+        Step::ShowFile(file) => files::show_file(file, made.root()?),
+        Step::ShowVolume(volume) => files::show_volume(volume, made.root()?),
+        Step::ProtectRoot => walls::protect_root(made.root()?),
+        Step::Pivot => mounts::pivot(made.root()?).doing(|| "change the root".into()),
+        Step::SetHostname(name) => {
+            namespace::set_hostname(name).doing(|| format!("name the container `{name}`"))
+        }
+        Step::RaiseLoopback => namespace::raise_loopback().doing(|| "bring the loopback up".into()),
+        Step::NewSession => terminal::new_session().doing(|| "begin a session".into()),
+        Step::TakeTerminal => streams::take_terminal(made),
+        Step::TakeStreams => streams::take_callers(made),
+        Step::FindUser => {
+            made.user = Some(program::find_user(&made.given.spec.process.user, made.root()?)?);
+            Ok(())
+        }
+        Step::EnterDirectory => {
+            files::enter(made.root()?, OsStr::new(&made.given.spec.process.directory))
+        }
+        Step::DropPrivileges => drop_privileges(made),
+        Step::Start => Err(program::start(&made.given.spec.process, made.user()?)),
+    }
+}
+
+fn await_limits(made: &Made<'_>) -> Result<(), SetupError> {
+    let word = channel::receive(&made.given.report, 1).doing(|| "wait for the limits".into())?;
+    word.map(drop).ok_or(SetupError::Alone)
+}
+
+fn drop_privileges(made: &Made<'_>) -> Result<(), SetupError> {
+    let user = made.user()?;
+    identity::bound(identity::DEFAULT).doing(|| "limit capabilities".into())?;
+    identity::become_user(user.uid, user.gid, &user.groups)
+        .doing(|| format!("become user {}:{}", user.uid, user.gid))?;
+    identity::keep(identity::DEFAULT).doing(|| "drop capabilities".into())?;
+    // The change of ids has taken it back; where the supervisor ended meanwhile, its end of the channel is closed.
+    process::die_with_parent().doing(|| "drop privileges".into())?;
+    let report = (std::os::fd::AsFd::as_fd(&made.given.report), watch::Until::Readable);
+    if watch::wait(&[report], Some(Duration::ZERO)).doing(|| "drop privileges".into())?[0] {
+        return Err(SetupError::Alone);
+    }
+    identity::forbid_new_privileges().doing(|| "drop privileges".into())?;
+    crate::sys::exec::close_all_but(std::os::fd::AsFd::as_fd(&made.given.report))
+        .doing(|| "close what the program shall not have".into())
+}
+
+fn tell(report: &OwnedFd, error: &SetupError) {
+    let mut words = vec![error.status()];
+    words.extend_from_slice(error.to_string().as_bytes());
+    if let Err(error) = channel::send(report, &words, None) {
+        tracing::debug!("nobody hears why the container was not made: {error}");
+    }
+}

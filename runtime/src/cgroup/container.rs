@@ -1,0 +1,182 @@
+//! All groups of one container: made together, found again by the container's id, removed together.
+
+use std::path::{Path, PathBuf};
+
+use layerfs_driver::sys::Errno;
+
+use super::error::{CgroupError, WhyNot};
+use super::group::Group;
+use super::host::Host;
+use super::limits::Limits;
+use super::v1::V1Group;
+use super::v2::V2Group;
+
+/// No id is longer.
+const ID_LEN_MAX: usize = 128;
+
+/// The groups of one container in every hierarchy that takes some. Dropping it removes nothing: [`Cgroup::remove`] does.
+#[derive(Debug)]
+pub struct Cgroup {
+    pub(super) id: Box<str>,
+    pub(super) v1: Vec<V1Group>,
+    pub(super) v2: Option<V2Group>,
+}
+
+impl Cgroup {
+    /// Makes the groups of a container and sets its limits. A hierarchy that this user may not write to is passed over,
+    /// unless a limit needs it. Where this fails, nothing that it made is left.
+    pub fn create(id: &str, limits: &Limits) -> Result<Cgroup, CgroupError> {
+        Cgroup::create_on(&Host::read()?, id, limits)
+    }
+
+    /// The same where the host's hierarchies are known already.
+    pub fn create_on(host: &Host, id: &str, limits: &Limits) -> Result<Cgroup, CgroupError> {
+        let mut cgroup = Cgroup { id: checked(id)?, v1: Vec::new(), v2: None };
+        match cgroup.make(host, limits) {
+            Ok(()) => Ok(cgroup),
+            Err(error) => {
+                if let Err(left) = cgroup.remove() {
+                    tracing::warn!("{left}");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Finds what groups a container has; none at all is no error.
+    pub fn find(id: &str) -> Result<Cgroup, CgroupError> {
+        let host = Host::read()?;
+        let id = checked(id)?;
+        let mut v1 = Vec::new();
+        for hierarchy in &host.v1 {
+            v1.extend(V1Group::find(hierarchy, &id)?);
+        }
+        let v2 = match &host.v2 {
+            Some(mount) => V2Group::find(mount, &id)?,
+            None => None,
+        };
+        Ok(Cgroup { id, v1, v2 })
+    }
+
+    /// Moves a process of the container into its groups, with all its threads.
+    pub fn add_payload(&self, pid: u32) -> Result<(), CgroupError> {
+        let leaf = self.v2.as_ref().and_then(V2Group::payload);
+        self.v1
+            .iter()
+            .map(|group| &group.place.own)
+            .chain(leaf)
+            .try_for_each(|group| group.add(pid))
+    }
+
+    /// Moves the server of the container's file system to where its reading and writing is the container's, and nothing
+    /// else of it is.
+    pub fn add_server(&self, pid: u32) -> Result<(), CgroupError> {
+        let leaf = self.v2.as_ref().and_then(V2Group::server);
+        let of_v1 = self.v1.iter().find(|group| self.is_servers(group));
+        of_v1
+            .map(|group| &group.place.own)
+            .into_iter()
+            .chain(leaf)
+            .try_for_each(|group| group.add(pid))
+    }
+
+    /// How many of the container's processes the kernel killed for want of memory. 0 where nobody counts them.
+    pub fn oom_kills(&self) -> Result<u64, CgroupError> {
+        for group in &self.v1 {
+            if let Some(count) = group.oom_kills()? {
+                return Ok(count);
+            }
+        }
+        let of_v2 = self.v2.as_ref().map(V2Group::oom_kills).transpose()?.flatten();
+        Ok(of_v2.unwrap_or(0))
+    }
+
+    /// Whether the server is in this group too: that of block I/O alone, where another tells the payload apart.
+    pub(super) fn is_servers(&self, group: &V1Group) -> bool {
+        group.controllers == ["blkio"] && self.v1.len() > 1
+    }
+
+    /// The groups that hold processes of the container and no other.
+    pub(super) fn payload_groups(&self) -> impl Iterator<Item = &Group> {
+        let of_v1 = self.v1.iter().filter(|group| !self.is_servers(group));
+        let leaf = self.v2.as_ref().and_then(V2Group::payload);
+        of_v1.map(|group| &group.place.own).chain(leaf)
+    }
+
+    /// All groups that can hold processes.
+    pub(super) fn all_groups(&self) -> impl Iterator<Item = &Group> {
+        let leaves =
+            self.v2.iter().flat_map(|group| group.payload().into_iter().chain(group.server()));
+        self.v1.iter().map(|group| &group.place.own).chain(leaves)
+    }
+
+    fn make(&mut self, host: &Host, limits: &Limits) -> Result<(), CgroupError> {
+        let mut closed: Vec<PathBuf> = Vec::new();
+        for hierarchy in &host.v1 {
+            let made = V1Group::make(hierarchy, &self.id);
+            self.v1.extend(unless_closed(made, &hierarchy.mount, &mut closed)?);
+        }
+        if let Some(mount) = &host.v2 {
+            let made = V2Group::make(mount, &self.id);
+            self.v2 = unless_closed(made, mount, &mut closed)?;
+        }
+        if let Some(group) = &mut self.v2 {
+            group.make_leaves()?;
+        }
+        for (flag, controller) in limits.needs() {
+            if !self.has(controller)? {
+                let why = self.why_not(host, controller, &closed);
+                return Err(CgroupError::NoController { flag, controller, why });
+            }
+        }
+        self.v1.iter().try_for_each(|group| group.apply(limits))?;
+        self.v2.iter().try_for_each(|group| group.apply(limits))
+    }
+
+    fn has(&self, controller: &str) -> Result<bool, CgroupError> {
+        if self.v1.iter().any(|group| group.has(controller)) {
+            return Ok(true);
+        }
+        self.v2.as_ref().map_or(Ok(false), |group| group.has(controller))
+    }
+
+    fn why_not(&self, host: &Host, controller: &str, closed: &[PathBuf]) -> WhyNot {
+        if let Some(why) = self.v2.as_ref().and_then(|group| group.why_not(controller)) {
+            return why;
+        }
+        let of_v1 = host.v1.iter().find(|hierarchy| hierarchy.controllers.contains(&controller));
+        let mount = of_v1.map(|hierarchy| &hierarchy.mount).or(host.v2.as_ref());
+        match mount.filter(|mount| closed.contains(mount)) {
+            Some(mount) => WhyNot::NotPermitted(mount.clone()),
+            None => host.why_absent(controller),
+        }
+    }
+}
+
+/// `None`, remembered, where the answer is that this user may make no group there.
+fn unless_closed<T>(
+    made: Result<T, CgroupError>,
+    mount: &Path,
+    closed: &mut Vec<PathBuf>,
+) -> Result<Option<T>, CgroupError> {
+    match made {
+        Err(CgroupError::Call { source, .. })
+            if matches!(source.errno(), Errno::ACCESS | Errno::PERM | Errno::ROFS) =>
+        {
+            tracing::debug!("no groups in {}: {source}", mount.display());
+            closed.push(mount.to_path_buf());
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
+}
+
+/// An id that names a directory and nothing else.
+fn checked(id: &str) -> Result<Box<str>, CgroupError> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let fits = !id.is_empty() && id.len() <= ID_LEN_MAX && !id.starts_with('.');
+    match fits && id.bytes().all(is_plain) {
+        true => Ok(id.into()),
+        false => Err(CgroupError::BadId(id.to_owned())),
+    }
+}

@@ -1,0 +1,185 @@
+//! Ending what is in a container's groups, and removing them.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use layerfs_driver::sys::{Errno, SysError};
+
+use super::container::Cgroup;
+use super::error::CgroupError;
+use super::group::Group;
+use super::v2::V2Group;
+use crate::sys::kill::kill_now;
+
+/// How long killed processes may take to end: one that waits for a disk ends with its wait.
+const END_MAX: Duration = Duration::from_secs(10);
+/// How long a server that lost its last process may take to end by itself, before it is killed.
+const SERVER_END_MAX: Duration = Duration::from_secs(2);
+/// How long an empty group may be busy: until the last dead process is taken note of by its parent.
+const REMOVE_MAX: Duration = Duration::from_secs(2);
+/// How long freezing may take; who can't be frozen is killed all the same.
+const FREEZE_MAX: Duration = Duration::from_millis(500);
+
+impl Cgroup {
+    /// Kills every process of the container, whatever it forks meanwhile, and waits until they are gone. The server of its
+    /// file system lives on.
+    pub fn kill_all(&self) -> Result<(), CgroupError> {
+        let groups: Vec<&Group> = self.payload_groups().collect();
+        let until = Instant::now() + END_MAX;
+        loop {
+            let pids = members(&groups)?;
+            if pids.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                return Err(busy(groups[0].path().to_path_buf(), &pids, END_MAX));
+            }
+            self.kill_once(&groups)?;
+            pause();
+        }
+    }
+
+    /// Removes the container's groups, which must be empty. Groups of others, below ours too, are never touched.
+    pub fn remove(&self) -> Result<(), CgroupError> {
+        let of_v1 = self.v1.iter().map(|group| {
+            let remove = || group.place.try_remove(&self.id);
+            removed(&[&group.place.own], remove)
+        });
+        let of_v2 = self.v2.iter().map(|group| {
+            let leaves = group.payload().into_iter().chain(group.server());
+            let held: Vec<&Group> = leaves.chain([&group.place.own]).collect();
+            removed(&held, || group.try_remove(&self.id))
+        });
+        // One that stays does not keep the others.
+        let answers: Vec<Result<(), CgroupError>> = of_v1.chain(of_v2).collect();
+        answers.into_iter().collect()
+    }
+
+    /// Does both for a container whose command was killed: knows nothing but the id, ends the server too.
+    pub fn sweep(id: &str) -> Result<(), CgroupError> {
+        let cgroup = Cgroup::find(id)?;
+        cgroup.kill_all()?;
+        let groups: Vec<&Group> = cgroup.all_groups().collect();
+        let (mut is_told, started) = (false, Instant::now());
+        loop {
+            let pids = members(&groups)?;
+            if pids.is_empty() {
+                return cgroup.remove();
+            }
+            if started.elapsed() >= END_MAX {
+                return Err(busy(groups[0].path().to_path_buf(), &pids, END_MAX));
+            }
+            // The mount went with the last process: the server notices, puts things in order and ends.
+            if !is_told && started.elapsed() >= SERVER_END_MAX {
+                pids.iter().try_for_each(|pid| kill(*pid))?;
+                is_told = true;
+            }
+            pause();
+        }
+    }
+
+    /// One round: with version 2's own means where there are some, else frozen, killed one by one, and thawed.
+    fn kill_once(&self, groups: &[&Group]) -> Result<(), CgroupError> {
+        if let Some(payload) = self.v2.as_ref().and_then(V2Group::payload) {
+            match payload.try_tell("cgroup.kill", "1") {
+                // Whoever left the leaf but not the other groups is met below.
+                Ok(()) if self.v1.is_empty() => return Ok(()),
+                Ok(()) => {}
+                Err(error) if error.is_absent() => {}
+                Err(error) => return Err(CgroupError::call("kill all in", payload.path())(error)),
+            }
+        }
+        let frozen = self.freeze()?;
+        let killed = members(groups).and_then(|pids| pids.iter().try_for_each(|pid| kill(*pid)));
+        // Thawed whatever happened: a frozen process does not even die.
+        frozen.iter().try_for_each(Frozen::thaw).and(killed)
+    }
+
+    /// Stops the payload from forking while it is killed, where something can.
+    fn freeze(&self) -> Result<Vec<Frozen<'_>>, CgroupError> {
+        let of_v1 = self.v1.iter().filter(|group| group.has("freezer")).map(|group| Frozen {
+            group: &group.place.own,
+            file: "freezer.state",
+            words: ["FROZEN", "THAWED"],
+        });
+        let leaf = self.v2.as_ref().and_then(V2Group::payload);
+        let of_v2 = leaf.map(|group| Frozen { group, file: "cgroup.freeze", words: ["1", "0"] });
+        let all: Vec<Frozen> = of_v1.chain(of_v2).collect();
+        for frozen in &all {
+            if let Err(error) = frozen.freeze() {
+                all.iter().try_for_each(Frozen::thaw)?;
+                return Err(error);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// A group that is frozen, or is going to be.
+struct Frozen<'a> {
+    group: &'a Group,
+    file: &'static str,
+    words: [&'static str; 2],
+}
+
+impl Frozen<'_> {
+    /// Waits for it a while; version 1 wants to be told again when a process forked meanwhile.
+    fn freeze(&self) -> Result<(), CgroupError> {
+        let until = Instant::now() + FREEZE_MAX;
+        while Instant::now() < until {
+            self.group.tell(self.file, self.words[0])?;
+            if self.group.read(self.file)?.trim() == self.words[0] {
+                break;
+            }
+            pause();
+        }
+        Ok(())
+    }
+
+    fn thaw(&self) -> Result<(), CgroupError> {
+        self.group.tell(self.file, self.words[1])
+    }
+}
+
+fn kill(pid: u32) -> Result<(), CgroupError> {
+    kill_now(pid).map_err(CgroupError::call("end process", &PathBuf::from(pid.to_string())))
+}
+
+fn members(groups: &[&Group]) -> Result<BTreeSet<u32>, CgroupError> {
+    let mut found = BTreeSet::new();
+    for group in groups {
+        found.extend(group.pids()?);
+    }
+    Ok(found)
+}
+
+/// Tries `remove` until it is done, or busy for too long. `held` are the groups it is about, the first one first.
+fn removed(held: &[&Group], remove: impl Fn() -> Result<(), SysError>) -> Result<(), CgroupError> {
+    let path = || held.last().map(|group| group.path().to_path_buf()).unwrap_or_default();
+    let until = Instant::now() + REMOVE_MAX;
+    loop {
+        match remove() {
+            Err(error) if error.errno() == Errno::BUSY && Instant::now() < until => pause(),
+            Err(error) if error.errno() == Errno::BUSY => {
+                return Err(busy(path(), &members(held)?, REMOVE_MAX));
+            }
+            other => return other.map_err(CgroupError::call("remove cgroup", &path())),
+        }
+    }
+}
+
+fn busy(path: PathBuf, pids: &BTreeSet<u32>, waited: Duration) -> CgroupError {
+    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let who = match pids.is_empty() {
+        true => "a dead process whose parent does not wait for it, or a group below".to_owned(),
+        false => format!("process {}", pids.join(", ")),
+    };
+    CgroupError::Busy { path, who, waited_ms: waited.as_millis().try_into().unwrap_or(u64::MAX) }
+}
+
+/// Until the next look.
+fn pause() {
+    // tidy: allow(sleep) version 1 tells nobody when a group becomes empty or a dead process is waited for
+    std::thread::sleep(Duration::from_millis(1));
+}

@@ -1,0 +1,123 @@
+//! Why a container's groups could not be made, read, emptied or removed.
+
+use std::path::PathBuf;
+
+use layerfs_driver::sys::{Errno, SysError};
+
+/// Every way this room fails.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// A limit was asked for and its controller can't be had.
+    #[error("{flag} needs the {controller} controller of cgroups: {why}; {}", .why.cure())]
+    NoController {
+        /// The flag that asks for the limit, as people write it.
+        flag: &'static str,
+        /// The kernel's name of the controller.
+        controller: &'static str,
+        /// Why it can't be had.
+        why: WhyNot,
+    },
+    /// The kernel holds another value than the one that was written.
+    #[error(
+        "{file}: `{asked}` was written and `{kept}` is kept; ask for a limit within the parent group's"
+    )]
+    NotKept {
+        /// The control file.
+        file: PathBuf,
+        /// What was written.
+        asked: String,
+        /// What it reads.
+        kept: String,
+    },
+    /// A group of this container is there already.
+    #[error(
+        "cgroup {0} exists already; another container of that id runs, or one was left: remove it first"
+    )]
+    Exists(PathBuf),
+    /// The id can't be the name of a directory.
+    #[error(
+        "`{0}` can't name a cgroup; letters, digits, `-`, `_` and `.` can, at most 128, none of them a dot first"
+    )]
+    BadId(String),
+    /// Processes live on in a group that should be empty.
+    #[error(
+        "cgroup {path} is still in use by {who} after {waited_ms} ms; end them, then remove the container"
+    )]
+    Busy {
+        /// The group.
+        path: PathBuf,
+        /// Who uses it: process ids, or what else holds it.
+        who: String,
+        /// How long it was waited for.
+        waited_ms: u64,
+    },
+    /// A system call was refused.
+    #[error("{deed} {}: {source}", .path.display())]
+    Call {
+        /// What was being done.
+        deed: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// The refused call.
+        source: SysError,
+    },
+}
+
+/// Why a controller can't be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WhyNot {
+    /// No hierarchy is mounted that has it.
+    #[error("no mounted hierarchy has it")]
+    NotMounted,
+    /// The kernel was started without it.
+    #[error("it is switched off on the kernel's command line")]
+    SwitchedOff,
+    /// The kernel has no such controller.
+    #[error("this kernel is built without it")]
+    NotBuilt,
+    /// The hierarchy is mounted read-only.
+    #[error("{} is mounted read-only", .0.display())]
+    ReadOnly(PathBuf),
+    /// This user may make no group there.
+    #[error("this user may make no group in {}", .0.display())]
+    NotPermitted(PathBuf),
+    /// Version 2 has it, and a group above ours does not pass it on.
+    #[error("{} does not pass it on ({errno})", .group.display())]
+    NotPassedOn {
+        /// The group that would have to.
+        group: PathBuf,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+}
+
+impl WhyNot {
+    /// What to do about it.
+    fn cure(&self) -> &'static str {
+        match self {
+            WhyNot::NotMounted => {
+                "mount cgroups as root (`mount -t cgroup2 none /sys/fs/cgroup`) or leave the limit out"
+            }
+            WhyNot::SwitchedOff => {
+                "boot without cgroup_disable= (and with cgroup_enable=memory for memory) or leave the limit out"
+            }
+            WhyNot::NotBuilt => "boot a kernel that has it or leave the limit out",
+            WhyNot::ReadOnly(_) => "mount it writable as root or leave the limit out",
+            WhyNot::NotPermitted(_) => "run as root or leave the limit out",
+            WhyNot::NotPassedOn { .. } => {
+                "move the processes that sit in that group into one below it, or leave the limit out"
+            }
+        }
+    }
+}
+
+impl CgroupError {
+    /// For `map_err`: what was being done, and to what.
+    pub(super) fn call(
+        deed: &'static str,
+        path: &std::path::Path,
+    ) -> impl Fn(SysError) -> Self + use<> {
+        let path = path.to_path_buf();
+        move |source| CgroupError::Call { deed, path: path.clone(), source }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a container may take at most, as numbers that the kernel understands.
+
+/// The period over which a share of processor time is measured out, in microseconds.
+pub const PERIOD_US: u64 = 100_000;
+
+/// The limits of one container; `None` is no limit of that kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory in bytes. The container gets no swap beyond it, where the kernel counts swap.
+    pub memory_bytes: Option<u64>,
+    /// Processor time.
+    pub cpus: Option<Cpus>,
+    /// The weight against other containers when processors are short; 2 to 262144, 1024 is usual.
+    pub cpu_shares: Option<u64>,
+    /// Processes and threads.
+    pub pids_max: Option<u64>,
+}
+
+impl Limits {
+    /// The controllers that these limits need, each with the flag that asks for it.
+    pub fn needs(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let rows = [
+            (self.memory_bytes.is_some(), "--memory", "memory"),
+            (self.cpus.is_some(), "--cpus", "cpu"),
+            (self.cpu_shares.is_some(), "--cpu-shares", "cpu"),
+            (self.pids_max.is_some(), "--pids-limit", "pids"),
+        ];
+        rows.into_iter()
+            .filter(|(asked, ..)| *asked)
+            .map(|(_, flag, controller)| (flag, controller))
+    }
+}
+
+/// Processor time: `quota_us` in each period of [`PERIOD_US`]; 150,000 is one and a half processors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cpus {
+    /// Microseconds of processor time a period; at least 1,000, the kernel's least.
+    pub quota_us: u64,
+}
+
+/// Version 2's weight (1 to 10000) for version 1's shares (2 to 262144), on the curve that keeps the three fixed points
+/// 2 → 1, 1024 → 100, 262144 → 10000.
+pub fn weight_of_shares(shares: u64) -> u64 {
+    const SHARES: (u64, u64) = (2, 262_144);
+    match shares {
+        ..=2 => return 1,
+        262_144.. => return 10_000,
+        _ => {}
+    }
+    // Between 2 and 2^18 a u32 is exact, and so is its f64.
+    let shares = u32::try_from(shares.clamp(SHARES.0, SHARES.1)).unwrap_or(1024);
+    let log = f64::from(shares).log2();
+    let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
+    let weight = 10_f64.powf(exponent).ceil();
+    // The least whole number that is not below it: no cast of a float is needed, nor allowed.
+    (1..=10_000).find(|whole: &u32| f64::from(*whole) >= weight).map_or(10_000, u64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_become_weights_at_the_fixed_points_and_in_order() {
+        for (shares, weight) in [(2, 1), (1024, 100), (262_144, 10_000), (0, 1), (u64::MAX, 10_000)]
+        {
+            assert_eq!(weight_of_shares(shares), weight, "{shares}");
+        }
+        let weights: Vec<u64> = (1..18).map(|n| weight_of_shares(1 << n)).collect();
+        assert!(weights.is_sorted() && weights[0] == 1, "{weights:?}");
+    }
+}

@@ -1,0 +1,101 @@
+//! A container's place in one hierarchy: `/layerfs/<id>`, of which `/layerfs` is shared by all containers.
+
+use layerfs_driver::sys::{Errno, SysError};
+
+use super::error::CgroupError;
+use super::group::{Group, is_gone};
+
+/// The directory that holds all groups of ours. Absolute, never below the group this process is in: that one belongs to
+/// whoever supervises us.
+const SHARED: &str = "layerfs";
+
+/// How often another command may remove the shared directory just before we make ours in it.
+const TRIES_MAX: u32 = 100;
+
+/// The groups on the way to a container's own, and that one.
+#[derive(Debug)]
+pub struct Place {
+    top: Group,
+    shared: Group,
+    /// The container's own.
+    pub own: Group,
+}
+
+impl Place {
+    /// Makes a container's group. `ready` prepares the shared directory, made or found, before the group is made in it.
+    /// Fails with nothing made.
+    pub fn make(
+        top: Group,
+        id: &str,
+        ready: impl Fn(&Group, &Group) -> Result<(), CgroupError>,
+    ) -> Result<Place, CgroupError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match attempt(&top, id, &ready) {
+                Ok((shared, own)) => return Ok(Place { top, shared, own }),
+                Err(CgroupError::Call { source, .. })
+                    if is_gone(source.errno()) && tries < TRIES_MAX => {}
+                Err(error) => {
+                    leave(&top)
+                        .map_err(CgroupError::call("remove cgroup", &top.path().join(SHARED)))?;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Finds a container's group; `None` where there is none.
+    pub fn find(top: Group, id: &str) -> Result<Option<Place>, CgroupError> {
+        let Some(shared) = top.below(SHARED)? else { return Ok(None) };
+        let own = shared.below(id)?;
+        Ok(own.map(|own| Place { top, shared, own }))
+    }
+
+    /// The top of the hierarchy.
+    pub fn top(&self) -> &Group {
+        &self.top
+    }
+
+    /// The directory that is shared by all containers.
+    pub fn shared(&self) -> &Group {
+        &self.shared
+    }
+
+    /// Removes the container's group if it is empty, and the shared directory with the last one.
+    pub fn try_remove(&self, id: &str) -> Result<(), SysError> {
+        self.shared.try_remove(id)?;
+        leave(&self.top)
+    }
+}
+
+fn attempt(
+    top: &Group,
+    id: &str,
+    ready: impl Fn(&Group, &Group) -> Result<(), CgroupError>,
+) -> Result<(Group, Group), CgroupError> {
+    let shared = match top.make(SHARED) {
+        Err(CgroupError::Call { source, .. }) if source.errno() == Errno::EXIST => {
+            let gone = || SysError::new("openat", format!("{SHARED:?}"), Errno::NOENT);
+            let gone = || CgroupError::call("open cgroup", top.path())(gone());
+            top.below(SHARED)?.ok_or_else(gone)?
+        }
+        made => made?,
+    };
+    ready(top, &shared)?;
+    let own = match shared.make(id) {
+        Err(CgroupError::Call { source, path, .. }) if source.errno() == Errno::EXIST => {
+            return Err(CgroupError::Exists(path));
+        }
+        own => own?,
+    };
+    Ok((shared, own))
+}
+
+/// Removes the shared directory unless a container's group is in it.
+fn leave(top: &Group) -> Result<(), SysError> {
+    match top.try_remove(SHARED) {
+        Err(error) if matches!(error.errno(), Errno::BUSY | Errno::NOTEMPTY) => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,172 @@
+//! A container's groups in the tree of version 2: `<id>/` with the leaves `payload/` and `fuse/`.
+//!
+//! What bounds the whole container stands in `<id>/`: its file system's server works for it, and what it reads and writes
+//! there is the container's. What would hurt the server stands in `payload/` alone: memory and process numbers, freezing
+//! and killing. The limits of `<id>/` are repeated in `payload/`, which is the root of the container's cgroup namespace, so
+//! that they read right inside.
+
+use std::path::Path;
+
+use layerfs_driver::sys::{Errno, SysError};
+
+use super::error::{CgroupError, WhyNot};
+use super::group::{Group, is_gone};
+use super::limits::{Limits, PERIOD_US, weight_of_shares};
+use super::place::Place;
+use super::v1::counted;
+
+/// The controllers that are handed down to a container, where the kernel has them here.
+const WANTED: [&str; 4] = ["cpu", "io", "memory", "pids"];
+
+const CONTROL: &str = "cgroup.subtree_control";
+const PAYLOAD: &str = "payload";
+const SERVER: &str = "fuse";
+
+/// The groups of one container.
+#[derive(Debug)]
+pub struct V2Group {
+    /// `<id>/`.
+    pub place: Place,
+    payload: Option<Group>,
+    server: Option<Group>,
+    refused: Vec<(&'static str, WhyNot)>,
+}
+
+impl V2Group {
+    /// Makes `<id>/`, with the controllers handed down to it. Fails with nothing made.
+    pub fn make(mount: &Path, id: &str) -> Result<V2Group, CgroupError> {
+        let ready = |top: &Group, shared: &Group| {
+            hand_down(top)?;
+            hand_down(shared).map(drop)
+        };
+        let place = Place::make(Group::top(mount)?, id, ready)?;
+        Ok(V2Group { place, payload: None, server: None, refused: Vec::new() })
+    }
+
+    /// Makes the leaves. Where this fails, what there is of them is removed with `<id>/`.
+    pub fn make_leaves(&mut self) -> Result<(), CgroupError> {
+        // Asked again from the top on, now for the answers: nothing above can vanish any more.
+        for group in [self.place.top(), self.place.shared(), &self.place.own] {
+            for (name, why) in hand_down(group)? {
+                if self.refused.iter().all(|(other, _)| *other != name) {
+                    self.refused.push((name, why));
+                }
+            }
+        }
+        self.payload = Some(self.place.own.make(PAYLOAD)?);
+        self.server = Some(self.place.own.make(SERVER)?);
+        Ok(())
+    }
+
+    /// Finds the groups of a container; `None` where there are none.
+    pub fn find(mount: &Path, id: &str) -> Result<Option<V2Group>, CgroupError> {
+        let Some(place) = Place::find(Group::top(mount)?, id)? else { return Ok(None) };
+        let payload = place.own.below(PAYLOAD)?;
+        let server = place.own.below(SERVER)?;
+        Ok(Some(V2Group { place, payload, server, refused: Vec::new() }))
+    }
+
+    /// Whether the leaves are under this controller.
+    pub fn has(&self, controller: &str) -> Result<bool, CgroupError> {
+        Ok(lists(&self.place.own.read(CONTROL)?, controller))
+    }
+
+    /// Why the leaves are not under a controller that this tree has.
+    pub fn why_not(&self, controller: &str) -> Option<WhyNot> {
+        let found = self.refused.iter().find(|(name, _)| *name == controller);
+        found.map(|(_, why)| why.clone())
+    }
+
+    /// The leaf of the container's processes.
+    pub fn payload(&self) -> Option<&Group> {
+        self.payload.as_ref()
+    }
+
+    /// The leaf of the server of its file system.
+    pub fn server(&self) -> Option<&Group> {
+        self.server.as_ref()
+    }
+
+    /// Writes those of `limits` whose controllers are here.
+    pub fn apply(&self, limits: &Limits) -> Result<(), CgroupError> {
+        let (Some(payload), Some(server)) = (&self.payload, &self.server) else { return Ok(()) };
+        let own = &self.place.own;
+        let handed = self.place.own.read(CONTROL)?;
+        if let Some(bytes) = limits.memory_bytes.filter(|_| lists(&handed, "memory")) {
+            payload.set("memory.max", &bytes.to_string())?;
+            payload.set_if_there("memory.swap.max", "0")?;
+        }
+        if let Some(count) = limits.pids_max.filter(|_| lists(&handed, "pids")) {
+            payload.set("pids.max", &count.to_string())?;
+        }
+        if !lists(&handed, "cpu") {
+            return Ok(());
+        }
+        if let Some(cpus) = limits.cpus {
+            let value = format!("{} {PERIOD_US}", cpus.quota_us);
+            own.set("cpu.max", &value)?;
+            payload.set("cpu.max", &value)?;
+        }
+        if let Some(shares) = limits.cpu_shares {
+            let weight = weight_of_shares(shares).to_string();
+            // The server's too: it shall not be outweighed a hundred times by the processes that wait for it.
+            [own, payload, server]
+                .into_iter()
+                .try_for_each(|group| group.set("cpu.weight", &weight))?;
+        }
+        Ok(())
+    }
+
+    /// Kills for want of memory so far; `None` where this tree does not count them.
+    pub fn oom_kills(&self) -> Result<Option<u64>, CgroupError> {
+        let Some(payload) = &self.payload else { return Ok(None) };
+        let events = payload.read_if_there("memory.events")?;
+        Ok(events.and_then(|text| counted(&text, "oom_kill")))
+    }
+
+    /// Removes what is empty, leaves first.
+    pub fn try_remove(&self, id: &str) -> Result<(), SysError> {
+        self.place.own.try_remove(PAYLOAD)?;
+        self.place.own.try_remove(SERVER)?;
+        self.place.try_remove(id)
+    }
+}
+
+/// Hands the wanted controllers that `group` has down to the groups below it. Answers with those that were refused: it
+/// depends on the limits whether that matters. Nothing is ever taken away from a group that others use.
+fn hand_down(group: &Group) -> Result<Vec<(&'static str, WhyNot)>, CgroupError> {
+    let offered = group.read("cgroup.controllers")?;
+    let handed = group.read(CONTROL)?;
+    let mut refused = Vec::new();
+    for name in WANTED {
+        if !lists(&offered, name) || lists(&handed, name) {
+            continue;
+        }
+        match group.try_tell(CONTROL, &format!("+{name}")) {
+            Ok(()) => {}
+            Err(source) if is_an_answer(source.errno()) => {
+                let errno = source.errno();
+                let why = WhyNot::NotPassedOn { group: group.path().to_path_buf(), errno };
+                refused.push((name, why));
+            }
+            Err(source) => {
+                return Err(CgroupError::call("write", &group.path().join(CONTROL))(source));
+            }
+        }
+    }
+    Ok(refused)
+}
+
+/// Whether a refusal is about this group and controller: processes in the way, no right, a kernel's rule.
+fn is_an_answer(errno: Errno) -> bool {
+    !is_gone(errno)
+        && matches!(
+            errno,
+            Errno::BUSY | Errno::ACCESS | Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP
+        )
+}
+
+/// Whether a list of controllers has one.
+fn lists(text: &str, controller: &str) -> bool {
+    text.split_ascii_whitespace().any(|name| name == controller)
+}

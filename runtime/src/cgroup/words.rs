@@ -1,0 +1,189 @@
+//! Limits as people write them for docker and podman: `50m`, `0.5`, `1024`, `-1`.
+
+use super::limits::{Cpus, PERIOD_US};
+
+/// Below this a container's first process is killed before it runs; docker has the same floor.
+const MEMORY_MIN_BYTES: u64 = 6 << 20;
+/// The least and the most that the kernel takes as weight.
+const SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
+/// The kernel's own ceiling on process numbers.
+const PIDS_MAX: i64 = 4_194_304;
+/// The least quota is 1 ms of 100.
+const QUOTA_MIN_US: u64 = 1_000;
+/// Digits after the point that are read; more is an error, not a rounding.
+const PLACES_MAX: usize = 9;
+
+/// Why a word is no limit. Its text follows the word: ``--memory `5x`: …``.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WordError {
+    /// No amount of memory.
+    #[error("not an amount of memory; write bytes, or a number with b, k, m, g or t, such as 50m")]
+    Memory,
+    /// Less memory than a container starts with.
+    #[error("the least memory limit is 6m: with less the command is killed before it runs")]
+    MemoryTooSmall,
+    /// No number of processors.
+    #[error("not a number of processors; write one such as 0.5 or 2")]
+    Cpus,
+    /// More or less than there is.
+    #[error("the range is 0.01 to {0}.00: this machine has {0} processors for us")]
+    CpusOutOfRange(u32),
+    /// No weight.
+    #[error("not a weight; write a whole number from 2 to 262144, 1024 is usual, 0 sets none")]
+    Shares,
+    /// No number of processes.
+    #[error("not a number of processes; write one from 1 to 4194304, or -1 for no limit")]
+    Pids,
+}
+
+/// Reads `--memory`: a number with an optional unit (b, k, m, g, t, also kb or KiB; powers of 1024). 0 is no limit.
+pub fn memory(word: &str) -> Result<Option<u64>, WordError> {
+    let digits = word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len());
+    let (number, unit) = word.split_at(digits);
+    let shift = shift_of(unit).ok_or(WordError::Memory)?;
+    let (whole, billionths) = decimal(number).ok_or(WordError::Memory)?;
+    let scaled = (u128::from(whole) << shift) + ((u128::from(billionths) << shift) / 1_000_000_000);
+    let bytes = u64::try_from(scaled).ok().filter(|bytes| i64::try_from(*bytes).is_ok());
+    match bytes.ok_or(WordError::Memory)? {
+        0 => Ok(None),
+        bytes if bytes < MEMORY_MIN_BYTES => Err(WordError::MemoryTooSmall),
+        bytes => Ok(Some(bytes)),
+    }
+}
+
+/// How many bits a unit shifts by.
+fn shift_of(unit: &str) -> Option<u32> {
+    let unit = unit.to_ascii_lowercase();
+    // `k`, `kb` and `kib` are one; a `b` alone, or nothing, are bytes.
+    let letter = unit.strip_suffix("ib").filter(|rest| !rest.is_empty());
+    match letter.or_else(|| unit.strip_suffix('b')).unwrap_or(&unit) {
+        "" => Some(0),
+        "k" => Some(10),
+        "m" => Some(20),
+        "g" => Some(30),
+        "t" => Some(40),
+        _ => None,
+    }
+}
+
+/// Reads `--cpus`: processors, in part or several. 0 is no limit. `processors` is how many there are.
+pub fn cpus(word: &str, processors: u32) -> Result<Option<Cpus>, WordError> {
+    let (whole, billionths) = decimal(word).ok_or(WordError::Cpus)?;
+    if (whole, billionths) == (0, 0) {
+        return Ok(None);
+    }
+    let out = || WordError::CpusOutOfRange(processors);
+    let part = u64::from(billionths) * PERIOD_US / 1_000_000_000;
+    let quota_us = whole.checked_mul(PERIOD_US).and_then(|us| us.checked_add(part));
+    let quota_us = quota_us.ok_or_else(out)?;
+    let most = u64::from(processors) * PERIOD_US;
+    // What is too small for a microsecond is cut off, but not so that a number beyond the range becomes one within it.
+    if quota_us < QUOTA_MIN_US || quota_us > most || (quota_us == most && billionths != 0) {
+        return Err(out());
+    }
+    Ok(Some(Cpus { quota_us }))
+}
+
+/// Reads `--cpu-shares`. 0 sets none.
+pub fn cpu_shares(word: &str) -> Result<Option<u64>, WordError> {
+    match word.parse() {
+        Ok(0) => Ok(None),
+        Ok(shares) if SHARES.contains(&shares) => Ok(Some(shares)),
+        _ => Err(WordError::Shares),
+    }
+}
+
+/// Reads `--pids-limit`. -1 is no limit; 0 means two things to two tools and is refused.
+pub fn pids(word: &str) -> Result<Option<u64>, WordError> {
+    match word.parse() {
+        Ok(-1) => Ok(None),
+        Ok(count) if (1..=PIDS_MAX).contains(&count) => Ok(Some(count.unsigned_abs())),
+        _ => Err(WordError::Pids),
+    }
+}
+
+/// A number without sign, with at most nine digits after the point: whole part and billionths.
+fn decimal(word: &str) -> Option<(u64, u32)> {
+    // `.5` is written and read everywhere; `5.` and `.` are slips.
+    let (whole, part) = match word.split_once('.') {
+        Some(("", part)) => ("0", part),
+        Some(both) => both,
+        None => (word, "0"),
+    };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) || part.len() > PLACES_MAX {
+        return None;
+    }
+    Some((whole.parse().ok()?, format!("{part:0<PLACES_MAX$}").parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_as_docker_reads_it() {
+        let cases = [
+            ("50m", 50 << 20),
+            ("50M", 50 << 20),
+            ("50mb", 50 << 20),
+            ("50MiB", 50 << 20),
+            ("52428800", 50 << 20),
+            ("52428800b", 50 << 20),
+            ("6m", 6 << 20),
+            ("1.5g", 3 << 29),
+            ("10240k", 10 << 20),
+            ("2t", 2 << 40),
+        ];
+        for (word, bytes) in cases {
+            assert_eq!(memory(word), Ok(Some(bytes)), "{word}");
+        }
+        assert_eq!(memory("0"), Ok(None));
+        for word in ["5m", "1", "1k", "6291455"] {
+            assert_eq!(memory(word), Err(WordError::MemoryTooSmall), "{word}");
+        }
+        for word in
+            ["", "m", "50x", "-50m", "50 m", "5o", "50mm", "50ib", "1.m", "9000000t", "1e9", "+7m"]
+        {
+            assert_eq!(memory(word), Err(WordError::Memory), "{word}");
+        }
+    }
+
+    #[test]
+    fn processors_are_read_up_to_those_that_are_there() {
+        for (word, quota_us) in [
+            ("0.5", 50_000),
+            (".5", 50_000),
+            ("2", 200_000),
+            ("1.25", 125_000),
+            ("0.01", 1_000),
+            ("0.123456789", 12_345),
+        ] {
+            assert_eq!(cpus(word, 2), Ok(Some(Cpus { quota_us })), "{word}");
+        }
+        assert_eq!(cpus("0", 2), Ok(None));
+        for word in ["3", "2.01", "2.000000001", "0.009", "0.001", "18446744073709551615"] {
+            assert_eq!(cpus(word, 2), Err(WordError::CpusOutOfRange(2)), "{word}");
+        }
+        for word in
+            ["", ".", "1.", "-1", "half", "1/2", "0.1234567890", "1e1", "18446744073709551616"]
+        {
+            assert_eq!(cpus(word, 2), Err(WordError::Cpus), "{word}");
+        }
+    }
+
+    #[test]
+    fn shares_and_processes_have_their_ranges() {
+        assert_eq!(cpu_shares("2"), Ok(Some(2)));
+        assert_eq!(cpu_shares("262144"), Ok(Some(262_144)));
+        assert_eq!(cpu_shares("0"), Ok(None));
+        for word in ["1", "262145", "-1", "", "1.5"] {
+            assert_eq!(cpu_shares(word), Err(WordError::Shares), "{word}");
+        }
+        assert_eq!(pids("1"), Ok(Some(1)));
+        assert_eq!(pids("-1"), Ok(None));
+        for word in ["0", "-2", "4194305", "", "ten"] {
+            assert_eq!(pids(word), Err(WordError::Pids), "{word}");
+        }
+    }
+}

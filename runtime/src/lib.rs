@@ -1,0 +1,24 @@
+//! The runtime of layerfs: a container from a root file system, in namespaces, within limits.
+//!
+//! A [`ContainerSpec`] says what a container is to be; [`plan`] makes the steps of it; [`start`] does them in a process of
+//! its own, and [`Running`] stands by until that process ends.
+
+mod build;
+pub mod cgroup;
+mod plan;
+mod seal;
+mod signals;
+pub mod spec;
+mod start;
+mod supervise;
+mod sys;
+mod terminal;
+mod user;
+
+pub use build::SetupError;
+pub use plan::{Step, System, plan};
+pub use seal::seal;
+pub use signals::Signals;
+pub use spec::ContainerSpec;
+pub use start::{Request, RunError, Running, Server, channel, receive_device, start};
+pub use supervise::Ended;

@@ -1,0 +1,221 @@
+//! The steps that make a container, in their order: a pure function of what it is to be.
+//!
+//! The order is a promise in itself:
+//! 1. Nothing of the container exists before its limits hold.
+//! 2. Nothing is mounted before the mounts of this process are private.
+//! 3. Devices are made in a file system of ours, never in the image.
+//! 4. What the host has to give (volumes, files) is taken before the root is changed, and can't be reached after it.
+//! 5. Privileges go last: user, capabilities, descriptors, and only then the program.
+
+use crate::spec::{Access, ContainerSpec, Network, Streams, Volume};
+
+/// A file system of the kernel's that every container has of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum System {
+    /// `/proc`, of the container's processes.
+    Proc,
+    /// `/sys`, read-only.
+    Sys,
+    /// `/sys/fs/cgroup`: the container's own groups.
+    Cgroups,
+    /// `/dev`, with the devices that everybody may have.
+    Dev,
+    /// `/dev/pts`, with terminals of its own.
+    Terminals,
+    /// `/dev/shm`.
+    Memory,
+    /// `/dev/mqueue`.
+    Queues,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// End when the supervisor ends, and make sure that it has not yet.
+    DieWithParent,
+    /// Open the device that the root's server will speak through: the groups will forbid it.
+    OpenDevice,
+    /// Wait until this process is in the groups that limit it.
+    AwaitLimits,
+    /// See no group but those.
+    UnshareCgroups,
+    /// Show no mount to the host from here on.
+    PrivateMounts,
+    /// Mount the root aside, send its device to the process that serves it.
+    MountRoot,
+    /// Mount a file system of the kernel's.
+    MountSystem(System),
+    /// Make part of `/proc` or `/sys` unreadable.
+    Mask(&'static str),
+    /// Make part of `/proc` unchangeable.
+    Protect(&'static str),
+    /// Show a file made for this container.
+    ShowFile(Volume),
+    /// Show something of the host's.
+    ShowVolume(Volume),
+    /// Refuse changes of the root itself.
+    ProtectRoot,
+    /// Make the mounted root the root.
+    Pivot,
+    /// Name the machine.
+    SetHostname(String),
+    /// Bring the loopback up.
+    RaiseLoopback,
+    /// Begin a session that no terminal of the host controls.
+    NewSession,
+    /// Take a terminal of the container's own, and send its other end out.
+    TakeTerminal,
+    /// Take the caller's streams, or none.
+    TakeStreams,
+    /// Decide who to be, by the image's own lists.
+    FindUser,
+    /// Go where the program starts.
+    EnterDirectory,
+    /// Keep few capabilities and one user.
+    DropPrivileges,
+    /// Become the program.
+    Start,
+}
+
+/// Unreadable in every container: what tells about the host, or reaches its hardware.
+const MASKED: [&str; 13] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/devices/system/cpu/*/thermal_throttle",
+];
+
+/// Unchangeable in every container: settings of the host's kernel.
+const PROTECTED: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// The file systems of the kernel's, outer ones first.
+const SYSTEMS: [System; 7] = [
+    System::Proc,
+    System::Sys,
+    System::Cgroups,
+    System::Dev,
+    System::Terminals,
+    System::Memory,
+    System::Queues,
+];
+
+/// The steps that make the container, from its first instruction to its program.
+pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
+    let mut steps = vec![
+        Step::DieWithParent,
+        Step::OpenDevice,
+        Step::AwaitLimits,
+        Step::UnshareCgroups,
+        Step::PrivateMounts,
+        Step::MountRoot,
+    ];
+    steps.extend(SYSTEMS.map(Step::MountSystem));
+    steps.extend(MASKED.map(Step::Mask));
+    steps.extend(PROTECTED.map(Step::Protect));
+    steps.extend(spec.files.iter().cloned().map(Step::ShowFile));
+    steps.extend(spec.volumes.iter().cloned().map(Step::ShowVolume));
+    if spec.root == Access::ReadOnly {
+        steps.push(Step::ProtectRoot);
+    }
+    steps.extend([Step::Pivot, Step::SetHostname(spec.hostname.clone())]);
+    if spec.network == Network::None {
+        steps.push(Step::RaiseLoopback);
+    }
+    steps.push(Step::NewSession);
+    steps.push(match spec.streams {
+        Streams::Terminal => Step::TakeTerminal,
+        Streams::Caller => Step::TakeStreams,
+    });
+    steps.extend([Step::FindUser, Step::EnterDirectory, Step::DropPrivileges, Step::Start]);
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Input, Process};
+
+    fn spec() -> ContainerSpec {
+        let volume = |target: &str| Volume {
+            source: "/host".into(),
+            target: target.into(),
+            access: Access::ReadWrite,
+        };
+        ContainerSpec {
+            hostname: "box".into(),
+            process: Process {
+                words: vec![c"true".into()],
+                environment: Vec::new(),
+                directory: "/".into(),
+                user: String::new(),
+            },
+            source: "image".into(),
+            root: Access::ReadOnly,
+            volumes: vec![volume("/data")],
+            files: vec![volume("/etc/hosts")],
+            network: Network::None,
+            input: Input::Nothing,
+            streams: Streams::Caller,
+        }
+    }
+
+    fn place(steps: &[Step], wanted: impl Fn(&Step) -> bool) -> usize {
+        steps.iter().position(wanted).unwrap()
+    }
+
+    #[test]
+    fn limits_hold_before_anything_is_made() {
+        let steps = plan(&spec());
+        assert_eq!(steps[..3], [Step::DieWithParent, Step::OpenDevice, Step::AwaitLimits]);
+    }
+
+    #[test]
+    fn mounts_are_private_before_the_first_of_ours() {
+        let steps = plan(&spec());
+        let private = place(&steps, |step| *step == Step::PrivateMounts);
+        assert!(private < place(&steps, |step| *step == Step::MountRoot));
+        assert!(private < place(&steps, |step| matches!(step, Step::MountSystem(_))));
+    }
+
+    #[test]
+    fn everything_of_the_host_is_taken_before_the_root_changes() {
+        let steps = plan(&spec());
+        let pivot = place(&steps, |step| *step == Step::Pivot);
+        let last = steps.iter().rposition(|step| {
+            matches!(
+                step,
+                Step::ShowVolume(_) | Step::ShowFile(_) | Step::Mask(_) | Step::Protect(_)
+            )
+        });
+        assert!(last.unwrap() < pivot);
+        assert!(place(&steps, |step| *step == Step::ProtectRoot) < pivot);
+    }
+
+    #[test]
+    fn privileges_go_last() {
+        let steps = plan(&spec());
+        assert_eq!(steps[steps.len() - 2..], [Step::DropPrivileges, Step::Start]);
+    }
+
+    #[test]
+    fn the_hosts_network_is_left_as_it_is() {
+        let spec = ContainerSpec { network: Network::Host, ..spec() };
+        assert!(!plan(&spec).contains(&Step::RaiseLoopback));
+    }
+
+    #[test]
+    fn a_writable_root_is_not_protected() {
+        let spec = ContainerSpec { root: Access::ReadWrite, ..spec() };
+        assert!(!plan(&spec).contains(&Step::ProtectRoot));
+    }
+}

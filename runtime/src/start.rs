@@ -1,0 +1,166 @@
+//! Starting a container: its first process made, put within its limits, and watched until it has become its program.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use layerfs_driver::sys::SysError;
+
+use crate::build::{self, Given};
+use crate::cgroup::{Cgroup, CgroupError};
+use crate::plan::plan;
+use crate::signals::Signals;
+use crate::spec::{ContainerSpec, Input, Network};
+use crate::supervise::Ended;
+use crate::sys::process::{self, Child, Forked};
+use crate::sys::{channel as ends, namespace, signals, watch};
+
+/// What a message from inside has room for.
+const MESSAGE_MAX: usize = 4096;
+
+/// The process that serves the root.
+#[derive(Debug)]
+pub struct Server {
+    /// Its descriptor.
+    pub pidfd: OwnedFd,
+    /// The end of a channel whose other end it has: the root's device goes through it.
+    pub channel: OwnedFd,
+}
+
+impl Server {
+    /// A started process of ours that has not been waited for, and our end of its channel.
+    pub fn new(pid: u32, channel: OwnedFd) -> Result<Self, SysError> {
+        Ok(Server { pidfd: process::open(pid)?, channel })
+    }
+}
+
+/// Waits for the device of the root to serve; `None` where the container ended before it sent one.
+pub fn receive_device(channel: impl AsFd) -> Result<Option<OwnedFd>, SysError> {
+    let message = ends::receive(channel, MESSAGE_MAX)?;
+    Ok(message.and_then(|(_, device)| device))
+}
+
+/// What a container is made of.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// What it is to be.
+    pub spec: &'a ContainerSpec,
+    /// What limits it.
+    pub cgroup: &'a Cgroup,
+    /// A directory to attach its root at; only the container sees it there.
+    pub place: &'a Path,
+    /// Who serves its root.
+    pub server: Server,
+    /// The signals to pass on.
+    pub signals: Signals,
+}
+
+/// Why a container could not be started, or not be watched.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A call on processes or channels was refused.
+    #[error("start the container: {0}")]
+    Process(#[source] SysError),
+    /// It can't be put within its limits.
+    #[error(transparent)]
+    Limits(CgroupError),
+    /// The container's first process said why.
+    #[error("{reason}")]
+    Setup {
+        /// The exit status: 125, 126 or 127.
+        status: u8,
+        /// What it said.
+        reason: String,
+    },
+    /// The process that serves the root ended first.
+    #[error("the process that serves the container's file system has ended")]
+    ServerEnded,
+}
+
+/// A container whose program runs.
+#[derive(Debug)]
+pub struct Running {
+    pub(crate) child: Child,
+    pub(crate) server: OwnedFd,
+    pub(crate) signals: Signals,
+    pub(crate) input: Input,
+    /// The other end of its terminal.
+    pub(crate) terminal: Option<OwnedFd>,
+}
+
+/// A channel between two processes of ours; both ends close on exec.
+pub fn channel() -> Result<(OwnedFd, OwnedFd), SysError> {
+    ends::pair()
+}
+
+/// Makes the container, and returns when its program runs. The caller has one thread.
+pub fn start(request: Request<'_>) -> Result<Running, RunError> {
+    let Request { spec, cgroup, place, server, signals } = request;
+    let Server { pidfd: server, channel } = server;
+    let steps = plan(spec);
+    let view = cgroup.view();
+    let (ours, report) = ends::pair().map_err(RunError::Process)?;
+    let own_network = match spec.network {
+        Network::None => namespace::NETWORK,
+        Network::Host => 0,
+    };
+    match process::fork_into(namespace::ALWAYS | own_network).map_err(RunError::Process)? {
+        Forked::Child => {
+            drop(ours);
+            let given = Given { spec, view: &view, place, report, server: Some(channel) };
+            build::walk(&steps, given)
+        }
+        Forked::Parent(child) => {
+            drop((report, channel));
+            let mut running = Running { child, server, signals, input: spec.input, terminal: None };
+            match running.settle(cgroup, &ours) {
+                Ok(()) => Ok(running),
+                Err(error) => {
+                    running.end()?;
+                    Err(error)
+                }
+            }
+        }
+    }
+}
+
+impl Running {
+    /// The container's first process, as the host numbers it.
+    pub fn pid(&self) -> u32 {
+        self.child.pid
+    }
+
+    /// Puts the first process within its limits, lets it go on, and waits until it is its program.
+    fn settle(&mut self, cgroup: &Cgroup, report: &OwnedFd) -> Result<(), RunError> {
+        loop {
+            let watched =
+                [report.as_fd(), self.server.as_fd()].map(|fd| (fd, watch::Until::Readable));
+            let ready = watch::wait(&watched, None).map_err(RunError::Process)?;
+            if ready[0] {
+                match ends::receive(report, MESSAGE_MAX).map_err(RunError::Process)? {
+                    // It closed on exec, or with the process, which then tells by its status.
+                    None => return Ok(()),
+                    Some((_, Some(terminal))) => self.terminal = Some(terminal),
+                    Some((words, None)) if words == build::OPENED => {
+                        cgroup.add_payload(self.child.pid).map_err(RunError::Limits)?;
+                        ends::send(report, b"g", None).map_err(RunError::Process)?;
+                    }
+                    Some((words, None)) => return Err(said(&words)),
+                }
+            } else if ready[1] {
+                return Err(RunError::ServerEnded);
+            }
+        }
+    }
+
+    /// Ends it at once, with everything in its namespaces.
+    pub(crate) fn end(&self) -> Result<Ended, RunError> {
+        process::signal(&self.child.pidfd, signals::KILL).map_err(RunError::Process)?;
+        process::wait(&self.child.pidfd).map_err(RunError::Process)
+    }
+}
+
+fn said(words: &[u8]) -> RunError {
+    let (status, reason) =
+        words.split_first().map_or((125, &[][..]), |(first, rest)| (*first, rest));
+    RunError::Setup { status, reason: String::from_utf8_lossy(reason).into_owned() }
+}

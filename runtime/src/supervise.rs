@@ -1,0 +1,136 @@
+//! Standing by a running container: signals passed on, its terminal relayed, its end told.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use crate::start::{RunError, Running};
+pub use crate::sys::process::Ended;
+use crate::sys::watch::Until;
+use crate::sys::{SysError, process, signals, watch};
+use crate::terminal::Relay;
+
+/// So many requests to end, in a row, that the container did not follow: then it is made to.
+const REQUESTS_MAX: u32 = 3;
+
+/// How long the process that serves the root may take to end after the container has.
+const SERVER_END_MAX: Duration = Duration::from_secs(10);
+
+/// What has something to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Child,
+    Server,
+    Signals,
+    Input,
+    Terminal,
+    TerminalRoom,
+}
+
+impl Running {
+    /// Stands by until the container has ended, and with it everything that served it.
+    pub fn supervise(mut self) -> Result<Ended, RunError> {
+        let terminal = self.terminal.take().map(|terminal| Relay::new(terminal, self.input));
+        let mut relay = terminal.transpose().map_err(RunError::Process)?;
+        let watched = self.watch(relay.as_mut());
+        let last = relay.map_or(Ok(()), Relay::end);
+        let ended = match watched {
+            Ok(ended) => ended,
+            Err(error) => {
+                self.end()?;
+                self.await_server()?;
+                return Err(error);
+            }
+        };
+        self.await_server()?;
+        last.map_err(RunError::Process)?;
+        Ok(ended)
+    }
+
+    fn watch(&self, mut relay: Option<&mut Relay>) -> Result<Ended, RunError> {
+        let mut requests = 0;
+        loop {
+            for source in self.ready(relay.as_deref()).map_err(RunError::Process)? {
+                match source {
+                    Source::Child => {
+                        return process::wait(&self.child.pidfd).map_err(RunError::Process);
+                    }
+                    Source::Server => return Err(RunError::ServerEnded),
+                    Source::Signals => {
+                        self.pass_on(relay.as_deref(), &mut requests).map_err(RunError::Process)?
+                    }
+                    Source::Input | Source::Terminal | Source::TerminalRoom => {
+                        let Some(relay) = relay.as_deref_mut() else { continue };
+                        match source {
+                            Source::Input => relay.take_input(),
+                            Source::Terminal => relay.take_output().map(drop),
+                            _ => relay.give_input(),
+                        }
+                        .map_err(RunError::Process)?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until something has to be done. The container's end comes last: what it wrote before is taken first.
+    fn ready(&self, relay: Option<&Relay>) -> Result<Vec<Source>, SysError> {
+        let mut watched: Vec<(Source, (BorrowedFd<'_>, Until))> =
+            vec![(Source::Signals, (self.signals.taken.as_fd(), Until::Readable))];
+        if let Some(relay) = relay {
+            if let Some(input) = relay.wanted_input() {
+                watched.push((Source::Input, (input, Until::Readable)));
+            }
+            if relay.has_input() {
+                watched.push((Source::TerminalRoom, (relay.terminal(), Until::Writable)));
+            }
+            if relay.is_open() {
+                watched.push((Source::Terminal, (relay.terminal(), Until::Readable)));
+            }
+        }
+        watched.push((Source::Child, (self.child.pidfd.as_fd(), Until::Readable)));
+        // The server ends when the container's mounts go, which is a moment before the container's end is told.
+        watched.push((Source::Server, (self.server.as_fd(), Until::Readable)));
+        let files: Vec<_> = watched.iter().map(|(_, file)| *file).collect();
+        let ready = watch::wait(&files, None)?;
+        let mut ready: Vec<Source> = watched
+            .iter()
+            .zip(ready)
+            .filter_map(|((source, _), ready)| ready.then_some(*source))
+            .collect();
+        if ready.contains(&Source::Server) && !ready.contains(&Source::Child) {
+            let child = [(self.child.pidfd.as_fd(), Until::Readable)];
+            if watch::wait(&child, Some(Duration::from_secs(1)))?[0] {
+                ready.insert(0, Source::Child);
+            }
+        }
+        Ok(ready)
+    }
+
+    fn pass_on(&self, relay: Option<&Relay>, requests: &mut u32) -> Result<(), SysError> {
+        while let Some(signal) = signals::next(&self.signals.taken)? {
+            match (signal, relay) {
+                (signals::WINDOW, Some(relay)) => relay.resize()?,
+                (signals::WINDOW, None) => {}
+                _ => process::signal(&self.child.pidfd, signal)?,
+            }
+            // The first process of a namespace gets only signals that it asked for.
+            if matches!(signal, signals::INTERRUPT | signals::TERMINATE) {
+                *requests += 1;
+            }
+            if *requests >= REQUESTS_MAX {
+                process::signal(&self.child.pidfd, signals::KILL)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the serving process has ended: its descriptors hold what is about to be removed.
+    fn await_server(&self) -> Result<(), RunError> {
+        let server = [(self.server.as_fd(), Until::Readable)];
+        let ended = watch::wait(&server, Some(SERVER_END_MAX)).map_err(RunError::Process)?[0];
+        if !ended {
+            process::signal(&self.server, signals::KILL).map_err(RunError::Process)?;
+        }
+        Ok(())
+    }
+}

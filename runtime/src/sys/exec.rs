@@ -1,0 +1,104 @@
+//! Becoming another program: descriptors, standard streams, the call.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use super::{Errno, SysError, call, last_errno};
+
+/// Puts `file` in the place of standard input, output and error.
+pub fn take_streams(file: impl AsFd) -> Result<(), SysError> {
+    call("dup2", || "0".to_owned(), || rustix::stdio::dup2_stdin(&file))?;
+    call("dup2", || "1".to_owned(), || rustix::stdio::dup2_stdout(&file))?;
+    call("dup2", || "2".to_owned(), || rustix::stdio::dup2_stderr(&file))
+}
+
+/// Puts `file` in the place of standard input.
+pub fn take_input(file: impl AsFd) -> Result<(), SysError> {
+    call("dup2", || "0".to_owned(), || rustix::stdio::dup2_stdin(&file))
+}
+
+/// Closes every descriptor but the standard streams and `kept`, which closes on exec.
+pub fn close_all_but(kept: BorrowedFd<'_>) -> Result<(), SysError> {
+    let kept = kept.as_raw_fd();
+    if kept > 3 {
+        close_range(3, kept.cast_unsigned() - 1)?;
+    }
+    close_range(kept.max(2).cast_unsigned() + 1, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> Result<(), SysError> {
+    call(
+        "close_range",
+        || format!("{first}, {last}"),
+        || {
+            // SAFETY: the caller owns no descriptor in the range that it still uses: this process execs next.
+            let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+            if done == 0 { Ok(()) } else { Err(last_errno()) }
+        },
+    )
+}
+
+/// Becomes `program`; returns only where that is refused.
+pub fn exec(program: &OsStr, words: &[CString], environment: &[CString]) -> SysError {
+    let shown = || format!("\"{}\"", program.as_bytes().escape_ascii());
+    let Ok(path) = CString::new(program.as_bytes()) else {
+        return SysError::new("execve", shown(), Errno::INVAL);
+    };
+    let ended = |words: &[CString]| -> Vec<*const libc::c_char> {
+        words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (words, environment) = (ended(words), ended(environment));
+    let refused = call("execve", shown, || -> Result<(), Errno> {
+        // SAFETY: the path is a C string; both lists end with a null and point to C strings that outlive the call.
+        unsafe { libc::execve(path.as_ptr(), words.as_ptr(), environment.as_ptr()) };
+        Err(last_errno())
+    });
+    refused.err().unwrap_or_else(|| SysError::of_deed("execve", "returned without an error"))
+}
+
+/// A copy of standard input that is not closed by taking its place.
+pub fn duplicate(file: impl AsFd) -> Result<OwnedFd, SysError> {
+    call("fcntl", || "F_DUPFD_CLOEXEC".to_owned(), || rustix::io::fcntl_dupfd_cloexec(&file, 3))
+}
+
+/// Runs this very program again from a mount of it that is read-only, so that nobody who gets hold of its
+/// `/proc/PID/exe` can open the file for writing. Returns only where that is refused.
+pub fn again_read_only(
+    words: &[CString],
+    environment: &[CString],
+) -> Result<std::convert::Infallible, SysError> {
+    let clone = super::mounts::clone_path(OsStr::new("/proc/self/exe"))?;
+    super::mounts::set(&clone, super::mounts::Attributes::READ_ONLY, super::mounts::Depth::One)?;
+    let ended = |words: &[CString]| -> Vec<*const libc::c_char> {
+        words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (words, environment) = (ended(words), ended(environment));
+    let fd = clone.as_raw_fd();
+    call(
+        "execveat",
+        || "this program".to_owned(),
+        || {
+            // SAFETY: the empty path is a C string; both lists end with a null and point to C strings that outlive the
+            // call.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_execveat,
+                    fd,
+                    c"".as_ptr(),
+                    words.as_ptr(),
+                    environment.as_ptr(),
+                    libc::AT_EMPTY_PATH,
+                )
+            };
+            Err(last_errno())
+        },
+    )
+}
+
+/// Whether this program runs from a file system or a mount that can't be written.
+pub fn runs_read_only() -> Result<bool, SysError> {
+    let ask = || rustix::fs::statvfs("/proc/self/exe");
+    let stat = call("statvfs", || "/proc/self/exe".to_owned(), ask)?;
+    Ok(stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+}

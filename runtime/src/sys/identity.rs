@@ -1,0 +1,84 @@
+//! Who this process is: user, groups, capabilities.
+
+use rustix::fs::{Gid, Uid};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use super::{Errno, SysError, call};
+
+/// Capabilities by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities(CapabilitySet);
+
+/// What a container may have: podman's eleven. None of them makes a device, a raw packet or an audit record.
+pub const DEFAULT: Capabilities = Capabilities(
+    CapabilitySet::CHOWN
+        .union(CapabilitySet::DAC_OVERRIDE)
+        .union(CapabilitySet::FOWNER)
+        .union(CapabilitySet::FSETID)
+        .union(CapabilitySet::KILL)
+        .union(CapabilitySet::NET_BIND_SERVICE)
+        .union(CapabilitySet::SETFCAP)
+        .union(CapabilitySet::SETGID)
+        .union(CapabilitySet::SETPCAP)
+        .union(CapabilitySet::SETUID)
+        .union(CapabilitySet::SYS_CHROOT),
+);
+
+impl Capabilities {
+    /// Those of both.
+    fn intersect(self, other: CapabilitySet) -> CapabilitySet {
+        self.0.intersection(other)
+    }
+}
+
+/// Takes from the bounding set whatever is not in `kept`: no program started later can have it.
+pub fn bound(kept: Capabilities) -> Result<(), SysError> {
+    for number in 0..u64::BITS {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        if kept.0.contains(one) {
+            continue;
+        }
+        let drop = || rustix::thread::remove_capability_from_bounding_set(one);
+        match call("prctl", || format!("PR_CAPBSET_DROP, {number}"), drop) {
+            Ok(()) => {}
+            // The kernel knows no capability of this number, nor of any greater one.
+            Err(error) if error.errno() == Errno::INVAL => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Keeps of its own capabilities those in `kept`, hands none on to programs of other users.
+pub fn keep(kept: Capabilities) -> Result<(), SysError> {
+    let has = call("capget", String::new, || rustix::thread::capabilities(None))?;
+    let rest = kept.intersect(has.permitted);
+    let sets =
+        CapabilitySets { effective: rest, permitted: rest, inheritable: CapabilitySet::empty() };
+    call(
+        "capset",
+        || format!("{:#x}", rest.bits()),
+        || rustix::thread::set_capabilities(None, sets),
+    )?;
+    let clear = rustix::thread::clear_ambient_capability_set;
+    call("prctl", || "PR_CAP_AMBIENT_CLEAR_ALL".to_owned(), clear)
+}
+
+/// Becomes this user, with this group and these further ones. The last step that needs a privilege.
+pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), SysError> {
+    let all: Vec<Gid> = groups.iter().map(|group| Gid::from_raw(*group)).collect();
+    let set_groups = || rustix::thread::set_thread_groups(&all);
+    call("setgroups", || format!("{groups:?}"), set_groups)?;
+    let group = Gid::from_raw(gid);
+    let set_gid = || rustix::thread::set_thread_res_gid(group, group, group);
+    call("setresgid", || gid.to_string(), set_gid)?;
+    let user = Uid::from_raw(uid);
+    let set_uid = || rustix::thread::set_thread_res_uid(user, user, user);
+    call("setresuid", || uid.to_string(), set_uid)
+}
+
+/// From here on no program gains a privilege by being executed.
+pub fn forbid_new_privileges() -> Result<(), SysError> {
+    let forbid = || rustix::thread::set_no_new_privs(true);
+    call("prctl", || "PR_SET_NO_NEW_PRIVS".to_owned(), forbid)
+}

@@ -1,0 +1,136 @@
+//! Names inside a root that is not trusted: every link is resolved as if that root were `/`, and none leads out of it.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+
+use super::{Errno, SysError, call};
+
+/// What a descriptor is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A place to put a mount on: whatever stands there, links resolved.
+    Place,
+    /// A directory, links resolved.
+    Directory,
+    /// A regular file to read, links resolved.
+    Read,
+}
+
+impl Purpose {
+    fn flags(self) -> OFlags {
+        let wanted = match self {
+            Purpose::Place => OFlags::PATH,
+            Purpose::Directory => OFlags::PATH | OFlags::DIRECTORY,
+            Purpose::Read => OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+        };
+        wanted | OFlags::CLOEXEC
+    }
+}
+
+/// Opens `path` as it would resolve in a container whose root is `root`.
+pub fn open(root: impl AsFd, path: &OsStr, purpose: Purpose) -> Result<OwnedFd, SysError> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let open = || rustix::fs::openat2(&root, path, purpose.flags(), Mode::empty(), resolve);
+    again("openat2", || format!("\"{}\", {purpose:?}", path.as_bytes().escape_ascii()), open)
+}
+
+/// Opens one name of `dir` as a place, a link not followed.
+pub fn open_name(dir: impl AsFd, name: &str) -> Result<OwnedFd, SysError> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = || rustix::fs::openat(&dir, name, flags, Mode::empty());
+    call("openat", || format!("{name:?}, O_PATH"), open)
+}
+
+/// Opens one name of `dir` for reading and writing: a device of ours.
+pub fn open_device(dir: impl AsFd, name: &str) -> Result<OwnedFd, SysError> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = || rustix::fs::openat(&dir, name, flags, Mode::empty());
+    call("openat", || format!("{name:?}, O_RDWR"), open)
+}
+
+/// What stands behind a descriptor.
+pub fn stat(object: impl AsFd) -> Result<Stat, SysError> {
+    call("fstat", String::new, || rustix::fs::fstat(&object))
+}
+
+/// Makes a directory in `dir`; one that is there already is left as it is.
+pub fn make_directory(dir: impl AsFd, name: &OsStr, mode: u32) -> Result<(), SysError> {
+    let mode = Mode::from_raw_mode(mode);
+    match call(
+        "mkdirat",
+        || format!("\"{}\"", name.as_bytes().escape_ascii()),
+        || rustix::fs::mkdirat(&dir, name, mode),
+    ) {
+        Err(error) if error.errno() == Errno::EXIST => Ok(()),
+        made => made,
+    }
+}
+
+/// Makes an empty file at `path`, or finds it there, links resolved inside `root`, the last one too.
+pub fn create(root: impl AsFd, path: &OsStr, mode: u32) -> Result<(), SysError> {
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let mode = Mode::from_raw_mode(mode);
+    let make = || rustix::fs::openat2(&root, path, flags, mode, resolve).map(drop);
+    again("openat2", || format!("\"{}\", O_CREAT", path.as_bytes().escape_ascii()), make)
+}
+
+/// Makes a character device.
+pub fn make_device(dir: impl AsFd, name: &str, (major, minor): (u32, u32)) -> Result<(), SysError> {
+    let device = rustix::fs::makedev(major, minor);
+    let mode = Mode::from_raw_mode(0o666);
+    let make = || rustix::fs::mknodat(&dir, name, FileType::CharacterDevice, mode, device);
+    call("mknodat", || format!("{name:?}, {major}:{minor}"), make)
+}
+
+/// Makes a symbolic link.
+pub fn make_link(target: &str, dir: impl AsFd, name: &str) -> Result<(), SysError> {
+    call(
+        "symlinkat",
+        || format!("{target:?}, {name:?}"),
+        || rustix::fs::symlinkat(target, &dir, name),
+    )
+}
+
+/// Enters a directory, by its descriptor.
+pub fn enter(dir: impl AsFd) -> Result<(), SysError> {
+    call("fchdir", String::new, || rustix::process::fchdir(&dir))
+}
+
+/// Where this process is, as bytes of a path.
+pub fn current() -> Result<Vec<u8>, SysError> {
+    let ask = || rustix::process::getcwd(Vec::new());
+    call("getcwd", String::new, ask).map(std::ffi::CString::into_bytes)
+}
+
+/// Whether this process may execute the file at `path`, as the kernel would say; a directory is `EISDIR`.
+pub fn may_execute(path: &OsStr) -> Result<(), SysError> {
+    use rustix::fs::{Access, CWD};
+    let shown = || format!("\"{}\"", path.as_bytes().escape_ascii());
+    let follow = AtFlags::empty();
+    let stat = call("fstatat", shown, || rustix::fs::statat(CWD, path, follow))?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        return Err(SysError::new("execve", shown(), Errno::ISDIR));
+    }
+    let ask = || rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS);
+    call("faccessat2", shown, ask)
+}
+
+/// `openat2` answers `EAGAIN` when something is renamed while a `..` is resolved; asking again is the cure.
+fn again<T>(
+    name: &'static str,
+    args: impl Fn() -> String,
+    mut make: impl FnMut() -> Result<T, Errno>,
+) -> Result<T, SysError> {
+    const TRIES_MAX: u32 = 128;
+    for _ in 0..TRIES_MAX {
+        match call(name, &args, &mut make) {
+            Err(error) if error.errno() == Errno::AGAIN => {}
+            answer => return answer,
+        }
+    }
+    Err(SysError::new(name, args(), Errno::AGAIN))
+}

@@ -1,0 +1,22 @@
+//! Raw calls on processes, namespaces, mounts and terminals: the only room of this package that makes them.
+//!
+//! Calls on plain files are the driver's. One wrapper per call, each with its fault point, as there.
+#![allow(unsafe_code)] // this room holds every unsafe block of the package, each under its SAFETY line
+
+pub mod channel;
+pub mod control;
+mod errno;
+pub mod exec;
+pub mod identity;
+pub mod inside;
+pub mod kill;
+pub mod mounts;
+pub mod namespace;
+pub mod process;
+pub mod processors;
+pub mod signals;
+pub mod terminal;
+pub mod watch;
+
+use errno::last_errno;
+pub use layerfs_driver::sys::{Errno, SysError, call};

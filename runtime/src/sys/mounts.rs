@@ -1,0 +1,172 @@
+//! Mounts by descriptor: made or copied aside, attached to an opened directory or file, never named by a path that
+//! somebody else could change.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::fs::CWD;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags,
+};
+
+use super::{Errno, SysError, call, last_errno};
+
+/// What a mount refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes(MountAttrFlags);
+
+impl Attributes {
+    /// Changes.
+    pub const READ_ONLY: Self = Attributes(MountAttrFlags::MOUNT_ATTR_RDONLY);
+    /// Set-id bits and capabilities of files.
+    pub const NO_SUID: Self = Attributes(MountAttrFlags::MOUNT_ATTR_NOSUID);
+    /// Devices.
+    pub const NO_DEV: Self = Attributes(MountAttrFlags::MOUNT_ATTR_NODEV);
+    /// Programs.
+    pub const NO_EXEC: Self = Attributes(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+
+    /// Both.
+    pub const fn and(self, other: Self) -> Self {
+        Attributes(self.0.union(other.0))
+    }
+
+    /// Whether all of `other` is refused.
+    pub fn has(self, other: Self) -> bool {
+        self.0.contains(other.0)
+    }
+}
+
+/// Whether the mounts below are meant, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// This mount alone.
+    One,
+    /// This mount and all below it.
+    All,
+}
+
+/// A new file system of `kind`, mounted nowhere yet.
+pub fn new_filesystem(
+    kind: &str,
+    options: &[(&str, &str)],
+    attributes: Attributes,
+) -> Result<OwnedFd, SysError> {
+    let open = || rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC);
+    let context = call("fsopen", || kind.to_owned(), open)?;
+    for (key, value) in options {
+        let set = || match *value {
+            "" => rustix::mount::fsconfig_set_flag(&context, *key),
+            value => rustix::mount::fsconfig_set_string(&context, *key, value),
+        };
+        call("fsconfig", || format!("{kind}: {key}={value}"), set)?;
+    }
+    let create = || rustix::mount::fsconfig_create(&context);
+    call("fsconfig", || format!("{kind}: create"), create)?;
+    let mount = || rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes.0);
+    call("fsmount", || kind.to_owned(), mount)
+}
+
+/// A copy of the mounts at and below `path`, links followed, mounted nowhere yet.
+pub fn clone_path(path: &OsStr) -> Result<OwnedFd, SysError> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let clone = || rustix::mount::open_tree(CWD, path, flags);
+    call("open_tree", || format!("\"{}\"", path.display()), clone)
+}
+
+/// A copy of the mounts at and below what `object` is open on, mounted nowhere yet.
+pub fn clone_of(object: impl AsFd) -> Result<OwnedFd, SysError> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    call("open_tree", String::new, || rustix::mount::open_tree(&object, "", flags))
+}
+
+/// Puts a mount on what `target` is open on.
+pub fn attach(mount: impl AsFd, target: impl AsFd) -> Result<(), SysError> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    call("move_mount", String::new, || rustix::mount::move_mount(&mount, "", &target, "", flags))
+}
+
+/// `struct mount_attr` of `linux/mount.h`.
+#[repr(C)]
+struct MountAttr {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+/// Lets a mount refuse more, from here on. `ENOSYS` before Linux 5.12.
+pub fn set(mount: impl AsFd, attributes: Attributes, depth: Depth) -> Result<(), SysError> {
+    let attr =
+        MountAttr { set: u64::from(attributes.0.bits()), clear: 0, propagation: 0, userns_fd: 0 };
+    let flags = match depth {
+        Depth::One => libc::AT_EMPTY_PATH,
+        Depth::All => libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+    };
+    let fd = mount.as_fd().as_raw_fd();
+    call(
+        "mount_setattr",
+        || format!("{:?}, {depth:?}", attributes.0),
+        || {
+            // SAFETY: the path is a C string, and `attr` is as long as the size that is passed with it; the kernel
+            // keeps neither.
+            let done = unsafe {
+                libc::syscall(
+                    libc::SYS_mount_setattr,
+                    fd,
+                    c"".as_ptr(),
+                    flags,
+                    &raw const attr,
+                    size_of::<MountAttr>(),
+                )
+            };
+            if done == 0 { Ok(()) } else { Err(last_errno()) }
+        },
+    )
+}
+
+/// The same for one attached mount that `place` is the root of, on a kernel that has no `mount_setattr`.
+pub fn set_by_remount(place: impl AsFd, attributes: Attributes) -> Result<(), SysError> {
+    use rustix::mount::MountFlags;
+    let mut flags = MountFlags::BIND;
+    for (attribute, flag) in [
+        (Attributes::READ_ONLY, MountFlags::RDONLY),
+        (Attributes::NO_SUID, MountFlags::NOSUID),
+        (Attributes::NO_DEV, MountFlags::NODEV),
+        (Attributes::NO_EXEC, MountFlags::NOEXEC),
+    ] {
+        flags.set(flag, attributes.has(attribute));
+    }
+    let path = format!("/proc/self/fd/{}", place.as_fd().as_raw_fd());
+    call(
+        "mount",
+        || format!("remount, {flags:?}"),
+        || rustix::mount::mount_remount(&*path, flags, ""),
+    )
+}
+
+/// Nothing that is mounted from here on shows elsewhere, nor the other way round.
+pub fn make_all_private() -> Result<(), SysError> {
+    let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    call("mount", || "/, private".to_owned(), || rustix::mount::mount_change("/", flags))
+}
+
+/// Makes the mount at `root` the root of this process, and lets go of everything that was mounted before.
+pub fn pivot(root: impl AsFd) -> Result<(), SysError> {
+    call("fchdir", || "new root".to_owned(), || rustix::process::fchdir(&root))?;
+    call("pivot_root", || ".".to_owned(), || rustix::process::pivot_root(".", "."))?;
+    // The old root lies on top of the new one now.
+    let leave = || rustix::mount::unmount(".", UnmountFlags::DETACH);
+    call("umount2", || "old root".to_owned(), leave)?;
+    call("chdir", || "/".to_owned(), || rustix::process::chdir("/"))
+}
+
+/// Whether the kernel is too old for a call, which something else stands in for.
+pub fn is_missing(error: &SysError) -> bool {
+    error.errno() == Errno::NOSYS
+}

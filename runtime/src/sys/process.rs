@@ -1,0 +1,125 @@
+//! Processes: made in new namespaces, signalled and waited for through their descriptors.
+
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus};
+
+use super::{SysError, call, last_errno};
+
+/// A child, held by a descriptor that can never come to mean another process.
+#[derive(Debug)]
+pub struct Child {
+    /// Its number, as this process sees it.
+    pub pid: u32,
+    /// Its descriptor.
+    pub pidfd: OwnedFd,
+}
+
+/// Which of the two processes goes on here.
+#[derive(Debug)]
+pub enum Forked {
+    /// The one that asked.
+    Parent(Child),
+    /// The new one: process 1 of its namespace.
+    Child,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It said so, with this status.
+    Exited(u8),
+    /// A signal of this number ended it.
+    Killed(u8),
+}
+
+/// `struct clone_args` of `linux/sched.h`, as long as version 1 knows it.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+}
+
+/// Makes a child in new namespaces `namespaces` (`CLONE_NEW*`), with a copy of this process's memory.
+///
+/// The caller runs no other thread: what such a thread holds would stay locked in the child for ever.
+pub fn fork_into(namespaces: i32) -> Result<Forked, SysError> {
+    let mut pidfd: RawFd = -1;
+    let mut args = CloneArgs {
+        flags: u64::from((namespaces | libc::CLONE_PIDFD).cast_unsigned()),
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: u64::from(libc::SIGCHLD.cast_unsigned()),
+        ..CloneArgs::default()
+    };
+    let pid = call(
+        "clone3",
+        || "new namespaces".to_owned(),
+        || {
+            // SAFETY: `args` is as long as the size that is passed with it, and `pidfd` lives until the call is over.
+            // Without CLONE_VM the child works on a copy of this memory, and this process has one thread.
+            let answer =
+                unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
+            if answer < 0 { Err(last_errno()) } else { Ok(answer) }
+        },
+    )?;
+    if pid == 0 {
+        return Ok(Forked::Child);
+    }
+    // SAFETY: the kernel has just opened this descriptor for us, and nobody else has it.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    let pid =
+        u32::try_from(pid).map_err(|_| SysError::of_deed("clone3", "a strange process id"))?;
+    Ok(Forked::Parent(Child { pid, pidfd }))
+}
+
+/// A descriptor for a process that has not been waited for.
+pub fn open(pid: u32) -> Result<OwnedFd, SysError> {
+    let raw = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let raw = raw.ok_or_else(|| SysError::of_deed("pidfd_open", "a strange process id"))?;
+    let open = || rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty());
+    call("pidfd_open", || pid.to_string(), open)
+}
+
+/// Sends a signal; a process that has ended is no failure.
+pub fn signal(pidfd: impl AsFd, number: i32) -> Result<(), SysError> {
+    let Some(signal) = Signal::from_named_raw(number) else { return Ok(()) };
+    let send = || match rustix::process::pidfd_send_signal(&pidfd, signal) {
+        Err(super::Errno::SRCH) => Ok(()),
+        other => other,
+    };
+    call("pidfd_send_signal", || number.to_string(), send)
+}
+
+/// Waits until the child has ended, and takes its status away.
+pub fn wait(pidfd: impl AsFd) -> Result<Ended, SysError> {
+    let wait = || rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+    let status = call("waitid", || "pidfd".to_owned(), wait)?;
+    Ok(status.map_or(Ended::Exited(0), |status| ended(&status)))
+}
+
+fn ended(status: &WaitIdStatus) -> Ended {
+    let number = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
+    match status.terminating_signal() {
+        Some(signal) => Ended::Killed(number(signal)),
+        None => Ended::Exited(status.exit_status().map_or(u8::MAX, number)),
+    }
+}
+
+/// Lets the kernel kill this process when its parent ends. A change of ids or of capabilities takes that back.
+pub fn die_with_parent() -> Result<(), SysError> {
+    let set = || rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    call("prctl", || "PR_SET_PDEATHSIG, SIGKILL".to_owned(), set)
+}
+
+/// Ends this process at once: no buffer that its parent has filled is written a second time.
+pub fn exit_now(status: u8) -> ! {
+    // SAFETY: ends the process; nothing after it can be unsound.
+    unsafe { libc::_exit(i32::from(status)) }
+}

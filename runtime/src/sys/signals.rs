@@ -1,0 +1,94 @@
+//! Signals of this process: taken one by one through a descriptor, and given back before another program starts.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use super::{Errno, SysError, call, last_errno};
+
+/// Asks to end, from a terminal.
+pub const INTERRUPT: i32 = libc::SIGINT;
+/// Asks to end.
+pub const TERMINATE: i32 = libc::SIGTERM;
+/// Ends.
+pub const KILL: i32 = libc::SIGKILL;
+/// Tells that a terminal has another size.
+pub const WINDOW: i32 = libc::SIGWINCH;
+
+/// What is passed on to a container: what people and their tools send to end or steer a program. The kernel's own words
+/// (SIGCHLD, SIGPIPE) and those that stop a process keep their effect.
+const TAKEN: [i32; 8] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGWINCH,
+];
+
+fn set_of(signals: &[i32]) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set that it is given.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: initialised by the call above.
+    let mut set = unsafe { set.assume_init() };
+    for signal in signals {
+        // SAFETY: the set is initialised and the signal is one of Linux's.
+        unsafe { libc::sigaddset(&raw mut set, *signal) };
+    }
+    set
+}
+
+/// Keeps signals from being delivered, and gives a descriptor that tells of each. Call it before any child is made.
+pub fn take() -> Result<OwnedFd, SysError> {
+    let set = set_of(&TAKEN);
+    mask(libc::SIG_BLOCK, &set)?;
+    let fd = call("signalfd", String::new, || {
+        // SAFETY: the set is initialised and outlives the call.
+        let fd =
+            unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        if fd < 0 { Err(last_errno()) } else { Ok(fd) }
+    })?;
+    // SAFETY: the kernel has just opened this descriptor for us, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The next signal that came; `None` where there is no further one.
+pub fn next(taken: impl AsFd) -> Result<Option<i32>, SysError> {
+    let mut info = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+    let fd = taken.as_fd().as_raw_fd();
+    let read = || {
+        // SAFETY: `info` has room for the bytes that may be written.
+        let len = unsafe {
+            libc::read(fd, info.as_mut_ptr().cast(), size_of::<libc::signalfd_siginfo>())
+        };
+        if len < 0 { Err(last_errno()) } else { Ok(()) }
+    };
+    match call("read", || "signalfd".to_owned(), read) {
+        Ok(()) => {}
+        Err(error) if error.errno() == Errno::AGAIN => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    // SAFETY: all zeros, or what the kernel wrote: plain numbers either way.
+    let info = unsafe { info.assume_init() };
+    Ok(Some(info.ssi_signo.cast_signed()))
+}
+
+/// Lets signals through and gives each the effect that a new program expects.
+pub fn give_back() -> Result<(), SysError> {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SIGKILL and SIGSTOP refuse, and the numbers that the C library keeps for itself: no program expects others.
+        // SAFETY: sets the default effect, which names no function of ours.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    mask(libc::SIG_SETMASK, &set_of(&[]))
+}
+
+fn mask(how: i32, set: &libc::sigset_t) -> Result<(), SysError> {
+    call("sigprocmask", String::new, || {
+        // SAFETY: the set is initialised and outlives the call; no old set is asked for.
+        let done = unsafe { libc::sigprocmask(how, set, std::ptr::null_mut()) };
+        if done == 0 { Ok(()) } else { Err(last_errno()) }
+    })
+}

@@ -1,0 +1,39 @@
+//! Waiting until one of several descriptors has something to tell.
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use super::{SysError, call};
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// There is something to read, or the other end is gone.
+    Readable,
+    /// Something can be written, or the other end is gone.
+    Writable,
+}
+
+/// Waits, at most for `limit`; answers for each descriptor whether its time has come.
+pub fn wait(
+    files: &[(BorrowedFd<'_>, Until)],
+    limit: Option<Duration>,
+) -> Result<Vec<bool>, SysError> {
+    let mut watched: Vec<PollFd<'_>> = Vec::new();
+    for (file, until) in files {
+        let wanted = match until {
+            Until::Readable => PollFlags::IN,
+            Until::Writable => PollFlags::OUT,
+        };
+        watched.push(PollFd::from_borrowed_fd(*file, wanted));
+    }
+    let limit = limit.map(|limit| Timespec {
+        tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(limit.subsec_nanos()),
+    });
+    let wait = || rustix::event::poll(&mut watched, limit.as_ref());
+    call("poll", || format!("{} descriptors", files.len()), wait)?;
+    Ok(watched.iter().map(|file| !file.revents().is_empty()).collect())
+}

@@ -1,0 +1,125 @@
+//! The relay between the user's terminal and the container's.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use layerfs_driver::sys::file;
+
+use crate::spec::Input;
+use crate::sys::terminal::{self, Modes};
+use crate::sys::{SysError, exec};
+
+/// Bytes that are taken at a time.
+const CHUNK: usize = 16 << 10;
+
+/// Carries bytes both ways. While it lives, the user's terminal passes every key on as it is.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    /// Our end of the container's terminal.
+    master: OwnedFd,
+    /// Whether somebody may still write to it.
+    open: bool,
+    /// The user's input, while there is any to take.
+    input: Option<OwnedFd>,
+    /// Taken from the user, not yet given.
+    pending: Vec<u8>,
+    /// The user's terminal, and the modes it gets back.
+    user: Option<(OwnedFd, Modes)>,
+    output: OwnedFd,
+}
+
+impl Relay {
+    /// Begins to carry.
+    pub(crate) fn new(master: OwnedFd, input: Input) -> Result<Self, SysError> {
+        terminal::never_wait(&master)?;
+        let (stdin, output) =
+            (exec::duplicate(std::io::stdin())?, exec::duplicate(std::io::stdout())?);
+        let user = match (input, terminal::is_terminal(&stdin)) {
+            (Input::Caller, true) => {
+                let modes = terminal::make_raw(&stdin)?;
+                Some((exec::duplicate(&stdin)?, modes))
+            }
+            _ => None,
+        };
+        let input = (input == Input::Caller).then_some(stdin);
+        let relay = Relay { master, open: true, input, pending: Vec::new(), user, output };
+        relay.resize()?;
+        Ok(relay)
+    }
+
+    /// Gives the container's terminal the size of the user's, where that has one.
+    pub(crate) fn resize(&self) -> Result<(), SysError> {
+        if !terminal::is_terminal(&self.output) {
+            return Ok(());
+        }
+        terminal::set_size(&self.master, terminal::size(&self.output)?)
+    }
+
+    pub(crate) fn terminal(&self) -> BorrowedFd<'_> {
+        self.master.as_fd()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Where the user's bytes come from, while they are wanted: not before the last ones are given.
+    pub(crate) fn wanted_input(&self) -> Option<BorrowedFd<'_>> {
+        self.input.as_ref().filter(|_| self.pending.is_empty()).map(AsFd::as_fd)
+    }
+
+    pub(crate) fn has_input(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Takes what the user typed.
+    pub(crate) fn take_input(&mut self) -> Result<(), SysError> {
+        let Some(input) = &self.input else { return Ok(()) };
+        let mut bytes = [0; CHUNK];
+        match terminal::read(input, &mut bytes)? {
+            Some(len) => self.pending.extend_from_slice(&bytes[..len]),
+            None => self.input = None,
+        }
+        self.give_input()
+    }
+
+    /// Gives the container as much of it as it takes now.
+    pub(crate) fn give_input(&mut self) -> Result<(), SysError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let len = terminal::write(&self.master, &self.pending)?;
+        self.pending.drain(..len);
+        Ok(())
+    }
+
+    /// Shows the user what the container wrote; answers how much.
+    pub(crate) fn take_output(&mut self) -> Result<usize, SysError> {
+        let mut bytes = [0; CHUNK];
+        match terminal::read(&self.master, &mut bytes)? {
+            Some(len) => {
+                file::write_all(&self.output, &bytes[..len])?;
+                Ok(len)
+            }
+            None => {
+                self.open = false;
+                Ok(0)
+            }
+        }
+    }
+
+    /// Shows what is left, and gives the user's terminal its modes back.
+    pub(crate) fn end(mut self) -> Result<(), SysError> {
+        while self.open && self.take_output()? > 0 {}
+        Ok(())
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some((user, modes)) = &self.user
+            && let Err(error) = terminal::set_modes(user, modes)
+        {
+            tracing::warn!("the terminal keeps its raw modes (`stty sane` mends it): {error}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Who a container's program is: the words of `--user` or of the image, and the image's own lists of users and groups.
+
+/// What `--user` or an image says: `NAME|UID[:GROUP|GID]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserWords<'a> {
+    user: &'a str,
+    group: Option<&'a str>,
+}
+
+/// A user as the kernel knows one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The user's number.
+    pub uid: u32,
+    /// The number of the group.
+    pub gid: u32,
+    /// The numbers of further groups.
+    pub groups: Vec<u32>,
+    /// Where the user's things are.
+    pub home: String,
+}
+
+/// Why words name no user.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UserError {
+    /// No such user.
+    #[error("user `{0}` is not in the image's /etc/passwd; give a number, or a name that is")]
+    NoSuchUser(String),
+    /// No such group.
+    #[error("group `{0}` is not in the image's /etc/group; give a number, or a name that is")]
+    NoSuchGroup(String),
+}
+
+impl<'a> UserWords<'a> {
+    /// Splits the words; nothing is looked up yet.
+    pub fn new(words: &'a str) -> Self {
+        match words.split_once(':') {
+            Some((user, group)) => UserWords { user, group: Some(group).filter(|g| !g.is_empty()) },
+            None => UserWords { user: words, group: None },
+        }
+    }
+
+    /// Who that is, by the texts of `/etc/passwd` and `/etc/group`. A number needs no line in either.
+    pub fn find(&self, passwd: &str, group: &str) -> Result<User, UserError> {
+        let name = if self.user.is_empty() { "0" } else { self.user };
+        let line = passwd.lines().filter_map(PasswdLine::read).find(|line| line.is(name));
+        let mut user = match (&line, name.parse()) {
+            (Some(line), _) => User {
+                uid: line.uid,
+                gid: line.gid,
+                groups: groups_of(line.name, group),
+                home: line.home.to_owned(),
+            },
+            (None, Ok(uid)) => User { uid, gid: 0, groups: Vec::new(), home: String::new() },
+            (None, Err(_)) => return Err(UserError::NoSuchUser(name.into())),
+        };
+        if user.home.is_empty() {
+            user.home = if user.uid == 0 { "/root".into() } else { "/".into() };
+        }
+        if let Some(words) = self.group {
+            user.gid = find_group(words, group)?;
+            // Who names a group wants that one and no other.
+            user.groups.clear();
+        }
+        Ok(user)
+    }
+}
+
+struct PasswdLine<'a> {
+    name: &'a str,
+    uid: u32,
+    gid: u32,
+    home: &'a str,
+}
+
+impl<'a> PasswdLine<'a> {
+    fn read(line: &'a str) -> Option<Self> {
+        let mut fields = line.split(':');
+        let (name, _) = (fields.next()?, fields.next()?);
+        let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let home = fields.nth(1).unwrap_or_default();
+        Some(PasswdLine { name, uid, gid, home })
+    }
+
+    fn is(&self, words: &str) -> bool {
+        self.name == words || words.parse() == Ok(self.uid)
+    }
+}
+
+/// Name, number and members of each line.
+fn group_lines(text: &str) -> impl Iterator<Item = (&str, u32, &str)> {
+    text.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _) = (fields.next()?, fields.next()?);
+        Some((name, fields.next()?.parse().ok()?, fields.next().unwrap_or_default()))
+    })
+}
+
+fn groups_of(user: &str, text: &str) -> Vec<u32> {
+    let member = |members: &str| members.split(',').any(|member| member == user);
+    group_lines(text).filter(|(_, _, members)| member(members)).map(|(_, gid, _)| gid).collect()
+}
+
+fn find_group(words: &str, text: &str) -> Result<u32, UserError> {
+    let named = group_lines(text).find(|(name, _, _)| *name == words).map(|(_, gid, _)| gid);
+    named.or_else(|| words.parse().ok()).ok_or_else(|| UserError::NoSuchGroup(words.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www:/var/www:/bin/no\nbroken\n";
+    const GROUP: &str = "root:x:0:\nadm:x:4:www-data,root\nwww-data:x:33:\nvideo:x:44:www-data\n";
+
+    fn found(words: &str) -> Result<(u32, u32, Vec<u32>, String), UserError> {
+        let user = UserWords::new(words).find(PASSWD, GROUP)?;
+        Ok((user.uid, user.gid, user.groups, user.home))
+    }
+
+    #[test]
+    fn names_and_numbers_find_the_same_user() {
+        let www = (33, 33, vec![4, 44], "/var/www".to_owned());
+        assert_eq!(found("www-data"), Ok(www.clone()));
+        assert_eq!(found("33"), Ok(www));
+    }
+
+    #[test]
+    fn no_words_are_root() {
+        assert_eq!(found(""), Ok((0, 0, vec![4], "/root".to_owned())));
+    }
+
+    #[test]
+    fn a_number_needs_no_line() {
+        assert_eq!(found("1234"), Ok((1234, 0, vec![], "/".to_owned())));
+        assert_eq!(found("1234:77"), Ok((1234, 77, vec![], "/".to_owned())));
+    }
+
+    #[test]
+    fn a_named_group_is_the_only_one() {
+        assert_eq!(found("www-data:adm"), Ok((33, 4, vec![], "/var/www".to_owned())));
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        assert_eq!(found("eve"), Err(UserError::NoSuchUser("eve".into())));
+        assert_eq!(found("root:eve"), Err(UserError::NoSuchGroup("eve".into())));
+    }
+}

@@ -1,0 +1,459 @@
+//! Limits are kept by the kernel of this machine, whatever versions of cgroups it has, and nothing of a container stays.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test that can't go on should fail there
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use layerfs_runtime::cgroup::{Cgroup, CgroupError, Cpus, Host, Limits, View};
+use support::{need_root, rights, watchdog};
+
+const MIB: u64 = 1 << 20;
+
+fn new_id() -> String {
+    static SERIAL: AtomicU32 = AtomicU32::new(0);
+    format!("test-{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Groups that a test which fails does not leave behind.
+struct Ours {
+    cgroup: Cgroup,
+    id: String,
+}
+
+impl std::ops::Deref for Ours {
+    type Target = Cgroup;
+
+    fn deref(&self) -> &Cgroup {
+        &self.cgroup
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            if let Err(error) = Cgroup::sweep(&self.id) {
+                println!("{error}");
+            }
+        }
+    }
+}
+
+/// Groups of a container of the test's own; `None`, told as skipped, where this machine lacks a controller.
+fn create(id: &str, limits: &Limits) -> Option<Ours> {
+    match Cgroup::create(id, limits) {
+        Err(error @ CgroupError::NoController { .. }) => {
+            rights::skip(&error.to_string());
+            None
+        }
+        made => {
+            let cgroup = made.unwrap_or_else(|error| panic!("{error}"));
+            Some(Ours { cgroup, id: id.to_owned() })
+        }
+    }
+}
+
+/// A process that does nothing before it is told: it can be moved into groups first. Ended when dropped.
+struct Held(Child);
+
+impl Held {
+    fn start(script: &str) -> Held {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("read go; {script}")]);
+        shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Held(shell.spawn().unwrap())
+    }
+
+    fn go(&mut self) {
+        self.0.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    }
+
+    /// Waits for a line that the script prints.
+    fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while self.0.stdout.as_mut().unwrap().read(&mut byte).unwrap() == 1 && byte[0] != b'\n' {
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap()
+    }
+
+    fn is_alive(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let killed = self.0.kill().and_then(|()| self.0.wait());
+        assert!(killed.is_ok() || std::thread::panicking(), "{killed:?}");
+    }
+}
+
+/// Directories of any hierarchy that bear the id.
+fn traces(id: &str) -> Vec<PathBuf> {
+    fn walk(dir: &Path, id: &str, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                found.extend((entry.file_name() == id).then(|| entry.path()));
+                walk(&entry.path(), id, found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(Path::new("/sys/fs/cgroup"), id, &mut found);
+    found
+}
+
+/// A control file as the container would find it below its /sys/fs/cgroup.
+fn seen(cgroup: &Cgroup, name: &str) -> Option<String> {
+    let path = match cgroup.view() {
+        View::Nothing => return None,
+        View::Namespace { payload } => payload.join(name),
+        View::Directory { binds, links } => {
+            let link = links.iter().find(|(link, _)| link == name);
+            let target = link.map_or(name, |(_, target)| target.as_str());
+            let (dir, file) = target.split_once('/')?;
+            let dir = links.iter().find(|(link, _)| link == dir).map_or(dir, |(_, real)| real);
+            binds.iter().find(|(name, _)| name == dir)?.1.join(file)
+        }
+    };
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+/// A file by version 2's name, or by version 1's where its controller is there.
+fn seen_first(cgroup: &Cgroup, [second, first]: [&str; 2]) -> String {
+    // On a mixed host version 2's tree stands beside the others.
+    let names = [first, second, &format!("unified/{second}")];
+    names.iter().find_map(|name| seen(cgroup, name)).unwrap_or_else(|| panic!("none of {names:?}"))
+}
+
+fn counted(text: &str, key: &str) -> u64 {
+    let line = text.lines().find(|line| line.split(' ').next() == Some(key));
+    line.and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or_else(|| panic!("{text}"))
+}
+
+#[test]
+fn limits_read_inside_as_they_were_asked() {
+    need_root!();
+    let _watch = watchdog(120);
+    let limits = Limits {
+        memory_bytes: Some(50 * MIB),
+        cpus: Some(Cpus { quota_us: 50_000 }),
+        cpu_shares: Some(2048),
+        pids_max: Some(64),
+    };
+    let id = new_id();
+    let Some(cgroup) = create(&id, &limits) else { return };
+    assert_eq!(seen(&cgroup, "memory.max").unwrap(), "52428800");
+    assert!(seen(&cgroup, "memory.current").unwrap().parse::<u64>().is_ok());
+    assert_eq!(seen(&cgroup, "pids.max").unwrap(), "64");
+    let quota = seen_first(&cgroup, ["cpu.max", "cpu/cpu.cfs_quota_us"]);
+    assert!(quota == "50000 100000" || quota == "50000", "{quota}");
+    // On the curve through 100 at 1024, 2048 lies a little below twice that.
+    let weight = seen_first(&cgroup, ["cpu.weight", "cpu/cpu.shares"]);
+    assert!(weight == "2048" || weight == "174", "{weight}");
+    if let View::Directory { links, .. } = cgroup.view() {
+        assert!(links.iter().all(|(link, _)| link != "cgroup.controllers"));
+    }
+    cgroup.remove().unwrap();
+    assert!(traces(&id).is_empty());
+}
+
+#[test]
+fn a_hog_is_killed_at_its_memory_limit_and_counted() {
+    need_root!();
+    let _watch = watchdog(120);
+    let id = new_id();
+    let limits = Limits { memory_bytes: Some(50 * MIB), ..Limits::default() };
+    let Some(cgroup) = create(&id, &limits) else { return };
+    let mut hog = Held::start("exec dd if=/dev/zero of=/dev/null bs=200M count=1");
+    cgroup.add_payload(hog.0.id()).unwrap();
+    assert_eq!(cgroup.oom_kills().unwrap(), 0);
+    hog.go();
+    assert_eq!(hog.0.wait().unwrap().signal(), Some(9));
+    assert_eq!(cgroup.oom_kills().unwrap(), 1);
+    let mut modest = Held::start("exec dd if=/dev/zero of=/dev/null bs=20M count=1");
+    cgroup.add_payload(modest.0.id()).unwrap();
+    modest.go();
+    assert!(modest.0.wait().unwrap().success(), "20 MB fit into 50");
+    assert_eq!(cgroup.oom_kills().unwrap(), 1);
+    cgroup.remove().unwrap();
+    assert!(traces(&id).is_empty());
+}
+
+#[test]
+fn processor_time_is_throttled_at_the_quota() {
+    need_root!();
+    let _watch = watchdog(120);
+    let id = new_id();
+    let limits = Limits { cpus: Some(Cpus { quota_us: 10_000 }), ..Limits::default() };
+    let Some(cgroup) = create(&id, &limits) else { return };
+    let mut busy = Held::start("n=0; while [ $n -lt 100000 ]; do n=$((n + 1)); done");
+    cgroup.add_payload(busy.0.id()).unwrap();
+    busy.go();
+    assert!(busy.0.wait().unwrap().success());
+    let stat = seen_first(&cgroup, ["cpu.stat", "cpu/cpu.stat"]);
+    assert!(counted(&stat, "nr_throttled") > 0, "{stat}");
+    cgroup.remove().unwrap();
+    assert!(traces(&id).is_empty());
+}
+
+#[test]
+fn processes_beyond_the_limit_can_not_be_forked() {
+    need_root!();
+    let _watch = watchdog(120);
+    let id = new_id();
+    let limits = Limits { pids_max: Some(4), ..Limits::default() };
+    let Some(cgroup) = create(&id, &limits) else { return };
+    let mut shell =
+        Held::start("for n in 1 2 3 4 5 6 7 8; do sleep 1000 >/dev/null 2>&1 & done; exit 0");
+    cgroup.add_payload(shell.0.id()).unwrap();
+    shell.go();
+    assert!(!shell.0.wait().unwrap().success());
+    let events = seen_first(&cgroup, ["pids.events", "pids/pids.events"]);
+    assert!(counted(&events, "max") > 0, "{events}");
+    cgroup.kill_all().unwrap();
+    cgroup.remove().unwrap();
+    assert!(traces(&id).is_empty());
+}
+
+#[test]
+fn killing_ends_what_forks_and_hides_and_spares_the_server() {
+    need_root!();
+    let _watch = watchdog(120);
+    let id = new_id();
+    let Some(cgroup) = create(&id, &Limits::default()) else { return };
+    let mut server = Held::start("exec sleep 1000");
+    cgroup.add_server(server.0.id()).unwrap();
+    server.go();
+    // A daemon that left its session, and a family that replaces each dead child.
+    let mut payload = Held::start(
+        "setsid sleep 1000 >/dev/null 2>&1 & echo ready; while :; do sleep 1000 >/dev/null 2>&1 & wait; done",
+    );
+    cgroup.add_payload(payload.0.id()).unwrap();
+    payload.go();
+    assert_eq!(payload.line(), "ready");
+    cgroup.kill_all().unwrap();
+    assert_eq!(payload.0.wait().unwrap().signal(), Some(9));
+    assert!(server.is_alive());
+    drop(server);
+    cgroup.remove().unwrap();
+    assert!(traces(&id).is_empty());
+}
+
+#[test]
+fn the_server_is_in_the_group_of_block_io_only() {
+    need_root!();
+    let _watch = watchdog(120);
+    let id = new_id();
+    let Some(cgroup) = create(&id, &Limits::default()) else { return };
+    let server = Held::start("exit 0");
+    cgroup.add_server(server.0.id()).unwrap();
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", server.0.id())).unwrap();
+    for line in groups.lines().filter(|line| line.contains(&id)) {
+        let in_its_leaf = line.starts_with("0::") && line.ends_with(&format!("/{id}/fuse"));
+        assert!(in_its_leaf || line.contains(":blkio:"), "{line}");
+    }
+    assert!(groups.contains(&id), "{groups}");
+    drop(server);
+    cgroup.remove().unwrap();
+    assert!(traces(&id).is_empty());
+}
+
+#[test]
+fn devices_that_were_not_given_can_not_be_opened() {
+    need_root!();
+    let _watch = watchdog(120);
+    let id = new_id();
+    let Some(cgroup) = create(&id, &Limits::default()) else { return };
+    // Version 2 has no such controller: there the container's right to make nodes is what is taken.
+    let has_rules = matches!(cgroup.view(), View::Directory { binds, .. } if binds.iter().any(|(name, _)| name == "devices"));
+    let mut shell = Held::start(
+        "for given in null zero full random urandom; do (: </dev/$given) || exit 2; done; (: <>/dev/fuse) && exit 3; exit 0",
+    );
+    cgroup.add_payload(shell.0.id()).unwrap();
+    shell.go();
+    let status = shell.0.wait().unwrap().code();
+    assert_eq!(status, Some(if has_rules { 0 } else { 3 }));
+    cgroup.remove().unwrap();
+    assert!(traces(&id).is_empty());
+}
+
+#[test]
+fn a_sweep_knows_nothing_but_the_id_and_clears_everything() {
+    need_root!();
+    let _watch = watchdog(120);
+    let id = new_id();
+    let Some(cgroup) = create(&id, &Limits::default()) else { return };
+    let mut payload = Held::start("exec sleep 1000");
+    let mut server = Held::start("exec sleep 1000");
+    cgroup.add_payload(payload.0.id()).unwrap();
+    cgroup.add_server(server.0.id()).unwrap();
+    drop(cgroup);
+    assert!(!traces(&id).is_empty());
+    // Dead processes hold their groups until somebody waits for them.
+    let reaper = std::thread::spawn(move || {
+        (payload.0.wait().unwrap().signal(), server.0.wait().unwrap().signal())
+    });
+    Cgroup::sweep(&id).unwrap();
+    assert_eq!(reaper.join().unwrap(), (Some(9), Some(9)));
+    assert!(traces(&id).is_empty());
+    Cgroup::sweep(&id).unwrap();
+}
+
+#[test]
+fn a_group_that_is_in_use_stays_and_says_by_whom() {
+    need_root!();
+    let _watch = watchdog(120);
+    let id = new_id();
+    let Some(cgroup) = create(&id, &Limits::default()) else { return };
+    let payload = Held::start("exit 0");
+    cgroup.add_payload(payload.0.id()).unwrap();
+    let error = cgroup.remove().unwrap_err().to_string();
+    assert!(error.contains(&format!("process {}", payload.0.id())), "{error}");
+    assert!(!error.contains('\n'));
+    drop(payload);
+    cgroup.remove().unwrap();
+    assert!(traces(&id).is_empty());
+}
+
+#[test]
+fn an_id_that_is_taken_or_no_name_is_refused() {
+    need_root!();
+    let _watch = watchdog(120);
+    let id = new_id();
+    let Some(cgroup) = create(&id, &Limits::default()) else { return };
+    let again = Cgroup::create(&id, &Limits::default()).unwrap_err();
+    assert!(matches!(again, CgroupError::Exists(_)), "{again}");
+    assert!(!traces(&id).is_empty(), "the first one's groups stay");
+    cgroup.remove().unwrap();
+    assert!(traces(&id).is_empty());
+    for bad in ["", ".", "..", "a/b", "a\nb", ".hidden", "ü", &"x".repeat(129)] {
+        let error = Cgroup::create(bad, &Limits::default()).unwrap_err();
+        assert!(matches!(error, CgroupError::BadId(_)), "{bad:?}: {error}");
+    }
+}
+
+#[test]
+fn without_any_hierarchy_only_limits_are_refused() {
+    let bare = Host::default();
+    let cgroup = Cgroup::create_on(&bare, &new_id(), &Limits::default()).unwrap();
+    assert_eq!(cgroup.view(), View::Nothing);
+    assert_eq!(cgroup.oom_kills().unwrap(), 0);
+    cgroup.add_payload(std::process::id()).unwrap();
+    cgroup.kill_all().unwrap();
+    cgroup.remove().unwrap();
+    let limits = Limits { pids_max: Some(1), ..Limits::default() };
+    let error = Cgroup::create_on(&bare, &new_id(), &limits).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "--pids-limit needs the pids controller of cgroups: no mounted hierarchy has it; \
+         mount cgroups as root (`mount -t cgroup2 none /sys/fs/cgroup`) or leave the limit out"
+    );
+}
+
+#[test]
+fn containers_that_come_and_go_together_do_not_disturb_each_other() {
+    need_root!();
+    let _watch = watchdog(120);
+    let come_and_go = || {
+        for _ in 0..40 {
+            let id = new_id();
+            let limits = Limits::default();
+            let cgroup = Cgroup::create(&id, &limits).unwrap_or_else(|error| panic!("{error}"));
+            cgroup.remove().unwrap_or_else(|error| panic!("{error}"));
+            assert!(traces(&id).is_empty());
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(come_and_go);
+        }
+    });
+}
+
+#[cfg(feature = "fault")]
+mod faults {
+    use layerfs_driver::sys::Errno;
+    use layerfs_driver::sys::fault::{Plan, with_plan};
+
+    use super::*;
+
+    const ERRNOS: [Errno; 4] = [Errno::IO, Errno::NOSPC, Errno::MFILE, Errno::INTR];
+
+    fn limits() -> Limits {
+        Limits {
+            memory_bytes: Some(50 * MIB),
+            cpus: Some(Cpus { quota_us: 50_000 }),
+            cpu_shares: Some(512),
+            pids_max: Some(64),
+        }
+    }
+
+    /// Runs `deed` with its first, second, … call failing until none fails any more; answers how many there were.
+    fn each_call(errno: Errno, mut deed: impl FnMut(Plan) -> bool) -> u64 {
+        for n in 1.. {
+            if !deed(Plan::Fail { n, errno, call: None }) {
+                return n - 1;
+            }
+        }
+        unreachable!("the loop has no end of its own")
+    }
+
+    #[test]
+    fn a_creation_that_fails_at_any_call_leaves_no_group() {
+        need_root!();
+        let _watch = watchdog(120);
+        let Some(probe) = create(&new_id(), &limits()) else { return };
+        probe.remove().unwrap();
+        for errno in ERRNOS {
+            let points = each_call(errno, |plan| {
+                let id = new_id();
+                let shown = format!("{plan:?}");
+                let (made, outcome) = with_plan(plan, || Cgroup::create(&id, &limits()));
+                match made {
+                    Ok(cgroup) => {
+                        let ignored = errno == Errno::INTR || !outcome.fired;
+                        assert!(ignored, "{shown}: a failed call went unnoticed");
+                        cgroup.remove().unwrap();
+                    }
+                    Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
+                }
+                assert_eq!(traces(&id), Vec::<PathBuf>::new(), "{shown}");
+                outcome.fired
+            });
+            println!("create: {points} points with {errno:?}");
+            assert!(points > 20, "{points}");
+        }
+    }
+
+    #[test]
+    fn a_sweep_that_fails_at_any_call_can_be_repeated() {
+        need_root!();
+        let _watch = watchdog(120);
+        for errno in ERRNOS {
+            let points = each_call(errno, |plan| {
+                let id = new_id();
+                let cgroup = Cgroup::create(&id, &Limits::default()).unwrap();
+                let mut payload = Held::start("exec sleep 1000");
+                cgroup.add_payload(payload.0.id()).unwrap();
+                let reaper = std::thread::spawn(move || payload.0.wait().unwrap().signal());
+                let (_, outcome) = with_plan(plan, || Cgroup::sweep(&id));
+                Cgroup::sweep(&id).unwrap();
+                assert_eq!(reaper.join().unwrap(), Some(9));
+                assert_eq!(traces(&id), Vec::<PathBuf>::new());
+                outcome.fired
+            });
+            println!("sweep: {points} points with {errno:?}");
+            assert!(points > 10, "{points}");
+        }
+    }
+}

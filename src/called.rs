@@ -1,0 +1,152 @@
+//! The names and forms that other programs call layerfs by, turned into layerfs's own words.
+//!
+//! | Called | By | Own words |
+//! |---|---|---|
+//! | `layerfs -o OPTIONS DIR` | podman's `mount_program` | `layerfs mount -o OPTIONS DIR` |
+//! | `fuse-layerfs [-f] [-d] [-o OPTIONS] DIR` | whoever calls fuse-overlayfs | `layerfs mount [--foreground] …` |
+//! | `mount.layerfs`, `mount.fuse.layerfs` `SPEC DIR [-sfnv] [-N NS] [-o OPTIONS] [-t TYPE]` | mount(8) | `layerfs mount …` |
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+/// What the user may have written for the command's name.
+const HELPERS: [&str; 2] = ["mount.layerfs", "mount.fuse.layerfs"];
+const FUSE: &str = "fuse-layerfs";
+
+/// The words as layerfs says them itself. What can't be understood stays, for clap to name.
+pub fn own_words(words: Vec<OsString>) -> Vec<OsString> {
+    let name = words.first().and_then(|word| Path::new(word).file_name()).unwrap_or_default();
+    if HELPERS.iter().any(|helper| name == *helper) {
+        return helper(&words[1..]);
+    }
+    if name == FUSE {
+        return fuse(&words[1..]);
+    }
+    match words.get(1) {
+        Some(first) if first.as_bytes().starts_with(b"-o") => mount(&words[1..]),
+        _ => words,
+    }
+}
+
+fn mount(rest: &[OsString]) -> Vec<OsString> {
+    let verb = ["layerfs", "mount"].map(OsString::from);
+    verb.into_iter().chain(rest.iter().cloned()).collect()
+}
+
+/// As FUSE programs are called: `-f` stays in the foreground, `-d` tells what goes on there, `-s` asks for one thread.
+fn fuse(rest: &[OsString]) -> Vec<OsString> {
+    if rest.iter().any(|word| word == "--version" || word == "-V") {
+        return ["layerfs", "--version"].map(OsString::from).into();
+    }
+    let own = |word: &OsString| -> Vec<OsString> {
+        match word.as_bytes() {
+            b"-f" => vec!["--foreground".into()],
+            b"-d" => vec!["--foreground".into(), "--log-level=debug".into()],
+            b"-s" => Vec::new(),
+            _ => vec![word.clone()],
+        }
+    };
+    // The word after `-o` is its value, whatever it looks like.
+    let mut own_words = Vec::new();
+    let mut is_value = false;
+    for word in rest {
+        if is_value {
+            own_words.push(word.clone());
+        } else {
+            own_words.extend(own(word));
+        }
+        is_value = !is_value && word == "-o";
+    }
+    mount(&own_words)
+}
+
+/// As mount(8) calls its helpers. `-n` and `-v` change nothing here, and the type is the name we were called by.
+fn helper(rest: &[OsString]) -> Vec<OsString> {
+    let mut own = Vec::new();
+    let mut places = Vec::new();
+    let mut words = rest.iter();
+    while let Some(word) = words.next() {
+        let Some(letters) = word.as_bytes().strip_prefix(b"-").filter(|rest| !rest.is_empty())
+        else {
+            places.push(word.clone());
+            continue;
+        };
+        if letters.starts_with(b"-") {
+            own.push(word.clone());
+            continue;
+        }
+        flags(letters, &mut words, &mut own);
+    }
+    if !places.is_empty() {
+        own.push("--".into());
+        own.extend(places);
+    }
+    mount(&own)
+}
+
+/// The letters after one `-`: flags joined, the last of which may have a value, glued to it or in the next word.
+fn flags(letters: &[u8], words: &mut std::slice::Iter<'_, OsString>, own: &mut Vec<OsString>) {
+    for (at, letter) in letters.iter().enumerate() {
+        match letter {
+            b'n' | b'v' => {}
+            b's' => own.push("--sloppy".into()),
+            b'f' => own.push("--fake".into()),
+            b'o' | b'N' | b't' => {
+                let value = match &letters[at + 1..] {
+                    [] => words.next().cloned(),
+                    glued => Some(OsStr::from_bytes(glued).to_owned()),
+                };
+                own.extend(with_value(*letter, value));
+                return;
+            }
+            other => own.push(OsString::from_vec(vec![b'-', *other])),
+        }
+    }
+}
+
+/// An option of mount(8) that has a value, in own words; one without its value stays so, for clap to name.
+fn with_value(letter: u8, value: Option<OsString>) -> Vec<OsString> {
+    let option = match letter {
+        b'o' => "-o",
+        b'N' => "--namespace",
+        _ => return Vec::new(),
+    };
+    std::iter::once(option.into()).chain(value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(words: &str) -> String {
+        let words = words.split(' ').map(OsString::from).collect();
+        own_words(words).join(OsStr::new(" ")).into_string().unwrap()
+    }
+
+    #[test]
+    fn every_name_and_form_becomes_own_words() {
+        let rows = [
+            ("layerfs images", "layerfs images"),
+            ("layerfs", "layerfs"),
+            ("/usr/bin/layerfs -o lowerdir=a m", "layerfs mount -o lowerdir=a m"),
+            ("layerfs -olowerdir=a m", "layerfs mount -olowerdir=a m"),
+            ("layerfs --root -o images", "layerfs --root -o images"),
+            ("/x/fuse-layerfs -o a=b m", "layerfs mount -o a=b m"),
+            ("fuse-layerfs m -f -o -d", "layerfs mount m --foreground -o -d"),
+            ("fuse-layerfs -s -d m", "layerfs mount --foreground --log-level=debug m"),
+            ("fuse-layerfs --version", "layerfs --version"),
+            ("mount.layerfs debian:12 /m -o ro", "layerfs mount -o ro -- debian:12 /m"),
+            ("/sbin/mount.layerfs s m -sfnv -o ro", "layerfs mount --sloppy --fake -o ro -- s m"),
+            ("mount.fuse.layerfs s m -n -t fuse.layerfs -oro", "layerfs mount -o ro -- s m"),
+            ("mount.fuse.layerfs s m -rN /ns", "layerfs mount -r --namespace /ns -- s m"),
+            ("mount.layerfs s m -t", "layerfs mount -- s m"),
+            ("mount.layerfs s - --help", "layerfs mount --help -- s -"),
+            ("mount.layerfs", "layerfs mount"),
+            ("mount.layerfs2 s m -f", "mount.layerfs2 s m -f"),
+        ];
+        for (words, expected) in rows {
+            assert_eq!(own(words), expected, "{words}");
+        }
+    }
+}

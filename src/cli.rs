@@ -1,0 +1,171 @@
+//! The words that layerfs understands: global options and the list of verbs. Each verb's own words stand in its file.
+
+use std::ffi::OsString;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::container::{ps, rm, run};
+use crate::image::{history, images, import, inspect, layers, load, pull, rmi, tag};
+use crate::mount::{make, serve, umount};
+use crate::output::log::LogLevel;
+use crate::system::{check, completion, df, fsck, gc, info, man};
+
+const ABOUT: &str = "\
+layerfs keeps container images as content-addressed, read-only layers, each file once.
+
+Images come from OCI layouts, OCI archives and docker archives; registries are not spoken yet, `skopeo copy` gets an \
+image from there. Results go to standard output, messages to standard error. The exit status is 0 when all was done, \
+1 when something failed, 2 when the words were not understood.";
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  Get an image from a registry, and look at it:
+    skopeo copy docker://docker.io/library/debian:bookworm oci:debian:bookworm
+    layerfs pull oci:debian:bookworm
+    layerfs images
+    layerfs history debian:bookworm
+
+  Take over what docker has:
+    docker save debian:bookworm | layerfs load
+
+  See what this machine can do, and what it lacks:
+    layerfs check
+
+ENVIRONMENT:
+  LAYERFS_ROOT, LAYERFS_RUNROOT, LAYERFS_LOG stand for --root, --runroot, --log-level.
+  NO_COLOR turns colours off.";
+
+/// Keep container images as content-addressed layers
+#[derive(Debug, Parser)]
+#[command(name = "layerfs", bin_name = "layerfs", version, long_about = ABOUT, after_long_help = EXAMPLES)]
+#[command(max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// Options of every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Keep images and layers in DIR
+    ///
+    /// The default is /var/lib/layerfs for root, otherwise $XDG_DATA_HOME/layerfs or ~/.local/share/layerfs.
+    #[arg(long, global = true, value_name = "DIR", env = "LAYERFS_ROOT", hide_env_values = true)]
+    #[arg(value_parser = clap::builder::OsStringValueParser::new())]
+    pub root: Option<OsString>,
+
+    /// Keep what may be gone after a reboot in DIR
+    ///
+    /// The default is /run/layerfs for root, otherwise $XDG_RUNTIME_DIR/layerfs.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "LAYERFS_RUNROOT",
+        hide_env_values = true
+    )]
+    #[arg(value_parser = clap::builder::OsStringValueParser::new())]
+    pub runroot: Option<OsString>,
+
+    /// Say more, or less, of what goes on inside
+    #[arg(long, global = true, value_name = "LEVEL", env = "LAYERFS_LOG", hide_env_values = true)]
+    #[arg(default_value = "warn")]
+    pub log_level: LogLevel,
+}
+
+/// Everything layerfs can be told to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Bring an image into the store
+    Pull(pull::PullArgs),
+    /// Bring all images of an archive into the store
+    Load(load::LoadArgs),
+    /// Make an image of one layer from a root file system
+    Import(import::ImportArgs),
+    /// List images
+    Images(images::ImagesArgs),
+    /// List the layers of an image, and what each takes
+    Layers(layers::LayersArgs),
+    /// Show the steps that made an image
+    History(history::HistoryArgs),
+    /// Show all that is known of images, as JSON
+    Inspect(inspect::InspectArgs),
+    /// Give an image another name
+    Tag(tag::TagArgs),
+    /// Remove images, or names of images
+    Rmi(rmi::RmiArgs),
+    /// Run a command in a container of its own
+    Run(run::RunArgs),
+    /// Mount an image as a merged tree, or list mounts
+    Mount(make::MountArgs),
+    /// Take mounts away
+    Umount(umount::UmountArgs),
+    /// Serve one mount: what `mount` starts
+    #[command(hide = true)]
+    Serve(serve::ServeArgs),
+    /// List containers
+    Ps(ps::PsArgs),
+    /// Remove containers, with what they wrote
+    Rm(rm::RmArgs),
+    /// Show what the store takes on disk
+    Df(df::DfArgs),
+    /// Remove what nothing uses any more
+    Gc(gc::GcArgs),
+    /// Prove that all contents of the store are what they were
+    Fsck(fsck::FsckArgs),
+    /// Show where things are, and how many
+    Info(info::InfoArgs),
+    /// Show what this machine can do, and the cure for what it can't
+    Check(check::CheckArgs),
+    /// Print completions for a shell
+    Completion(completion::CompletionArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(man::ManArgs),
+}
+
+/// The command line as clap sees it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// The command line without the variables that stand for options: what a message about the user's words goes by, since
+/// clap shows an option that the environment gives as if it had to be written.
+pub fn command_without_environment() -> clap::Command {
+    command().mut_args(|argument| argument.env(None::<&'static str>))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clap_finds_no_fault_in_the_definitions() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_examples_and_says_what_it_does() {
+        for verb in command().get_subcommands() {
+            let help = verb.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with("EXAMPLES:\n"), "{}: {help}", verb.get_name());
+            assert!(help.contains(&format!("layerfs {}", verb.get_name())), "{}", verb.get_name());
+            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn every_option_and_argument_is_explained() {
+        for verb in command().get_subcommands() {
+            for argument in verb.get_arguments() {
+                let name = argument.get_id();
+                assert!(argument.get_help().is_some(), "{} {name}", verb.get_name());
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What `layerfs inspect` says of a container, under docker's keys.
+
+use layerfs_driver::store::Store;
+use layerfs_driver::store::container::{Base, Container};
+use serde_json::{Map, Value, json};
+
+use super::shown::Doing;
+use crate::output::time;
+
+/// What docker says where a time is not known.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// All that is known of a container. What its command noted when it was made (`Config`, `HostConfig`) comes last, and
+/// takes no key of these.
+pub fn inspected(store: &Store, container: &Container) -> Value {
+    let own = container.id.hex();
+    let upper = store.path().join("containers").join(own).join("upper");
+    let image = match &container.base {
+        Base::Image { id, .. } => id.to_string(),
+        Base::Rootfs(path) => path.clone(),
+    };
+    let (path, args) = match container.command.split_first() {
+        Some((path, args)) => (path.as_str(), args),
+        None => ("", [].as_slice()),
+    };
+    let known = json!({
+        "Id": own,
+        "Created": time::rfc3339_ms(container.created_ms),
+        "Path": path,
+        "Args": args,
+        "State": state(container),
+        "Image": image,
+        "Name": format!("/{}", container.name),
+        "Driver": "layerfs",
+        "GraphDriver": { "Name": "layerfs", "Data": { "UpperDir": upper.to_string_lossy() } },
+        "HostConfig": Value::Null,
+        "Config": Value::Null,
+    });
+    let mut all = match known {
+        Value::Object(known) => known,
+        _ => Map::new(),
+    };
+    for (key, value) in &container.details {
+        let place = all.entry(key).or_insert(Value::Null);
+        if place.is_null() {
+            *place = value.clone();
+        }
+    }
+    Value::Object(all)
+}
+
+fn state(container: &Container) -> Value {
+    let doing = Doing::of(container);
+    let moment = |ms: Option<u64>| ms.map_or_else(|| NEVER.to_owned(), time::rfc3339_ms);
+    let (pid, code, finished_ms, oom_killed, error) = match &doing {
+        Doing::Created => (0, 0, None, false, ""),
+        Doing::Running { pid } => (*pid, 0, None, false, ""),
+        Doing::Exited { code, finished_ms, oom_killed, error } => {
+            (0, *code, *finished_ms, *oom_killed, error.as_str())
+        }
+    };
+    json!({
+        "Status": doing.word(),
+        "Running": matches!(doing, Doing::Running { .. }),
+        "Paused": false,
+        "OOMKilled": oom_killed,
+        "Dead": container.is_dead(),
+        "Pid": pid,
+        "ExitCode": code,
+        "Error": error,
+        "StartedAt": moment(container.state.started_ms()),
+        "FinishedAt": moment(finished_ms),
+    })
+}

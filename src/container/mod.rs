@@ -1,0 +1,14 @@
+//! The verbs about containers, one file each.
+
+mod files;
+pub mod inspect;
+mod limits;
+mod process;
+pub mod ps;
+pub mod rm;
+pub mod run;
+mod sealed;
+mod server;
+pub mod shown;
+pub mod sweep;
+mod volumes;

@@ -1,0 +1,166 @@
+//! What runs in a container: the user's words over the image's.
+
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use layerfs_driver::store::oci::RunConfig;
+use layerfs_runtime::spec::{Process, Streams};
+
+/// Where programs are looked for when neither the image nor the user says where.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What the user says of the process.
+#[derive(Debug, Default)]
+pub struct Said<'a> {
+    /// The command and its words.
+    pub words: &'a [OsString],
+    /// `--entrypoint`; empty takes the image's away.
+    pub entrypoint: Option<&'a str>,
+    /// `--env`, in their order: `NAME=value`, or `NAME` for the caller's own.
+    pub environment: &'a [String],
+    /// `--workdir`.
+    pub directory: Option<&'a str>,
+    /// `--user`.
+    pub user: Option<&'a str>,
+}
+
+/// The process, by the image's configuration and what the user says instead.
+pub fn process(
+    said: &Said<'_>,
+    image: &RunConfig,
+    hostname: &str,
+    streams: Streams,
+) -> Result<Process> {
+    let directory = match said.directory {
+        Some(directory) => directory,
+        None if image.working_dir.is_empty() => "/",
+        None => &image.working_dir,
+    };
+    if !directory.starts_with('/') {
+        bail!("directory `{directory}`: it has to begin with /, as the container sees it");
+    }
+    Ok(Process {
+        words: words(said, image)?,
+        environment: environment(said.environment, image, hostname, streams)?,
+        directory: PathBuf::from(directory),
+        user: said.user.unwrap_or(&image.user).to_owned(),
+    })
+}
+
+/// Entrypoint and command: the user's command replaces the image's, the user's entrypoint both of the image's.
+fn words(said: &Said<'_>, image: &RunConfig) -> Result<Vec<CString>> {
+    let mut words: Vec<OsString> = match said.entrypoint {
+        Some("") => Vec::new(),
+        Some(entrypoint) => vec![entrypoint.into()],
+        None => image.entrypoint.iter().map(OsString::from).collect(),
+    };
+    if !said.words.is_empty() {
+        words.extend_from_slice(said.words);
+    } else if said.entrypoint.is_none() {
+        words.extend(image.cmd.iter().map(OsString::from));
+    }
+    if words.first().is_none_or(|word| word.is_empty()) {
+        bail!("no command: the image names none, so say one after it, such as /bin/sh");
+    }
+    words.into_iter().map(text).collect()
+}
+
+/// The image's environment, then the user's; the last value of a name counts.
+fn environment(
+    said: &[String],
+    image: &RunConfig,
+    hostname: &str,
+    streams: Streams,
+) -> Result<Vec<CString>> {
+    let mut lines = vec![PATH.to_owned(), format!("HOSTNAME={hostname}")];
+    if streams == Streams::Terminal {
+        lines.push("TERM=xterm".into());
+    }
+    for line in &image.env {
+        set(&mut lines, line.clone());
+    }
+    for line in said {
+        match line.split_once('=') {
+            Some(("", _)) => bail!("--env `{line}`: a name is missing before the `=`"),
+            Some(_) => set(&mut lines, line.clone()),
+            None => match std::env::var(line) {
+                Ok(value) => set(&mut lines, format!("{line}={value}")),
+                // What the caller has not, the container has not: the image's value goes, too.
+                Err(_) => lines.retain(|old| name(old) != line),
+            },
+        }
+    }
+    lines.into_iter().map(|line| text(line.into())).collect()
+}
+
+fn name(line: &str) -> &str {
+    line.split_once('=').map_or(line, |(name, _)| name)
+}
+
+fn set(lines: &mut Vec<String>, line: String) {
+    match lines.iter_mut().find(|old| name(old) == name(&line)) {
+        Some(old) => *old = line,
+        None => lines.push(line),
+    }
+}
+
+fn text(word: OsString) -> Result<CString> {
+    let shown = word.display().to_string();
+    CString::new(word.into_vec()).with_context(|| format!("word `{}`", shown.escape_debug()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(entrypoint: &[&str], cmd: &[&str], env: &[&str]) -> RunConfig {
+        let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+        RunConfig {
+            entrypoint: owned(entrypoint),
+            cmd: owned(cmd),
+            env: owned(env),
+            ..RunConfig::default()
+        }
+    }
+
+    fn run(said: &Said<'_>, image: &RunConfig) -> String {
+        let words = words(said, image).unwrap();
+        words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_users_words_replace_the_images_command() {
+        let image = image(&["/init", "-v"], &["serve"], &[]);
+        let said = [OsString::from("sh"), "-c".into()];
+        assert_eq!(run(&Said::default(), &image), "/init -v serve");
+        assert_eq!(run(&Said { words: &said, ..Said::default() }, &image), "/init -v sh -c");
+        let entry = Said { entrypoint: Some("/x"), ..Said::default() };
+        assert_eq!(run(&entry, &image), "/x");
+        let none = Said { entrypoint: Some(""), words: &said, ..Said::default() };
+        assert_eq!(run(&none, &image), "sh -c");
+    }
+
+    #[test]
+    fn no_command_at_all_is_told() {
+        let error = words(&Said::default(), &image(&[], &[], &[])).unwrap_err();
+        assert!(error.to_string().contains("no command"), "{error}");
+    }
+
+    #[test]
+    fn the_last_value_of_a_name_counts() {
+        let image = image(&[], &[], &["A=image", "PATH=/bin", "B=image"]);
+        let said = ["A=user".to_owned(), "LAYERFS_TEST_IS_NOT_SET".into(), "C=a=b".into()];
+        let lines = environment(&said, &image, "box", Streams::Caller).unwrap();
+        let lines: Vec<&str> = lines.iter().map(|line| line.to_str().unwrap()).collect();
+        assert_eq!(lines, ["PATH=/bin", "HOSTNAME=box", "A=user", "B=image", "C=a=b"]);
+    }
+
+    #[test]
+    fn a_relative_directory_is_refused() {
+        let said = Said { directory: Some("tmp"), ..Said::default() };
+        let image = image(&[], &["sh"], &[]);
+        assert!(process(&said, &image, "box", Streams::Caller).is_err());
+    }
+}

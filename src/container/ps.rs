@@ -1,0 +1,145 @@
+//! `layerfs ps`: one row for each container.
+
+use anyhow::Result;
+use clap::Args;
+use layerfs_driver::store::container::{Base, Container, Keep};
+use layerfs_driver::sys::host;
+use serde::Serialize;
+
+use super::shown::{self, Doing};
+use crate::output::text::cut;
+use crate::output::{Results, Table, time};
+use crate::session::{Outcome, Session};
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  layerfs ps                        containers that run
+  layerfs ps -a                     and those that have ended
+  layerfs ps -aq                    only ids
+  layerfs rm $(layerfs ps -aq)      removes all that have ended
+  layerfs ps -a --json | jq -r '.[] | select(.oom_killed) | .name'
+
+A container that ended stays, with what it wrote, until `layerfs rm`, unless it was run with --rm. One whose command was \
+killed ended with it, and says so. Mounts are not shown: see `layerfs mount`.";
+
+/// How many characters of a command a table shows.
+const COMMAND_MAX: usize = 20;
+
+/// The words of `layerfs ps`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct PsArgs {
+    /// Show containers that have ended or are only being started, too
+    #[arg(short, long)]
+    all: bool,
+    /// Print only ids
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print ids and commands in full
+    #[arg(long)]
+    no_trunc: bool,
+    /// Print one JSON array
+    #[arg(long, conflicts_with = "quiet")]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    id: &'a str,
+    name: &'a str,
+    image: Option<&'a str>,
+    image_id: Option<String>,
+    rootfs: Option<&'a str>,
+    command: &'a [String],
+    hostname: &'a str,
+    created: String,
+    state: &'static str,
+    status: String,
+    pid: Option<u32>,
+    started: Option<String>,
+    finished: Option<String>,
+    exit_code: Option<u8>,
+    oom_killed: bool,
+    error: String,
+    kept: bool,
+}
+
+/// Lists the containers of the store.
+pub fn run(args: &PsArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
+    let mut containers = match session.store_if_there()? {
+        Some(store) => store.containers()?,
+        None => Vec::new(),
+    };
+    if !args.all {
+        containers.retain(|one| matches!(Doing::of(one), Doing::Running { .. }));
+    }
+    let now_ms = host::now_ms();
+    if args.json {
+        results.json(&containers.iter().map(|one| row(one, now_ms)).collect::<Vec<_>>())?;
+    } else if args.quiet {
+        containers.iter().try_for_each(|one| results.line(id(one, args)))?;
+    } else {
+        results.table(&table(&containers, args, now_ms))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn id<'a>(container: &'a Container, args: &PsArgs) -> &'a str {
+    if args.no_trunc { container.id.hex() } else { container.id.short() }
+}
+
+fn table(containers: &[Container], args: &PsArgs, now_ms: u64) -> Table {
+    let mut table = Table::new(&["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"]);
+    let secs = |ms: u64| i64::try_from(ms / 1000).unwrap_or(i64::MAX);
+    for one in containers {
+        let command = one.command.join(" ");
+        let command = if args.no_trunc { command } else { cut(&command, COMMAND_MAX) };
+        table.row([
+            id(one, args).into(),
+            shown::base(one).into(),
+            format!("\"{command}\""),
+            time::ago(secs(one.created_ms), secs(now_ms)),
+            Doing::of(one).status(one, now_ms),
+            one.name.clone(),
+        ]);
+    }
+    table
+}
+
+fn row(container: &Container, now_ms: u64) -> Row<'_> {
+    let doing = Doing::of(container);
+    let (image, image_id, rootfs) = match &container.base {
+        Base::Image { id, called, .. } => (Some(called.as_str()), Some(id.to_string()), None),
+        Base::Rootfs(path) => (None, None, Some(path.as_str())),
+    };
+    let mut row = Row {
+        id: container.id.hex(),
+        name: &container.name,
+        image,
+        image_id,
+        rootfs,
+        command: &container.command,
+        hostname: &container.hostname,
+        created: time::rfc3339_ms(container.created_ms),
+        state: doing.word(),
+        status: doing.status(container, now_ms),
+        pid: None,
+        started: container.state.started_ms().map(time::rfc3339_ms),
+        finished: None,
+        exit_code: None,
+        oom_killed: false,
+        error: String::new(),
+        kept: container.keep == Keep::Kept,
+    };
+    match doing {
+        Doing::Created => {}
+        Doing::Running { pid } => row.pid = Some(pid),
+        Doing::Exited { code, finished_ms, oom_killed, error } => {
+            row.exit_code = Some(code);
+            row.finished = finished_ms.map(time::rfc3339_ms);
+            row.oom_killed = oom_killed;
+            row.error = error;
+        }
+    }
+    row
+}

@@ -1,0 +1,378 @@
+//! `layerfs run`: a command in a container of its own.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, ValueEnum};
+use layerfs_driver::store::container::{Base, Exited, Keep, Living, NewContainer, State};
+use layerfs_driver::store::oci::RunConfig;
+use layerfs_driver::store::{Store, image::Image};
+use layerfs_driver::sys::process::start_ticks;
+use layerfs_driver::sys::{dir, host};
+use layerfs_runtime::cgroup::{Cgroup, Limits};
+use layerfs_runtime::spec::{Access, Input, Network, Streams, Volume};
+use layerfs_runtime::{ContainerSpec, Ended, Request, RunError, Running, Signals};
+
+use super::limits::LimitArgs;
+use super::process::{Said, process};
+use super::server::{self, Started};
+use super::sweep::sweep;
+use super::{files, sealed, volumes};
+use crate::mount::serve::{Flag, ServeArgs};
+use crate::output::message;
+use crate::session::{Misused, Outcome, Session};
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  layerfs run --rm debian:bookworm cat /etc/os-release
+  layerfs run --rm -it debian:bookworm bash
+  layerfs run --rm --memory 50m --cpus 0.5 debian:bookworm sh -c 'cat /sys/fs/cgroup/memory.max'
+  layerfs run --name web -v ./site:/srv:ro --network host debian:bookworm python3 -m http.server
+  layerfs run --rm --rootfs / bash
+
+The network is `none` unless said otherwise: a loopback and nothing else. Changes are kept with the container, which \
+`layerfs ps -a` lists and `layerfs rm` removes; with --rm they go when it ends. A directory given by --rootfs is never \
+changed: the container works on a copy that is made as it writes.
+
+The exit status is that of the command, 128 and the signal's number where a signal ended it, 125 where the container \
+could not be made, 126 where the command can't be executed, 127 where there is no such command.";
+
+/// How long a container believes what it has seen of a directory of the host's.
+const LIVE_TIMEOUT_MS: u64 = 1_000;
+
+/// The number of SIGKILL.
+const KILL: u8 = 9;
+
+/// Which network a container sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum NetworkWord {
+    /// Its own: a loopback and nothing else
+    None,
+    /// The host's
+    Host,
+}
+
+/// The words of `layerfs run`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct RunArgs {
+    /// Remove the container when it ends
+    #[arg(long)]
+    rm: bool,
+    /// Pass standard input on
+    #[arg(short, long)]
+    interactive: bool,
+    /// Give it a terminal of its own
+    #[arg(short, long)]
+    tty: bool,
+    /// Call the container so
+    #[arg(long)]
+    name: Option<String>,
+    /// What `hostname` says in it; the default is its short id
+    #[arg(long)]
+    hostname: Option<String>,
+    /// Set a variable; without a value, the caller's own
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    /// Start in this directory, made where it is missing
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// Run as this user
+    #[arg(short, long, value_name = "NAME|UID[:GROUP|GID]")]
+    user: Option<String>,
+    /// Run this instead of the image's entrypoint; empty for none
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<String>,
+    /// Which network it sees
+    #[arg(long, visible_alias = "net", value_enum, default_value = "none")]
+    network: NetworkWord,
+    /// Show a directory or file of the host at a place in the container
+    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
+    volume: Vec<String>,
+    /// Refuse changes of the container's root
+    #[arg(long)]
+    read_only: bool,
+    /// Work on a copy of this directory instead of an image; no word is an image then
+    #[arg(long, value_name = "DIR")]
+    rootfs: Option<PathBuf>,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Name or id of the image, then the command and its words
+    #[arg(value_name = "IMAGE [COMMAND", required = true, trailing_var_arg = true)]
+    words: Vec<OsString>,
+}
+
+/// What a container's files come from.
+enum From {
+    Image { image: Box<Image>, called: String },
+    Rootfs(PathBuf),
+}
+
+/// What was asked for, understood and checked as far as can be without making anything.
+struct Asked<'a> {
+    from: From,
+    words: &'a [OsString],
+    volumes: Vec<Volume>,
+    limits: Limits,
+    keep: Keep,
+    input: Input,
+    streams: Streams,
+    network: Network,
+}
+
+/// Runs the command, and answers as it ended.
+pub fn run(args: &RunArgs, session: &Session) -> Result<Outcome> {
+    let ended = sealed::make_sure().and_then(|()| contain(args, session));
+    match ended {
+        Ok(status) => Ok(Outcome::Status(status)),
+        Err(error) if error.is::<Misused>() => Err(error),
+        Err(error) => {
+            message::error(&error);
+            Ok(Outcome::Status(status_of(&error)))
+        }
+    }
+}
+
+fn status_of(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref() {
+        Some(RunError::Setup { status, .. }) => *status,
+        _ => 125,
+    }
+}
+
+fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
+    // A container on a directory needs no image, and may be the first that is kept there.
+    let store = if args.rootfs.is_some() { session.store_to_fill()? } else { session.store()? };
+    let asked = asked(args, &store)?;
+    let signals = Signals::take()?;
+    sweep(&store)?;
+    let living = store.create_container(new_container(args, &asked))?;
+    let id = living.id().to_string();
+    let cgroup = match Cgroup::create(&id, &asked.limits) {
+        Ok(cgroup) => cgroup,
+        Err(error) => {
+            living.discard()?;
+            return Err(error.into());
+        }
+    };
+    let roots = session.roots();
+    let hidden = [Some(&roots.store), roots.run.as_ref()].into_iter().flatten();
+    let hidden = hidden.filter(|path| dir::open_path(path.as_path()).is_ok()).cloned().collect();
+    let made = make(args, &asked, &living, hidden)
+        .and_then(|(spec, serve)| begin(&spec, &serve, &living, &cgroup, (session, signals)));
+    let ended = match made {
+        Ok((running, server)) => watch(running, server, &living, &cgroup),
+        Err(error) => {
+            remove(&cgroup);
+            living.discard()?;
+            return Err(error);
+        }
+    };
+    let oom_kills = cgroup.oom_kills().unwrap_or_else(|error| {
+        tracing::warn!("whether memory ran out is not known: {error}");
+        0
+    });
+    remove(&cgroup);
+    let (ended, started_ms) = ended?;
+    tell_oom(oom_kills, ended, living.name(), &args.limits);
+    let status = exit_status(ended);
+    living.end(Exited {
+        exit_code: status,
+        oom_killed: oom_kills > 0,
+        started_ms: Some(started_ms),
+        finished_ms: host::now_ms(),
+        error: String::new(),
+    })?;
+    Ok(status)
+}
+
+fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
+    let limits = args.limits.limits()?;
+    let volumes = args.volume.iter().map(|words| volumes::read(words)).collect::<Result<_>>()?;
+    if args.tty && args.interactive && !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+        bail!("-it: standard input is no terminal; leave -t out, or -i");
+    }
+    let (from, words) = match &args.rootfs {
+        Some(path) => (From::Rootfs(rootfs(path)?), &args.words[..]),
+        None => {
+            let (first, rest) = args.words.split_first().context("an image is needed")?;
+            let called = first.to_str().context("the image's name is not UTF-8")?;
+            (
+                From::Image {
+                    image: Box::new(store.find(called)?.image),
+                    called: called.to_owned(),
+                },
+                rest,
+            )
+        }
+    };
+    Ok(Asked {
+        from,
+        words,
+        volumes,
+        limits,
+        keep: if args.rm { Keep::Throwaway } else { Keep::Kept },
+        input: if args.interactive { Input::Caller } else { Input::Nothing },
+        streams: if args.tty { Streams::Terminal } else { Streams::Caller },
+        network: match args.network {
+            NetworkWord::None => Network::None,
+            NetworkWord::Host => Network::Host,
+        },
+    })
+}
+
+fn rootfs(path: &std::path::Path) -> Result<PathBuf> {
+    let shown = || format!("--rootfs `{}`: give a directory that is there", path.display());
+    Ok(dir::path_of(dir::open_path(path).with_context(shown)?)?)
+}
+
+fn new_container(args: &RunArgs, asked: &Asked<'_>) -> NewContainer {
+    let base = match &asked.from {
+        From::Image { image, called } => Base::image(image, called),
+        From::Rootfs(path) => Base::rootfs(path),
+    };
+    let command = asked.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    NewContainer {
+        name: args.name.clone(),
+        base,
+        command,
+        hostname: args.hostname.clone(),
+        keep: asked.keep,
+        details: serde_json::Map::new(),
+    }
+}
+
+/// The directories and files of the container, and how it is to be run and served.
+fn make(
+    args: &RunArgs,
+    asked: &Asked<'_>,
+    living: &Living,
+    hidden: Vec<PathBuf>,
+) -> Result<(ContainerSpec, ServeArgs)> {
+    let upper = dir::path_of(living.make_dir("upper")?)?;
+    let work = dir::path_of(living.make_dir("work")?)?;
+    let files = files::make(living, asked.network)?;
+    let none = RunConfig::default();
+    let (config, source) = match &asked.from {
+        From::Image { image, called } => {
+            (image.config.config.as_ref().unwrap_or(&none), called.clone())
+        }
+        From::Rootfs(path) => (&none, path.to_string_lossy().into_owned()),
+    };
+    let said = Said {
+        words: asked.words,
+        entrypoint: args.entrypoint.as_deref(),
+        environment: &args.env,
+        directory: args.workdir.as_deref(),
+        user: args.user.as_deref(),
+    };
+    let spec = ContainerSpec {
+        hostname: living.hostname().to_owned(),
+        process: process(&said, config, living.hostname(), asked.streams)?,
+        source: source.clone(),
+        root: if args.read_only { Access::ReadOnly } else { Access::ReadWrite },
+        volumes: asked.volumes.clone(),
+        files,
+        network: asked.network,
+        input: asked.input,
+        streams: asked.streams,
+    };
+    let mut flags = vec![Flag::NoSuid, Flag::NoDev, Flag::Everyone];
+    if asked.keep == Keep::Throwaway {
+        flags.push(Flag::Volatile);
+    }
+    let (image, lower, timeout_ms) = match &asked.from {
+        From::Image { image, .. } => (Some(image.id.to_string()), Vec::new(), None),
+        // It lives on while the container does.
+        From::Rootfs(path) => (None, vec![path.clone()], Some(LIVE_TIMEOUT_MS)),
+    };
+    let serve = ServeArgs {
+        mountpoint: None,
+        image,
+        lower,
+        // The container's own writable layer lies there, and everybody else's.
+        hide: if args.rootfs.is_some() { hidden } else { Vec::new() },
+        timeout_ms,
+        upper: Some(upper),
+        work: Some(work),
+        source,
+        flags,
+    };
+    Ok((spec, serve))
+}
+
+fn begin(
+    spec: &ContainerSpec,
+    serve: &ServeArgs,
+    living: &Living,
+    cgroup: &Cgroup,
+    (session, signals): (&Session, Signals),
+) -> Result<(Running, Started)> {
+    let (mut server, channel) = server::start(serve, session)?;
+    // Something must lie under the root, and this is looked for by nobody in there.
+    let place = dir::path_of(living.dir())?.join("work");
+    let started = cgroup.add_server(server.pid()).map_err(RunError::Limits).and_then(|()| {
+        layerfs_runtime::start(Request { spec, cgroup, place: &place, server: channel, signals })
+    });
+    match started {
+        Ok(running) => Ok((running, server)),
+        Err(RunError::ServerEnded) => Err(match server.last_words() {
+            words if words.is_empty() => RunError::ServerEnded.into(),
+            words => anyhow!("{words}"),
+        }),
+        Err(error) => {
+            server.reap();
+            Err(error.into())
+        }
+    }
+}
+
+/// Stands by until it has ended. Answers how, and when it began.
+fn watch(
+    running: Running,
+    mut server: Started,
+    living: &Living,
+    cgroup: &Cgroup,
+) -> Result<(Ended, u64)> {
+    let started_ms = host::now_ms();
+    let pid = running.pid();
+    let state =
+        State::Running { pid, pid_start_ticks: start_ticks(pid)?.unwrap_or_default(), started_ms };
+    let said = living.set_state(&state);
+    let ended = running.supervise();
+    if let Err(error) = cgroup.kill_all() {
+        tracing::warn!("end what is left of the container: {error}");
+    }
+    server.reap();
+    said?;
+    Ok((ended?, started_ms))
+}
+
+fn remove(cgroup: &Cgroup) {
+    if let Err(error) = cgroup.remove() {
+        message::error(&error.into());
+    }
+}
+
+fn exit_status(ended: Ended) -> u8 {
+    match ended {
+        Ended::Exited(status) => status,
+        Ended::Killed(signal) => 128_u8.saturating_add(signal),
+    }
+}
+
+/// Says in words that memory ran out: the status alone is that of any kill.
+fn tell_oom(oom_kills: u64, ended: Ended, name: &str, limits: &LimitArgs) {
+    if oom_kills == 0 {
+        return;
+    }
+    let limit = match limits.memory_word() {
+        Some(word) => format!("its limit is {word}, --memory sets another"),
+        None => "the machine had no more".to_owned(),
+    };
+    message::say(match ended {
+        Ended::Killed(KILL) => format!("container {name} was killed: out of memory; {limit}"),
+        _ => format!("in container {name} processes were killed: out of memory; {limit}"),
+    });
+}

@@ -1,0 +1,59 @@
+//! The process that serves a container's root, from the command's side.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result};
+use layerfs_runtime::Server;
+
+use crate::mount::serve::{READY, ServeArgs};
+use crate::session::Session;
+
+/// A started server, before the container has its channel.
+#[derive(Debug)]
+pub struct Started {
+    process: Child,
+}
+
+/// Starts it. The channel whose other end is answered brings it the device to serve.
+pub fn start(serve: &ServeArgs, session: &Session) -> Result<(Started, Server)> {
+    let (ours, its) = layerfs_runtime::channel()?;
+    let process = Command::new("/proc/self/exe")
+        // Another name would make other words of these.
+        .arg0("layerfs")
+        .args(serve.words(session))
+        .stdin(Stdio::from(its))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("start the process that serves the container's file system")?;
+    let server = Server::new(process.id(), ours)?;
+    Ok((Started { process }, server))
+}
+
+impl Started {
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it said before it ended by itself; empty where it said nothing.
+    pub fn last_words(&mut self) -> String {
+        let mut said = String::new();
+        if let Some(stderr) = &mut self.process.stderr
+            && let Err(error) = stderr.read_to_string(&mut said)
+        {
+            tracing::warn!("read what the serving process said: {error}");
+        }
+        let words = said.lines().filter(|line| *line != READY).collect::<Vec<_>>().join("; ");
+        words.strip_prefix("layerfs: ").unwrap_or(&words).to_owned()
+    }
+
+    /// Takes its status away, so that nothing of it is left. The container it served has ended.
+    pub fn reap(&mut self) {
+        if let Err(error) = self.process.wait() {
+            tracing::warn!("wait for the serving process: {error}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! How a container is shown: its state as far as it can be known now, in words and in columns.
+
+use layerfs_driver::store::container::{Base, Container, State};
+
+use crate::output::time;
+
+/// The exit status of what died without saying its own.
+pub const DIED: u8 = 137;
+
+/// What a container is doing. One that said it runs and is held by no process has ended with its command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// Nothing has run in it yet.
+    Created,
+    /// Its first process runs.
+    Running {
+        /// That process.
+        pid: u32,
+    },
+    /// It has ended.
+    Exited {
+        /// Its exit status.
+        code: u8,
+        /// When, in milliseconds since 1970; `None` where nobody was there to see it.
+        finished_ms: Option<u64>,
+        /// Whether the kernel ended a process of it for lack of memory.
+        oom_killed: bool,
+        /// What went wrong; empty where nothing did.
+        error: String,
+    },
+}
+
+impl Doing {
+    /// What this container is doing.
+    pub fn of(container: &Container) -> Self {
+        match &container.state {
+            State::Exited(exited) => Doing::Exited {
+                code: exited.exit_code,
+                finished_ms: Some(exited.finished_ms),
+                oom_killed: exited.oom_killed,
+                error: exited.error.clone(),
+            },
+            State::Created | State::Running { .. } if !container.is_living => Doing::Exited {
+                code: DIED,
+                finished_ms: None,
+                oom_killed: false,
+                error: "the command that ran it died".into(),
+            },
+            State::Created => Doing::Created,
+            State::Running { pid, .. } => Doing::Running { pid: *pid },
+        }
+    }
+
+    /// Docker's word for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Doing::Created => "created",
+            Doing::Running { .. } => "running",
+            Doing::Exited { .. } => "exited",
+        }
+    }
+
+    /// The STATUS column.
+    pub fn status(&self, container: &Container, now_ms: u64) -> String {
+        let since = |then_ms: u64| {
+            time::span(i64::try_from(now_ms.saturating_sub(then_ms) / 1000).unwrap_or(i64::MAX))
+        };
+        match self {
+            Doing::Created => "Created".into(),
+            Doing::Running { .. } => {
+                format!("Up {}", since(container.state.started_ms().unwrap_or(now_ms)))
+            }
+            Doing::Exited { code, finished_ms: Some(then_ms), .. } => {
+                format!("Exited ({code}) {} ago", since(*then_ms))
+            }
+            Doing::Exited { code, finished_ms: None, .. } => {
+                format!("Exited ({code}), died with its command")
+            }
+        }
+    }
+}
+
+/// The IMAGE column: the user's words for the image, or the directory.
+pub fn base(container: &Container) -> &str {
+    match &container.base {
+        Base::Image { called, .. } => called,
+        Base::Rootfs(path) => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use layerfs_driver::store::Store;
+    use layerfs_driver::store::container::{Exited, Keep, NewContainer};
+
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000_000;
+
+    /// A container that was really made, so that nothing of it is invented here.
+    fn made() -> Container {
+        let scratch = tempfile::tempdir().unwrap();
+        let store = Store::open(scratch.path()).unwrap();
+        let new = NewContainer {
+            name: Some("web".into()),
+            base: Base::rootfs(Path::new("/r")),
+            command: Vec::new(),
+            hostname: None,
+            keep: Keep::Kept,
+            details: serde_json::Map::new(),
+        };
+        let _living = store.create_container(new).unwrap();
+        store.find_container("web").unwrap()
+    }
+
+    #[test]
+    fn states_are_told_in_dockers_words() {
+        let mut web = made();
+        let mut told = |is_living, state| {
+            web.is_living = is_living;
+            web.state = state;
+            Doing::of(&web).status(&web, NOW)
+        };
+        let running = State::Running { pid: 7, pid_start_ticks: 1, started_ms: NOW - 180_500 };
+        let exited = State::Exited(Exited {
+            exit_code: 3,
+            oom_killed: false,
+            started_ms: None,
+            finished_ms: NOW - 7_200_000,
+            error: String::new(),
+        });
+        assert_eq!(told(true, State::Created), "Created");
+        assert_eq!(told(true, running.clone()), "Up 3 minutes");
+        assert_eq!(told(true, exited.clone()), "Exited (3) 2 hours ago");
+        assert_eq!(told(false, exited), "Exited (3) 2 hours ago");
+        assert_eq!(told(false, running), "Exited (137), died with its command");
+        assert_eq!(told(false, State::Created), "Exited (137), died with its command");
+    }
+}

@@ -1,0 +1,52 @@
+//! Clearing away what commands left that were killed: part of every verb that makes, lists or removes.
+
+use anyhow::Result;
+use layerfs_driver::store::Store;
+use layerfs_driver::store::container::{ContainerId, Dead, Settled, State};
+use layerfs_driver::sys::process::Process;
+use layerfs_runtime::cgroup::Cgroup;
+
+use crate::output::message;
+
+/// What a sweep came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Throwaway containers and mounts that are gone now.
+    pub removed: u64,
+    /// Bytes on disk that are free with that.
+    pub bytes: u64,
+}
+
+/// Settles every container whose process died. One that can't be has its line, and is tried again by the next sweep.
+pub fn sweep(store: &Store) -> Result<Swept> {
+    let mut swept = Swept::default();
+    for dead in store.dead_containers()? {
+        match one(dead) {
+            Ok(Settled::Removed { bytes }) => {
+                swept.removed += 1;
+                swept.bytes += bytes;
+            }
+            Ok(Settled::Repaired) => {}
+            Err(error) => message::error(&error),
+        }
+    }
+    Ok(swept)
+}
+
+fn one(dead: Dead) -> Result<Settled> {
+    // First: once the store has settled it, nobody finds its id any more.
+    if let Some(State::Running { pid, pid_start_ticks, .. }) = dead.state()
+        && let Some(orphan) = Process::find(pid, pid_start_ticks)?
+    {
+        orphan.kill()?;
+    }
+    if let Some(id) = dead.id() {
+        clear_runtime(&id)?;
+    }
+    Ok(dead.settle()?)
+}
+
+/// What the runtime left under this id outside of the store goes here: control groups, and who is still in them.
+fn clear_runtime(id: &ContainerId) -> Result<()> {
+    Ok(Cgroup::sweep(id.hex())?)
+}

@@ -1,0 +1,152 @@
+//! `layerfs images`: one row for each name of each image.
+
+use anyhow::Result;
+use clap::Args;
+use layerfs_driver::store::Store;
+use layerfs_driver::store::digest::Digest;
+use layerfs_driver::store::image::Image;
+use layerfs_driver::store::reference::Reference;
+use serde::Serialize;
+
+use super::columns::{self, Ids, NONE};
+use crate::output::size::{Digits, human};
+use crate::output::{Results, Table, time};
+use crate::session::{Outcome, Session};
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  layerfs images
+  layerfs images debian                 only the images of one repository
+  layerfs images debian:bookworm        only one name
+  layerfs images -q                     only ids, each once
+  layerfs images --digests --no-trunc   everything in full
+  layerfs images --json | jq -r '.[] | select(.size > 1e9) | .repository'
+
+SIZE counts the contents of all files of all layers. What an image shares with others counts for each of them: see \
+`layerfs df` for what the store takes.";
+
+/// The words of `layerfs images`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct ImagesArgs {
+    /// Show only images of this name; without a tag, of this repository
+    name: Option<String>,
+    /// Show all images; taken for docker's sake, there are no hidden ones
+    #[arg(short, long)]
+    all: bool,
+    /// Print only ids
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print ids in full
+    #[arg(long)]
+    no_trunc: bool,
+    /// Add a column with the digest of the manifest
+    #[arg(long, conflicts_with = "quiet")]
+    digests: bool,
+    /// Print one JSON array
+    #[arg(long, conflicts_with_all = ["quiet", "digests"])]
+    json: bool,
+}
+
+/// One name of an image, or an image without names.
+#[derive(Debug, Serialize)]
+struct Row {
+    id: Digest,
+    repository: Option<String>,
+    tag: Option<String>,
+    digest: Option<Digest>,
+    created: Option<String>,
+    imported: String,
+    size: u64,
+    layers: usize,
+    architecture: String,
+    os: String,
+    variant: Option<String>,
+    #[serde(skip)]
+    created_secs: Option<i64>,
+}
+
+/// Lists the images of the store.
+pub fn run(args: &ImagesArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
+    let wanted = args.name.as_deref().map(Reference::parse).transpose()?;
+    let mut rows = Vec::new();
+    let store = session.store_if_there()?;
+    for image in store.as_ref().map(Store::images).transpose()?.unwrap_or_default() {
+        rows.extend(rows_of(&image, wanted.as_ref()));
+    }
+    // Newest first, as docker lists them; images of one time stay in the store's order.
+    rows.sort_by_key(|row: &Row| std::cmp::Reverse(row.created_secs));
+    let ids = if args.no_trunc { Ids::Full } else { Ids::Short };
+    if args.json {
+        results.json(&rows)?;
+    } else if args.quiet {
+        print_ids(&rows, ids, results)?;
+    } else {
+        results.table(&table_of(&rows, ids, args.digests.then_some("DIGEST")))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn rows_of(image: &Image, wanted: Option<&Reference>) -> Vec<Row> {
+    let created_secs = columns::created_secs(image);
+    let row = |name: Option<&Reference>| Row {
+        id: image.id,
+        repository: name.map(Reference::familiar_repository),
+        tag: name.and_then(Reference::tag).map(Into::into),
+        digest: image.manifests.last().copied(),
+        created: created_secs.map(time::rfc3339),
+        imported: time::rfc3339(i64::try_from(image.imported_secs).unwrap_or(i64::MAX)),
+        size: image.size(),
+        layers: image.layers.len(),
+        architecture: image.config.architecture.clone(),
+        os: image.config.os.clone(),
+        variant: image.config.variant.clone(),
+        created_secs,
+    };
+    match wanted {
+        None if image.names.is_empty() => vec![row(None)],
+        None => image.names.iter().map(|name| row(Some(name))).collect(),
+        Some(wanted) => {
+            let meant = image.names.iter().filter(|name| is_meant(name, wanted));
+            meant.map(|name| row(Some(name))).collect()
+        }
+    }
+}
+
+/// Whether the user's words mean this name: a repository means all its tags.
+fn is_meant(name: &Reference, wanted: &Reference) -> bool {
+    wanted.normalized_candidates().iter().any(|candidate| match wanted.tag() {
+        Some(_) => candidate.names_same(name),
+        None => candidate.same_repository(name),
+    })
+}
+
+fn print_ids(rows: &[Row], ids: Ids, results: &mut Results) -> Result<()> {
+    let mut seen = std::collections::HashSet::new();
+    for row in rows.iter().filter(|row| seen.insert(row.id)) {
+        results.line(columns::id(&row.id, ids))?;
+    }
+    Ok(())
+}
+
+fn table_of(rows: &[Row], ids: Ids, digest_heading: Option<&str>) -> Table {
+    let headings = ["REPOSITORY", "TAG"].into_iter().chain(digest_heading);
+    let headings: Vec<&str> = headings.chain(["IMAGE ID", "CREATED", "SIZE"]).collect();
+    let mut table = Table::new(&headings);
+    for row in rows {
+        let digest = || row.digest.map_or_else(|| NONE.into(), |digest| digest.to_string());
+        let mut cells = vec![or_none(row.repository.as_ref()), or_none(row.tag.as_ref())];
+        cells.extend(digest_heading.map(|_| digest()));
+        cells.extend([
+            columns::id(&row.id, ids),
+            columns::age(row.created_secs),
+            human(row.size, Digits::Three),
+        ]);
+        table.row(cells);
+    }
+    table
+}
+
+fn or_none(text: Option<&String>) -> String {
+    text.cloned().unwrap_or_else(|| NONE.into())
+}

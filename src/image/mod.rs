@@ -1,0 +1,14 @@
+//! Verbs on images, one file each, and what several of them share.
+
+mod bring;
+mod columns;
+pub mod history;
+pub mod images;
+pub mod import;
+pub mod inspect;
+pub mod layers;
+pub mod load;
+pub mod pull;
+pub mod rmi;
+mod steps;
+pub mod tag;

@@ -1,0 +1,146 @@
+//! `layerfs rmi`: takes names and images away, and frees what only they used.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use layerfs_driver::store::container::{Base, Container};
+use layerfs_driver::store::digest::Digest;
+use layerfs_driver::store::image::{Hit, Image};
+use layerfs_driver::store::{Store, StoreError};
+
+use crate::output::results::ResultsError;
+use crate::output::{Results, message};
+use crate::session::{Outcome, Session};
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  layerfs rmi debian:12                  takes the name; the image too, if it was its last
+  layerfs rmi 3f2a9c                     removes an image that has at most one name
+  layerfs rmi -f 3f2a9c                  removes an image with all its names
+  layerfs rmi -f $(layerfs images -q)    removes all images
+
+An image that a container uses stays. With --force its names go all the same, and the image too, unless a container \
+that runs uses it; what the container needs of it is kept until the container is removed. With --force an image that is \
+not there is told, and is no failure.";
+
+/// The words of `layerfs rmi`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct RmiArgs {
+    /// Remove an image with all its names, also where containers that ended use it
+    #[arg(short, long)]
+    force: bool,
+    /// Names, ids, or beginnings of ids
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<String>,
+}
+
+/// Whether an image with several names may go by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Force {
+    Yes,
+    No,
+}
+
+/// Removes each image or name, then frees the space.
+pub fn run(args: &RmiArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
+    let store = session.store()?;
+    let force = if args.force { Force::Yes } else { Force::No };
+    let mut outcome = Outcome::Done;
+    let mut layers = BTreeSet::new();
+    for words in &args.images {
+        match remove(&store, words, force, results) {
+            Ok(gone) => layers.extend(gone),
+            Err(error) if error.is::<ResultsError>() => return Err(error),
+            Err(error) => {
+                let absent = matches!(error.downcast_ref(), Some(StoreError::NoSuchImage(_)));
+                message::error(&error);
+                if !(absent && force == Force::Yes) {
+                    outcome = Outcome::SomeFailed;
+                }
+            }
+        }
+    }
+    if !layers.is_empty() {
+        free(&store, layers, results)
+            .context("the images are gone, their space is not free yet: `layerfs gc` frees it")?;
+    }
+    Ok(outcome)
+}
+
+/// Takes away what the words mean. Answers the layers of an image that went.
+fn remove(store: &Store, words: &str, force: Force, results: &mut Results) -> Result<Vec<Digest>> {
+    let Hit { image, name: named } = store.find(words)?;
+    if let Some(name) = &named
+        && image.names.len() > 1
+    {
+        store.untag(&image, name)?;
+        results.line(format_args!("Untagged: {name}"))?;
+        return Ok(Vec::new());
+    } else if image.names.len() > 1 && force == Force::No {
+        return Err(
+            StoreError::SeveralNames { id: image.id.short(), count: image.names.len() }.into()
+        );
+    }
+    match keeper(store, &image, force)? {
+        None => {}
+        // By name, what docker does too: the name goes, the image stays for its container.
+        Some(keeper) if force == Force::Yes && named.is_some() && keeper.is_living => {
+            for name in &image.names {
+                store.untag(&image, name)?;
+                results.line(format_args!("Untagged: {name}"))?;
+            }
+            return Ok(Vec::new());
+        }
+        Some(keeper) => bail!("{}", in_use(&image, &keeper)),
+    }
+    store.forget(&image)?;
+    told_gone(&image, results)?;
+    Ok(image.layers.iter().map(|layer| layer.diff_id).collect())
+}
+
+/// The container for whose sake the image stays: one that runs, or without force any that has it.
+fn keeper(store: &Store, image: &Image, force: Force) -> Result<Option<Container>> {
+    let mut users = store.containers()?;
+    users.retain(|one| matches!(&one.base, Base::Image { id, .. } if *id == image.id));
+    let living = users.iter().position(|one| one.is_living);
+    Ok(match (living, force) {
+        (Some(at), _) => Some(users.swap_remove(at)),
+        (None, Force::No) => users.pop(),
+        (None, Force::Yes) => None,
+    })
+}
+
+fn in_use(image: &Image, keeper: &Container) -> String {
+    let (id, name) = (image.id.short(), &keeper.name);
+    if keeper.is_living {
+        return format!(
+            "image {id} is being used by running container `{name}`: `layerfs rm -f {name}` ends and removes that"
+        );
+    }
+    format!(
+        "image {id} is being used by stopped container `{name}`: remove that with `layerfs rm {name}`, or the image \
+         all the same with --force"
+    )
+}
+
+fn told_gone(image: &Image, results: &mut Results) -> Result<()> {
+    for name in &image.names {
+        results.line(format_args!("Untagged: {name}"))?;
+    }
+    results.line(format_args!("Deleted: {}", image.id))?;
+    Ok(results.flush()?)
+}
+
+/// Frees what nothing uses any more, and tells which of these layers went.
+fn free(store: &Store, layers: BTreeSet<Digest>, results: &mut Results) -> Result<()> {
+    store.collect()?;
+    for layer in layers {
+        // Another image has it, or a container or a mount.
+        if !store.has_layer(&layer)? {
+            results.line(format_args!("Deleted: {layer}"))?;
+        }
+    }
+    Ok(())
+}

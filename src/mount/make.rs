@@ -1,0 +1,218 @@
+//! `layerfs mount`: an image, or plain directories, as a merged tree; alone, the mounts there are.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use layerfs_driver::sys::{dir, host};
+
+use super::options::{self, Options, Rule, Unknown};
+use super::places::{Places, Resolver};
+use super::serve::{self, Flag, Ground, ServeArgs};
+use super::{list, start};
+use crate::container::sweep::sweep;
+use crate::output::Results;
+use crate::session::{Misused, Outcome, Session};
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  layerfs mount debian:bookworm /mnt
+  layerfs mount --upper ./changes debian:bookworm /mnt
+  layerfs mount --read-only debian:bookworm /mnt
+  layerfs mount -o lowerdir=./top:./base /mnt
+  layerfs mount -o lowerdir=./base,upperdir=./changes,workdir=./work /mnt
+  layerfs mount
+  layerfs umount /mnt
+
+An image is writable unless --read-only is said. Changes go away at umount; keep them with --upper DIR. Directories \
+(-o lowerdir=) are read-only without upperdir= and workdir=. Without an image and without directories, all mounts \
+are listed.
+
+OPTIONS OF -o:
+  lowerdir=A:B  the directories to merge, the first on top; \\: \\, and \\\\ stand for : , and \\
+  upperdir=U,workdir=W  keep changes in U; W is empty and on the same mount
+  ro rw suid nosuid dev nodev exec noexec atime noatime  as of mount(8)
+  allow_other   everyone may enter; always so for root
+  userxattr     marks are user.overlay.* attributes; always so for others than root
+  redirect_dir=on|off  follow directories that were renamed in a lower directory
+  timeout=SECONDS  how long the kernel may believe what it was told of the lower directories, where others change \
+them; without it, for good
+  volatile      sync nothing: a crash may lose the changes
+  fsname=NAME   what `findmnt` shows as the source
+Directories are mounted dev,suid, images nodev,nosuid.";
+
+/// The words of `layerfs mount`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct MountArgs {
+    /// Name, id, or the beginning of an id; with -o lowerdir= what is shown as the source, and may be left out
+    #[arg(value_name = "IMAGE")]
+    image: Option<OsString>,
+    /// The directory to mount at
+    #[arg(value_name = "DIR")]
+    mountpoint: Option<PathBuf>,
+    /// Mount options, as of mount(8); --help lists them
+    #[arg(short, long, value_name = "OPTIONS", conflicts_with_all = ["read_only", "upper", "work"])]
+    options: Vec<OsString>,
+    /// Refuse every change
+    #[arg(long, conflicts_with_all = ["upper", "work"])]
+    read_only: bool,
+    /// Keep changes in this directory, which is made where it is absent
+    #[arg(long, value_name = "DIR")]
+    upper: Option<PathBuf>,
+    /// Keep what belongs to the changes in this directory, on the same file system; the default is the upper's name
+    /// with `.work`
+    #[arg(long, value_name = "DIR", requires = "upper")]
+    work: Option<PathBuf>,
+    /// Serve in this process, until the mount goes
+    #[arg(long)]
+    foreground: bool,
+    /// Pass over options that are not known
+    #[arg(long, hide = true)]
+    sloppy: bool,
+    /// Check all that can be checked, and mount nothing
+    #[arg(long, hide = true)]
+    fake: bool,
+    /// The mount namespace to mount in
+    #[arg(long, hide = true, value_name = "NAMESPACE")]
+    namespace: Option<OsString>,
+    /// Print the list as one JSON array
+    #[arg(long, conflicts_with_all = ["image", "options"])]
+    json: bool,
+}
+
+/// Mounts, or lists.
+pub fn run(args: &MountArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
+    if args.image.is_none() && args.options.is_empty() {
+        return list::run(args.json, results);
+    }
+    if let Some(namespace) = &args.namespace {
+        let shown = namespace.display();
+        bail!("namespace `{shown}`: call layerfs in it, with `nsenter --mount=… layerfs mount …`");
+    }
+    let unknown = if args.sloppy { Unknown::Ignore } else { Unknown::Refuse };
+    let said = options::parse(&args.options.join(OsStr::new(",")), unknown)?;
+    let serve = if said.lowers.is_empty() {
+        of_image(args, &said, session)?
+    } else {
+        of_directories(args, &said, session)?
+    };
+    if args.fake {
+        return Ok(Outcome::Done);
+    }
+    if args.foreground {
+        return serve::run(&serve, session, Ground::Foreground);
+    }
+    start::start(&serve, session)
+}
+
+fn of_image(args: &MountArgs, said: &Options, session: &Session) -> Result<ServeArgs> {
+    let (Some(image), Some(mountpoint)) = (&args.image, &args.mountpoint) else {
+        return Err(Misused(
+            "an image and a mountpoint are needed, or -o lowerdir= and a mountpoint; usage: layerfs mount IMAGE DIR; \
+             more with --help",
+        )
+        .into());
+    };
+    let image = text(image, "image")?;
+    // Said here, in words of its own, before a process is started for it.
+    let store = session.store()?;
+    store.find(&image)?;
+    sweep(&store)?;
+    let resolver = Resolver::new()?;
+    let mut places = resolver.at(mountpoint)?;
+    if let (Some(upper), Some(work)) = (&said.upper, &said.work) {
+        resolver.add_upper(&mut places, upper, work)?;
+    } else if let Some(upper) = &args.upper {
+        let work = work_of(args, upper);
+        make_kept(upper)?;
+        make_kept(&work)?;
+        resolver.add_upper(&mut places, upper, &work)?;
+    }
+    let mut flags = flags_of(said, Rule::Deny);
+    if args.read_only {
+        flags.push(Flag::ReadOnly);
+    }
+    // An upper under a mount that refuses changes is still shown.
+    let serve = ServeArgs { image: Some(image.clone()), ..serve_of(&places, said, flags, image)? };
+    Ok(serve)
+}
+
+fn of_directories(args: &MountArgs, said: &Options, session: &Session) -> Result<ServeArgs> {
+    let (source, mountpoint) = match (&args.image, &args.mountpoint) {
+        (Some(source), Some(mountpoint)) => (text(source, "source")?, mountpoint.as_path()),
+        (Some(mountpoint), None) => ("layerfs".into(), Path::new(mountpoint)),
+        (None, _) => {
+            return Err(Misused("a mountpoint is needed; usage: layerfs mount -o lowerdir=A:B DIR; more with --help").into());
+        }
+    };
+    let resolver = Resolver::new()?;
+    let mut places = resolver.at(mountpoint)?;
+    resolver.add_lowers(&mut places, &said.lowers, &session.roots().store)?;
+    if let (Some(upper), Some(work)) = (&said.upper, &said.work) {
+        resolver.add_upper(&mut places, upper, work)?;
+    }
+    let mut flags = flags_of(said, Rule::Allow);
+    if said.upper.is_none() {
+        flags.push(Flag::ReadOnly);
+    }
+    serve_of(&places, said, flags, source)
+}
+
+/// What is the same for both: directories that may lie together, and how they are mounted.
+fn serve_of(
+    places: &Places,
+    said: &Options,
+    flags: Vec<Flag>,
+    source: String,
+) -> Result<ServeArgs> {
+    places.check()?;
+    let source = said.source.as_deref().map_or(Ok(source), |name| text(name, "fsname="))?;
+    let (upper, work) = places.upper();
+    let (mountpoint, lower) = (places.mountpoint(), places.lowers());
+    let hide = places.hidden();
+    let timeout_ms = said.timeout.map(|timeout| timeout.as_millis().try_into().unwrap_or(u64::MAX));
+    let mountpoint = Some(mountpoint);
+    Ok(ServeArgs { mountpoint, image: None, lower, hide, timeout_ms, upper, work, source, flags })
+}
+
+/// How the tree is mounted; `privileged` is the word on set-id bits and devices where nothing was said.
+fn flags_of(said: &Options, privileged: Rule) -> Vec<Flag> {
+    let root = host::is_root();
+    let denied = |word: Option<Rule>| word == Some(Rule::Deny);
+    // A redirect of user.* can be written by whoever owns the directory, and reaches past permissions.
+    let untrusted = said.userxattr && root;
+    let rows = [
+        (denied(said.write), Flag::ReadOnly),
+        (said.suid.unwrap_or(privileged) == Rule::Deny, Flag::NoSuid),
+        (said.dev.unwrap_or(privileged) == Rule::Deny, Flag::NoDev),
+        (denied(said.exec), Flag::NoExec),
+        (denied(said.atime), Flag::NoAtime),
+        (root || said.allow_other, Flag::Everyone),
+        (!root || said.userxattr, Flag::UserMarks),
+        (denied(said.redirect) || untrusted, Flag::NoRedirects),
+        (said.volatile, Flag::Volatile),
+    ];
+    rows.into_iter().filter_map(|(holds, flag)| holds.then_some(flag)).collect()
+}
+
+/// What the kernel's tables of mounts show is text here.
+fn text(word: &OsStr, role: &str) -> Result<String> {
+    match word.to_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => bail!("{role} `{}` is not UTF-8", word.display()),
+    }
+}
+
+fn make_kept(path: &Path) -> Result<()> {
+    dir::make_all(path, 0o700).with_context(|| format!("directory `{}`", path.display()))
+}
+
+fn work_of(args: &MountArgs, upper: &Path) -> PathBuf {
+    args.work.clone().unwrap_or_else(|| {
+        let mut name = OsString::from(upper);
+        name.push(".work");
+        name.into()
+    })
+}

@@ -1,0 +1,9 @@
+//! Verbs on mounts, one file each, and the process that serves one.
+
+mod list;
+pub mod make;
+mod options;
+mod places;
+pub mod serve;
+mod start;
+pub mod umount;

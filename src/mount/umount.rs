@@ -1,0 +1,60 @@
+//! `layerfs umount`: takes mounts away.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use layerfs_driver::fuse;
+use layerfs_driver::sys::mount::{self, UnmountHow};
+
+use crate::output::message;
+use crate::session::Outcome;
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  layerfs umount /mnt
+  layerfs umount --all
+  layerfs umount -l /mnt";
+
+/// The words of `layerfs umount`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct UmountArgs {
+    /// Mountpoints
+    #[arg(value_name = "DIR", required_unless_present = "all")]
+    mountpoints: Vec<PathBuf>,
+    /// Take every layerfs mount away
+    #[arg(long, conflicts_with = "mountpoints")]
+    all: bool,
+    /// Take it out of the tree now, and end it when its last user goes
+    #[arg(short, long)]
+    lazy: bool,
+}
+
+/// Takes each mount away; those that can't be have their line.
+pub fn run(args: &UmountArgs) -> Result<Outcome> {
+    let known: Vec<PathBuf> = mount::mounted("fuse.layerfs")?
+        .into_iter()
+        .map(|mount| std::ffi::OsStr::from_bytes(&mount.at).into())
+        .collect();
+    let wanted =
+        if args.all { known.iter().rev().cloned().collect() } else { args.mountpoints.clone() };
+    let how = if args.lazy { UnmountHow::Lazy } else { UnmountHow::Now };
+    let mut outcome = Outcome::Done;
+    for at in wanted {
+        if let Err(error) = one(&at, &known, how) {
+            message::error(&error);
+            outcome = Outcome::SomeFailed;
+        }
+    }
+    Ok(outcome)
+}
+
+fn one(at: &PathBuf, known: &[PathBuf], how: UnmountHow) -> Result<()> {
+    let absolute = std::path::absolute(at)?;
+    if !known.contains(&absolute) {
+        bail!("`{}` is not a layerfs mount; `layerfs mount` lists those there are", at.display());
+    }
+    Ok(fuse::unmount(&absolute, how)?)
+}

@@ -1,0 +1,124 @@
+//! Messages: one line on standard error that begins with the command's name.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use layerfs_driver::store::StoreError;
+use layerfs_driver::store::source::SourceError;
+use layerfs_driver::sys::SysError;
+
+use super::text::one_line;
+
+/// Says one line.
+pub fn say(text: impl fmt::Display) {
+    // One write, so that lines of several processes on one terminal stay whole.
+    show(&format!("layerfs: {}\n", one_line(&text.to_string())));
+}
+
+/// Writes text of our own as it is: the help, lines of progress. Where standard error can't be written there is nobody to
+/// tell.
+pub fn show(text: &str) {
+    if io::stderr().write_all(text.as_bytes()).is_err() {
+        tracing::trace!("standard error is closed");
+    }
+}
+
+/// Says why something failed, and the cure where it is known.
+pub fn error(error: &anyhow::Error) {
+    say(line_of(error));
+}
+
+/// The whole cause on one line. A cause whose words stand in the line already is not said twice.
+fn line_of(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let words = without_number(&cause.to_string());
+        if line.is_empty() {
+            line = words;
+        } else if !line.contains(&words) {
+            line = format!("{line}: {words}");
+        }
+    }
+    if let Some(cure) = cure(error) {
+        line.push_str(cure);
+    }
+    line
+}
+
+/// What to do about a failure of the store, where its kind says it.
+fn cure(error: &anyhow::Error) -> Option<&'static str> {
+    let failure = error.downcast_ref::<StoreError>();
+    if let Some(StoreError::NoSuchImage(_)) = failure {
+        return Some("; `layerfs images` lists what is here");
+    }
+    // Both write to the store only: what a source can't keep in memory is spooled there.
+    if failure.is_none() && !error.is::<SourceError>() {
+        return None;
+    }
+    let elsewhere = "; choose another directory with --root DIR";
+    match error.chain().find_map(refusal)? {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("; make room (`layerfs rmi`), or choose another directory with --root DIR")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => Some(elsewhere),
+        io::ErrorKind::PermissionDenied if matches!(failure, Some(StoreError::Root { .. })) => {
+            Some(elsewhere)
+        }
+        _ => None,
+    }
+}
+
+/// What the kernel answered, where this cause is a refused call.
+fn refusal(cause: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
+    Some(io::Error::from(cause.downcast_ref::<SysError>()?.errno()).kind())
+}
+
+/// The words of the kernel without the number that the standard library adds to them.
+fn without_number(words: &str) -> String {
+    match words.rsplit_once(" (os error ") {
+        Some((said, number))
+            if number.trim_end_matches(')').bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            said.into()
+        }
+        _ => words.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let inner = anyhow!("openat(\"x\"): No such file or directory");
+        let error = inner
+            .context("store `s`: openat(\"x\"): No such file or directory")
+            .context("pull `x`");
+        assert_eq!(
+            line_of(&error),
+            "pull `x`: store `s`: openat(\"x\"): No such file or directory"
+        );
+    }
+
+    #[test]
+    fn the_kernels_words_come_without_their_number() {
+        let full = std::io::Error::from_raw_os_error(28);
+        assert_eq!(
+            line_of(&anyhow::Error::from(full).context("write")),
+            "write: No space left on device"
+        );
+        assert_eq!(without_number("a (os error x)"), "a (os error x)");
+    }
+
+    #[test]
+    fn an_image_that_is_not_here_has_its_cure() {
+        let error = anyhow::Error::from(StoreError::NoSuchImage("x".into()));
+        assert_eq!(
+            line_of(&error),
+            "no image `x` in the store; `layerfs images` lists what is here"
+        );
+    }
+}

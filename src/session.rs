@@ -1,0 +1,72 @@
+//! What every verb is given: where things are, how to open the store, what the verb came to.
+
+use anyhow::Result;
+use layerfs_driver::store::{Store, StoreError};
+
+use crate::output::message;
+use crate::roots::Roots;
+
+/// One run of the command.
+#[derive(Debug)]
+pub struct Session {
+    roots: Roots,
+}
+
+/// What a verb came to that told its failures itself, each on its line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Outcome {
+    /// All that was asked is done.
+    Done,
+    /// Something failed, and its line is printed.
+    SomeFailed,
+    /// A container ended with this status, or could not be run and its line is printed.
+    Status(u8),
+}
+
+/// Words that each are understood and together are not: exit status 2.
+#[derive(Debug)]
+pub struct Misused(pub &'static str);
+
+impl std::fmt::Display for Misused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Misused {}
+
+impl Session {
+    /// A run that keeps its things in `roots`.
+    pub fn new(roots: Roots) -> Self {
+        Session { roots }
+    }
+
+    /// Where the store and the running state are.
+    pub fn roots(&self) -> &Roots {
+        &self.roots
+    }
+
+    /// Opens the store; an error where there is none. A misspelled `--root` must not make one.
+    pub fn store(&self) -> Result<Store> {
+        tracing::debug!("open the store `{}`", self.roots.store.display());
+        Ok(Store::open_existing(&self.roots.store)?)
+    }
+
+    /// Opens the store; where there is none, that is told, since the user may have meant another.
+    pub fn store_if_there(&self) -> Result<Option<Store>> {
+        match self.store() {
+            Err(error) if matches!(error.downcast_ref(), Some(StoreError::NoStore(_))) => {
+                message::say(error.to_string());
+                Ok(None)
+            }
+            store => store.map(Some),
+        }
+    }
+
+    /// Opens the store, and makes it where there is none yet: for what brings images in.
+    pub fn store_to_fill(&self) -> Result<Store> {
+        tracing::debug!("open the store `{}`, or make it", self.roots.store.display());
+        Ok(Store::open(&self.roots.store)?)
+    }
+}

@@ -1,0 +1,13 @@
+//! `layerfs check`: what this machine can do for layerfs, and the cure for what it can't.
+
+mod cgroup;
+mod disk;
+mod facts;
+mod fuse;
+mod item;
+mod kernel;
+mod tools;
+mod userns;
+mod verb;
+
+pub use verb::{CheckArgs, run};

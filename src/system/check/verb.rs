@@ -1,0 +1,68 @@
+//! The verb itself: looks at everything, prints the report.
+
+use anyhow::Result;
+use clap::Args;
+use layerfs_driver::sys::{SysError, host};
+
+use super::item::{Item, Need};
+use super::{cgroup, disk, fuse, kernel, tools, userns};
+use crate::output::{Results, text};
+use crate::roots::Who;
+use crate::session::{Outcome, Session};
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  layerfs check
+  layerfs check --json | jq -r '.[] | select(.state != \"ok\") | \"\\(.name): \\(.cure)\"'
+
+Each line says ok, limited or missing, what was seen, and the cure for what is not ok. Nothing is changed, but the \
+store's directory is made where it is absent. The exit status is 1 if something is missing without which nothing can \
+be mounted or run.";
+
+/// The words of `layerfs check`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct CheckArgs {
+    /// Print one JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+/// Looks at the machine, and prints how it stands.
+pub fn run(args: &CheckArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
+    let items = look(session);
+    if args.json {
+        results.json(&items)?;
+    } else {
+        items.iter().try_for_each(|item| results.line(text::one_line(&item.to_string())))?;
+    }
+    let is_able = !items.iter().any(Item::is_fatal);
+    Ok(if is_able { Outcome::Done } else { Outcome::SomeFailed })
+}
+
+fn look(session: &Session) -> Vec<Item> {
+    let who = if host::is_root() { Who::Root } else { Who::User };
+    let mut items = vec![kernel::version(), seen("/dev/fuse", fuse::device())];
+    items.extend(disk::items(session, who));
+    items.push(seen("user namespaces", userns::unprivileged(who)));
+    if who == Who::User {
+        items.push(seen("subordinate ids", userns::subordinate_ids()));
+    }
+    items.push(seen("cgroups", cgroup::controllers(who)));
+    items.push(seen("overlayfs", kernel::overlayfs()));
+    match tools::items(std::env::var_os("PATH")) {
+        Ok(tools) => items.extend(tools),
+        Err(error) => items.push(unseen("programs", &error)),
+    }
+    items
+}
+
+/// What could not be looked at is told in its place, and the rest is looked at all the same.
+fn seen(name: &'static str, looked: Result<Item, SysError>) -> Item {
+    looked.unwrap_or_else(|error| unseen(name, &error))
+}
+
+fn unseen(name: &'static str, error: &SysError) -> Item {
+    Item::ok(name, Need::Some, "")
+        .limited(format!("could not be looked at: {error}"), "see the error")
+}

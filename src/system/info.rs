@@ -1,0 +1,99 @@
+//! `layerfs info`: where things are, and how many.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use layerfs_driver::store::Store;
+use layerfs_driver::sys::{dir, host};
+use serde::Serialize;
+
+use super::filesystem;
+use crate::output::size::{Digits, human};
+use crate::output::{Results, text};
+use crate::session::{Outcome, Session};
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  layerfs info
+  layerfs --root /srv/images info --json | jq -r '.[0].filesystem'
+
+What the machine can do is shown by `layerfs check`, what the store takes by `layerfs df`.";
+
+/// The words of `layerfs info`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct InfoArgs {
+    /// Print one JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Info {
+    version: &'static str,
+    root: String,
+    runroot: Option<String>,
+    images: usize,
+    layers: usize,
+    filesystem: String,
+    space_total: u64,
+    space_free: u64,
+    kernel: String,
+    machine: String,
+    rootless: bool,
+}
+
+/// Prints what is known without measuring.
+pub fn run(args: &InfoArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
+    let info = gather(session)?;
+    if args.json {
+        results.json(&[info])?;
+        return Ok(Outcome::Done);
+    }
+    let lines = [
+        ("Version", info.version.to_owned()),
+        ("Root", info.root),
+        (
+            "Run root",
+            info.runroot.unwrap_or_else(|| "none: set XDG_RUNTIME_DIR or give --runroot".into()),
+        ),
+        ("Images", info.images.to_string()),
+        ("Layers", info.layers.to_string()),
+        ("File system", info.filesystem),
+        ("Space", human(info.space_total, Digits::Four)),
+        ("Space free", human(info.space_free, Digits::Four)),
+        ("Kernel", info.kernel),
+        ("Machine", info.machine),
+        ("Rootless", if info.rootless { "yes" } else { "no" }.into()),
+    ];
+    for (key, value) in lines {
+        results.line(format_args!("{key}: {}", text::one_line(&value)))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn gather(session: &Session) -> Result<Info> {
+    let root = &session.roots().store;
+    let store = session.store_if_there()?;
+    let images = store.as_ref().map(Store::images).transpose()?.unwrap_or_default();
+    let layers = images.iter().flat_map(|image| &image.layers).map(|layer| layer.diff_id);
+    let layers: std::collections::HashSet<_> = layers.collect();
+    // Of a store that is not there, where it would come to lie.
+    let ground = root.ancestors().find_map(|path| dir::open_path(path).ok());
+    let ground = ground.with_context(|| format!("look at `{}`", root.display()))?;
+    let space = host::space(&ground)
+        .with_context(|| format!("measure the file system of `{}`", root.display()))?;
+    let (kernel, machine) = host::kernel();
+    Ok(Info {
+        version: env!("CARGO_PKG_VERSION"),
+        root: root.to_string_lossy().into_owned(),
+        runroot: session.roots().run.as_ref().map(|run| run.to_string_lossy().into_owned()),
+        images: images.len(),
+        layers: layers.len(),
+        filesystem: filesystem::name(space.magic),
+        space_total: space.total_bytes,
+        space_free: space.free_bytes,
+        kernel,
+        machine,
+        rootless: !host::is_root(),
+    })
+}

@@ -1,0 +1,10 @@
+//! Verbs on the store as a whole and on the machine, one file or folder each.
+
+pub mod check;
+pub mod completion;
+pub mod df;
+mod filesystem;
+pub mod fsck;
+pub mod gc;
+pub mod info;
+pub mod man;

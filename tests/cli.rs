@@ -1,0 +1,26 @@
+//! The command as users meet it: words, results, messages, exit statuses.
+
+#![allow(clippy::panic, reason = "a test that can't go on says so and stops")]
+
+mod support;
+
+#[path = "cli/containers.rs"]
+mod containers;
+#[path = "cli/disk.rs"]
+mod disk;
+#[path = "cli/documented.rs"]
+mod documented;
+#[path = "cli/images.rs"]
+mod images;
+#[path = "cli/layout.rs"]
+mod layout;
+#[path = "cli/place.rs"]
+mod place;
+#[path = "cli/removal.rs"]
+mod removal;
+#[path = "cli/sources.rs"]
+mod sources;
+#[path = "cli/system.rs"]
+mod system;
+#[path = "cli/words.rs"]
+mod words;

@@ -1,0 +1,165 @@
+//! OCI layouts written by the tests: small tar archives, a configuration, a manifest, an index.
+
+use std::fs;
+use std::path::Path;
+
+use layerfs_driver::store::digest::Digest;
+use serde_json::{Value, json};
+
+/// A layout with one image for each tag.
+pub struct Layout {
+    blobs: Vec<Vec<u8>>,
+    manifests: Vec<Value>,
+}
+
+/// One image to be written.
+pub struct Image<'a> {
+    pub tag: Option<&'a str>,
+    pub layers: Vec<Vec<u8>>,
+    pub history: Value,
+    pub created: &'a str,
+}
+
+/// Contents too long to be kept inside an index.
+pub fn big(letter: u8) -> Vec<u8> {
+    vec![letter; 10_000]
+}
+
+/// Three layers: `a` of 10,000 bytes and `b` of 5; `c` of 10,000 bytes; a whiteout of `b`.
+pub fn three_layers() -> Vec<Vec<u8>> {
+    vec![
+        tar(&[("a", &big(b'a')), ("b", b"hello")]),
+        tar(&[("c", &big(b'c'))]),
+        tar(&[(".wh.b", b"")]),
+    ]
+}
+
+impl Layout {
+    pub fn new() -> Self {
+        Layout { blobs: Vec::new(), manifests: Vec::new() }
+    }
+
+    /// One image of three layers and four steps, tag `1`.
+    pub fn small() -> Self {
+        let history = json!([
+            { "created": "2020-01-01T00:00:00Z", "created_by": "ADD a b" },
+            { "created": "2020-01-02T00:00:00Z", "created_by": "ADD c", "comment": "a remark" },
+            { "created": "2020-01-03T00:00:00Z", "created_by": "ENV X=1", "empty_layer": true },
+            { "created": "2020-01-04T00:00:00.5+01:00", "created_by": "RM \u{1b}[31mb\n\tand more than forty-five characters" },
+        ]);
+        let image = Image {
+            tag: Some("1"),
+            layers: three_layers(),
+            history,
+            created: "2020-01-04T00:00:00Z",
+        };
+        Layout::new().with(&image)
+    }
+
+    /// The same with one more image.
+    pub fn with(mut self, image: &Image) -> Self {
+        let diff_ids: Vec<String> =
+            image.layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
+        let layers = image.layers.iter();
+        let layers =
+            layers.map(|layer| self.blob("application/vnd.oci.image.layer.v1.tar", layer.clone()));
+        let layers: Vec<Value> = layers.collect();
+        let config = json!({
+            "created": image.created,
+            "author": "the tests",
+            "architecture": architecture(),
+            "os": "linux",
+            "config": { "Env": ["X=1"], "Cmd": ["/bin/true"], "Unknown": { "kept": true } },
+            "rootfs": { "type": "layers", "diff_ids": diff_ids },
+            "history": image.history,
+        });
+        let config =
+            self.blob("application/vnd.oci.image.config.v1+json", config.to_string().into());
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": config,
+            "layers": layers,
+        });
+        let mut described =
+            self.blob("application/vnd.oci.image.manifest.v1+json", manifest.to_string().into());
+        if let Some(tag) = image.tag {
+            described["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
+        }
+        self.manifests.push(described);
+        self
+    }
+
+    fn blob(&mut self, media_type: &str, bytes: Vec<u8>) -> Value {
+        let described = json!({
+            "mediaType": media_type,
+            "digest": Digest::of(&bytes).to_string(),
+            "size": bytes.len(),
+        });
+        self.blobs.push(bytes);
+        described
+    }
+
+    fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let index = json!({ "schemaVersion": 2, "manifests": self.manifests });
+        let mut files = vec![
+            ("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()),
+            ("index.json".to_owned(), index.to_string().into()),
+        ];
+        let blob =
+            |bytes: &Vec<u8>| (format!("blobs/sha256/{}", Digest::of(bytes).hex()), bytes.clone());
+        files.extend(self.blobs.iter().map(blob));
+        files
+    }
+
+    /// Writes the layout as a directory.
+    pub fn write(&self, dir: &Path) {
+        fs::create_dir_all(dir.join("blobs/sha256")).expect("the place is ours");
+        for (name, bytes) in self.files() {
+            fs::write(dir.join(name), bytes).expect("the place is ours");
+        }
+    }
+
+    /// The layout as one archive.
+    pub fn archive(&self) -> Vec<u8> {
+        let files = self.files();
+        tar(&files
+            .iter()
+            .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+            .collect::<Vec<_>>())
+    }
+}
+
+/// A ustar archive of regular files.
+pub fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for (name, bytes) in files {
+        let mut header = [0_u8; 512];
+        let mut put =
+            |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+        put(0, name);
+        put(100, "0000644\0");
+        put(108, "0000000\0");
+        put(116, "0000000\0");
+        put(124, &format!("{:011o}\0", bytes.len()));
+        put(136, "00000000000\0");
+        put(148, "        ");
+        put(156, "0");
+        put(257, "ustar\x0000");
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        archive.extend_from_slice(&header);
+        archive.extend_from_slice(bytes);
+        archive.resize(archive.len().next_multiple_of(512), 0);
+    }
+    archive.resize(archive.len() + 1024, 0);
+    archive
+}
+
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}

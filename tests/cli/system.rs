@@ -1,0 +1,125 @@
+//! The store as a whole, and the machine: df, gc, info, check, completion, man.
+
+use std::process::Command;
+
+use crate::layout::big;
+use crate::place::{Place, finished};
+
+#[test]
+fn df_adds_up_to_what_du_counts() {
+    let place = Place::new();
+    place.pull_small("small");
+    let rows = place.rows(&["df", "--json"]);
+    let size = |kind: &str| {
+        rows.iter().find(|row| row["type"] == kind).and_then(|row| row["size"].as_u64()).unwrap()
+    };
+    let parts: u64 =
+        ["objects", "layers", "trees", "blobs", "other"].iter().map(|kind| size(kind)).sum();
+    assert_eq!(size("images"), parts);
+    let du = Command::new("du")
+        .args(["-s", "--block-size=1"])
+        .arg(place.join("store"))
+        .output()
+        .unwrap();
+    let du: u64 =
+        String::from_utf8(du.stdout).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    let counted = size("images") + size("containers");
+    assert!(counted.abs_diff(du) * 100 <= du, "df {counted}, du {du}");
+    let table = place.said(&["df"]);
+    assert!(
+        table.starts_with("TYPE") && table.contains("\nImages ") && table.contains("\nContainers "),
+        "{table}"
+    );
+}
+
+#[test]
+fn gc_tells_what_it_freed() {
+    let place = Place::new();
+    place.pull_small("small");
+    assert_eq!(place.said(&["gc"]), "Total reclaimed space: 0B\n");
+    // What a killed import leaves: a directory without a lock.
+    std::fs::create_dir(place.join("store/tmp/killed")).unwrap();
+    std::fs::write(place.join("store/tmp/killed/part"), big(1)).unwrap();
+    let row = &place.rows(&["gc", "--json"])[0];
+    assert_eq!(row["imports"], 1, "{row}");
+    assert!(!place.join("store/tmp/killed").exists());
+}
+
+#[test]
+fn check_looks_at_everything_and_gives_a_cure_for_each_lack() {
+    let place = Place::new();
+    let rows = crate::place::array(&place.run(&["check", "--json"]).stdout);
+    let names: Vec<&str> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
+    for name in [
+        "kernel",
+        "/dev/fuse",
+        "store",
+        "O_TMPFILE",
+        "user namespaces",
+        "cgroups",
+        "overlayfs",
+        "nft",
+        "pasta",
+    ] {
+        assert!(names.contains(&name), "{name} in {names:?}");
+    }
+    for row in &rows {
+        assert_eq!(row["cure"].is_null(), row["state"] == "ok", "{row}");
+    }
+    let run = place.run(&["check"]);
+    assert_eq!(run.stdout.lines().count(), rows.len());
+    let lacks = rows.iter().any(|row| row["needed"] == true && row["state"] == "missing");
+    assert_eq!(run.status, Some(i32::from(lacks)));
+    let left =
+        std::fs::read_dir(place.join("store")).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().ends_with(".new")).collect();
+    assert!(left.is_empty(), "the trials are gone: {left:?}");
+}
+
+#[test]
+fn check_without_a_store_fails_and_says_where_to_put_it() {
+    let place = Place::new();
+    std::fs::write(place.join("file"), b"").unwrap();
+    let run = finished(place.command(&["check"]).env("LAYERFS_ROOT", place.join("file")));
+    assert_eq!(run.status, Some(1));
+    let line = run.stdout.lines().find(|line| line.starts_with("missing  store ")).unwrap();
+    assert!(line.contains("cure: choose another directory: --root DIR"), "{line}");
+}
+
+#[test]
+fn completions_know_every_shell_and_verb() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let text = place.said(&["completion", shell]);
+        for word in ["history", "no-trunc", "digests"] {
+            assert!(text.contains(word), "{shell}: {word}");
+        }
+    }
+}
+
+#[test]
+fn manual_pages_are_written_and_written_again() {
+    let place = Place::new();
+    for _ in 0..2 {
+        assert_eq!(place.said(&["man", "deep/man1"]), "");
+    }
+    let names: Vec<_> = std::fs::read_dir(place.join("deep/man1"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert!(
+        names.contains(&"layerfs.1".into()) && names.contains(&"layerfs-fsck.1".into()),
+        "{names:?}"
+    );
+    assert!(names.iter().all(|name| name.to_string_lossy().ends_with(".1")), "{names:?}");
+}
+
+#[test]
+fn the_log_speaks_on_standard_error_only() {
+    let place = Place::new();
+    place.pull_small("small");
+    let run = place.run(&["--log-level", "trace", "images", "-q"]);
+    assert_eq!(run.stdout.lines().count(), 1);
+    assert!(run.stderr.contains("layerfs: debug: open the store `"), "{run:?}");
+    assert!(run.stderr.lines().all(|line| line.starts_with("layerfs: ")), "{run:?}");
+}

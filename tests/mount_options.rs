@@ -1,0 +1,22 @@
+//! Mounts of plain directories, the words of `-o`, and the names that other programs call layerfs by.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that can't go on says so and stops")]
+
+mod support;
+
+#[path = "mount_options/changing.rs"]
+mod changing;
+#[allow(dead_code, reason = "the images of other tests")]
+#[path = "cli/layout.rs"]
+mod layout;
+#[path = "mount_options/live.rs"]
+mod live;
+#[path = "mount_options/named.rs"]
+mod named;
+#[allow(dead_code, reason = "what other tests ask of the command")]
+#[path = "cli/place.rs"]
+mod place;
+#[path = "mount_options/refused.rs"]
+mod refused;
+#[path = "mount_options/served.rs"]
+mod served;

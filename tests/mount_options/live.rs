@@ -1,0 +1,119 @@
+//! A place with directories to merge, whose mounts are taken away and whose processes end before it goes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::place::{Place, Run, finished};
+use crate::support::{Photo, Scope, photograph, rights};
+
+pub struct Live {
+    pub place: Place,
+    before: Photo,
+}
+
+/// `None` where nothing can be mounted, and the test has been told as skipped.
+pub fn live() -> Option<Live> {
+    if !rights::have_root() {
+        return None;
+    }
+    if !Path::new("/dev/fuse").exists() {
+        rights::skip("no /dev/fuse");
+        return None;
+    }
+    let place = Place::new();
+    for dir in ["top/d", "base/d", "up", "work", "mnt/in"] {
+        std::fs::create_dir_all(place.join(dir)).unwrap();
+    }
+    for (file, text) in [("top/both", "top"), ("base/both", "base"), ("base/only", "only")] {
+        std::fs::write(place.join(file), text).unwrap();
+    }
+    let before = photograph(&Scope::Below(place.join("")));
+    Some(Live { place, before })
+}
+
+impl Live {
+    /// The command called by another name.
+    pub fn named(&self, name: &str, words: &[&str]) -> Command {
+        let link = self.place.join(name);
+        if !link.exists() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_layerfs"), &link).unwrap();
+        }
+        let like = self.place.command(&[]);
+        let mut command = Command::new(link);
+        command.args(words).current_dir(self.place.join("")).stdin(std::process::Stdio::null());
+        for (key, value) in like.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        command
+    }
+
+    pub fn run_named(&self, name: &str, words: &[&str]) -> Run {
+        finished(&mut self.named(name, words))
+    }
+
+    pub fn read(&self, file: &str) -> String {
+        let path = self.place.join(file);
+        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    }
+
+    /// What `findmnt` says of `mnt`: source, type and options.
+    pub fn found(&self) -> [String; 3] {
+        let mut asked = Command::new("findmnt");
+        asked.args(["-rno", "SOURCE,FSTYPE,OPTIONS"]).arg(self.place.join("mnt"));
+        let said = String::from_utf8(asked.output().unwrap().stdout).unwrap();
+        let words: Vec<String> = said.split_whitespace().map(String::from).collect();
+        words.try_into().unwrap_or_else(|_| panic!("no mount, or two: {said}"))
+    }
+
+    pub fn umount(&self) {
+        self.place.said(&["umount", "mnt"]);
+    }
+
+    /// Waits for processes that are ending, and compares with what was there before.
+    pub fn assert_nothing_left(&self) {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let now = photograph(&Scope::Below(self.place.join("")));
+            if now.differences(&self.before).is_empty() || Instant::now() > until {
+                return now.assert_same(&self.before);
+            }
+            step();
+        }
+    }
+
+    /// All names in the place, sorted.
+    pub fn names(&self) -> Vec<PathBuf> {
+        let mut found = vec![self.place.join("")];
+        let mut next = 0;
+        while next < found.len() {
+            if found[next].is_dir() && !found[next].is_symlink() {
+                let entries = std::fs::read_dir(&found[next]).unwrap();
+                found.extend(entries.map(|entry| entry.unwrap().path()));
+            }
+            next += 1;
+        }
+        found.sort();
+        found
+    }
+}
+
+/// The time between two looks at what tells nobody that it changed: another's process that ends, a mount that appears.
+pub fn step() {
+    // tidy: allow(sleep) each look is repeated until it succeeds or the watchdog ends the test
+    std::thread::sleep(Duration::from_millis(10));
+}
+
+impl Drop for Live {
+    /// A test that failed leaves its mount.
+    fn drop(&mut self) {
+        for at in ["mnt", "top", "bind", "holder/store/m"] {
+            let mut umount = Command::new("umount");
+            let quiet = umount.arg("-lq").arg(self.place.join(at)).output();
+            assert!(quiet.is_ok(), "umount can be started");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The names and forms that mount(8), podman and callers of fuse-overlayfs use.
+
+use crate::live::{live, step};
+use crate::place::finished;
+
+#[test]
+fn every_name_mounts_directories() {
+    let Some(live) = live() else { return };
+    let options = "lowerdir=top:base,upperdir=up,workdir=work";
+    let rows: [(&str, &[&str], &str); 6] = [
+        ("layerfs", &["-o", options, "mnt"], "layerfs"),
+        ("fuse-layerfs", &["-o", options, "mnt"], "layerfs"),
+        ("fuse-layerfs", &["mnt", "-s", "-o", options], "layerfs"),
+        ("mount.layerfs", &["given", "mnt", "-o", options], "given"),
+        (
+            "mount.fuse.layerfs",
+            &["given", "mnt", "-nv", "-o", options, "-t", "fuse.layerfs"],
+            "given",
+        ),
+        ("mount.layerfs", &["given", "mnt", "-s", "-o", &format!("rw,frob,{options}")], "given"),
+    ];
+    for (name, words, source) in rows {
+        let run = live.run_named(name, words);
+        assert_eq!((run.status, &*run.stderr), (Some(0), ""), "{name} {words:?}");
+        assert_eq!(live.found()[..2], [source.to_owned(), "fuse.layerfs".to_owned()], "{words:?}");
+        assert_eq!(live.read("mnt/only"), "only");
+        live.umount();
+    }
+    assert_eq!(live.place.run(&["umount", "mnt"]).status, Some(1), "nothing is mounted any more");
+    assert!(!live.place.join("store").exists(), "mounts of directories make no store");
+    live.assert_nothing_left();
+}
+
+#[test]
+fn a_fake_mount_checks_and_mounts_nothing() {
+    let Some(live) = live() else { return };
+    let run = live.run_named("mount.layerfs", &["x", "mnt", "-f", "-o", "lowerdir=base"]);
+    assert_eq!((run.status, &*run.stderr), (Some(0), ""));
+    let line =
+        live.run_named("mount.layerfs", &["x", "mnt", "-f", "-o", "lowerdir=nope"]).refusal(1);
+    assert!(line.starts_with("lower directory `nope`"), "{line}");
+    let line = live.run_named("mount.layerfs", &["x", "mnt", "-N", "/ns", "-o", "lowerdir=base"]);
+    assert!(line.refusal(1).starts_with("namespace `/ns`"));
+    assert!(live.place.join("mnt/in").exists(), "nothing is mounted");
+    live.assert_nothing_left();
+}
+
+#[test]
+fn a_helper_mounts_an_image_by_its_name() {
+    let Some(live) = live() else { return };
+    live.place.pull_small("small");
+    let rows = [
+        ("", "rw,nosuid,nodev"),
+        ("ro", "ro,nosuid,nodev"),
+        ("suid,dev", "rw,relatime"),
+        ("upperdir=up,workdir=work", "rw,nosuid,nodev"),
+    ];
+    for (options, flags) in rows {
+        let run = live.run_named("mount.layerfs", &["small:1", "mnt", "-o", options]);
+        assert_eq!((run.status, &*run.stderr), (Some(0), ""), "{options}");
+        let [source, kind, all] = live.found();
+        assert_eq!((&*source, &*kind), ("small:1", "fuse.layerfs"));
+        assert!(all.starts_with(flags), "{options}: {all}");
+        if !options.starts_with("ro") {
+            std::fs::write(live.place.join("mnt/new"), "new").unwrap();
+        }
+        live.umount();
+    }
+    assert_eq!(live.read("up/new"), "new");
+    let line = live.run_named("mount.layerfs", &["nope", "mnt", "-o", "ro"]).refusal(1);
+    assert!(line.starts_with("no image `nope` in the store"), "{line}");
+    live.assert_nothing_left();
+}
+
+#[test]
+fn in_the_foreground_the_process_is_the_mount() {
+    let Some(live) = live() else { return };
+    let mut command = live.named("fuse-layerfs", &["-f", "-o", "lowerdir=base", "mnt"]);
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    while live.place.join("mnt/in").exists() {
+        assert_eq!(child.try_wait().unwrap(), None, "it serves");
+        step();
+    }
+    assert_eq!(live.read("mnt/only"), "only");
+    live.umount();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    live.assert_nothing_left();
+}
+
+#[test]
+fn the_version_is_told_under_the_name_of_fuse_programs() {
+    let Some(live) = live() else { return };
+    let run = finished(&mut live.named("fuse-layerfs", &["--version"]));
+    assert_eq!(run.stdout, format!("layerfs {}\n", env!("CARGO_PKG_VERSION")));
+}

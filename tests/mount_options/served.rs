@@ -1,0 +1,165 @@
+//! Mounts that succeed: what is merged, where changes land, what the kernel says of the mount.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
+use std::process::{Command, Stdio};
+
+use crate::live::{live, step};
+use crate::support::{machine, rights};
+
+#[test]
+fn directories_are_merged_and_changes_land_in_the_upper() {
+    let Some(live) = live() else { return };
+    symlink("up", live.place.join("link")).unwrap();
+    live.place.said(&["mount", "-o", "lowerdir=top:./base,upperdir=link,workdir=work", "mnt"]);
+    assert_eq!([live.read("mnt/both"), live.read("mnt/only")], ["top", "only"]);
+    std::fs::write(live.place.join("mnt/only"), "changed").unwrap();
+    std::fs::remove_file(live.place.join("mnt/both")).unwrap();
+    assert_eq!([live.read("up/only"), live.read("base/only")], ["changed", "only"]);
+    assert_eq!(live.read("top/both"), "top");
+    assert!(!live.place.join("mnt/both").exists());
+    // At once: the process that served the first mount may still be ending.
+    for options in ["", ",ro", ",volatile,userxattr"] {
+        live.umount();
+        let options = format!("lowerdir=top:base,upperdir=up,workdir=work{options}");
+        live.place.said(&["mount", "-o", &options, "mnt"]);
+        assert_eq!(live.read("mnt/only"), "changed", "{options}");
+    }
+    live.umount();
+    live.place.said(&["mount", "-o", "lowerdir=top:base,upperdir=up,workdir=work,ro", "mnt"]);
+    let refused = std::fs::write(live.place.join("mnt/new"), "").unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+    assert!(!live.place.join("mnt/both").exists(), "the upper is shown under `ro`");
+    live.umount();
+    live.assert_nothing_left();
+}
+
+#[test]
+fn the_mount_is_what_its_options_say() {
+    let Some(live) = live() else { return };
+    let upper = "lowerdir=base,upperdir=up,workdir=work";
+    let rows = [
+        ("lowerdir=base", "layerfs", "ro,relatime"),
+        (upper, "layerfs", "rw,relatime"),
+        (
+            &*format!("{upper},nosuid,nodev,noexec,noatime"),
+            "layerfs",
+            "rw,nosuid,nodev,noexec,noatime",
+        ),
+        (
+            &*format!("defaults,nofail,{upper},X-mount.x=y,nosuid,suid,fsname=a\\,b"),
+            "a,b",
+            "rw,relatime",
+        ),
+        (&*format!("{upper},ro,redirect_dir=off"), "layerfs", "ro,relatime"),
+    ];
+    for (options, source, flags) in rows {
+        live.place.said(&["mount", "-o", options, "mnt"]);
+        let [shown, kind, all] = live.found();
+        assert_eq!((shown.as_str(), kind.as_str()), (source, "fuse.layerfs"), "{options}");
+        assert!(all.starts_with(&format!("{flags},user_id=0")), "{options}: {all}");
+        assert!(all.contains("default_permissions") && all.contains("allow_other"), "{all}");
+        live.umount();
+    }
+    live.assert_nothing_left();
+}
+
+#[test]
+fn names_with_separators_are_lower_directories() {
+    let Some(live) = live() else { return };
+    for name in ["a:b", "a,b", r"a\"] {
+        std::fs::create_dir(live.place.join(name)).unwrap();
+        std::fs::write(live.place.join(name).join(name), name).unwrap();
+    }
+    live.place.said(&["mount", "-o", r"lowerdir=a\:b:a\,b:a\\,ro", "mnt"]);
+    for name in ["a:b", "a,b", r"a\"] {
+        assert_eq!(live.read(&format!("mnt/{name}")), name);
+    }
+    live.umount();
+    live.assert_nothing_left();
+}
+
+#[test]
+fn five_hundred_lower_directories_are_one_tree() {
+    let Some(live) = live() else { return };
+    let names: Vec<String> = (0..500).map(|number| format!("lower{number}")).collect();
+    for name in &names {
+        std::fs::create_dir(live.place.join(name)).unwrap();
+        std::fs::write(live.place.join(name).join(name), name).unwrap();
+        std::fs::write(live.place.join(name).join("all"), name).unwrap();
+    }
+    live.place.said(&["mount", "-o", &format!("lowerdir={}", names.join(":")), "mnt"]);
+    assert_eq!(std::fs::read_dir(live.place.join("mnt")).unwrap().count(), 501);
+    assert_eq!([live.read("mnt/all"), live.read("mnt/lower499")], ["lower0", "lower499"]);
+    live.umount();
+    live.assert_nothing_left();
+}
+
+#[test]
+fn a_lower_directory_may_be_the_mountpoint() {
+    let Some(live) = live() else { return };
+    live.place.said(&["mount", "-o", "lowerdir=top:base,upperdir=up,workdir=work", "top"]);
+    assert_eq!([live.read("top/both"), live.read("top/only")], ["top", "only"]);
+    std::fs::write(live.place.join("top/new"), "new").unwrap();
+    live.place.said(&["umount", "top"]);
+    assert!(!live.place.join("top/new").exists() && live.read("up/new") == "new");
+    live.assert_nothing_left();
+}
+
+#[test]
+fn the_store_below_a_lower_directory_is_hidden_and_changes_may_lie_there() {
+    let Some(live) = live() else { return };
+    for dir in ["holder/store/u", "holder/store/w", "holder/store/m", "holder/other"] {
+        std::fs::create_dir_all(live.place.join(dir)).unwrap();
+    }
+    let store = live.place.join("holder/store");
+    let upper = "lowerdir=holder,upperdir=holder/store/u,workdir=holder/store/w";
+    for (options, at) in [("lowerdir=holder", "mnt"), (upper, "holder/store/m")] {
+        let mut mount = live.place.command(&["mount", "-o", options, at]);
+        let run = crate::place::finished(mount.env("LAYERFS_ROOT", &store));
+        assert_eq!((run.status, &*run.stderr), (Some(0), ""), "{options}");
+        let mnt = live.place.join(at);
+        assert!(!mnt.join("store").exists() && mnt.join("other").is_dir(), "{options}");
+        let names: Vec<_> =
+            std::fs::read_dir(&mnt).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["other"], "{options}");
+        if at != "mnt" {
+            std::fs::create_dir(mnt.join("store")).unwrap();
+            std::fs::write(mnt.join("store/new"), "new").unwrap();
+            assert_eq!(live.read("holder/store/u/store/new"), "new");
+        }
+        live.place.said(&["umount", at]);
+    }
+    assert!(!store.join("new").exists(), "the store is as it was");
+    live.assert_nothing_left();
+}
+
+#[test]
+fn an_upper_that_is_let_go_is_waited_for() {
+    let Some(live) = live() else { return };
+    if !rights::have(&["flock"]) {
+        return;
+    }
+    // Stands for a process that still ends after its mount went.
+    let mut holder = Command::new("flock");
+    holder.arg(live.place.join("up")).args(["sh", "-c", "echo held; read line"]);
+    let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "held\n");
+    let words = ["mount", "-o", "lowerdir=base,upperdir=up,workdir=work", "mnt"];
+    let mut mount = live.place.command(&words).spawn().unwrap();
+    let serves = |pid: &u32| machine::command_line(*pid).contains("serve --source=layerfs");
+    let in_place = |pid: &u32| machine::works_in(*pid, &live.place.join("mnt"));
+    while !machine::pids().iter().any(|pid| serves(pid) && in_place(pid)) {
+        assert_eq!(mount.try_wait().unwrap(), None, "it waits");
+        step();
+    }
+    (0..20).for_each(|_| step());
+    drop(holder.stdin.take());
+    assert!(mount.wait().unwrap().success());
+    holder.wait().unwrap();
+    assert_eq!(live.read("mnt/only"), "only");
+    live.umount();
+    live.assert_nothing_left();
+}

@@ -1,0 +1,14 @@
+//! `layerfs run`: what a container sees, what holds it, how it ends, and that nothing of it is left. Every test runs the
+//! real command on a real tree.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on stops there")]
+
+mod support;
+
+#[path = "run_container/ended.rs"]
+mod ended;
+#[path = "run_container/limited.rs"]
+mod limited;
+#[path = "run_container/place.rs"]
+mod place;
+#[path = "run_container/seen.rs"]
+mod seen;

@@ -1,0 +1,155 @@
+//! How a container ends, and what stays.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::place::Place;
+use crate::support::{need, need_root};
+
+#[test]
+fn the_exit_status_is_the_commands() {
+    need_root!();
+    let place = Place::new();
+    assert_eq!(place.script(&[], "exit 3").status, 3);
+    assert_eq!(place.script(&[], "sh -c 'kill -9 $$'; exit $?").status, 137);
+    let missing = place.layerfs(&["run", "--rm", "--rootfs", "/", "no-such-program"]);
+    let told = "layerfs: `no-such-program`: no such program in the container's PATH\n";
+    assert_eq!((missing.status, missing.err.as_str()), (127, told));
+    let plain = place.layerfs(&["run", "--rm", "--rootfs", "/", "/etc/passwd"]);
+    assert_eq!(plain.status, 126, "{plain:?}");
+    let nobody = place.layerfs(&["run", "--rm", "-u", "no-such-user", "--rootfs", "/", "true"]);
+    assert_eq!(nobody.status, 125, "{nobody:?}");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn input_is_passed_on_when_asked_for() {
+    need_root!();
+    let place = Place::new();
+    let mut command = place.command(&["run", "--rm", "-i", "--rootfs", "/", "cat"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"through").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.stdout, b"through");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn signals_reach_the_command() {
+    need_root!();
+    let place = Place::new();
+    let script = "trap 'echo got; exit 7' TERM; echo ready; while :; do sleep 0.1; done";
+    let mut command = place.command(&["run", "--rm", "--rootfs", "/", "sh", "-c", script]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(7));
+    line.clear();
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    assert_eq!(line, "got\n");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_killed_command_takes_its_container_along_and_the_next_one_clears_up() {
+    need_root!();
+    let place = Place::new();
+    let script = "echo ready; exec sleep 1000";
+    let mut command = place.command(&["run", "--rm", "--rootfs", "/", "sh", "-c", script]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The container's end of the pipe closes with it.
+    line.clear();
+    assert_eq!(std::io::BufRead::read_line(&mut out, &mut line).unwrap(), 0);
+    assert_eq!(place.script(&[], "true").status, 0);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_kept_container_keeps_its_changes_until_it_is_removed() {
+    need_root!();
+    let place = Place::new();
+    let kept = ["run", "--name", "kept", "--rootfs", "/", "touch", "/new"];
+    assert_eq!(place.layerfs(&kept).status, 0);
+    assert!(place.containers()[0].join("upper/new").exists());
+    let taken = place.layerfs(&kept);
+    assert_eq!(taken.status, 125, "{taken:?}");
+    assert!(taken.err.contains("layerfs rm kept"), "{taken:?}");
+    let listed = place.layerfs(&["ps", "-a"]).said();
+    assert!(listed.contains("kept") && listed.contains("Exited (0)"), "{listed}");
+    assert_eq!(place.layerfs(&["rm", "kept"]).said(), "kept\n");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_terminal_is_the_containers_own() {
+    need_root!();
+    need!("script");
+    let place = Place::new();
+    let run = format!(
+        "{} run --rm -it --rootfs / sh -c 'tty; test -t 0 && test -t 1 && echo both'",
+        env!("CARGO_BIN_EXE_layerfs")
+    );
+    let mut command = std::process::Command::new("script");
+    command.args(["-qec", &run, "/dev/null"]).stdin(Stdio::null());
+    command.env("LAYERFS_ROOT", place.join("store")).env("LAYERFS_RUNROOT", place.join("run"));
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+    assert!(said.contains("/dev/pts/0\nboth\n"), "{said}");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn ten_idle_containers_are_thin() {
+    need_root!();
+    let place = Place::new();
+    assert_eq!(place.script(&[], "true").status, 0);
+    let before = taken(&place);
+    let mut children = Vec::new();
+    for _ in 0..10 {
+        let mut command = place.command(&[
+            "run",
+            "--rm",
+            "--rootfs",
+            "/",
+            "sh",
+            "-c",
+            "echo ready; exec sleep 1000",
+        ]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        children.push((child, out));
+    }
+    let grown = taken(&place) - before;
+    for (child, _) in &mut children {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(grown <= 10 * 64, "{grown} KiB");
+    for (_, mut out) in children {
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut out, &mut rest).unwrap();
+    }
+    assert_eq!(place.script(&[], "true").status, 0);
+    place.assert_nothing_left();
+}
+
+/// KiB on disk below the store.
+fn taken(place: &Place) -> u64 {
+    let output =
+        std::process::Command::new("du").arg("-sk").arg(place.join("store")).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.split_whitespace().next().unwrap().parse().unwrap()
+}

@@ -1,0 +1,52 @@
+//! Limits: read back inside, and held by the kernel.
+
+use crate::place::Place;
+use crate::support::need_root;
+
+#[test]
+fn memory_reads_back_where_version_2_has_it_and_a_hog_is_killed_in_words() {
+    need_root!();
+    let place = Place::new();
+    let said = place.script(&["--memory", "50m"], "cat /sys/fs/cgroup/memory.max").said();
+    assert_eq!(said, "52428800\n");
+    let hog = "exec python3 -c 'len(bytearray(200 << 20))'";
+    let ran = place.script(&["--memory", "50m", "--name", "hog"], hog);
+    assert_eq!(ran.status, 137, "{ran:?}");
+    let told = "layerfs: container hog was killed: out of memory; its limit is 50m, --memory sets another\n";
+    assert_eq!(ran.err, told);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn processes_are_counted() {
+    need_root!();
+    let place = Place::new();
+    let script = "cat /sys/fs/cgroup/pids.max; for n in 1 2 3 4 5 6 7 8 9; do sleep 5 & done 2>/dev/null; echo all";
+    let ran = place.script(&["--pids-limit", "5"], script);
+    assert!(ran.out.starts_with("5\n"), "{ran:?}");
+    assert!(!ran.out.contains("all"), "{ran:?}");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn words_that_are_no_limits_are_named_and_leave_nothing() {
+    need_root!();
+    let place = Place::new();
+    for (option, word) in [
+        ("--memory", "5x"),
+        ("--memory", "1m"),
+        ("--cpus", "0"),
+        ("--cpu-shares", "1"),
+        ("--pids-limit", "0"),
+    ] {
+        let ran = place.script(&[option, word], "true");
+        if (option, word) == ("--cpus", "0") {
+            assert_eq!(ran.status, 0, "{ran:?}");
+            continue;
+        }
+        assert_eq!(ran.status, 125, "{ran:?}");
+        assert!(ran.err.starts_with(&format!("layerfs: {option} `{word}`: ")), "{ran:?}");
+        assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+    }
+    place.assert_nothing_left();
+}
