@@ -56,6 +56,22 @@ fn closing_what_was_unlinked_keeps_the_count_of_names_that_nobody_looked_up() {
 }
 
 #[test]
+fn an_open_copy_stays_itself_when_another_name_of_its_group_is_looked_up() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    let layers = vec![regular(b"a"), name_of(b"b", b"a")];
+    let ops = vec![
+        Chown { path: p(b"a"), uid: None, gid: None },
+        Open { slot: 0, path: p(b"a"), access: Appending },
+        Unlink { path: p(b"b") },
+        Unlink { path: p(b"a") },
+        HeldWrite { slot: 0, offset: 4095, data: Pattern { seed: 74, len: 70000 } },
+        HeldStat { slot: 0 },
+    ];
+    replay_everywhere(&Scratch::new(), layers, ops);
+}
+
+#[test]
 fn directories_that_change_places_on_xfs_keep_their_times() {
     support::need_root!();
     support::need!("mkfs.xfs");

@@ -25,8 +25,8 @@ impl Union {
         if !self.lower.may_change() {
             return Ok(known);
         }
-        let before = known.lower();
-        let since = before.map_or(Since::Another, |before| self.lower.since(&before, lower));
+        let Some(before) = known.lower() else { return self.met_copied(known, lower) };
+        let since = self.lower.since(&before, lower);
         if since == Since::Another || known.place.lock().gone.is_some() {
             return Ok(self.replace(&known, self.lower_seed(lower)?));
         }
@@ -49,6 +49,20 @@ impl Union {
             self.forget_other_names(&known, at);
         }
         Ok(known)
+    }
+
+    /// The same for what is known as a copy alone, whose lower inode was never found. Over a hard-link group it is what
+    /// the lower's other names lead to; its open descriptors must go on being its own.
+    fn met_copied(&self, known: Shared, lower: &LowerNode) -> Result<Shared, UnionError> {
+        let seed = self.lower_seed(lower)?;
+        let is_gone = known.place.lock().gone.is_some();
+        if known.is_directory() || is_gone {
+            return Ok(self.replace(&known, seed));
+        }
+        if known.group.is_some() && known.group == seed.group {
+            return Ok(known);
+        }
+        answer(Errno::STALE)
     }
 
     /// What has one name has it where it was found last: a copy-up must not go where others moved it away from.
