@@ -54,7 +54,7 @@ impl Start for Ground {
 }
 
 impl Lowers {
-    fn rules(self) -> Rules {
+    pub fn rules(self) -> Rules {
         let hidden_names = match self {
             Lowers::Image => HiddenNames::NotCounted,
             // An inode's other names may lie where nothing shows them: they count, as in the kernel's overlayfs.
