@@ -57,6 +57,11 @@ fn a_mounted_debian_image_is_what_tarfile_says() {
         for kind in ["file", "directory", "symlink", "char", "fifo"] {
             assert!(told["kinds"][kind].as_u64().unwrap_or(0) > 0, "no {kind} in {told}");
         }
+        for class in
+            ["set-uid", "capability", "acl", "sparse", "hard link", "name that is not UTF-8"]
+        {
+            assert!(told["classes"][class].as_u64().unwrap_or(0) > 0, "no {class} in {told}");
+        }
         done(layerfs(&scratch, &["umount", &at]));
     }
     settled(&scratch);

@@ -1,7 +1,7 @@
 """compare.py LAYOUT DIR: whether the tree at DIR is what Python's tarfile says the layers of an OCI layout make together.
 
 Every entry is compared: type, permissions, owner, time, size, link target, device, attributes, contents, and which names are
-one file. Prints how many there were and of which kinds, and each difference on a line; exits with 1 where there is one.
+one file. Prints how many there were, of which kinds and classes, and each difference on a line; exits with 1 where there is one.
 """
 
 import hashlib
@@ -51,6 +51,24 @@ def seen(path):
     }, found
 
 
+def classes(path, found, status):
+    """What an entry is an example of, beside its type."""
+    told = {"set-uid": status.st_mode & stat.S_ISUID and found["kind"] == "file",
+            "sparse": found["kind"] == "file" and status.st_blocks * 512 + 65536 < status.st_size,
+            "hard link": found["kind"] == "file" and status.st_nlink > 1,
+            "name that is not UTF-8": not is_utf8(path)}
+    for what, name in (("capability", b"security.capability"), ("acl", b"system.posix_acl_access")):
+        told[what] = name.hex() in found["xattrs"]
+    return [what for what, holds in told.items() if holds]
+
+
+def is_utf8(name):
+    try:
+        return bool(name.decode() or True)
+    except UnicodeDecodeError:
+        return False
+
+
 def walk(root):
     yield b"", root
     for at, directories, files in os.walk(root):
@@ -62,7 +80,7 @@ def walk(root):
 def main(layout, root):
     told = subprocess.run([sys.executable, ORACLE, "oci", layout], check=True, capture_output=True).stdout
     wanted = json.loads(told)["tree"]
-    differences, counts, numbers, links = [], {}, {}, {}
+    differences, counts, examples, numbers, links = [], {}, {}, {}, {}
     for path, place in walk(os.fsencode(root)):
         want = wanted.pop(path.hex(), None)
         if want is None:
@@ -73,6 +91,8 @@ def main(layout, root):
             want["mode"] = None
         differences += [f"{path}: {key} {found[key]}, not {want[key]}" for key in found if found[key] != want[key]]
         counts[found["kind"]] = counts.get(found["kind"], 0) + 1
+        for what in classes(path, found, status):
+            examples[what] = examples.get(what, 0) + 1
         if "file" in want:
             numbers.setdefault(want["file"], set()).add(status.st_ino)
             links.setdefault(want["file"], []).append(status.st_nlink)
@@ -81,7 +101,8 @@ def main(layout, root):
     differences += [f"{len(each)} names of one file say {each}" for each in links.values() if set(each) != {len(each)}]
     if len({number for each in numbers.values() for number in each}) != len(numbers):
         differences.append("two files share a number")
-    print(json.dumps({"entries": sum(counts.values()), "kinds": counts, "differences": differences[:50]}))
+    print(json.dumps({"entries": sum(counts.values()), "kinds": counts, "classes": examples,
+                      "differences": differences[:50]}))
     return 1 if differences else 0
 
 
