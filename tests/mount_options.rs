@@ -20,3 +20,5 @@ mod place;
 mod refused;
 #[path = "mount_options/served.rs"]
 mod served;
+#[path = "mount_options/waiting.rs"]
+mod waiting;

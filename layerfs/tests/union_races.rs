@@ -330,6 +330,8 @@ fn nobody_waits_while_a_large_file_is_copied_up() {
     // A copy may be over before the others begin: then nothing was shown, and it is made again.
     for _ in 0..20 {
         let union = lab.fresh();
+        let held = Visit::new(&union);
+        let huge = held.walk("d/e/huge").unwrap().id;
         let (copied, busy) = (AtomicBool::new(false), lab.place().join("work/work"));
         let shown = thread::scope(|scope| {
             let copy = scope.spawn(|| {
@@ -343,12 +345,28 @@ fn nobody_waits_while_a_large_file_is_copied_up() {
             {
                 thread::yield_now();
             }
+            // Looks at the very file that is copied: they must not keep the rename waiting, nor it the end of the copy.
+            let looks = scope.spawn(|| {
+                while !copied.load(Ordering::Acquire) {
+                    let value = union.xattr(huge, b"user.absent");
+                    assert_eq!(value.unwrap_err().errno(), Errno::NODATA);
+                    union.xattr_names(huge).unwrap();
+                    let handle = union.open(huge, OpenHow::Read).unwrap();
+                    union.read(handle, &mut [0; 8], 8).unwrap();
+                    union.release(handle);
+                }
+            });
             visit.rename("d", "moved", RenameHow::Replace).unwrap();
             for _ in 0..100 {
                 union.attr(visit.walk("moved/plain").unwrap().id).unwrap();
             }
             let shown = !copied.load(Ordering::Acquire);
+            while !copied.load(Ordering::Acquire) {
+                visit.rename("moved", "d", RenameHow::Replace).unwrap();
+                visit.rename("d", "moved", RenameHow::Replace).unwrap();
+            }
             copy.join().unwrap();
+            looks.join().unwrap();
             assert_eq!(visit.read("moved/e/huge").unwrap()[..8], *b"writtenx");
             shown
         });

@@ -1,10 +1,11 @@
-//! What a request asks, in the union's words; the two deeds that are more than one call on the union.
+//! What a request asks, in the union's words; the deeds that are more than one call on the union.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use fuser::{Errno, INodeNo, OpenFlags, Request};
+use fuser::{Errno, FileHandle, FopenFlags, INodeNo, OpenFlags, ReplyOpen, Request};
 
+use super::answer;
 use super::door::Door;
 use crate::tree::{Attr, Name};
 use crate::union::{Caller, HandleId, Looked, NewNode, NodeId, OpenHow, SetAttr, UnionError};
@@ -63,24 +64,39 @@ impl Door {
     /// the crate does not pass on.
     pub(super) fn stripped(
         &self,
-        request: &Request,
+        caller: u32,
         ino: INodeNo,
         attr: Attr,
     ) -> Result<Attr, UnionError> {
-        if request.uid() == 0 || attr.permissions & 0o6000 == 0 {
+        if caller == 0 || attr.permissions & 0o6000 == 0 {
             return Ok(attr);
         }
         self.union.set_attr(id(ino), &SetAttr::default())
     }
 
+    /// Opens a file, and says whether what the kernel has of its contents may stay.
+    pub(super) fn answer_open(&self, ino: INodeNo, how: OpenHow, caller: u32, reply: ReplyOpen) {
+        let opened = match (self.union.open(id(ino), how), how) {
+            (Ok(handle), OpenHow::Truncate) => self.stripped_open(caller, ino, handle),
+            (opened, _) => opened,
+        };
+        match opened {
+            Ok(handle) if self.union.is_changed(handle) => {
+                reply.opened(FileHandle(handle.0), FopenFlags::empty());
+            }
+            Ok(handle) => reply.opened(FileHandle(handle.0), FopenFlags::FOPEN_KEEP_CACHE),
+            Err(error) => reply.error(answer::error(&error)),
+        }
+    }
+
     /// The same for a file that was emptied as it was opened.
     pub(super) fn stripped_open(
         &self,
-        request: &Request,
+        caller: u32,
         ino: INodeNo,
         handle: HandleId,
     ) -> Result<HandleId, UnionError> {
-        let stripped = self.union.attr(id(ino)).and_then(|attr| self.stripped(request, ino, attr));
+        let stripped = self.union.attr(id(ino)).and_then(|attr| self.stripped(caller, ino, attr));
         if stripped.is_err() {
             self.union.release(handle);
         }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
@@ -13,6 +14,7 @@ use fuser::{
 };
 
 use super::answer::{self, emptied, sized};
+use super::aside::{Aside, Takes};
 use super::ask::{caller, id, name_or_error, open_how};
 use super::{listing, session};
 use crate::sys::change::Special;
@@ -21,8 +23,11 @@ use crate::tree::Kind;
 use crate::union::{HandleId, NewNode, OpenHow, RenameHow, SetAttr, Union};
 
 /// A union behind a FUSE connection.
+#[derive(Clone)]
 pub(super) struct Door {
-    pub union: Union,
+    pub union: Arc<Union>,
+    /// Where what takes long is done.
+    pub aside: Option<Aside>,
     /// How long the kernel may believe what rests on the lower.
     pub lower_belief: Duration,
 }
@@ -73,11 +78,14 @@ impl Filesystem for Door {
         let (atime, mtime) = (answer::set_time(atime), answer::set_time(mtime));
         let permissions = mode.map(|mode| mode & 0o7777);
         let set = SetAttr { permissions, uid, gid, size, atime, mtime };
-        let done = self.union.set_attr(id(ino), &set);
-        let done = done.and_then(|attr| {
-            if size.is_some() { self.stripped(request, ino, attr) } else { Ok(attr) }
+        let caller = request.uid();
+        self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
+            let done = door.union.set_attr(id(ino), &set);
+            let done = done.and_then(|attr| {
+                if size.is_some() { door.stripped(caller, ino, attr) } else { Ok(attr) }
+            });
+            door.told(reply, id(ino), done);
         });
-        self.told(reply, id(ino), done);
     }
 
     fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
@@ -167,7 +175,12 @@ impl Filesystem for Door {
             flags if flags.contains(RenameFlags::RENAME_WHITEOUT) => RenameHow::Whiteout,
             _ => return reply.error(Errno::EINVAL),
         };
-        emptied(reply, self.union.rename((id(parent), &name), (id(newparent), &newname), how));
+        let (from, to) = (id(parent), id(newparent));
+        let is_long = self.union.copies_much_at(from, &name)
+            || (how == RenameHow::Exchange && self.union.copies_much_at(to, &newname));
+        self.serve(Takes::long_if(is_long), move |door| {
+            emptied(reply, door.union.rename((from, &name), (to, &newname), how));
+        });
     }
 
     fn link(
@@ -179,22 +192,15 @@ impl Filesystem for Door {
         reply: ReplyEntry,
     ) {
         let name = name_or_error!(newname, reply);
-        self.entered(reply, self.union.link(id(ino), id(newparent), &name));
+        self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
+            door.entered(reply, door.union.link(id(ino), id(newparent), &name));
+        });
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let how = open_how(flags);
-        let opened = match (self.union.open(id(ino), how), how) {
-            (Ok(handle), OpenHow::Truncate) => self.stripped_open(request, ino, handle),
-            (opened, _) => opened,
-        };
-        match opened {
-            Ok(handle) if self.union.is_changed(handle) => {
-                reply.opened(FileHandle(handle.0), FopenFlags::empty());
-            }
-            Ok(handle) => reply.opened(FileHandle(handle.0), FopenFlags::FOPEN_KEEP_CACHE),
-            Err(error) => reply.error(answer::error(&error)),
-        }
+        let (how, caller) = (open_how(flags), request.uid());
+        let is_long = how != OpenHow::Read && self.union.copies_much(id(ino));
+        self.serve(Takes::long_if(is_long), move |door| door.answer_open(ino, how, caller, reply));
     }
 
     fn read(
@@ -229,7 +235,7 @@ impl Filesystem for Door {
     ) {
         match self.union.write(HandleId(fh.0), data, offset) {
             // The kernel never sends more than fits the field of the answer.
-            Ok(()) => reply.written(u32::try_from(data.len()).unwrap_or(u32::MAX)),
+            Ok(len) => reply.written(u32::try_from(len).unwrap_or(u32::MAX)),
             Err(error) => reply.error(answer::error(&error)),
         }
     }
@@ -364,7 +370,10 @@ impl Filesystem for Door {
             2 => SetHow::Replace,
             _ => SetHow::Any,
         };
-        emptied(reply, self.union.set_xattr(id(ino), (name.as_bytes(), value), how));
+        let (name, value) = (name.as_bytes().to_vec(), value.to_vec());
+        self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
+            emptied(reply, door.union.set_xattr(id(ino), (&name, &value), how));
+        });
     }
 
     fn getxattr(
@@ -393,7 +402,10 @@ impl Filesystem for Door {
     }
 
     fn removexattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        emptied(reply, self.union.remove_xattr(id(ino), name.as_bytes()));
+        let name = name.as_bytes().to_vec();
+        self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
+            emptied(reply, door.union.remove_xattr(id(ino), &name));
+        });
     }
 
     fn create(

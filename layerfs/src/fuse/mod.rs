@@ -5,6 +5,7 @@
 //! 3. The process that serves a mount never waits for that mount: it holds descriptors, and resolves no path in it.
 
 mod answer;
+mod aside;
 mod ask;
 mod belief;
 mod door;

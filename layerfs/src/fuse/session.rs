@@ -2,10 +2,12 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{Config, FileAttr, FileType, INodeNo, InitFlags, KernelConfig, Session, SessionACL};
 
+use super::aside::Aside;
 use super::door::Door;
 use crate::union::Union;
 
@@ -15,8 +17,8 @@ pub(super) const PLUS_MAX: usize = 512;
 /// Requests that the kernel may have waiting: RELEASE and readahead use these places.
 const BACKGROUND_MAX: u16 = 128;
 
-/// Threads that serve one mount.
-const THREADS: usize = 2;
+/// Threads that read requests and answer them: as many reads of a cold disk go on at once.
+const THREADS: usize = 4;
 
 /// Why a connection could not be served.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +47,8 @@ impl Serving {
         let mut config = Config::default();
         config.n_threads = Some(THREADS);
         // Who may enter is the mount's own option (`allow_other`), which the kernel keeps.
-        let session =
-            Session::from_fd(Door { union, lower_belief }, device, SessionACL::All, config);
+        let door = Door { union: Arc::new(union), aside: Aside::new(), lower_belief };
+        let session = Session::from_fd(door, device, SessionACL::All, config);
         session.map(Serving).map_err(SessionError::Handshake)
     }
 

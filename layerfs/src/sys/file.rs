@@ -142,13 +142,17 @@ pub fn write_all(file: impl AsFd, mut bytes: &[u8]) -> Result<(), SysError> {
 /// Writes all of `bytes` at `offset`.
 pub fn write_all_at(file: impl AsFd, mut bytes: &[u8], mut offset: u64) -> Result<(), SysError> {
     while !bytes.is_empty() {
-        let len = bytes.len();
-        let args = || format!("{len} bytes at {offset}");
-        let done = call("pwrite64", args, || some(rustix::io::pwrite(&file, bytes, offset)?))?;
+        let done = write_at(&file, bytes, offset)?;
         bytes = &bytes[done..];
         offset += done as u64;
     }
     Ok(())
+}
+
+/// Writes at `offset`. Answers how many bytes: 0 of an empty slice only.
+pub fn write_at(file: impl AsFd, bytes: &[u8], offset: u64) -> Result<usize, SysError> {
+    let args = || format!("{} bytes at {offset}", bytes.len());
+    call("pwrite64", args, || some(rustix::io::pwrite(&file, bytes, offset)?))
 }
 
 /// Some bytes were written. A file system that takes none and names no error would be asked for ever.

@@ -4,7 +4,7 @@ use super::error::{UnionError, answer};
 use super::handle::HandleId;
 use super::ids::NodeId;
 use super::mount::Union;
-use super::node::{Node, Side};
+use super::node::Node;
 use crate::sys::file::{self, Symlinks};
 use crate::sys::{Errno, change::StatVfs};
 use crate::tree::{Attr, Kind};
@@ -39,7 +39,7 @@ impl Union {
         let _topology = self.topology.read();
         let lower = match self.table.get(id) {
             Some(node) if node.kind != Kind::Symlink => return answer(Errno::INVAL),
-            Some(node) if node.settled_side() == Side::Upper => {
+            Some(node) if node.is_upper() => {
                 let spot = self.spot(&node)?;
                 let target = crate::sys::dir::read_link(&*spot.dir, &*spot.name);
                 let deed = "read a symbolic link";

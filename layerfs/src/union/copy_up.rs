@@ -8,12 +8,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::error::{UnionError, answer};
+use super::ids::NodeId;
 use super::mount::{Shared, Union};
 use super::node::{Node, Side};
+use super::view::View;
 use crate::lower::{LowerFile, LowerNode};
 use crate::sys::change::{self, SetTime};
 use crate::sys::{Errno, SysError, file};
-use crate::tree::{Attr, Kind, Timestamp};
+use crate::tree::{Attr, Kind, Name, Timestamp};
 use crate::upper::{Contents, Copied, Cover, Staged, Upper, UpperError};
 
 /// How much of a file's contents a copy-up takes along.
@@ -88,6 +90,31 @@ impl Union {
         copied
     }
 
+    /// Whether a change of a node may last: a large file is to be copied up, or is being copied.
+    pub fn copies_much(&self, id: NodeId) -> bool {
+        const MUCH_BYTES: u64 = 256 * 1024;
+        let known = self.table.get(id);
+        let lower = match &known {
+            Some(node) if node.kind != Kind::File || node.is_upper() => return false,
+            Some(node) if *node.side.lock() == Side::Copying => return true,
+            Some(node) => node.lower(),
+            None => self.lower.by_number(id.ino()),
+        };
+        let size = |lower: LowerNode| self.lower.attr(&lower).map_or(0, |attr| attr.size);
+        self.upper.is_some() && lower.map_or(0, size) > MUCH_BYTES
+    }
+
+    /// The same of a name.
+    pub fn copies_much_at(&self, parent: NodeId, name: &Name) -> bool {
+        let _topology = self.topology.read();
+        let Ok(dir) = self.dir_node(parent) else { return false };
+        let _names = dir.dir.read();
+        match self.view(&dir, name) {
+            Ok(View::Lower(lower)) => self.copies_much(self.lower_id(&lower)),
+            _ => false,
+        }
+    }
+
     fn copy_and_install(
         &self,
         upper: &Upper,
@@ -148,6 +175,8 @@ impl Union {
             let _count = node.count.lock();
             upper.enter_copy(staged, group, self.attr_of(node)?.nlink)?;
             upper.discard(staged);
+            // From here on the entry of the index says how it is.
+            node.place.lock().gone = None;
             return Ok(());
         }
         let orphan = upper.orphan_name();

@@ -104,15 +104,20 @@ impl Union {
         let deed = "look at a new object";
         let stat = stat.map_err(|source| UpperError::Call { deed, source })?;
         let (id, attr) = (NodeId(self.lower.ino_of_upper(&stat)?.0), Attr::of_stat(&stat));
-        let seed = Seed { kind: attr.kind, lower: None, group: None, side: Side::Upper };
-        // A number that is still known belongs to an object that is gone: the file system gave it again.
-        let node = match self.table.get(id) {
-            Some(old) => self.replace(&old, seed),
-            None => self.table.get_or_insert(id, || seed.node(id, 0)),
-        };
-        node.count_lookup();
-        self.add_name(&node, (dir.id, name));
-        Ok(Looked { id, generation: node.generation, attr: self.shown_upper(&node, attr)? })
+        loop {
+            let seed = Seed { kind: attr.kind, lower: None, group: None, side: Side::Upper };
+            // A number that is still known belongs to an object that is gone: the file system gave it again.
+            let node = match self.table.get(id) {
+                Some(old) => self.replace(&old, seed),
+                None => self.born(id, seed, Some((dir.id, name))).0,
+            };
+            self.add_name(&node, (dir.id, name));
+            let attr = self.shown_upper(&node, attr)?;
+            // The kernel may have forgotten the old object meanwhile, and its number with it.
+            if self.table.count(&node) {
+                return Ok(Looked { id, generation: node.generation, attr });
+            }
+        }
     }
 }
 

@@ -11,7 +11,6 @@ use super::copy_up::Extent;
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::mount::{Shared, Union};
-use super::node::Side;
 use crate::lower::LowerFile;
 use crate::sys::change::{self, Access};
 use crate::sys::{Errno, file};
@@ -100,7 +99,7 @@ impl Union {
         let _topology = self.topology.read();
         let upper = Mutex::new(None);
         let mut open = Open { node: Arc::clone(node), how, is_changed: false, lower: None, upper };
-        if node.settled_side() == Side::Upper {
+        if node.is_upper() {
             let fd = self.open_upper(&open)?;
             if how == OpenHow::Truncate {
                 let deed = "truncate a file";

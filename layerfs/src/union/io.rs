@@ -32,10 +32,21 @@ impl Union {
         Ok(done)
     }
 
-    /// Writes all of `bytes` at `offset`.
-    pub fn write(&self, handle: HandleId, bytes: &[u8], offset: u64) -> Result<(), UnionError> {
+    /// Writes `bytes` at `offset`. Answers how many were written: fewer than all only where the disk, or the process's
+    /// limit of a file's size, ends in them.
+    pub fn write(&self, handle: HandleId, bytes: &[u8], offset: u64) -> Result<usize, UnionError> {
         let upper = self.writable_file(handle)?;
-        file::write_all_at(&*upper, bytes, offset).map_err(told("write"))
+        let mut done = 0;
+        while done < bytes.len() {
+            match file::write_at(&*upper, &bytes[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(len) => done += len,
+                // What landed is told; whoever goes on writing meets the error then.
+                Err(_) if done > 0 => break,
+                Err(error) => return Err(told("write")(error)),
+            }
+        }
+        Ok(done)
     }
 
     /// Sets the size of an open file.
@@ -70,6 +81,7 @@ impl Union {
     pub fn seek_hole(&self, handle: HandleId, offset: u64) -> Result<u64, UnionError> {
         let open = self.handles.get(handle)?;
         match (&open.lower, open.node.is_upper()) {
+            (Some(lower), false) if offset >= lower.size() => answer(Errno::NXIO),
             (Some(lower), false) => Ok(lower.next_hole(offset)?),
             _ => file::seek_hole(&*self.upper_file(&open)?, offset).map_err(told("seek")),
         }

@@ -269,7 +269,12 @@ impl Union {
 
     /// The node of a number, made with a name where there is none: another thread must never meet it without one, since
     /// that is how a node looks whose last name is gone. Says whether it was made.
-    fn born(&self, id: NodeId, seed: Seed, at: Option<(NodeId, &Name)>) -> (Shared, bool) {
+    pub(super) fn born(
+        &self,
+        id: NodeId,
+        seed: Seed,
+        at: Option<(NodeId, &Name)>,
+    ) -> (Shared, bool) {
         let mut is_new = false;
         let node = self.table.get_or_insert(id, || {
             is_new = true;
@@ -279,6 +284,10 @@ impl Union {
             }
             node
         });
+        if is_new {
+            // The descriptor of a directory that had the number before may have come here after it went.
+            self.dirs.forget(id);
+        }
         if is_new
             && let Some((parent, _)) = at
             && let Some(parent) = self.table.get(parent)

@@ -81,7 +81,8 @@ impl Node {
         self.lower.lock().clone()
     }
 
-    /// The side that has the object now; waits for a copy-up to end.
+    /// The side that has the object now; waits for a copy-up to end. The caller holds no lock, the topology included:
+    /// the end of a copy-up takes them.
     pub(super) fn settled_side(&self) -> Side {
         let mut side = self.side.lock();
         while *side == Side::Copying {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
+use zerocopy::FromZeros;
 
 use super::ids::NodeId;
 use super::node::Node;
@@ -25,7 +26,11 @@ pub(super) struct Table {
 impl Table {
     /// The table beside a lower of that many ordinals; 0 where every node has an object.
     pub(super) fn new(ordinals: u32) -> Self {
-        let untouched = (0..ordinals).map(|_| AtomicU32::new(0)).collect();
+        // Zeroed by the kernel, page by page: a mount costs the same whatever the number of ordinals.
+        let untouched = usize::try_from(ordinals)
+            .ok()
+            .and_then(|ordinals| AtomicU32::new_vec_zeroed(ordinals).ok())
+            .unwrap_or_default();
         Table { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), untouched }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::UnionError;
 use super::mount::Union;
-use super::node::{Node, Side};
+use super::node::Node;
 use crate::lower::LowerNode;
 use crate::tree::{Kind, Name, Opaque, Redirect};
 use crate::upper::{Found, Look};
@@ -86,9 +86,6 @@ impl Union {
 
     /// The open directory of the upper, where the node has one.
     pub(super) fn upper_dir_if_any(&self, dir: &Node) -> Result<Option<Arc<OwnedFd>>, UnionError> {
-        match dir.settled_side() {
-            Side::Upper => self.upper_dir(dir).map(Some),
-            Side::Lower | Side::Copying => Ok(None),
-        }
+        if dir.is_upper() { self.upper_dir(dir).map(Some) } else { Ok(None) }
     }
 }

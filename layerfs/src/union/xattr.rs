@@ -4,7 +4,6 @@ use super::copy_up::Extent;
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::mount::{Shared, Union};
-use super::node::Side;
 use crate::lower::LowerNode;
 use crate::sys::Errno;
 use crate::sys::xattr_at::SetHow;
@@ -88,10 +87,12 @@ impl Union {
 
     fn holder(&self, id: NodeId) -> Result<Holder, UnionError> {
         if let Some(node) = self.table.get(id) {
-            return match (node.settled_side(), node.lower()) {
-                (Side::Upper, _) => Ok(Holder::Upper(node)),
-                (_, Some(lower)) => Ok(Holder::Lower(lower)),
-                (_, None) => answer(Errno::STALE),
+            // While a copy-up runs, the lower still says how the object is. Nobody may wait for a copy here, with the
+            // topology held: a directory's rename would wait for it, and the copy's end for the rename.
+            return match (node.is_upper(), node.lower()) {
+                (true, _) => Ok(Holder::Upper(node)),
+                (false, Some(lower)) => Ok(Holder::Lower(lower)),
+                (false, None) => answer(Errno::STALE),
             };
         }
         self.lower

@@ -221,7 +221,7 @@ impl Nodes for UnionNodes {
     }
 
     fn write(&mut self, handle: Handle, offset: u64, data: &[u8]) -> Result<(), Errno> {
-        self.union().write(HandleId(handle), data, offset).map_err(errno)
+        self.union().write(HandleId(handle), data, offset).map(|_| ()).map_err(errno)
     }
 
     fn allocate(&mut self, handle: Handle, deed: Space, from: u64, len: u64) -> Result<(), Errno> {

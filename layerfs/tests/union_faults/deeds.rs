@@ -56,7 +56,7 @@ impl Way<'_> {
 
     pub fn write(&self, path: &str, bytes: &[u8], offset: u64) -> Done {
         let handle = self.open(path, OpenHow::Write)?;
-        let done = self.0.write(handle, bytes, offset);
+        let done = self.0.write(handle, bytes, offset).map(drop);
         self.0.release(handle);
         done
     }

@@ -72,7 +72,7 @@ impl<'a> Visit<'a> {
         let handle = self.open(path, OpenHow::Write)?;
         let done = self.union.write(handle, bytes, 0);
         self.union.release(handle);
-        done
+        done.map(drop)
     }
 
     pub fn link(&self, from: &str, to: &str) -> Done {

@@ -1,0 +1,100 @@
+//! Open files: what is said of them, and what is done to them, when their names or the disk have ended.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test that can't go on should fail there
+
+#[path = "union_faults/ground.rs"]
+#[allow(dead_code, reason = "faults use more of it")]
+mod ground;
+#[path = "lower_trees/image.rs"]
+#[allow(dead_code, reason = "archives are imported by others")]
+mod image;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+#[path = "union_races/visit.rs"]
+#[allow(dead_code, reason = "races use more of it")]
+mod visit;
+
+use ground::{Ground, Side};
+use layerfs_driver::sys::Errno;
+use layerfs_driver::union::{OpenHow, SetAttr, Union};
+use support::{Scratch, watchdog};
+use visit::Visit;
+
+fn over_both(check: impl Fn(&Union, &Visit<'_>)) {
+    for side in [Side::Image, Side::Dirs] {
+        let scratch = Scratch::new();
+        let ground = Ground::new(scratch.path(), side);
+        let union = ground.mount(&scratch.join("place"));
+        check(&union, &Visit::new(&union));
+    }
+}
+
+#[test]
+fn a_change_of_a_group_without_names_is_seen_through_its_open_file() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    over_both(|union, visit| {
+        let id = visit.walk("g1").unwrap().id;
+        let handle = visit.open("g1", OpenHow::Read).unwrap();
+        for name in ["g1", "g2", "d/g3"] {
+            visit.unlink(name).unwrap();
+        }
+        let set = SetAttr { permissions: Some(0o600), size: Some(3), ..SetAttr::default() };
+        let answered = union.set_attr(id, &set).unwrap();
+        let attr = union.attr_of_open(handle).unwrap();
+        for attr in [answered, attr] {
+            assert_eq!((attr.permissions, attr.size, attr.nlink), (0o600, 3, 0));
+        }
+        let mut bytes = [0; 8];
+        let len = union.read(handle, &mut bytes, 0).unwrap();
+        assert_eq!(&bytes[..len], b"gro");
+        union.release(handle);
+    });
+}
+
+#[test]
+fn behind_the_end_there_is_neither_data_nor_a_hole() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    over_both(|union, visit| {
+        // Contents in the index, a file of its own, and a copy.
+        for (name, how) in [("g1", OpenHow::Read), ("big", OpenHow::Read), ("k1", OpenHow::Write)] {
+            let size = visit.walk(name).unwrap().attr.size;
+            let handle = visit.open(name, how).unwrap();
+            assert_eq!(union.seek_hole(handle, size - 1).unwrap(), size, "{name}");
+            for offset in [size, size + 1] {
+                let hole = union.seek_hole(handle, offset).unwrap_err().errno();
+                let data = union.seek_data(handle, offset).unwrap_err().errno();
+                assert_eq!((hole, data), (Errno::NXIO, Errno::NXIO), "{name} at {offset}");
+            }
+            union.release(handle);
+        }
+    });
+}
+
+#[test]
+fn what_a_full_disk_took_of_a_write_is_told() {
+    support::need_root!();
+    support::need!("mkfs.ext4");
+    if !support::rights::have_loop_devices() {
+        return;
+    }
+    let _watch = watchdog(120);
+    let scratch = Scratch::ext4(24);
+    let ground = Ground::new(scratch.path(), Side::Dirs);
+    let union = ground.mount(&scratch.join("place"));
+    let visit = Visit::new(&union);
+    let handle = visit.open("small", OpenHow::Write).unwrap();
+    let piece = vec![b'x'; 1_000_000];
+    let mut end = 0;
+    let error = loop {
+        match union.write(handle, &piece, end) {
+            Ok(len) => end += len as u64,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.errno(), Errno::NOSPC);
+    assert_eq!(union.attr_of_open(handle).unwrap().size, end, "what was counted is what is there");
+    assert!(end % 1_000_000 != 0, "the disk ended between two writes: this shows nothing");
+    union.release(handle);
+}
