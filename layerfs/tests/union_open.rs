@@ -98,3 +98,63 @@ fn what_a_full_disk_took_of_a_write_is_told() {
     assert!(end % 1_000_000 != 0, "the disk ended between two writes: this shows nothing");
     union.release(handle);
 }
+
+/// podman makes a new work directory for each mount.
+#[test]
+fn hard_links_stay_one_file_when_the_work_directory_was_lost() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    for (first, side) in
+        [("g1", Side::Image), ("g2", Side::Image), ("d/g3", Side::Dirs), ("g1", Side::Dirs)]
+    {
+        let scratch = Scratch::new();
+        let (ground, place) = (Ground::new(scratch.path(), side), scratch.join("place"));
+        let union = ground.mount(&place);
+        let written = Visit::new(&union).write("g1", b"GROUP");
+        written.unwrap();
+        drop(union);
+        std::fs::remove_dir_all(place.join("work")).unwrap();
+        let union = ground.mount(&place);
+        let visit = Visit::new(&union);
+        for name in [first, "g1", "g2", "d/g3"] {
+            assert_eq!(visit.read(name).unwrap(), b"GROUP\n", "{name}, {first} first, {side:?}");
+            assert_eq!(visit.walk(name).unwrap().attr.nlink, 3, "{name}, {side:?}");
+        }
+        visit.write(first, b"again").unwrap();
+        assert_eq!(visit.read("g2").unwrap(), b"again\n");
+        visit.unlink("g1").unwrap();
+        assert_eq!(visit.walk("g2").unwrap().attr.nlink, 2);
+    }
+}
+
+/// What was listed and is gone again costs nothing, and neither does a directory that nobody holds.
+#[test]
+fn what_is_gone_or_forgotten_takes_no_memory() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    over_both(|union, _| {
+        let before = union.node_count();
+        {
+            let visit = Visit::new(union);
+            visit.make("m/new", layerfs_driver::union::NewNode::Directory).unwrap();
+            for number in 0..200 {
+                let name = format!("m/new/{number}");
+                visit.make(&name, layerfs_driver::union::NewNode::File).unwrap();
+                let id = visit.walk("m/new").unwrap().id;
+                let mut listed = 0;
+                union
+                    .list(id, 0, |_| {
+                        listed += 1;
+                        true
+                    })
+                    .unwrap();
+                assert_eq!(listed, 1);
+                visit.unlink(&name).unwrap();
+            }
+            let id = visit.walk("m/new").unwrap().id;
+            assert_eq!(union.cookie_count(id), 0, "cookies of names that are gone");
+        }
+        // `m` is merged; what stands only in the upper is found again by its name.
+        assert!(union.node_count() <= before + 1, "{} nodes, {before} before", union.node_count());
+    });
+}

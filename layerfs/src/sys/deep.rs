@@ -65,6 +65,17 @@ impl Place {
 
 /// Shows the metadata of everything below a directory to `seen`. What goes away or is mounted over meanwhile is left out.
 pub fn look_through(top: impl AsFd, mut seen: impl FnMut(&Stat)) -> Result<(), SysError> {
+    visit(top, |_, _, stat| {
+        seen(stat);
+        Ok(())
+    })
+}
+
+/// The same with the directory and the name by which each was found. The first error that `seen` answers ends it.
+pub fn visit(
+    top: impl AsFd,
+    mut seen: impl FnMut(&OwnedFd, &[u8], &Stat) -> Result<(), SysError>,
+) -> Result<(), SysError> {
     let top = Rc::new(dir::open(top, ".", Symlinks::Stop)?);
     let mut left = vec![Place { held: top, path: Vec::new() }];
     while let Some(place) = left.pop() {
@@ -78,7 +89,7 @@ pub fn look_through(top: impl AsFd, mut seen: impl FnMut(&Stat)) -> Result<(), S
                 Err(error) if error.is_absent() => continue,
                 stat => stat?,
             };
-            seen(&stat);
+            seen(&opened, &entry.name, &stat)?;
             if file::type_of(&stat) == FileType::Directory {
                 left.push(for_children.child(&entry.name));
             }

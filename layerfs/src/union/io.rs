@@ -95,6 +95,10 @@ impl Union {
             return Ok(());
         }
         upper.sync(&*self.upper_file(&open)?)?;
+        if open.node.group.is_some() {
+            // Its other names are found by the index.
+            upper.sync(upper.index_dir())?;
+        }
         match open.node.one_name() {
             Some((parent, _)) => self.sync_dir(parent),
             None => Ok(()),

@@ -3,7 +3,7 @@
 //! Constraints: a name that stands through a listing is given once, whatever changes beside it; a cookie means the
 //! same place from the first request to the last. So a name that the lower has keeps its place in the lower's order,
 //! copied up, whited out or made again; a name that only the upper has gets a number when it is first listed, and
-//! keeps it for as long as its directory is known.
+//! keeps it for as long as it stands and its directory is known.
 
 use std::collections::HashMap;
 use std::sync::Arc;

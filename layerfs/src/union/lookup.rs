@@ -41,11 +41,14 @@ impl Union {
         if id == NodeId::ROOT {
             return;
         }
-        // A directory with an upper side stays: untouched nodes below it may be held, and find their way through it.
+        // A directory with an upper side over an image's stays: untouched nodes below it may be held, and find their way
+        // through it.
+        let is_way = |node: &Node| {
+            let is_merged = matches!(*node.lower.lock(), Some(LowerNode::Image(_)));
+            is_merged && node.is_directory() && node.is_upper() && node.place.lock().gone.is_none()
+        };
         let is_spent = |node: &Node| {
-            let changed =
-                node.is_directory() && node.is_upper() && node.place.lock().gone.is_none();
-            !node.is_open() && !changed && node.children.load(Ordering::Acquire) == 0
+            !node.is_open() && !is_way(node) && node.children.load(Ordering::Acquire) == 0
         };
         if let Some(node) = self.table.forget(id, count, is_spent) {
             self.drop_orphan_of(&node);

@@ -82,6 +82,11 @@ impl Union {
         self.table.len()
     }
 
+    /// How many names of a directory are remembered because a listing showed them: none that is gone.
+    pub fn cookie_count(&self, id: NodeId) -> usize {
+        self.table.get(id).map_or(0, |node| node.dir.read().cookies.len())
+    }
+
     /// The upper, or the refusal of every change.
     pub(super) fn writable(&self) -> Result<&Upper, UnionError> {
         self.upper.as_ref().map_or_else(|| answer(Errno::ROFS), Ok)

@@ -69,7 +69,7 @@ pub(super) struct DirState {
     pub removed: bool,
     /// Counts changes: a listing made before the last one is old.
     pub version: u64,
-    /// Cookies of names that only the upper has; each keeps its own for as long as the node is known.
+    /// Cookies of names that only the upper has; each keeps its own for as long as it stands and the node is known.
     pub cookies: HashMap<Name, u64>,
     /// The listing made last.
     pub listing: Option<std::sync::Arc<super::list::Listing>>,

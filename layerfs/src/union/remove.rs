@@ -27,6 +27,9 @@ impl Union {
         }
         changed(&mut state);
         let taken = self.take_name(upper, (&dir, &above), name, &node);
+        if taken.is_ok() {
+            state.cookies.remove(name);
+        }
         // Nobody may hold what was found just now.
         self.forget(node.id, 0);
         taken
@@ -43,6 +46,9 @@ impl Union {
         let node = self.victim(&dir, name)?;
         changed(&mut state);
         let removed = self.take_directory(upper, (&dir, &above), name, &node);
+        if removed.is_ok() {
+            state.cookies.remove(name);
+        }
         // Nobody may hold what was found just now.
         self.forget(node.id, 0);
         removed

@@ -202,12 +202,11 @@ impl Union {
                 self.ensure_upper_dir(node)?;
             }
         }
-        let (mut states, ordered) = self.lock_both(&from.dir, &to.dir)?;
+        let mut states = self.lock_both(&from.dir, &to.dir)?;
         let same = |end: &End<'_>, node: Option<&Shared>| {
             Ok::<_, UnionError>(self.id_at(&end.dir, end.name)? == node.map(|node| node.id))
         };
-        if !ordered
-            || states.iter().any(|state| state.removed)
+        if states.iter().any(|state| state.removed)
             || !same(&from, Some(moved))?
             || !same(&to, target)?
         {
@@ -223,7 +222,12 @@ impl Union {
                 self.link_group_name(upper, &to, target)?;
                 self.exchange_ends(upper, (&from, moved), (&to, target))?;
             }
-            _ => self.move_end(upper, (&from, moved), (&to, target))?,
+            _ => {
+                self.move_end(upper, (&from, moved), (&to, target))?;
+                if let Some(state) = states.first_mut() {
+                    state.cookies.remove(from.name);
+                }
+            }
         }
         Ok(true)
     }
@@ -238,14 +242,15 @@ impl Union {
         if node.is_directory() { Ok(()) } else { self.copy_up(node, Extent::Whole) }
     }
 
-    /// Locks the directories of both ends, an ancestor before what is below it, unrelated ones by number.
+    /// Locks the directories of both ends, an ancestor before what is below it, unrelated ones by number. That of the old
+    /// name is the first answered.
     fn lock_both<'a>(
         &self,
         from: &'a Node,
         to: &'a Node,
-    ) -> Result<(Vec<RwLockWriteGuard<'a, DirState>>, bool), UnionError> {
+    ) -> Result<Vec<RwLockWriteGuard<'a, DirState>>, UnionError> {
         if from.id == to.id {
-            return Ok((vec![from.dir.write()], true));
+            return Ok(vec![from.dir.write()]);
         }
         let from_first = if self.is_below(to.id, from.id)? {
             true
@@ -254,8 +259,11 @@ impl Union {
         } else {
             from.id < to.id
         };
-        let (first, second) = if from_first { (from, to) } else { (to, from) };
-        Ok((vec![first.dir.write(), second.dir.write()], true))
+        if from_first {
+            return Ok(vec![from.dir.write(), to.dir.write()]);
+        }
+        let to = to.dir.write();
+        Ok(vec![from.dir.write(), to])
     }
 
     /// The number of what a name leads to now. The caller holds the directory's lock.

@@ -5,16 +5,17 @@
 //! the lower has, and is changed with each name that is hidden or added.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 
 use super::error::{During, MarkFault, UpperError};
 use super::look::mark_error;
 use super::open::Upper;
 use super::stage::Staged;
 use crate::store::digest::Digest;
-use crate::sys::file::{self, Symlinks};
+use crate::sys::file::{self, FileType, Stat, Symlinks};
 use crate::sys::xattr_at::{self, SetHow};
-use crate::sys::{change, dir};
-use crate::tree::Origin;
+use crate::sys::{Errno, change, deep, dir};
+use crate::tree::{Kind, Origin};
 
 /// What the index knows of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +77,61 @@ impl Upper {
         self.or_sweep(&aside, placed).during(deed)
     }
 
+    /// Enters the copies of groups that the layer holds into an empty index: its work directory was lost, or is another.
+    /// What only the index knew, the hidden names of groups that were not copied up, counts again as in the lower.
+    pub(super) fn rebuild_index(&self) -> Result<(), UpperError> {
+        let deed = "rebuild the index";
+        if xattr_at::get(&self.root, b".", &self.groups_mark()).during(deed)?.is_none() {
+            return Ok(());
+        }
+        deep::visit(&self.root, |dir, name, stat| match self.enter_found(dir, name, stat) {
+            Err(UpperError::Call { source, .. }) => Err(source),
+            Err(damaged) => {
+                tracing::warn!("a copy is not entered into the index: {damaged}");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        })
+        .during(deed)
+    }
+
+    /// Enters an object of the layer, where it is the copy of a group.
+    fn enter_found(&self, dir: &OwnedFd, name: &[u8], stat: &Stat) -> Result<(), UpperError> {
+        let deed = "rebuild the index";
+        if file::type_of(stat) == FileType::Directory {
+            return Ok(());
+        }
+        let Some(kind) = Kind::from_mode(stat.st_mode) else { return Ok(()) };
+        if xattr_at::get(dir, name, &self.count_mark()).during(deed)?.is_none() {
+            return Ok(());
+        }
+        let Some(origin) = self.origin(dir, name, kind)? else { return Ok(()) };
+        match change::link(dir, name, &self.index, Self::group_name(&origin).as_str()) {
+            // By another of its names.
+            Err(error) if error.errno() == Errno::EXIST => Ok(()),
+            linked => linked.during(deed),
+        }
+    }
+
+    /// Marks the root, once, before the first copy of a group: an index that is lost is rebuilt then.
+    fn note_groups(&self) -> Result<(), UpperError> {
+        if self.has_groups.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mark = self.groups_mark();
+        xattr_at::set(&self.root, b".", (&mark, b"y"), SetHow::Any).during("write the index")?;
+        self.has_groups.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn groups_mark(&self) -> Vec<u8> {
+        [self.space.prefix(), b"layerfs.groups"].concat()
+    }
+
     /// Makes a staged copy the group's entry. The copy stays staged: its other name is installed next.
     pub fn enter_copy(&self, staged: &Staged, name: &str, links: u32) -> Result<(), UpperError> {
         let deed = "write the index";
+        self.note_groups()?;
         let value = encode(Group { links, copied_up: true });
         let aside = staged.name.as_bytes();
         xattr_at::set(&self.work, aside, (&self.count_mark(), value.as_bytes()), SetHow::Any)

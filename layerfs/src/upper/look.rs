@@ -94,7 +94,12 @@ impl Upper {
         }
     }
 
-    fn origin(&self, dir: &OwnedFd, name: &[u8], kind: Kind) -> Result<Option<Origin>, UpperError> {
+    pub(super) fn origin(
+        &self,
+        dir: &OwnedFd,
+        name: &[u8],
+        kind: Kind,
+    ) -> Result<Option<Origin>, UpperError> {
         if !self.can_mark(kind) {
             return Ok(None);
         }

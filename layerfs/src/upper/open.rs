@@ -1,7 +1,7 @@
 //! Opening an upper: its directories, what its file system can do, the sweep of what a dead mount left.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use super::error::{During, UpperError};
@@ -44,6 +44,8 @@ pub struct Upper {
     pub(super) device: u64,
     /// Numbers the names in the work directories, for this mount.
     pub(super) next: AtomicU64,
+    /// The root is marked: copies of hard-link groups were made. `false` where it was not looked at yet.
+    pub(super) has_groups: AtomicBool,
     /// Held for as long as the upper is mounted.
     lock: OwnedFd,
 }
@@ -75,17 +77,32 @@ impl Upper {
                 }
             }
         }
-        Ok(Upper {
-            index: made(&private, "index")?,
+        // Without its index an upper that has copies of hard-link groups would show lower files under their other names.
+        let is_lost = match file::stat_at(&private, "index", Symlinks::Stop) {
+            Err(error) if error.is_absent() => true,
+            found => found.map(|_| false).during(deed)?,
+        };
+        let index = if is_lost { "index.new" } else { "index" };
+        if is_lost {
+            deep::remove(&private, index).during(deed)?;
+        }
+        let upper = Upper {
+            index: made(&private, index)?,
             work: inner,
             orphans,
             space: options.space,
             durability: options.durability,
             device,
             next: AtomicU64::new(0),
+            has_groups: AtomicBool::new(false),
             root,
             lock: private,
-        })
+        };
+        if is_lost {
+            upper.rebuild_index()?;
+            dir::rename(&upper.lock, index, &upper.lock, "index").during(deed)?;
+        }
+        Ok(upper)
     }
 
     /// The layer's root directory.
