@@ -5,6 +5,8 @@
 #![cfg(feature = "fault")]
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // a test that can't go on should fail there
 
+#[path = "import_faults/durable.rs"]
+mod durable;
 mod support;
 
 use std::collections::BTreeSet;
@@ -171,21 +173,6 @@ fn a_repair_that_can_not_read_sets_nothing_aside() {
                 break;
             }
         }
-    }
-}
-
-/// A merged tree stands under its name only after its bytes are on disk: after a power cut nothing would know that it
-/// is not whole.
-#[test]
-fn a_tree_is_durable_before_it_is_visible() {
-    let Some(lab) = Lab::new() else { return };
-    let _watch = watchdog(120);
-    assert!(lab.images().is_empty());
-    let (output, _, fired) = lab.pull_under("fail:1:EIO:fsync");
-    assert!(fired && !output.status.success(), "{}", told(&output));
-    for room in ["trees", "layers", "blobs/sha256"] {
-        let visible = files_below(&lab.root().join(room));
-        assert!(visible.is_empty(), "{visible:?}");
     }
 }
 
