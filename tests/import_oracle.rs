@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "import_oracle/directory.rs"]
+mod directory;
 #[path = "import_oracle/forms.rs"]
 mod forms;
 #[path = "import_oracle/handmade.rs"]

@@ -1,7 +1,7 @@
 //! One image, imported into a store of its own.
 
 use std::collections::BTreeSet;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use layerfs_driver::store::digest::Digest;
 use layerfs_driver::store::image::Image;
 use layerfs_driver::store::index::{Body, Index, Ordinal};
 use layerfs_driver::store::source::{self, Pick, SourceSpec, Wanted};
-use layerfs_driver::store::{LayerOutcome, Progress, Repair, Store};
+use layerfs_driver::store::{LayerOutcome, Progress, Repair, RootfsInput, Store, StoreError};
 
 use crate::support::Scratch;
 
@@ -17,7 +17,8 @@ use crate::support::Scratch;
 pub struct Imported {
     /// The store.
     pub store: Store,
-    scratch: Scratch,
+    /// Holds the store, unless the test does.
+    _scratch: Option<Scratch>,
     id: Digest,
 }
 
@@ -34,9 +35,19 @@ impl Imported {
     pub fn new(form: &str, source: &Path) -> Imported {
         let scratch = Scratch::new();
         let store = Store::open(&scratch.join("store")).unwrap();
-        let mut imported = Imported { store, scratch, id: Digest::of(b"") };
+        let mut imported = Imported { store, _scratch: Some(scratch), id: Digest::of(b"") };
         imported.import(form, source);
         imported
+    }
+
+    /// Imports a directory into a fresh store at `store`, which must then be clean.
+    pub fn of_directory(store: &Path, tree: OwnedFd) -> Result<Imported, StoreError> {
+        let store = Store::open(store).unwrap();
+        // The store's lock file is made when it is first used, which changes the time of its root.
+        store.fsck(Repair::Report).unwrap();
+        let id = store.import_rootfs(RootfsInput::Directory(tree), "tree", None, &Silent)?;
+        assert_eq!(store.fsck(Repair::Report).unwrap().findings, []);
+        Ok(Imported { store, _scratch: None, id })
     }
 
     /// Imports one more; answers its image.
@@ -63,7 +74,7 @@ impl Imported {
     /// The files of the store, by their paths in it.
     pub fn files(&self) -> BTreeSet<PathBuf> {
         let mut found = BTreeSet::new();
-        let root = self.scratch.join("store");
+        let root = self.store.path().to_path_buf();
         let mut open = vec![root.clone()];
         while let Some(dir) = open.pop() {
             for entry in std::fs::read_dir(dir).unwrap() {
@@ -111,7 +122,7 @@ impl Imported {
             Self::bodies(index).any(|(body, size)| match body {
                 Body::Object { digest, sparse: true } => {
                     let hex = digest.hex();
-                    let path = self.scratch.join("store/objects").join(&hex[..2]).join(&hex);
+                    let path = self.store.path().join("objects").join(&hex[..2]).join(&hex);
                     path.metadata().unwrap().blocks() * 512 < size
                 }
                 _ => false,

@@ -229,6 +229,15 @@ pub fn birth_at(dir: impl AsFd, name: impl AtPath) -> Result<Option<(i64, u32)>,
     Ok(known.then_some((told.stx_btime.tv_sec, told.stx_btime.tv_nsec)))
 }
 
+/// Whether something is mounted on `name` below `dir`; `None` where the kernel does not tell, as before 5.8.
+pub fn is_mount_point_at(dir: impl AsFd, name: impl AtPath) -> Result<Option<bool>, SysError> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let (mask, mount) = (rustix::fs::StatxFlags::TYPE, rustix::fs::StatxAttributes::MOUNT_ROOT);
+    let told = call("statx", || name.shown(), || rustix::fs::statx(&dir, name, flags, mask))?;
+    let is_told = told.stx_attributes_mask.contains(mount);
+    Ok(is_told.then(|| told.stx_attributes.contains(mount)))
+}
+
 /// The type bits of a mode.
 pub fn type_of(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)

@@ -1,7 +1,8 @@
 //! A directory as an archive: walked by descriptors, entry by entry in the order of names.
 //!
-//! Other file systems mounted below are left out, as is the store itself; a file that changes while it is read is an
-//! error, not a wrong copy. The archive is made on a thread of its own, so that reading it is reading a stream.
+//! Other file systems mounted below are left out, as is the store itself: of a directory its mount point stays, empty; of
+//! a file nothing. A file that changes while it is read is an error, not a wrong copy. The archive is made on a thread of
+//! its own, so that reading it is reading a stream.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -20,8 +21,8 @@ pub(super) struct Walk<W: Write> {
     device: u64,
     /// What must not be walked into: the store.
     hidden: (u64, u64),
-    /// Files with several names, by inode: the first name met.
-    links: HashMap<u64, EntryPath>,
+    /// Files with several names, by device and inode: the first name met.
+    links: HashMap<(u64, u64), EntryPath>,
     path: Vec<Name>,
     buf: Vec<u8>,
 }
@@ -75,31 +76,43 @@ impl<W: Write> Walk<W> {
             let below = dir::open(dir, name, Symlinks::Stop)?;
             return self.directory(&below, &file::stat(&below)?);
         }
+        // A socket is nothing without the process that listens at it, and no archive holds one.
+        let is_told = !matches!(file::type_of(&stat), FileType::Socket | FileType::Unknown);
+        if !is_told || self.is_foreign(dir, name, &stat)? {
+            return Ok(());
+        }
         if stat.st_nlink > 1 {
-            if let Some(first) = self.links.get(&stat.st_ino) {
+            let file = (stat.st_dev, stat.st_ino);
+            if let Some(first) = self.links.get(&file) {
                 let link = EntryKind::Hardlink { target: first.clone() };
                 return Ok(self.archive.entry(&self.entry(&stat, link, Vec::new()))?);
             }
-            self.links.insert(stat.st_ino, self.here());
+            self.links.insert(file, self.here());
         }
         let (major, minor) = file::device_numbers(&stat);
         let kind = match file::type_of(&stat) {
-            FileType::RegularFile => return self.file(dir, name),
+            FileType::RegularFile => return self.file(dir, name, &stat),
             FileType::Symlink => EntryKind::Symlink { target: dir::read_link(dir, name)? },
             FileType::CharacterDevice => EntryKind::CharDevice { major, minor },
             FileType::BlockDevice => EntryKind::BlockDevice { major, minor },
             FileType::Fifo => EntryKind::Fifo,
-            // A socket is nothing without the process that listens at it, and no archive holds one.
             FileType::Socket | FileType::Directory | FileType::Unknown => return Ok(()),
         };
         let xattrs = xattr::all_at(dir, name)?;
         Ok(self.archive.entry(&self.entry(&stat, kind, xattrs))?)
     }
 
-    fn file(&mut self, dir: &OwnedFd, name: &[u8]) -> Result<(), WalkError> {
+    /// Whether a file is one of another file system that is mounted on its name. A device number alone does not say so:
+    /// overlayfs shows files of its layers under other numbers than its directories.
+    fn is_foreign(&self, dir: &OwnedFd, name: &[u8], stat: &Stat) -> Result<bool, SysError> {
+        Ok(stat.st_dev != self.device && file::is_mount_point_at(dir, name)?.unwrap_or(true))
+    }
+
+    fn file(&mut self, dir: &OwnedFd, name: &[u8], seen: &Stat) -> Result<(), WalkError> {
         let fd = file::open_read(dir, name, Symlinks::Stop)?;
         let stat = file::stat(&fd)?;
-        if file::type_of(&stat) != FileType::RegularFile {
+        let is_seen = (stat.st_dev, stat.st_ino) == (seen.st_dev, seen.st_ino);
+        if !is_seen || file::type_of(&stat) != FileType::RegularFile {
             return Err(WalkError::Changed);
         }
         let entry = self.entry(&stat, EntryKind::File, xattr::all(&fd)?);
