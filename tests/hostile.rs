@@ -31,3 +31,5 @@ mod size;
 mod store;
 #[path = "hostile/tarball.rs"]
 mod tarball;
+#[path = "hostile/text.rs"]
+mod text;

@@ -70,6 +70,12 @@ impl Entry {
         Entry { data: bytes.into(), ..entry("PaxHeaders/f", b'x') }
     }
 
+    /// The same under another name.
+    #[allow(dead_code, reason = "not every test that makes archives does this")]
+    pub fn renamed(self, name: impl AsRef<[u8]>) -> Entry {
+        Entry { name: name.as_ref().to_vec(), ..self }
+    }
+
     /// The same with other permissions.
     pub fn mode(self, mode: u32) -> Entry {
         Entry { mode, ..self }

@@ -57,7 +57,8 @@ impl From<IndexError> for Unsound {
             IndexError::Call(_)
             | IndexError::Magic
             | IndexError::Damaged(_)
-            | IndexError::TooLarge(_) => Unsound::Damaged(error.to_string()),
+            | IndexError::TooLarge(_)
+            | IndexError::TooMuchText => Unsound::Damaged(error.to_string()),
         }
     }
 }

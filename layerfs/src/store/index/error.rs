@@ -1,5 +1,6 @@
 //! Why an index can't be read or written.
 
+use super::format::TEXT_MAX_BYTES;
 use crate::sys::{Errno, SysError};
 
 /// Every way an index fails.
@@ -25,6 +26,9 @@ pub enum IndexError {
     /// The tree is larger than the format holds.
     #[error("tree is too large for an index: {0}")]
     TooLarge(&'static str),
+    /// More text than is taken.
+    #[error("the tree has more than {} MiB of names, link targets and attributes", TEXT_MAX_BYTES >> 20)]
+    TooMuchText,
 }
 
 impl IndexError {
@@ -33,7 +37,7 @@ impl IndexError {
         match self {
             IndexError::Call(error) => error.errno(),
             IndexError::Magic | IndexError::Version { .. } | IndexError::Damaged(_) => Errno::IO,
-            IndexError::TooLarge(_) => Errno::FBIG,
+            IndexError::TooLarge(_) | IndexError::TooMuchText => Errno::FBIG,
         }
     }
 }

@@ -22,6 +22,9 @@ pub(super) const HEADER_BYTES: usize = 4096;
 pub(super) const BLOCK_BYTES: usize = 64 * 1024;
 /// Contents up to this size live in the index itself.
 pub const INLINE_MAX_BYTES: u64 = 4096;
+/// Names, link targets and distinct sets of attributes of one layer, or one merged tree, that is written: they are in
+/// memory until it is whole. The form itself holds 4 GiB of either.
+pub const TEXT_MAX_BYTES: u64 = 256 << 20;
 const MAGIC: [u8; 8] = *b"LAYERFSX";
 
 /// Whether an index is one layer, with its whiteouts, or a merged tree, which has none.

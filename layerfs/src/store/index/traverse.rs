@@ -96,7 +96,7 @@ pub enum FoundBody<D> {
         sparse: bool,
     },
     /// A symbolic link and its target.
-    Symlink(Box<[u8]>),
+    Symlink(Arc<[u8]>),
     /// A device.
     Device {
         /// Character or block.

@@ -1,7 +1,6 @@
 //! Writing an index file: contents go to disk as they come, records stay in memory until the end.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::os::fd::OwnedFd;
 
 use sha2::{Digest as _, Sha256};
@@ -10,7 +9,7 @@ use zerocopy::{Immutable, IntoBytes};
 use super::error::IndexError;
 use super::format::{
     BLOCK_BYTES, EntryRecord, HEADER_BYTES, InodeRecord, Kind, LinkRecord, ObjectRecord, SECTIONS,
-    Totals, encode_header, encode_xattrs,
+    TEXT_MAX_BYTES, Totals, encode_header, encode_xattrs,
 };
 use super::traverse::XattrSet;
 use crate::store::digest::Digest;
@@ -25,7 +24,8 @@ pub(super) struct IndexWriter {
     pub totals: Totals,
     names: Vec<u8>,
     xattrs: Vec<u8>,
-    xattr_sets: HashMap<Box<[u8]>, u32>,
+    /// The references of the sets, by the digest of how they are written.
+    xattr_sets: HashMap<Digest, u32>,
     /// The sets met, by where they lie, with their references; kept, so that no other comes to lie there.
     shared_sets: HashMap<usize, (XattrSet, u32)>,
     objects: Vec<ObjectRecord>,
@@ -65,6 +65,7 @@ impl IndexWriter {
     /// Appends a name or a link target; answers its offset among the names.
     pub(super) fn name(&mut self, bytes: &[u8]) -> Result<u32, IndexError> {
         let offset = u32::try_from(self.names.len()).map_err(|_| IndexError::TooLarge("names"))?;
+        self.check_text(bytes.len())?;
         self.names.extend_from_slice(bytes);
         Ok(offset)
     }
@@ -84,16 +85,23 @@ impl IndexWriter {
     }
 
     fn xattrs_by_value(&mut self, pairs: &[xattr::Pair]) -> Result<u32, IndexError> {
-        match self.xattr_sets.entry(encode_xattrs(pairs)?.into_boxed_slice()) {
-            Entry::Occupied(known) => Ok(*known.get()),
-            Entry::Vacant(new) => {
-                let too_large = IndexError::TooLarge("extended attributes");
-                let reference = u32::try_from(self.xattrs.len() + 1).map_err(|_| too_large)?;
-                self.xattrs.extend_from_slice(new.key());
-                new.insert(reference);
-                Ok(reference)
-            }
+        let bytes = encode_xattrs(pairs)?;
+        let digest = Digest::of(&bytes);
+        if let Some(known) = self.xattr_sets.get(&digest) {
+            return Ok(*known);
         }
+        self.check_text(bytes.len())?;
+        let too_large = |_| IndexError::TooLarge("extended attributes");
+        let reference = u32::try_from(self.xattrs.len() + 1).map_err(too_large)?;
+        self.xattrs.extend_from_slice(&bytes);
+        self.xattr_sets.insert(digest, reference);
+        Ok(reference)
+    }
+
+    /// Refuses text that does not fit in with what there is.
+    fn check_text(&self, len: usize) -> Result<(), IndexError> {
+        let text = self.names.len() as u64 + self.xattrs.len() as u64 + len as u64;
+        if text > TEXT_MAX_BYTES { Err(IndexError::TooMuchText) } else { Ok(()) }
     }
 
     /// The number of an object in this index.
@@ -181,5 +189,24 @@ impl BlockOut {
         }
         file::write_all_at(&self.file, &self.table, self.written)?;
         Ok((self.file, self.table))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_attributes_of_a_tree_have_one_bound() {
+        let mut writer = IndexWriter::new(tempfile::tempfile().unwrap().into());
+        let most = usize::try_from(TEXT_MAX_BYTES).unwrap();
+        writer.names = vec![0; most - 100];
+        let set = |len| XattrSet::from(vec![(b"user.a"[..].into(), vec![b'v'; len].into())]);
+        let first = writer.xattrs(&set(50)).unwrap();
+        assert_eq!(writer.xattrs(&set(50)).unwrap(), first, "an equal set is written once");
+        assert!(matches!(writer.xattrs(&set(51)), Err(IndexError::TooMuchText)));
+        let left = 100 - writer.xattrs.len();
+        writer.name(&vec![b'n'; left]).unwrap();
+        assert!(matches!(writer.name(b"n"), Err(IndexError::TooMuchText)));
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::store::archive::{ArchiveError, EntryPath};
-use crate::store::index::IndexError;
+use crate::store::index::{IndexError, TEXT_MAX_BYTES};
 use crate::sys::SysError;
 
 /// Every way the unpacking of a layer fails.
@@ -48,6 +48,8 @@ pub enum EntryFault {
     RootNotDirectory,
     /// More inodes than an index holds.
     TooMany,
+    /// More bytes of names, link targets and attributes than are taken.
+    TooMuchText,
 }
 
 impl fmt::Display for EntryFault {
@@ -66,6 +68,11 @@ impl fmt::Display for EntryFault {
             }
             EntryFault::RootNotDirectory => f.write_str("the root is not a directory"),
             EntryFault::TooMany => f.write_str("the layer has more files than an index holds"),
+            EntryFault::TooMuchText => write!(
+                f,
+                "with it the layer has more than {} MiB of names, link targets and attributes",
+                TEXT_MAX_BYTES >> 20
+            ),
         }
     }
 }

@@ -5,12 +5,13 @@
 //! layers have: whiteouts never speak of their own layer.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use super::error::EntryFault;
 use crate::store::archive::{EntryPath, Name, Timestamp};
 use crate::store::digest::Digest;
 use crate::store::index::{
-    DeviceClass, Found, FoundBody, IndexError, Meta, Node, Origin, XattrSet,
+    DeviceClass, Found, FoundBody, IndexError, Meta, Node, Origin, TEXT_MAX_BYTES, XattrSet,
 };
 use crate::sys::xattr;
 
@@ -19,12 +20,17 @@ pub(super) type NodeNumber = u32;
 
 const ROOT: NodeNumber = 0;
 
+/// What an attribute takes besides its name and its value.
+const PAIR_BYTES: usize = 64;
+
 /// A layer's tree. The root is there from the start.
 pub(super) struct LayerTree {
     nodes: Vec<LayerNode>,
     xattr_sets: HashSet<XattrSet>,
     /// The set given last: most entries have the one of the entry before.
     last_set: XattrSet,
+    /// Bytes of names, link targets and distinct sets, those of entries that were replaced included.
+    text_bytes: u64,
 }
 
 struct LayerNode {
@@ -37,7 +43,7 @@ pub(super) enum LayerBody {
     Directory(Directory),
     Inline { handle: u64, size: u64 },
     Object { digest: Digest, size: u64, sparse: bool },
-    Symlink(Box<[u8]>),
+    Symlink(Arc<[u8]>),
     Device { class: DeviceClass, major: u32, minor: u32 },
     Fifo,
 }
@@ -62,19 +68,31 @@ impl LayerTree {
             nodes: vec![implied_directory()],
             xattr_sets: HashSet::new(),
             last_set: XattrSet::default(),
+            text_bytes: 0,
         }
     }
 
     /// A set of extended attributes, the same one for all nodes that have these.
-    pub(super) fn xattr_set(&mut self, pairs: Vec<xattr::Pair>) -> XattrSet {
+    pub(super) fn xattr_set(&mut self, pairs: Vec<xattr::Pair>) -> Result<XattrSet, EntryFault> {
         if *self.last_set != *pairs {
             self.last_set = match self.xattr_sets.get(pairs.as_slice()) {
                 Some(known) => XattrSet::clone(known),
-                None => pairs.into(),
+                None => {
+                    let len = |(name, value): &xattr::Pair| PAIR_BYTES + name.len() + value.len();
+                    self.count(pairs.iter().map(len).sum())?;
+                    let set = XattrSet::from(pairs);
+                    self.xattr_sets.insert(XattrSet::clone(&set));
+                    set
+                }
             };
-            self.xattr_sets.insert(XattrSet::clone(&self.last_set));
         }
-        XattrSet::clone(&self.last_set)
+        Ok(XattrSet::clone(&self.last_set))
+    }
+
+    /// Counts text that will be kept until the index is written.
+    fn count(&mut self, len: usize) -> Result<(), EntryFault> {
+        self.text_bytes += len as u64;
+        if self.text_bytes > TEXT_MAX_BYTES { Err(EntryFault::TooMuchText) } else { Ok(()) }
     }
 
     /// Puts a node at `path`, in place of what stood there. A directory over a directory keeps its entries.
@@ -99,9 +117,11 @@ impl LayerTree {
             self.describe(known, meta);
             return Ok(());
         }
+        if let LayerBody::Symlink(target) = &body {
+            self.count(target.len())?;
+        }
         let number = self.push(LayerNode { meta, body })?;
-        self.set(parent, name, |slot| slot.node = Some(number));
-        Ok(())
+        self.set(parent, name, |slot| slot.node = Some(number))
     }
 
     /// Gives what stands at `target` one more name.
@@ -115,15 +135,13 @@ impl LayerTree {
             return Err(EntryFault::RootNotDirectory);
         };
         let parent = self.walk(parents)?;
-        self.set(parent, name, |slot| slot.node = Some(number));
-        Ok(())
+        self.set(parent, name, |slot| slot.node = Some(number))
     }
 
     /// Hides what lower layers have at `name` of the directory `parents`.
     pub(super) fn whiteout(&mut self, parents: &[Name], name: &Name) -> Result<(), EntryFault> {
         let parent = self.walk(parents)?;
-        self.set(parent, name, |slot| slot.whiteout = true);
-        Ok(())
+        self.set(parent, name, |slot| slot.whiteout = true)
     }
 
     /// Hides all that lower layers have in the directory `path`.
@@ -153,7 +171,7 @@ impl LayerTree {
                 }
                 None => {
                     let number = self.push(implied_directory())?;
-                    self.set(at, name, |slot| slot.node = Some(number));
+                    self.set(at, name, |slot| slot.node = Some(number))?;
                     number
                 }
             };
@@ -200,10 +218,21 @@ impl LayerTree {
             .unwrap_or_default()
     }
 
-    fn set(&mut self, parent: NodeNumber, name: &Name, change: impl FnOnce(&mut Slot)) {
-        if let Some(directory) = self.directory_mut(parent) {
-            change(directory.slots.entry(name.clone()).or_default());
+    fn set(
+        &mut self,
+        parent: NodeNumber,
+        name: &Name,
+        change: impl FnOnce(&mut Slot),
+    ) -> Result<(), EntryFault> {
+        let Some(directory) = self.directory_mut(parent) else { return Ok(()) };
+        if let Some(slot) = directory.slots.get_mut(name) {
+            change(slot);
+            return Ok(());
         }
+        let mut slot = Slot::default();
+        change(&mut slot);
+        directory.slots.insert(name.clone(), slot);
+        self.count(name.as_bytes().len())
     }
 
     fn node(&self, number: NodeNumber, slot: Slot) -> Node<NodeNumber, NodeNumber> {
@@ -219,7 +248,7 @@ impl LayerTree {
             LayerBody::Object { digest, size, sparse } => {
                 (FoundBody::Object { digest: *digest, size: *size, sparse: *sparse }, Some(number))
             }
-            LayerBody::Symlink(target) => (FoundBody::Symlink(target.clone()), Some(number)),
+            LayerBody::Symlink(target) => (FoundBody::Symlink(Arc::clone(target)), Some(number)),
             LayerBody::Device { class, major, minor } => {
                 (FoundBody::Device { class: *class, major: *major, minor: *minor }, Some(number))
             }
@@ -265,4 +294,40 @@ fn implied_directory() -> LayerNode {
 
 fn at(number: NodeNumber) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Replacing an entry gives nothing back: its node stays until the index is written.
+    #[test]
+    fn names_and_targets_are_counted_to_the_bound() {
+        let path = |name: &str| EntryPath::parse(name.as_bytes()).unwrap();
+        let meta = || Meta {
+            permissions: 0o644,
+            uid: 0,
+            gid: 0,
+            mtime: Timestamp::default(),
+            xattrs: XattrSet::default(),
+        };
+        let mut tree = LayerTree::new();
+        tree.insert(&path("dir/name"), meta(), LayerBody::Fifo).unwrap();
+        tree.insert(&path("dir/name"), meta(), LayerBody::Fifo).unwrap();
+        assert_eq!(tree.text_bytes, 7);
+        tree.link(&path("link"), &path("dir/name")).unwrap();
+        tree.whiteout(&[], &Name::new(b"white").unwrap()).unwrap();
+        assert_eq!(tree.text_bytes, 16);
+        let target: Arc<[u8]> = vec![b't'; 4095].into();
+        for _ in 0..2 {
+            tree.insert(&path("link"), meta(), LayerBody::Symlink(Arc::clone(&target))).unwrap();
+        }
+        assert_eq!(tree.text_bytes, 16 + 2 * 4095);
+        tree.text_bytes = TEXT_MAX_BYTES - 4;
+        tree.insert(&path("four"), meta(), LayerBody::Fifo).unwrap();
+        let full = tree.insert(&path("x"), meta(), LayerBody::Fifo);
+        assert_eq!(full, Err(EntryFault::TooMuchText));
+        let full = tree.xattr_set(vec![(b"user.a"[..].into(), b"v"[..].into())]);
+        assert_eq!(full, Err(EntryFault::TooMuchText));
+    }
 }

@@ -46,7 +46,7 @@ fn place<R: Read>(
         uid: entry.uid,
         gid: entry.gid,
         mtime: entry.mtime,
-        xattrs: tree.xattr_set(xattrs),
+        xattrs: tree.xattr_set(xattrs).map_err(|fault| refuse(&entry.path, fault))?,
     };
     let (path, size) = (entry.path, entry.size);
     let body = match entry.kind {
@@ -64,7 +64,7 @@ fn place<R: Read>(
             Kept::Object { digest, sparse } => LayerBody::Object { digest, size, sparse },
         },
         EntryKind::Directory => LayerBody::Directory(Directory::default()),
-        EntryKind::Symlink { target } => LayerBody::Symlink(target),
+        EntryKind::Symlink { target } => LayerBody::Symlink(target.into()),
         EntryKind::CharDevice { major, minor } => {
             LayerBody::Device { class: DeviceClass::Character, major, minor }
         }
