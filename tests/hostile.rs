@@ -33,3 +33,5 @@ mod store;
 mod tarball;
 #[path = "hostile/text.rs"]
 mod text;
+#[path = "hostile/windows.rs"]
+mod windows;

@@ -8,7 +8,7 @@ use super::progress::{LayerOutcome, Progress, Watched};
 use super::transaction::{Import, Room};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
-use crate::store::layer::{LayerClaim, StagedLayer, stage_layer};
+use crate::store::layer::{LayerClaim, Shared, StagedLayer, Turns, stage_layer};
 use crate::store::reference::Reference;
 use crate::store::root::Store;
 use crate::store::source::{Source, SourceImage, SourceLayer};
@@ -49,6 +49,7 @@ struct Job<'a> {
     progress: &'a dyn Progress,
     next: AtomicUsize,
     stop: AtomicBool,
+    turns: Turns,
     /// The layers done, and the first error.
     results: Mutex<(Vec<StagedLayer>, Option<StoreError>)>,
 }
@@ -74,6 +75,7 @@ impl<'a> Job<'a> {
             progress,
             next: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
+            turns: Turns::default(),
             results,
         }
     }
@@ -132,6 +134,7 @@ impl<'a> Job<'a> {
             stop: &self.stop,
         };
         let staging = self.import.make_staging(number)?;
-        stage_layer(&claim, watched, staging, self.import, &self.stop)
+        let shared = Shared { reliance: self.import, stop: &self.stop, turns: &self.turns };
+        stage_layer(&claim, watched, staging, shared)
     }
 }

@@ -12,7 +12,7 @@ use super::progress::{LayerOutcome, Progress, Watched};
 use super::transaction::Import;
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
-use crate::store::layer::{LayerClaim, stage_layer};
+use crate::store::layer::{LayerClaim, Shared, Turns, stage_layer};
 use crate::store::oci::Platform;
 use crate::store::reference::Reference;
 use crate::store::root::Store;
@@ -46,7 +46,9 @@ impl Store {
         progress.begin(&shown, None);
         let watched = Watched { inner: blob, layer: shown, progress, stop: &stop };
         let claim = LayerClaim { what: origin.to_owned(), blob: None, diff_id: None };
-        let staged = stage_layer(&claim, watched, import.make_staging(0)?, &import, &stop)?;
+        let turns = Turns::default();
+        let shared = Shared { reliance: &import, stop: &stop, turns: &turns };
+        let staged = stage_layer(&claim, watched, import.make_staging(0)?, shared)?;
         // What writes an archive and fails at once leaves an empty stream, not a file system without files.
         if staged.diff_id == Digest::of(b"") {
             return Err(StoreError::EmptyArchive(origin.to_owned()));

@@ -5,10 +5,12 @@ mod error;
 mod stage;
 mod stream;
 mod tree;
+mod turn;
 mod unpack;
 mod whiteout;
 
 pub(super) use contents::Reliance;
 pub use error::LayerError;
-pub(super) use stage::{LayerClaim, StagedLayer, StagingDir, stage_layer};
+pub(super) use stage::{LayerClaim, Shared, StagedLayer, StagingDir, stage_layer};
 pub(super) use stream::produced;
+pub(super) use turn::Turns;

@@ -7,8 +7,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::ScopedJoinHandle;
 
+use super::turn::Turn;
 use crate::store::digest::{Digest, HashingReader};
-use crate::store::source::Compression;
+use crate::store::source::{Compression, Frames, WINDOW_COMMON_BYTES};
 
 /// Bytes handed from thread to thread at a time, and how many such pieces may wait.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -131,6 +132,7 @@ impl Read for Piped {
 pub(super) fn inflate<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     blob: impl Read + Send + 'scope,
+    turn: &'scope Turn<'_>,
 ) -> (Piped, ScopedJoinHandle<'scope, Option<(Digest, u64)>>) {
     let (compressed, hashed) = piped(scope, move |end| {
         let mut blob = HashingReader::new(blob);
@@ -148,7 +150,14 @@ pub(super) fn inflate<'scope>(
         match compression {
             Compression::Plain => end.copy(&mut input)?,
             Compression::Gzip => end.copy(&mut flate2::bufread::MultiGzDecoder::new(&mut input))?,
-            Compression::Zstd => end.copy(&mut zstd::Decoder::with_buffer(&mut input)?)?,
+            Compression::Zstd => {
+                let admit = |window| {
+                    if window > WINDOW_COMMON_BYTES {
+                        turn.take();
+                    }
+                };
+                end.copy(&mut Frames::new(&mut input, admit)?)?;
+            }
         }
         // What follows the last member still belongs to the blob, and its digest.
         io::copy(&mut input, &mut io::sink()).map(|_| ())

@@ -89,6 +89,11 @@ impl LayerTree {
         Ok(XattrSet::clone(&self.last_set))
     }
 
+    /// Bytes of names, link targets and distinct sets that it keeps.
+    pub(super) fn text_bytes(&self) -> u64 {
+        self.text_bytes
+    }
+
     /// Counts text that will be kept until the index is written.
     fn count(&mut self, len: usize) -> Result<(), EntryFault> {
         self.text_bytes += len as u64;

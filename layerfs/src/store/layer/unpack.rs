@@ -6,15 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::contents::{Contents, Kept};
 use super::error::{EntryFault, LayerError};
 use super::tree::{Directory, LayerBody, LayerTree};
+use super::turn::Turn;
 use super::whiteout::{self, Word};
 use crate::store::archive::{ArchiveReader, Entry, EntryKind, EntryPath};
 use crate::store::index::{DeviceClass, Meta};
 
-/// Reads the archive to its end mark. Ends early, with [`LayerError::Stopped`], when `stop` is set.
+/// Names, link targets and attributes of a layer that is not called large.
+const TEXT_COMMON_BYTES: u64 = 16 << 20;
+
+/// Reads the archive to its end mark. Takes its turn where the layer is large. Ends early, with [`LayerError::Stopped`], when `stop` is set.
 pub(super) fn unpack<R: Read>(
     archive: &mut ArchiveReader<R>,
     contents: &mut Contents<'_>,
     stop: &AtomicBool,
+    turn: &Turn<'_>,
 ) -> Result<LayerTree, LayerError> {
     let mut tree = LayerTree::new();
     while let Some(entry) = archive.next_entry()? {
@@ -22,6 +27,9 @@ pub(super) fn unpack<R: Read>(
             return Err(LayerError::Stopped);
         }
         place(&mut tree, archive, contents, entry)?;
+        if tree.text_bytes() > TEXT_COMMON_BYTES {
+            turn.take();
+        }
     }
     Ok(tree)
 }

@@ -13,6 +13,7 @@ mod compression;
 mod cursor;
 mod docker;
 mod error;
+mod frames;
 mod image;
 mod label;
 mod layout;
@@ -29,6 +30,7 @@ mod tests;
 
 pub use compression::Compression;
 pub use error::{SourceError, SourceFault};
+pub(super) use frames::{Frames, WINDOW_COMMON_BYTES};
 pub use image::{RawBlob, SourceImage, SourceLayer};
 pub use open::{Pick, Source, Wanted, open, open_path, open_stream};
 pub use spec::{SourceSpec, registry_advice};

@@ -6,6 +6,7 @@ use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, SysError, dir, file, host};
 
 use super::compression::{Compression, PEEK_LEN};
 use super::error::SourceFault;
+use super::frames::Frames;
 
 const CHUNK_LEN: usize = 128 * 1024;
 const NAME_TRIES: usize = 16;
@@ -25,11 +26,7 @@ pub(super) fn spool(
         Compression::Plain => copy(stream, &file)?,
         Compression::Gzip => copy(flate2::bufread::MultiGzDecoder::new(stream), &file)?,
         Compression::Zstd => {
-            copy(
-                zstd::stream::read::Decoder::with_buffer(stream)
-                    .map_err(SourceFault::ReadStream)?,
-                &file,
-            )?;
+            copy(Frames::new(stream, |_| {}).map_err(SourceFault::ReadStream)?, &file)?;
         }
     }
     Ok(file)
