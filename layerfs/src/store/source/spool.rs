@@ -47,22 +47,62 @@ fn copy(mut reader: impl Read, to: impl AsFd) -> Result<(), SourceFault> {
 
 /// A file without a name. Some file systems have no such files; there a name is made and removed at once.
 fn unnamed(directory: BorrowedFd<'_>) -> Result<OwnedFd, SysError> {
-    let refused = match file::create_unnamed(directory) {
+    match file::create_unnamed(directory) {
         Err(error) if [Errno::OPNOTSUPP, Errno::ISDIR, Errno::NOENT].contains(&error.errno()) => {
-            error
+            named(directory)?.ok_or(error)
         }
-        other => return other,
-    };
+        other => other,
+    }
+}
+
+/// A file whose name was made and removed; `None` where all names that were tried are taken.
+fn named(directory: BorrowedFd<'_>) -> Result<Option<OwnedFd>, SysError> {
     for _ in 0..NAME_TRIES {
         let name = format!("spool-{}-{:016x}", host::process_id(), host::random_u64()?);
         match file::create_new(directory, name.as_str(), 0o600) {
             Ok(made) => {
-                dir::unlink(directory, name.as_str())?;
-                return Ok(made);
+                return match dir::unlink(directory, name.as_str()) {
+                    // A sweep of the directory was faster.
+                    Err(error) if !error.is_absent() => Err(error),
+                    _ => Ok(Some(made)),
+                };
             }
             Err(error) if error.errno() == Errno::EXIST => {}
             Err(error) => return Err(error),
         }
     }
-    Err(refused)
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// An import that begins sweeps the directory, and takes a file with a name for one that was left there.
+    #[test]
+    fn a_spool_that_a_sweep_unlinked_first_is_as_good() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = dir::open_path(scratch.path()).unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    for entry in dir::list(&directory).unwrap() {
+                        if let Err(error) = dir::unlink(&directory, &*entry.name) {
+                            assert!(error.is_absent(), "{error}");
+                        }
+                    }
+                }
+            });
+            let made = (0..5000).try_for_each(|_| {
+                let file = named(directory.as_fd())?.unwrap();
+                file::write_all(&file, b"x")
+            });
+            is_over.store(true, Ordering::Relaxed);
+            made.unwrap();
+        });
+        assert!(dir::list(&directory).unwrap().is_empty());
+    }
 }
