@@ -11,6 +11,8 @@ mod descriptors;
 mod docker;
 #[path = "hostile/entries.rs"]
 mod entries;
+#[path = "hostile/holes.rs"]
+mod holes;
 #[path = "hostile/layout.rs"]
 mod layout;
 #[path = "hostile/layouts.rs"]

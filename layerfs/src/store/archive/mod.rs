@@ -40,5 +40,6 @@ pub(in crate::store) use path::DEPTH_MAX;
 pub use path::{EntryPath, Name, NameError, PathFault};
 pub use reader::{ArchiveReader, Piece};
 pub use record::RecordFault;
+pub(in crate::store) use sparse::HOLES_MAX;
 pub use sparse::SparseFault;
 pub use write::ArchiveWriter;

@@ -109,7 +109,12 @@ impl<R: Read> ArchiveReader<R> {
 
     /// Whether the current entry is a file with holes, whose stored bytes are not all of its bytes.
     pub fn has_holes(&self) -> bool {
-        self.body.hole_bytes > 0
+        self.hole_bytes() > 0
+    }
+
+    /// Bytes of the current entry that the archive does not store.
+    pub fn hole_bytes(&self) -> u64 {
+        self.body.hole_bytes
     }
 
     /// The stream, at the byte after the last one read. Who checks a digest of the whole must read on to its end.

@@ -5,7 +5,7 @@ use super::escape::Quoted;
 /// Segments of one map at most.
 pub(super) const SEGMENTS_MAX: usize = 1 << 20;
 /// Bytes of holes in one archive at most: they cost the archive nothing, and whoever hashes or copies them much.
-pub(super) const HOLES_MAX: u64 = 256 << 30;
+pub(in crate::store) const HOLES_MAX: u64 = 256 << 30;
 
 /// A run of data inside a file; around segments there are holes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

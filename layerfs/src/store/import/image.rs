@@ -1,14 +1,14 @@
 //! Importing an image: its layers in parallel, then the whole at once.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::commit::Whole;
 use super::progress::{LayerOutcome, Progress, Watched};
 use super::transaction::{Import, Room};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
-use crate::store::layer::{LayerClaim, Shared, StagedLayer, Turns, stage_layer};
+use crate::store::layer::{LayerClaim, Shared, StagedLayer, stage_layer};
 use crate::store::reference::Reference;
 use crate::store::root::Store;
 use crate::store::source::{Source, SourceImage, SourceLayer};
@@ -48,8 +48,7 @@ struct Job<'a> {
     layers: Vec<&'a SourceLayer>,
     progress: &'a dyn Progress,
     next: AtomicUsize,
-    stop: AtomicBool,
-    turns: Turns,
+    shared: Shared,
     /// The layers done, and the first error.
     results: Mutex<(Vec<StagedLayer>, Option<StoreError>)>,
 }
@@ -74,8 +73,7 @@ impl<'a> Job<'a> {
             layers,
             progress,
             next: AtomicUsize::new(0),
-            stop: AtomicBool::new(false),
-            turns: Turns::default(),
+            shared: Shared::default(),
             results,
         }
     }
@@ -93,7 +91,7 @@ impl<'a> Job<'a> {
     }
 
     fn work(&self) {
-        while !self.stop.load(Ordering::Relaxed) {
+        while !self.shared.stop.load(Ordering::Relaxed) {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(layer) = self.layers.get(number) else { return };
             let done = self.layer(number, layer);
@@ -101,7 +99,7 @@ impl<'a> Job<'a> {
             match done {
                 Ok(staged) => results.0.extend(staged),
                 Err(error) => {
-                    self.stop.store(true, Ordering::Relaxed);
+                    self.shared.stop.store(true, Ordering::Relaxed);
                     // A layer that was stopped because of another's error has nothing to say.
                     results.1.get_or_insert(error);
                 }
@@ -131,10 +129,9 @@ impl<'a> Job<'a> {
             inner: blob,
             layer: layer.diff_id,
             progress: self.progress,
-            stop: &self.stop,
+            stop: &self.shared.stop,
         };
         let staging = self.import.make_staging(number)?;
-        let shared = Shared { reliance: self.import, stop: &self.stop, turns: &self.turns };
-        stage_layer(&claim, watched, staging, shared)
+        stage_layer(&claim, watched, staging, self.import, &self.shared)
     }
 }

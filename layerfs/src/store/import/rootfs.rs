@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicBool;
 
 use serde_json::json;
 
@@ -12,7 +11,7 @@ use super::progress::{LayerOutcome, Progress, Watched};
 use super::transaction::Import;
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
-use crate::store::layer::{LayerClaim, Shared, Turns, stage_layer};
+use crate::store::layer::{LayerClaim, Shared, stage_layer};
 use crate::store::oci::Platform;
 use crate::store::reference::Reference;
 use crate::store::root::Store;
@@ -35,7 +34,7 @@ impl Store {
         name: Option<&Reference>,
         progress: &dyn Progress,
     ) -> Result<Digest, StoreError> {
-        let stop = AtomicBool::new(false);
+        let shared = Shared::default();
         let import = Import::begin(self)?;
         let blob: Box<dyn Read + Send> = match input {
             RootfsInput::Archive(archive) => archive,
@@ -44,11 +43,9 @@ impl Store {
         // The diff id is not known before the end: the layer is shown under the digest of its origin.
         let shown = Digest::of(origin.as_bytes());
         progress.begin(&shown, None);
-        let watched = Watched { inner: blob, layer: shown, progress, stop: &stop };
+        let watched = Watched { inner: blob, layer: shown, progress, stop: &shared.stop };
         let claim = LayerClaim { what: origin.to_owned(), blob: None, diff_id: None };
-        let turns = Turns::default();
-        let shared = Shared { reliance: &import, stop: &stop, turns: &turns };
-        let staged = stage_layer(&claim, watched, import.make_staging(0)?, shared)?;
+        let staged = stage_layer(&claim, watched, import.make_staging(0)?, &import, &shared)?;
         // What writes an archive and fails at once leaves an empty stream, not a file system without files.
         if staged.diff_id == Digest::of(b"") {
             return Err(StoreError::EmptyArchive(origin.to_owned()));

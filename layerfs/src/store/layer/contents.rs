@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 
 use super::error::LayerError;
+use super::shared::Shared;
 use crate::store::archive::ArchiveReader;
 use crate::store::digest::{Digest, Hasher};
 use crate::store::index::{INLINE_MAX_BYTES, IndexError};
@@ -14,6 +15,8 @@ const MEMORY_MAX_BYTES: u64 = 1024 * 1024;
 
 /// Bytes taken from the archive at a time.
 const PIECE_BYTES: usize = 256 * 1024;
+/// Bytes of a hole hashed at a time.
+const HOLE_PIECE_BYTES: u64 = 16 << 20;
 
 /// Asks the store for an object, and has it keep the object until the import ends.
 pub(in crate::store) trait Reliance {
@@ -40,6 +43,7 @@ pub(super) enum Kept {
 pub(in crate::store) struct Contents<'a> {
     dir: &'a OwnedFd,
     reliance: &'a dyn Reliance,
+    shared: &'a Shared,
     spool: OwnedFd,
     spool_bytes: u64,
     /// Small contents not yet written to the spool, which ends with them.
@@ -54,12 +58,14 @@ impl<'a> Contents<'a> {
     pub(in crate::store) fn new(
         dir: &'a OwnedFd,
         reliance: &'a dyn Reliance,
+        shared: &'a Shared,
     ) -> Result<Self, SysError> {
         let spool = file::create_new(dir, "inline", 0o600)?;
         dir::unlink(dir, "inline")?;
         Ok(Contents {
             dir,
             reliance,
+            shared,
             spool,
             spool_bytes: 0,
             spool_tail: Vec::new(),
@@ -172,7 +178,8 @@ impl<'a> Contents<'a> {
         while let Some(piece) = archive.next_piece(&mut self.buf)? {
             let bytes = &self.buf[..piece.len];
             sparse |= piece.offset > end;
-            hasher.update_zeros(piece.offset - end);
+            self.shared.check()?;
+            hash_hole(&mut hasher, piece.offset - end, self.shared)?;
             hasher.update(bytes);
             // An archive without a sparse map spells holes out: long runs of zeros are not written again.
             if is_zeros(bytes) {
@@ -186,7 +193,7 @@ impl<'a> Contents<'a> {
         }
         if end < size || trailing_zeros {
             sparse = true;
-            hasher.update_zeros(size - end);
+            hash_hole(&mut hasher, size - end, self.shared)?;
             file::truncate(&fd, size)?;
         }
         let digest = hasher.finish();
@@ -206,6 +213,17 @@ impl<'a> Contents<'a> {
         // Owner-readable only, and by no one writable: what stands in the store is never changed.
         Ok((number, file::create_new(self.dir, number.to_string().as_str(), 0o400)?))
     }
+}
+
+/// Hashes the zeros that a hole stands for, unless the import is told to stop: that takes minutes for the largest.
+fn hash_hole(hasher: &mut Hasher, mut len_bytes: u64, shared: &Shared) -> Result<(), LayerError> {
+    while len_bytes > 0 {
+        shared.check()?;
+        let len = len_bytes.min(HOLE_PIECE_BYTES);
+        hasher.update_zeros(len);
+        len_bytes -= len;
+    }
+    Ok(())
 }
 
 /// Compared a page at a time, which the processor does faster than byte by byte.

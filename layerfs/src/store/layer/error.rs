@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::store::archive::{ArchiveError, EntryPath};
+use crate::store::archive::{ArchiveError, EntryPath, HOLES_MAX};
 use crate::store::index::{IndexError, TEXT_MAX_BYTES};
 use crate::sys::SysError;
 
@@ -50,6 +50,8 @@ pub enum EntryFault {
     TooMany,
     /// More bytes of names, link targets and attributes than are taken.
     TooMuchText,
+    /// More bytes of holes than the layers of one import may claim.
+    TooManyHoles,
 }
 
 impl fmt::Display for EntryFault {
@@ -68,6 +70,11 @@ impl fmt::Display for EntryFault {
             }
             EntryFault::RootNotDirectory => f.write_str("the root is not a directory"),
             EntryFault::TooMany => f.write_str("the layer has more files than an index holds"),
+            EntryFault::TooManyHoles => write!(
+                f,
+                "with it the layers of the image claim more than {} GiB of holes together",
+                HOLES_MAX >> 30
+            ),
             EntryFault::TooMuchText => write!(
                 f,
                 "with it the layer has more than {} MiB of names, link targets and attributes",

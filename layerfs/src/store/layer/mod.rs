@@ -2,6 +2,7 @@
 
 mod contents;
 mod error;
+mod shared;
 mod stage;
 mod stream;
 mod tree;
@@ -11,6 +12,6 @@ mod whiteout;
 
 pub(super) use contents::Reliance;
 pub use error::LayerError;
-pub(super) use stage::{LayerClaim, Shared, StagedLayer, StagingDir, stage_layer};
+pub(super) use shared::Shared;
+pub(super) use stage::{LayerClaim, StagedLayer, StagingDir, stage_layer};
 pub(super) use stream::produced;
-pub(super) use turn::Turns;

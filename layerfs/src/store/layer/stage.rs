@@ -2,12 +2,12 @@
 
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicBool;
 
 use super::contents::{Contents, Reliance, Staged};
+use super::shared::Shared;
 use super::stream;
 use super::tree::LayerOrigin;
-use super::turn::{Turn, Turns};
+use super::turn::Turn;
 use super::unpack::unpack;
 use crate::store::archive::ArchiveReader;
 use crate::store::digest::{Digest, HashingReader};
@@ -33,17 +33,6 @@ pub(in crate::store) struct StagingDir {
     pub fd: OwnedFd,
 }
 
-/// What the layers of one import have together.
-#[derive(Clone, Copy)]
-pub(in crate::store) struct Shared<'a> {
-    /// Keeps what a layer finds in the store.
-    pub reliance: &'a dyn Reliance,
-    /// Ends them all, once it is set.
-    pub stop: &'a AtomicBool,
-    /// Who may be large.
-    pub turns: &'a Turns,
-}
-
 /// A layer that is staged whole: its objects as `0`, `1`, … and its index as `index` in the directory. Holds no
 /// descriptor: an image may have more layers than a process may have files open.
 pub(in crate::store) struct StagedLayer {
@@ -62,17 +51,19 @@ pub(in crate::store) fn stage_layer<R: Read + Send>(
     claim: &LayerClaim,
     blob: R,
     staging: StagingDir,
-    shared: Shared<'_>,
+    reliance: &dyn Reliance,
+    shared: &Shared,
 ) -> Result<StagedLayer, StoreError> {
     let what = || claim.what.clone();
     let StagingDir { name, fd: dir } = staging;
     let layer = |source| StoreError::Layer { what: what(), source };
-    let turn = Turn::of(shared.turns);
-    let mut contents = Contents::new(&dir, shared.reliance).map_err(|error| layer(error.into()))?;
+    let turn = Turn::of(&shared.turns);
+    let mut contents =
+        Contents::new(&dir, reliance, shared).map_err(|error| layer(error.into()))?;
     let (tree, found) = std::thread::scope(|scope| {
         let (archive, blob) = stream::inflate(scope, blob, &turn);
         let mut archive = ArchiveReader::new(HashingReader::new(archive));
-        let tree = unpack(&mut archive, &mut contents, shared.stop, &turn).map_err(layer)?;
+        let tree = unpack(&mut archive, &mut contents, shared, &turn).map_err(layer)?;
         // Bytes after the end mark belong to the diff id.
         let read = archive
             .into_inner()

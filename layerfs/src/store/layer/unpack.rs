@@ -1,10 +1,10 @@
 //! From the entries of a layer's archive to its tree and its staged contents, in one pass.
 
 use std::io::Read;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::contents::{Contents, Kept};
 use super::error::{EntryFault, LayerError};
+use super::shared::Shared;
 use super::tree::{Directory, LayerBody, LayerTree};
 use super::turn::Turn;
 use super::whiteout::{self, Word};
@@ -14,18 +14,18 @@ use crate::store::index::{DeviceClass, Meta};
 /// Names, link targets and attributes of a layer that is not called large.
 const TEXT_COMMON_BYTES: u64 = 16 << 20;
 
-/// Reads the archive to its end mark. Takes its turn where the layer is large. Ends early, with [`LayerError::Stopped`], when `stop` is set.
+/// Reads the archive to its end mark. Takes its turn where the layer is large. Ends early, with [`LayerError::Stopped`],
+/// when the import was told to stop.
 pub(super) fn unpack<R: Read>(
     archive: &mut ArchiveReader<R>,
     contents: &mut Contents<'_>,
-    stop: &AtomicBool,
+    shared: &Shared,
     turn: &Turn<'_>,
 ) -> Result<LayerTree, LayerError> {
     let mut tree = LayerTree::new();
     while let Some(entry) = archive.next_entry()? {
-        if stop.load(Ordering::Relaxed) {
-            return Err(LayerError::Stopped);
-        }
+        shared.check()?;
+        shared.count_holes(archive.hole_bytes()).map_err(|fault| refused(&entry.path, fault))?;
         place(&mut tree, archive, contents, entry)?;
         if tree.text_bytes() > TEXT_COMMON_BYTES {
             turn.take();
@@ -40,12 +40,11 @@ fn place<R: Read>(
     contents: &mut Contents<'_>,
     entry: Entry,
 ) -> Result<(), LayerError> {
-    let refuse = |path: &EntryPath, fault| LayerError::Entry { path: path.clone(), fault };
-    match word_of(&entry.path).map_err(|fault| refuse(&entry.path, fault))? {
+    match word_of(&entry.path).map_err(|fault| refused(&entry.path, fault))? {
         Word::Plain => {}
         Word::Passed => return Ok(()),
         special => {
-            return mark(tree, &entry.path, special).map_err(|fault| refuse(&entry.path, fault));
+            return mark(tree, &entry.path, special).map_err(|fault| refused(&entry.path, fault));
         }
     }
     let xattrs = entry.xattrs.into_iter().map(|xattr| (xattr.name, xattr.value)).collect();
@@ -54,18 +53,18 @@ fn place<R: Read>(
         uid: entry.uid,
         gid: entry.gid,
         mtime: entry.mtime,
-        xattrs: tree.xattr_set(xattrs).map_err(|fault| refuse(&entry.path, fault))?,
+        xattrs: tree.xattr_set(xattrs).map_err(|fault| refused(&entry.path, fault))?,
     };
     let (path, size) = (entry.path, entry.size);
     let body = match entry.kind {
         EntryKind::Hardlink { target } => {
-            return tree.link(&path, &target).map_err(|fault| refuse(&path, fault));
+            return tree.link(&path, &target).map_err(|fault| refused(&path, fault));
         }
         // A character device 0:0 is how overlayfs itself writes a whiteout, and some builders' archives carry it.
         EntryKind::CharDevice { major: 0, minor: 0 } => {
             let hidden = path.split_last().ok_or(EntryFault::RootNotDirectory);
             let placed = hidden.and_then(|(parents, name)| tree.whiteout(parents, name));
-            return placed.map_err(|fault| refuse(&path, fault));
+            return placed.map_err(|fault| refused(&path, fault));
         }
         EntryKind::File => match contents.take(archive, size)? {
             Kept::Inline { handle } => LayerBody::Inline { handle, size },
@@ -81,7 +80,11 @@ fn place<R: Read>(
         }
         EntryKind::Fifo => LayerBody::Fifo,
     };
-    tree.insert(&path, meta, body).map_err(|fault| refuse(&path, fault))
+    tree.insert(&path, meta, body).map_err(|fault| refused(&path, fault))
+}
+
+fn refused(path: &EntryPath, fault: EntryFault) -> LayerError {
+    LayerError::Entry { path: path.clone(), fault }
 }
 
 /// What the path's last component says; entries below a whiteout's name are AUFS bookkeeping or an error.
