@@ -1,7 +1,8 @@
 //! Fault points: the n-th call fails with an errno, or the process dies there.
 //!
 //! Behind the feature `fault`; without it a point is nothing. A plan comes from the environment, for a whole process
-//! (`LAYERFS_FAULT=fail:N:ERRNO[:CALL]`, `die:N[:CALL]`, `count`), or from [`with_plan`], for the current thread. With
+//! (`LAYERFS_FAULT=fail:N:ERRNO[:CALL]`, `die:N[:CALL]`, `count`, `ignore-syncs`), or from [`with_plan`], for the current
+//! thread. With
 //! `LAYERFS_FAULT_REPORT=FILE` the process appends `points=N fired=0|1` to FILE when it calls [`report`].
 
 use rustix::io::Errno;
@@ -22,6 +23,19 @@ pub(super) fn point(call: &'static str) -> Result<(), Errno> {
     armed::point(call)
 }
 
+/// Makes a call that makes something durable, unless the plan is that nothing is.
+#[cfg(not(feature = "fault"))]
+#[inline(always)]
+pub(super) fn unless_ignored(sync: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    sync()
+}
+
+/// Makes a call that makes something durable, unless the plan is that nothing is.
+#[cfg(feature = "fault")]
+pub(super) fn unless_ignored(sync: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    if armed::ignores_syncs() { Ok(()) } else { sync() }
+}
+
 /// Writes the report that the environment asks for: nothing to do without the feature `fault`.
 #[cfg(not(feature = "fault"))]
 pub fn report() {}
@@ -40,6 +54,8 @@ mod armed {
     pub enum Plan {
         /// Only count.
         Count,
+        /// Only count, and answer each sync as if it were made: what tests of power cuts must then find.
+        IgnoreSyncs,
         /// The n-th call answers with the errno instead of being made.
         Fail {
             /// Which call, counted from 1.
@@ -105,6 +121,13 @@ mod armed {
         happen(&global.plan)
     }
 
+    pub(in crate::sys) fn ignores_syncs() -> bool {
+        let local = LOCAL.with_borrow(|slot| slot.as_ref().map(|(plan, _)| plan.clone()));
+        let global = || GLOBAL.get_or_init(from_environment).as_ref();
+        let plan = local.or_else(|| global().map(|global| global.plan.clone()));
+        matches!(plan, Some(Plan::IgnoreSyncs))
+    }
+
     /// Runs `deed` on this thread under `plan`; says how many points it passed and whether the fault happened.
     pub fn with_plan<T>(plan: Plan, deed: impl FnOnce() -> T) -> (T, Outcome) {
         LOCAL.set(Some((plan, Outcome { points: 0, fired: false })));
@@ -133,7 +156,7 @@ mod armed {
 
     fn counts(plan: &Plan, call: &str) -> bool {
         match plan {
-            Plan::Count => true,
+            Plan::Count | Plan::IgnoreSyncs => true,
             Plan::Fail { call: only, .. } | Plan::Die { call: only, .. } => {
                 only.as_deref().is_none_or(|only| only == call)
             }
@@ -142,14 +165,14 @@ mod armed {
 
     fn is_due(plan: &Plan, points: u64) -> bool {
         match plan {
-            Plan::Count => false,
+            Plan::Count | Plan::IgnoreSyncs => false,
             Plan::Fail { n, .. } | Plan::Die { n, .. } => points == *n,
         }
     }
 
     fn happen(plan: &Plan) -> Result<(), Errno> {
         match plan {
-            Plan::Count => Ok(()),
+            Plan::Count | Plan::IgnoreSyncs => Ok(()),
             Plan::Fail { errno, .. } => Err(*errno),
             Plan::Die { .. } => {
                 let killed = rustix::process::kill_process(
@@ -174,6 +197,7 @@ mod armed {
         let mut parts = words.split(':');
         match parts.next()? {
             "count" => Some(Plan::Count),
+            "ignore-syncs" => Some(Plan::IgnoreSyncs),
             "fail" => {
                 let n = parts.next()?.parse().ok()?;
                 let errno = errno_of(parts.next()?)?;

@@ -7,6 +7,7 @@ pub use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
 use super::error::{SysError, call};
+use super::fault;
 use super::name::AtPath;
 
 /// Whether a call that ends at a symlink follows it.
@@ -199,12 +200,12 @@ pub fn chmod(file: impl AsFd, mode: u32) -> Result<(), SysError> {
 
 /// Makes the file's data and metadata durable.
 pub fn sync(file: impl AsFd) -> Result<(), SysError> {
-    call("fsync", String::new, || rustix::fs::fsync(&file))
+    call("fsync", String::new, || fault::unless_ignored(|| rustix::fs::fsync(&file)))
 }
 
 /// Makes everything durable that was written to the file system that holds `file`.
 pub fn sync_filesystem(file: impl AsFd) -> Result<(), SysError> {
-    call("syncfs", String::new, || rustix::fs::syncfs(&file))
+    call("syncfs", String::new, || fault::unless_ignored(|| rustix::fs::syncfs(&file)))
 }
 
 /// The metadata of an open file.
