@@ -97,17 +97,31 @@ fn an_imported_directory_may_lie_on_overlayfs() {
     agrees(&merged, &base.join("store"), &[]);
 }
 
-/// Of what would be a whiteout in an image nothing is imported.
-#[test]
-fn a_directory_with_a_name_of_a_whiteout_is_refused() {
-    let _watch = watchdog(120);
+/// Of a tree with what would be a whiteout in an image nothing is imported.
+fn is_refused(name: &str, make: impl FnOnce(&Path)) {
     let scratch = Scratch::new();
     let tree = scratch.join("tree");
     fs::create_dir_all(tree.join("below")).unwrap();
-    fs::write(tree.join("below/.wh.name"), "").unwrap();
+    make(&tree.join("below").join(name));
     let imported = Imported::of_directory(&scratch.join("store"), File::open(tree).unwrap().into());
     let error = imported.err().unwrap();
     let causes = std::iter::successors(error.source(), |error| (*error).source());
     let told = causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"));
-    assert!(told.contains("`below/.wh.name` would be a whiteout in an image"), "{told}");
+    assert!(told.contains(&format!("`below/{name}` would be a whiteout in an image")), "{told}");
+}
+
+#[test]
+fn a_directory_with_a_name_of_a_whiteout_is_refused() {
+    let _watch = watchdog(120);
+    is_refused(".wh.name", |path| fs::write(path, "").unwrap());
+}
+
+#[test]
+fn a_directory_with_a_device_that_is_a_whiteout_is_refused() {
+    need_root!();
+    let _watch = watchdog(120);
+    is_refused("null", |path| {
+        let made = Command::new("mknod").arg(path).args(["c", "0", "0"]).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    });
 }

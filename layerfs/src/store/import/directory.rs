@@ -93,6 +93,10 @@ impl<W: Write> Walk<W> {
         let kind = match file::type_of(&stat) {
             FileType::RegularFile => return self.file(dir, name, &stat),
             FileType::Symlink => EntryKind::Symlink { target: dir::read_link(dir, name)? },
+            // How overlayfs writes a whiteout, and what one would be taken for.
+            FileType::CharacterDevice if (major, minor) == (0, 0) => {
+                return Err(WalkError::Whiteout(self.here().to_string()));
+            }
             FileType::CharacterDevice => EntryKind::CharDevice { major, minor },
             FileType::BlockDevice => EntryKind::BlockDevice { major, minor },
             FileType::Fifo => EntryKind::Fifo,
