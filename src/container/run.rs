@@ -19,6 +19,7 @@ use super::process::{Said, process};
 use super::server::{self, Started};
 use super::sweep::sweep;
 use super::{files, sealed, volumes};
+use crate::image::absent::find_to_use;
 use crate::mount::serve::{Flag, ServeArgs};
 use crate::output::message;
 use crate::session::{Misused, Outcome, Session};
@@ -200,7 +201,7 @@ fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
             let called = first.to_str().context("the image's name is not UTF-8")?;
             (
                 From::Image {
-                    image: Box::new(store.find(called)?.image),
+                    image: Box::new(find_to_use(store, called)?.image),
                     called: called.to_owned(),
                 },
                 rest,

@@ -1,5 +1,6 @@
 //! Verbs on images, one file each, and what several of them share.
 
+pub mod absent;
 mod bring;
 mod columns;
 pub mod history;

@@ -12,6 +12,7 @@ use super::places::{Places, Resolver};
 use super::serve::{self, Flag, Ground, ServeArgs};
 use super::{list, start};
 use crate::container::sweep::sweep;
+use crate::image::absent::find_to_use;
 use crate::output::Results;
 use crate::session::{Misused, Outcome, Session};
 
@@ -118,7 +119,7 @@ fn of_image(args: &MountArgs, said: &Options, session: &Session) -> Result<Serve
     let image = text(image, "image")?;
     // Said here, in words of its own, before a process is started for it.
     let store = session.store()?;
-    store.find(&image)?;
+    find_to_use(&store, &image)?;
     sweep(&store)?;
     let resolver = Resolver::new()?;
     let mut places = resolver.at(mountpoint)?;

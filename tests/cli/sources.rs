@@ -31,6 +31,32 @@ fn an_image_of_a_registry_is_told_how_to_get_it() {
     assert!(line.contains("layerfs pull oci:debian:latest"), "{line}");
 }
 
+/// What is to be used and is not here is told as what is to be pulled: how to get it.
+#[test]
+fn an_image_to_be_run_or_mounted_that_is_not_here_is_told_how_to_get_it() {
+    let place = Place::new();
+    let id = place.pull_small("small");
+    let lines = [
+        place.run(&["run", "--rm", "debian:77", "true"]).refusal(125),
+        place.refused(&["mount", "debian:77", "."]),
+    ];
+    for line in lines {
+        assert_eq!(
+            line,
+            "no image `debian:77` in the store; registries are not spoken yet; run `skopeo copy \
+             docker://docker.io/library/debian:77 oci:debian:77`, then `layerfs pull oci:debian:77`"
+        );
+    }
+    // An id is nothing that a registry knows.
+    let other = if id.ends_with('0') { "1" } else { "0" };
+    for words in
+        [format!("{}{other}", &id[..id.len() - 1]), "deadbeef".into(), "sha256:dead".into()]
+    {
+        let line = place.refused(&["mount", &words, "."]);
+        assert!(line.ends_with("in the store; `layerfs images` lists what is here"), "{line}");
+    }
+}
+
 #[test]
 fn an_unknown_transport_lists_the_known_ones() {
     let line = Place::new().refused(&["pull", "dir:/x"]);
