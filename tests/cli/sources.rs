@@ -58,6 +58,21 @@ fn an_image_to_be_run_or_mounted_that_is_not_here_is_told_how_to_get_it() {
 }
 
 #[test]
+fn a_bare_tag_is_joined_to_the_name_that_a_directory_has() {
+    let place = Place::new();
+    Layout::small().write(&place.join("small"));
+    std::fs::create_dir(place.join("small/below")).unwrap();
+    for (from, source) in
+        [("small", "oci:."), ("small", "oci:./"), ("small/below", "oci:.."), (".", "oci:small/.")]
+    {
+        let mut command = place.command(&["pull", source]);
+        let run = finished(command.current_dir(place.join(from)));
+        assert_eq!((run.status, run.stdout.as_str()), (Some(0), "small:1\n"), "{source}: {run:?}");
+        place.said(&["rmi", "small:1"]);
+    }
+}
+
+#[test]
 fn an_unknown_transport_lists_the_known_ones() {
     let line = Place::new().refused(&["pull", "dir:/x"]);
     for known in ["oci:DIR[:TAG]", "oci-archive:FILE[:TAG]", "docker-archive:FILE[:NAME]"] {

@@ -1,5 +1,6 @@
 //! Opening a source, telling its form, and handing out its images.
 
+use std::ffi::OsStr;
 use std::io::{BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -167,11 +168,24 @@ fn named(
 ) -> Result<Source, SourceError> {
     let shown = shown_bytes(path.as_os_str().as_bytes());
     let (place, form) = opened.map_err(|fault| fault.of(&shown))?;
-    let base = path.file_name().and_then(|name| name.to_str()).map(|name| match place {
-        Place::Directory(_) => name.to_owned(),
-        Place::Archive { .. } => without_suffixes(name).to_owned(),
-    });
+    let base = base_of(path, &place).map_err(|fault| fault.of(&shown))?;
     Ok(Source { shown, form, place, base, wanted })
+}
+
+/// The name that bare tags are joined to: the user's for the directory or file, and where the words end in dots the
+/// directory's own.
+fn base_of(path: &Path, place: &Place) -> Result<Option<String>, SourceFault> {
+    let text = |name: &OsStr| name.to_str().map(str::to_owned);
+    match (place, path.file_name()) {
+        (Place::Directory(_), Some(name)) => Ok(text(name)),
+        (Place::Directory(dir), None) => {
+            let path = dir::path_of(dir).map_err(SourceFault::OpenSource)?;
+            Ok(path.file_name().and_then(text))
+        }
+        (Place::Archive { .. }, name) => {
+            Ok(name.and_then(text).map(|name| without_suffixes(&name).to_owned()))
+        }
+    }
 }
 
 fn without_suffixes(name: &str) -> &str {
