@@ -22,5 +22,7 @@ mod removal;
 mod sources;
 #[path = "cli/system.rs"]
 mod system;
+#[path = "cli/terminal.rs"]
+mod terminal;
 #[path = "cli/words.rs"]
 mod words;

@@ -1,7 +1,7 @@
-//! How an import is told: a bar for each layer on a terminal, lines elsewhere, nothing when asked to be quiet.
+//! How an import is told: a bar for each layer on a terminal that can move its cursor, lines elsewhere, nothing when
+//! asked to be quiet.
 
 use std::collections::HashMap;
-use std::io::{self, IsTerminal};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -42,8 +42,10 @@ impl Called {
 pub fn of_import(show: Show, called: Called) -> Box<dyn Progress> {
     match show {
         Show::Nothing => Box::new(Silent),
-        Show::Progress if io::stderr().is_terminal() => Box::new(Bars::new(called)),
-        Show::Progress => Box::new(Lines { called }),
+        Show::Progress => match ProgressDrawTarget::stderr() {
+            hidden if hidden.is_hidden() => Box::new(Lines { called }),
+            terminal => Box::new(Bars::new(called, terminal)),
+        },
     }
 }
 
@@ -97,8 +99,8 @@ struct Bars {
 }
 
 impl Bars {
-    fn new(called: Called) -> Self {
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    fn new(called: Called, terminal: ProgressDrawTarget) -> Self {
+        let all = MultiProgress::with_draw_target(terminal);
         Bars { called, all, of_layer: Mutex::new(HashMap::new()) }
     }
 
