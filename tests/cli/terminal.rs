@@ -68,3 +68,16 @@ fn a_terminal_that_can_not_move_its_cursor_has_lines() {
     assert_eq!(done, 3, "{shown:?}");
     assert!(!shown.contains('\u{1b}'), "{shown:?}");
 }
+
+#[test]
+fn help_has_colours_on_a_terminal_and_none_with_no_color() {
+    let place = Place::new();
+    for words in [&["--help"][..], &["pull", "-h"]] {
+        assert!(shown(&place, words, &[]).contains("\u{1b}["), "{words:?}");
+        for environment in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+            let plain = shown(&place, words, &[environment]);
+            assert!(!plain.contains('\u{1b}'), "{words:?} {environment:?}: {plain:?}");
+        }
+        assert!(!place.said(words).contains('\u{1b}'), "{words:?}");
+    }
+}
