@@ -28,6 +28,9 @@ pub struct InspectArgs {
     /// Take only things of this kind
     #[arg(long = "type", value_enum, value_name = "KIND")]
     kind: Option<Kind>,
+    /// Print one JSON array, as is done without this word too
+    #[arg(long)]
+    json: bool,
     /// Names, ids, or beginnings of ids
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,

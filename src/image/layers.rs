@@ -14,6 +14,7 @@ const EXAMPLES: &str = "\
 EXAMPLES:
   layerfs layers debian:bookworm
   layerfs layers --no-trunc 3f2a9c
+  layerfs layers -q --no-trunc debian      only the diff ids
   layerfs layers --json debian | jq 'map(.own_bytes) | add'
 
 The lowest layer comes first. SIZE counts the contents of its files; FILES its names, whiteouts included; OWN is what only \
@@ -25,11 +26,14 @@ this layer uses, SHARED what other layers of the store use too: removing the lay
 pub struct LayersArgs {
     /// Name, id, or the beginning of an id
     image: String,
+    /// Print only diff ids
+    #[arg(short, long)]
+    quiet: bool,
     /// Print digests in full
     #[arg(long)]
     no_trunc: bool,
     /// Print one JSON array
-    #[arg(long)]
+    #[arg(long, conflicts_with = "quiet")]
     json: bool,
 }
 
@@ -54,10 +58,12 @@ pub fn run(args: &LayersArgs, session: &Session, results: &mut Results) -> Resul
         shared_bytes: layer.shared_bytes,
     });
     let rows: Vec<Row> = rows.collect();
+    let ids = if args.no_trunc { Ids::Full } else { Ids::Short };
     if args.json {
         results.json(&rows)?;
+    } else if args.quiet {
+        rows.iter().try_for_each(|row| results.line(columns::id(&row.diff_id, ids)))?;
     } else {
-        let ids = if args.no_trunc { Ids::Full } else { Ids::Short };
         results.table(&table_of(&rows, ids))?;
     }
     Ok(Outcome::Done)

@@ -155,6 +155,22 @@ fn layers_are_listed_lowest_first_with_what_each_takes() {
 }
 
 #[test]
+fn only_the_ids_of_layers_are_printed_on_demand() {
+    let place = Place::new();
+    place.pull_small("small");
+    let full = place.rows(&["layers", "--json", "small:1"]);
+    let full: Vec<&str> = full.iter().map(|row| row["diff_id"].as_str().unwrap()).collect();
+    let lines =
+        |words: &[&str]| -> Vec<String> { place.said(words).lines().map(String::from).collect() };
+    assert_eq!(lines(&["layers", "-q", "--no-trunc", "small:1"]), full);
+    let short: Vec<&str> = full.iter().map(|id| &id[7..19]).collect();
+    assert_eq!(lines(&["layers", "--quiet", "small:1"]), short);
+    assert!(
+        place.run(&["layers", "-q", "--json", "small:1"]).refusal(2).contains("cannot be used")
+    );
+}
+
+#[test]
 fn history_says_which_step_made_which_layer() {
     let place = Place::new();
     let id = place.pull_small("small");
@@ -210,6 +226,7 @@ fn inspect_prints_what_it_finds_and_tells_what_it_does_not() {
     assert_eq!(found[0]["RootFS"]["Layers"].as_array().map(Vec::len), Some(3));
     let by_digest = found[0]["RepoDigests"][0].as_str().expect("a digest");
     assert_eq!(place.rows(&["inspect", by_digest])[0], found[0]);
+    assert_eq!(place.rows(&["inspect", "--json", "small:1"])[0], found[0]);
 }
 
 #[test]
