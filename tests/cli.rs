@@ -10,6 +10,8 @@ mod containers;
 mod disk;
 #[path = "cli/documented.rs"]
 mod documented;
+#[path = "cli/found.rs"]
+mod found;
 #[path = "cli/images.rs"]
 mod images;
 #[path = "cli/layout.rs"]

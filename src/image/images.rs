@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use layerfs_driver::store::Store;
 use layerfs_driver::store::digest::Digest;
-use layerfs_driver::store::image::Image;
+use layerfs_driver::store::image::{Hit, Image};
 use layerfs_driver::store::reference::Reference;
 use serde::Serialize;
 
@@ -18,6 +18,7 @@ EXAMPLES:
   layerfs images
   layerfs images debian                 only the images of one repository
   layerfs images debian:bookworm        only one name
+  layerfs images 3f2a9c                 only one image
   layerfs images -q                     only ids, each once
   layerfs images --digests --no-trunc   everything in full
   layerfs images --json | jq -r '.[] | select(.size > 1e9) | .repository'
@@ -29,7 +30,7 @@ SIZE counts the contents of all files of all layers. What an image shares with o
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct ImagesArgs {
-    /// Show only images of this name; without a tag, of this repository
+    /// Show only the image of this name, id, or beginning of an id; without a tag, all of this repository
     name: Option<String>,
     /// Show all images; taken for docker's sake, there are no hidden ones
     #[arg(short, long)]
@@ -68,11 +69,11 @@ struct Row {
 
 /// Lists the images of the store.
 pub fn run(args: &ImagesArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
-    let wanted = args.name.as_deref().map(Reference::parse).transpose()?;
     let mut rows = Vec::new();
-    let store = session.store_if_there()?;
-    for image in store.as_ref().map(Store::images).transpose()?.unwrap_or_default() {
-        rows.extend(rows_of(&image, wanted.as_ref()));
+    if let Some(store) = session.store_if_there()? {
+        for Hit { image, names } in listed(&store, args.name.as_deref())? {
+            rows.extend(rows_of(&image, &names));
+        }
     }
     // Newest first, as docker lists them; images of one time stay in the store's order.
     rows.sort_by_key(|row: &Row| std::cmp::Reverse(row.created_secs));
@@ -87,7 +88,16 @@ pub fn run(args: &ImagesArgs, session: &Session, results: &mut Results) -> Resul
     Ok(Outcome::Done)
 }
 
-fn rows_of(image: &Image, wanted: Option<&Reference>) -> Vec<Row> {
+/// The images to list, each with the names that are shown of it: all, or what the user's words mean.
+fn listed(store: &Store, words: Option<&str>) -> Result<Vec<Hit>> {
+    let Some(words) = words else {
+        let hit = |image: Image| Hit { names: image.names.clone(), image };
+        return Ok(store.images()?.into_iter().map(hit).collect());
+    };
+    Ok(store.filter(words)?)
+}
+
+fn rows_of(image: &Image, names: &[Reference]) -> Vec<Row> {
     let created_secs = columns::created_secs(image);
     let row = |name: Option<&Reference>| Row {
         id: image.id,
@@ -103,22 +113,10 @@ fn rows_of(image: &Image, wanted: Option<&Reference>) -> Vec<Row> {
         variant: image.config.variant.clone(),
         created_secs,
     };
-    match wanted {
-        None if image.names.is_empty() => vec![row(None)],
-        None => image.names.iter().map(|name| row(Some(name))).collect(),
-        Some(wanted) => {
-            let meant = image.names.iter().filter(|name| is_meant(name, wanted));
-            meant.map(|name| row(Some(name))).collect()
-        }
+    if names.is_empty() {
+        return vec![row(None)];
     }
-}
-
-/// Whether the user's words mean this name: a repository means all its tags.
-fn is_meant(name: &Reference, wanted: &Reference) -> bool {
-    wanted.normalized_candidates().iter().any(|candidate| match wanted.tag() {
-        Some(_) => candidate.names_same(name),
-        None => candidate.same_repository(name),
-    })
+    names.iter().map(|name| row(Some(name))).collect()
 }
 
 fn print_ids(rows: &[Row], ids: Ids, results: &mut Results) -> Result<()> {

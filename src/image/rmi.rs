@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use layerfs_driver::store::container::{Base, Container};
 use layerfs_driver::store::digest::Digest;
-use layerfs_driver::store::image::{Hit, Image};
+use layerfs_driver::store::image::Image;
 use layerfs_driver::store::{Store, StoreError};
 
 use crate::output::results::ResultsError;
@@ -22,7 +22,7 @@ EXAMPLES:
 
 An image that a container uses stays. With --force its names go all the same, and the image too, unless a container \
 that runs uses it; what the container needs of it is kept until the container is removed. With --force an image that is \
-not there is told, and is no failure.";
+not there is told, and is no failure. Words that mean several names remove none.";
 
 /// The words of `layerfs rmi`.
 #[derive(Debug, Args)]
@@ -71,11 +71,12 @@ pub fn run(args: &RmiArgs, session: &Session, results: &mut Results) -> Result<O
 
 /// Takes away what the words mean. Answers the layers of an image that went.
 fn remove(store: &Store, words: &str, force: Force, results: &mut Results) -> Result<Vec<Digest>> {
-    let Hit { image, name: named } = store.find(words)?;
-    if let Some(name) = &named
+    let hit = store.find(words)?;
+    let (image, named) = (&hit.image, hit.name(words)?);
+    if let Some(name) = named
         && image.names.len() > 1
     {
-        store.untag(&image, name)?;
+        store.untag(image, name)?;
         results.line(format_args!("Untagged: {name}"))?;
         return Ok(Vec::new());
     } else if image.names.len() > 1 && force == Force::No {
@@ -83,20 +84,20 @@ fn remove(store: &Store, words: &str, force: Force, results: &mut Results) -> Re
             StoreError::SeveralNames { id: image.id.short(), count: image.names.len() }.into()
         );
     }
-    match keeper(store, &image, force)? {
+    match keeper(store, image, force)? {
         None => {}
         // By name, what docker does too: the name goes, the image stays for its container.
         Some(keeper) if force == Force::Yes && named.is_some() && keeper.is_living => {
             for name in &image.names {
-                store.untag(&image, name)?;
+                store.untag(image, name)?;
                 results.line(format_args!("Untagged: {name}"))?;
             }
             return Ok(Vec::new());
         }
-        Some(keeper) => bail!("{}", in_use(&image, &keeper)),
+        Some(keeper) => bail!("{}", in_use(image, &keeper)),
     }
-    store.forget(&image)?;
-    told_gone(&image, results)?;
+    store.forget(image)?;
+    told_gone(image, results)?;
     Ok(image.layers.iter().map(|layer| layer.diff_id).collect())
 }
 

@@ -100,6 +100,39 @@ impl Layout {
         described
     }
 
+    /// The ids of the images, in hexadecimal digits.
+    pub fn ids(&self) -> Vec<String> {
+        self.images().into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Leaves out the images of other ids. What only they have stays.
+    pub fn keep(&mut self, ids: &[String]) -> &Self {
+        let images = self.images();
+        let mut keeps = images.iter().map(|(id, _)| ids.contains(id));
+        self.manifests.retain(|_| keeps.next() == Some(true));
+        self
+    }
+
+    /// The digests of the manifests of these ids.
+    pub fn digests(&self, ids: &[String]) -> Vec<String> {
+        let images: std::collections::HashMap<_, _> = self.images().into_iter().collect();
+        ids.iter().map(|id| images[id].clone()).collect()
+    }
+
+    /// Id and digest of the manifest of each image.
+    fn images(&self) -> Vec<(String, String)> {
+        let blobs: std::collections::HashMap<String, &Vec<u8>> =
+            self.blobs.iter().map(|bytes| (Digest::of(bytes).to_string(), bytes)).collect();
+        let of = |entry: &Value| {
+            let digest = entry["digest"].as_str().expect("a descriptor has a digest");
+            let manifest: Value =
+                serde_json::from_slice(blobs[digest]).expect("a manifest is JSON");
+            let id = manifest["config"]["digest"].as_str().expect("a manifest has a config");
+            (id.trim_start_matches("sha256:").to_owned(), digest.to_owned())
+        };
+        self.manifests.iter().map(of).collect()
+    }
+
     fn files(&self) -> Vec<(String, Vec<u8>)> {
         let index = json!({ "schemaVersion": 2, "manifests": self.manifests });
         let mut files = vec![

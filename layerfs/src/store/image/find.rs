@@ -1,4 +1,9 @@
-//! From a user's words to one image: a name, an id, the beginning of an id, `name@sha256:…`.
+//! From a user's words to images: a name, an id, the beginning of an id, `name@sha256:…`.
+//!
+//! A name wins over the beginning of an id. A short name is itself, `localhost/NAME`, or `docker.io/library/NAME`. The
+//! digest after `@` is that of a manifest or the image's id; a tag before it says nothing more, as docker has it.
+
+use std::collections::BTreeMap;
 
 use super::record::Image;
 use crate::store::digest::Digest;
@@ -9,102 +14,162 @@ use crate::store::root::Store;
 /// The shortest beginning of an id that is taken as one.
 const PREFIX_MIN: usize = 4;
 
+/// A name, and the image that it leads to.
+type Named = (Reference, Digest);
+
 /// What a user's words were found to mean.
 #[derive(Clone, Debug)]
 pub struct Hit {
     /// The image.
     pub image: Image,
-    /// The name by which it was meant; `None` where it was an id.
-    pub name: Option<Reference>,
+    /// The names by which it was meant, several where a short name or a digest fits several; none where it was an id.
+    pub names: Vec<Reference>,
+}
+
+/// What a repository without tag and digest means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bare {
+    /// Its `latest`.
+    Latest,
+    /// All of its tags.
+    AllTags,
+}
+
+impl Hit {
+    /// The one name that was meant, `None` for an id; an error where `words` do not say which.
+    pub fn name(&self, words: &str) -> Result<Option<&Reference>, StoreError> {
+        match self.names.as_slice() {
+            [] => Ok(None),
+            [name] => Ok(Some(name)),
+            several => Err(ambiguous(words, several)),
+        }
+    }
 }
 
 impl Store {
-    /// The image that `words` mean.
-    ///
-    /// A name wins over the beginning of an id. A short name is itself, `localhost/NAME`, or
-    /// `docker.io/library/NAME`; two of them in the store are an error that names both.
+    /// The image that `words` mean. Names of several images are an error that tells them all.
     pub fn find(&self, words: &str) -> Result<Hit, StoreError> {
         let names = self.all_names()?;
+        let (found, id) = match self.meant(words, Bare::Latest, &names)? {
+            Meant::Names(found) => {
+                let (_, id) = found[0];
+                let is_one = found.iter().all(|(_, other)| *other == id);
+                let found: Vec<Reference> = found.into_iter().map(|(name, _)| name).collect();
+                if !is_one {
+                    return Err(ambiguous(words, &found));
+                }
+                (found, id)
+            }
+            Meant::Id(id) => (Vec::new(), id),
+            Meant::Nothing => return Err(StoreError::NoSuchImage(words.into())),
+        };
+        let image = self.image_now(&id, &names)?;
+        let image = image.ok_or_else(|| StoreError::NoSuchImage(words.into()))?;
+        Ok(Hit { image, names: found })
+    }
+
+    /// The images that `words` let pass in a listing, each with the names that do: a repository without a tag all of
+    /// its tags, a short name all that it may stand for, an id all names of its image.
+    pub fn filter(&self, words: &str) -> Result<Vec<Hit>, StoreError> {
+        let names = self.all_names()?;
+        let mut by_id: BTreeMap<Digest, Vec<Reference>> = BTreeMap::new();
+        match self.meant(words, Bare::AllTags, &names)? {
+            Meant::Names(found) => {
+                found.into_iter().for_each(|(name, id)| by_id.entry(id).or_default().push(name));
+            }
+            Meant::Id(id) => {
+                let own = names.iter().filter(|(_, of)| *of == id);
+                by_id.insert(id, own.map(|(name, _)| name.clone()).collect());
+            }
+            Meant::Nothing => {}
+        }
+        let mut hits = Vec::new();
+        for (id, found) in by_id {
+            // An image removed since its names were read is no error.
+            let image = self.image_now(&id, &names)?;
+            hits.extend(image.map(|image| Hit { image, names: found }));
+        }
+        hits.sort_by(|one, other| one.image.in_listing(&other.image));
+        Ok(hits)
+    }
+
+    fn meant(&self, words: &str, bare: Bare, names: &[Named]) -> Result<Meant, StoreError> {
         let reference = Reference::parse(words);
-        if let Ok(reference) = &reference
-            && let Some((name, id)) = self.by_name(words, reference, &names)?
-        {
-            return self.hit(words, id, Some(name), &names);
+        if let Ok(reference) = &reference {
+            let found = self.by_name(reference, bare, names)?;
+            if !found.is_empty() {
+                return Ok(Meant::Names(found));
+            }
         }
         let hex = words.strip_prefix("sha256:").unwrap_or(words);
         let is_prefix = hex.len() >= PREFIX_MIN && hex.len() <= 64 && hex.bytes().all(is_hex);
-        if is_prefix && let Some(id) = self.by_prefix(words, hex)? {
-            return self.hit(words, id, None, &names);
-        }
         match reference {
-            Err(error) if !is_prefix => Err(error.into()),
-            _ => Err(StoreError::NoSuchImage(words.into())),
+            _ if is_prefix => self.by_prefix(words, hex),
+            Ok(_) => Ok(Meant::Nothing),
+            Err(error) => Err(error.into()),
         }
     }
 
+    /// The names of the store that a reference means.
     fn by_name(
         &self,
-        words: &str,
         reference: &Reference,
-        names: &[(Reference, Digest)],
-    ) -> Result<Option<(Reference, Digest)>, StoreError> {
+        bare: Bare,
+        names: &[Named],
+    ) -> Result<Vec<Named>, StoreError> {
         let candidates = reference.normalized_candidates();
-        let has_name =
-            |name: &Reference| candidates.iter().any(|candidate| candidate.names_same(name));
-        let mut hits: Vec<_> = names.iter().filter(|(name, _)| has_name(name)).cloned().collect();
-        if let Some(digest) = reference.digest() {
-            // `name@sha256:…` means the manifest, under a name of any tag.
-            let mut matching = Vec::new();
-            for (name, id) in
-                names.iter().filter(|(name, _)| candidates.iter().any(|c| c.same_repository(name)))
-            {
-                let record = self.image_record(id)?;
-                if record
-                    .is_some_and(|record| record.manifests.contains(&digest) || record.id == digest)
-                {
-                    matching.push((name.clone(), *id));
-                }
-            }
-            matching.dedup_by_key(|(_, id)| *id);
-            hits = matching;
+        let is_of_repository =
+            |name: &Reference| candidates.iter().any(|candidate| candidate.same_repository(name));
+        let mut found: Vec<Named> =
+            names.iter().filter(|(name, _)| is_of_repository(name)).cloned().collect();
+        match (reference.digest(), reference.tag(), bare) {
+            (Some(digest), _, _) => return self.with_digest(digest, found),
+            (None, None, Bare::AllTags) => {}
+            (None, Some(_), _) | (None, None, Bare::Latest) => found
+                .retain(|(name, _)| candidates.iter().any(|candidate| candidate.names_same(name))),
         }
-        match hits.as_slice() {
-            [] => Ok(None),
-            [hit] => Ok(Some(hit.clone())),
-            several if several.iter().all(|(_, id)| *id == several[0].1) => {
-                Ok(Some(several[0].clone()))
-            }
-            several => Err(StoreError::Ambiguous {
-                name: words.into(),
-                hits: several.iter().map(|(name, _)| format!("`{}`", name.canonical())).collect(),
-            }),
-        }
+        Ok(found)
     }
 
-    fn by_prefix(&self, words: &str, hex: &str) -> Result<Option<Digest>, StoreError> {
+    /// Those of the names whose image has the digest, as its manifest's or as its own.
+    fn with_digest(&self, digest: Digest, found: Vec<Named>) -> Result<Vec<Named>, StoreError> {
+        let mut matching = Vec::new();
+        for (name, id) in found {
+            let record = self.image_record(&id)?;
+            let has = record
+                .is_some_and(|record| record.id == digest || record.manifests.contains(&digest));
+            matching.extend(has.then_some((name, id)));
+        }
+        Ok(matching)
+    }
+
+    fn by_prefix(&self, words: &str, hex: &str) -> Result<Meant, StoreError> {
         let mut ids = self.image_ids()?;
         ids.retain(|id| id.hex().starts_with(hex));
         match ids.as_slice() {
-            [] => Ok(None),
-            [id] => Ok(Some(*id)),
+            [] => Ok(Meant::Nothing),
+            [id] => Ok(Meant::Id(*id)),
             several => Err(StoreError::Ambiguous {
                 name: words.into(),
                 hits: several.iter().map(|id| format!("image {}", id.short())).collect(),
             }),
         }
     }
+}
 
-    fn hit(
-        &self,
-        words: &str,
-        id: Digest,
-        name: Option<Reference>,
-        names: &[(Reference, Digest)],
-    ) -> Result<Hit, StoreError> {
-        let image = self.image_now(&id, names)?;
-        let image = image.ok_or_else(|| StoreError::NoSuchImage(words.into()))?;
-        Ok(Hit { image, name })
-    }
+/// What words mean in the store.
+enum Meant {
+    /// At least one name.
+    Names(Vec<Named>),
+    /// The beginning of one image's id.
+    Id(Digest),
+    /// Nothing that is there.
+    Nothing,
+}
+
+fn ambiguous(words: &str, names: &[Reference]) -> StoreError {
+    let hits = names.iter().map(|name| format!("`{}`", name.canonical())).collect();
+    StoreError::Ambiguous { name: words.into(), hits }
 }
 
 fn is_hex(byte: u8) -> bool {

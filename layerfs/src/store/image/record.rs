@@ -1,5 +1,6 @@
 //! One image of the store: its record on disk, its configuration.
 
+use std::cmp::Ordering;
 use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,12 @@ impl Image {
         chain::chain_id(self.layers.iter().map(|layer| &layer.diff_id))
     }
 
+    /// The order of listings: newest import first.
+    pub(super) fn in_listing(&self, other: &Image) -> Ordering {
+        let key = (other.imported_secs, &self.names, self.id);
+        key.cmp(&(self.imported_secs, &other.names, other.id))
+    }
+
     /// Bytes of file contents in all layers.
     pub fn size(&self) -> u64 {
         self.layers.iter().map(|layer| layer.size).sum()
@@ -81,9 +88,7 @@ impl Store {
             // An image removed since the listing is no error.
             images.extend(self.image_now(&id, &names)?);
         }
-        images.sort_by(|a, b| {
-            (b.imported_secs, &a.names, a.id).cmp(&(a.imported_secs, &b.names, b.id))
-        });
+        images.sort_by(Image::in_listing);
         Ok(images)
     }
 
