@@ -24,6 +24,15 @@ pub enum Outcome {
     Status(u8),
 }
 
+impl Outcome {
+    /// Tells why some things can't be shown in a listing; the others are.
+    pub fn of_unread(errors: Vec<StoreError>) -> Outcome {
+        let outcome = if errors.is_empty() { Outcome::Done } else { Outcome::SomeFailed };
+        errors.into_iter().for_each(|error| message::error(&error.into()));
+        outcome
+    }
+}
+
 /// Words that each are understood and together are not: exit status 2.
 #[derive(Debug)]
 pub struct Misused(pub &'static str);

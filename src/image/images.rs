@@ -2,9 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use layerfs_driver::store::Store;
 use layerfs_driver::store::digest::Digest;
-use layerfs_driver::store::image::{Hit, Image};
+use layerfs_driver::store::image::Image;
 use layerfs_driver::store::reference::Reference;
 use serde::Serialize;
 
@@ -70,10 +69,11 @@ struct Row {
 /// Lists the images of the store.
 pub fn run(args: &ImagesArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let mut rows = Vec::new();
+    let mut outcome = Outcome::Done;
     if let Some(store) = session.store_if_there()? {
-        for Hit { image, names } in listed(&store, args.name.as_deref())? {
-            rows.extend(rows_of(&image, &names));
-        }
+        let listing = store.listing(args.name.as_deref())?;
+        rows.extend(listing.images.iter().flat_map(rows_of));
+        outcome = Outcome::of_unread(listing.unread);
     }
     // Newest first, as docker lists them; images of one time stay in the store's order.
     rows.sort_by_key(|row: &Row| std::cmp::Reverse(row.created_secs));
@@ -85,19 +85,10 @@ pub fn run(args: &ImagesArgs, session: &Session, results: &mut Results) -> Resul
     } else {
         results.table(&table_of(&rows, ids, args.digests.then_some("DIGEST")))?;
     }
-    Ok(Outcome::Done)
+    Ok(outcome)
 }
 
-/// The images to list, each with the names that are shown of it: all, or what the user's words mean.
-fn listed(store: &Store, words: Option<&str>) -> Result<Vec<Hit>> {
-    let Some(words) = words else {
-        let hit = |image: Image| Hit { names: image.names.clone(), image };
-        return Ok(store.images()?.into_iter().map(hit).collect());
-    };
-    Ok(store.filter(words)?)
-}
-
-fn rows_of(image: &Image, names: &[Reference]) -> Vec<Row> {
+fn rows_of(image: &Image) -> Vec<Row> {
     let created_secs = columns::created_secs(image);
     let row = |name: Option<&Reference>| Row {
         id: image.id,
@@ -113,10 +104,10 @@ fn rows_of(image: &Image, names: &[Reference]) -> Vec<Row> {
         variant: image.config.variant.clone(),
         created_secs,
     };
-    if names.is_empty() {
+    if image.names.is_empty() {
         return vec![row(None)];
     }
-    names.iter().map(|name| row(Some(name))).collect()
+    image.names.iter().map(|name| row(Some(name))).collect()
 }
 
 fn print_ids(rows: &[Row], ids: Ids, results: &mut Results) -> Result<()> {

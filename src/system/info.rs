@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result};
 use clap::Args;
-use layerfs_driver::store::Store;
 use layerfs_driver::sys::{dir, host};
 use serde::Serialize;
 
@@ -44,10 +43,10 @@ struct Info {
 
 /// Prints what is known without measuring.
 pub fn run(args: &InfoArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
-    let info = gather(session)?;
+    let (info, outcome) = gather(session)?;
     if args.json {
         results.json(&[info])?;
-        return Ok(Outcome::Done);
+        return Ok(outcome);
     }
     let lines = [
         ("Version", info.version.to_owned()),
@@ -68,13 +67,14 @@ pub fn run(args: &InfoArgs, session: &Session, results: &mut Results) -> Result<
     for (key, value) in lines {
         results.line(format_args!("{key}: {}", text::one_line(&value)))?;
     }
-    Ok(Outcome::Done)
+    Ok(outcome)
 }
 
-fn gather(session: &Session) -> Result<Info> {
+fn gather(session: &Session) -> Result<(Info, Outcome)> {
     let root = &session.roots().store;
     let store = session.store_if_there()?;
-    let images = store.as_ref().map(Store::images).transpose()?.unwrap_or_default();
+    let listing = store.map(|store| store.listing(None)).transpose()?.unwrap_or_default();
+    let (images, outcome) = (listing.images, Outcome::of_unread(listing.unread));
     let layers = images.iter().flat_map(|image| &image.layers).map(|layer| layer.diff_id);
     let layers: std::collections::HashSet<_> = layers.collect();
     // Of a store that is not there, where it would come to lie.
@@ -83,7 +83,7 @@ fn gather(session: &Session) -> Result<Info> {
     let space = host::space(&ground)
         .with_context(|| format!("measure the file system of `{}`", root.display()))?;
     let (kernel, machine) = host::kernel();
-    Ok(Info {
+    let info = Info {
         version: env!("CARGO_PKG_VERSION"),
         root: root.to_string_lossy().into_owned(),
         runroot: session.roots().run.as_ref().map(|run| run.to_string_lossy().into_owned()),
@@ -95,5 +95,6 @@ fn gather(session: &Session) -> Result<Info> {
         kernel,
         machine,
         rootless: !host::is_root(),
-    })
+    };
+    Ok((info, outcome))
 }

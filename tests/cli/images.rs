@@ -242,3 +242,43 @@ fn a_name_goes_to_the_image_that_was_tagged_last() {
     assert!(line.contains("leave out what follows `@`"), "{line}");
     assert!(place.refused(&["tag", "small:1", "UPPER"]).contains("UPPER"));
 }
+
+/// One line for what is damaged, and exit status 1; the rest is shown.
+#[test]
+fn a_damaged_image_is_told_and_the_others_are_listed() {
+    let place = Place::new();
+    let id = place.pull_small("small");
+    place.feed(&["import", "-", "other:1"], &tar(&[("f", b"1")]));
+    let config = place.join("store/blobs/sha256").join(&id["sha256:".len()..]);
+    let whole = std::fs::read(&config).unwrap();
+    let damage = |bytes: &[u8]| {
+        std::fs::remove_file(&config).unwrap();
+        std::fs::write(&config, bytes).unwrap();
+    };
+    damage(b"{}");
+    let short = &id["sha256:".len()..][..12];
+    for words in [&["images"][..], &["images", "--json"], &["images", "-q"], &["info"]] {
+        let run = place.run(words);
+        assert_eq!((run.status, run.stderr.lines().count()), (Some(1), 1), "{words:?}: {run:?}");
+        assert!(run.stderr.contains(short) && run.stderr.contains("is damaged"), "{run:?}");
+        assert!(!run.stdout.contains(short) && !run.stdout.contains("small"), "{run:?}");
+    }
+    assert_eq!(array(&place.run(&["images", "--json"]).stdout)[0]["repository"], "other");
+    assert!(place.run(&["info"]).stdout.contains("\nImages: 1\n"));
+    // Whoever asks for another image has nothing to do with it.
+    assert_eq!(place.rows(&["images", "--json", "other"]).len(), 1);
+    for words in ["small", short] {
+        let run = place.run(&["images", "-q", words]);
+        assert_eq!((run.status, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+    }
+    damage(&whole);
+    assert_eq!(place.rows(&["images", "--json"]).len(), 2);
+    let names = std::fs::read_dir(place.join("store/images/names")).unwrap();
+    let name = names
+        .map(|entry| entry.unwrap().path())
+        .find(|path| std::fs::read_to_string(path).unwrap().contains("small"));
+    std::fs::write(name.expect("each name has a file"), b"{}").unwrap();
+    let run = place.run(&["images", "--json"]);
+    assert_eq!((run.status, run.stderr.lines().count()), (Some(1), 1), "{run:?}");
+    assert_eq!(array(&run.stdout).len(), 2, "the image is there without its name: {run:?}");
+}

@@ -146,7 +146,8 @@ fn a_record_of_a_newer_layerfs_is_told_and_left() {
         assert_eq!(std::fs::read_to_string(&record).unwrap(), newer);
         assert_eq!(names(), names_before);
     }
-    for words in [&["images"][..], &["gc"]] {
-        assert!(place.refused(words).contains("a newer layerfs wrote it, use that"));
-    }
+    assert!(place.refused(&["gc"]).contains("a newer layerfs wrote it, use that"));
+    let listed = place.run(&["images", "-q"]);
+    assert_eq!((listed.status, listed.stdout.as_str()), (Some(1), ""), "{listed:?}");
+    assert!(listed.stderr.contains("a newer layerfs wrote it, use that"), "{listed:?}");
 }

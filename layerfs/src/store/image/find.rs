@@ -3,8 +3,6 @@
 //! A name wins over the beginning of an id. A short name is itself, `localhost/NAME`, or `docker.io/library/NAME`. The
 //! digest after `@` is that of a manifest or the image's id; a tag before it says nothing more, as docker has it.
 
-use std::collections::BTreeMap;
-
 use super::record::Image;
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
@@ -24,6 +22,15 @@ pub struct Hit {
     pub image: Image,
     /// The names by which it was meant, several where a short name or a digest fits several; none where it was an id.
     pub names: Vec<Reference>,
+}
+
+/// Images to be shown.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The images, each with those of its names that were asked for.
+    pub images: Vec<Image>,
+    /// Why others, or names of others, can't be shown.
+    pub unread: Vec<StoreError>,
 }
 
 /// What a repository without tag and digest means.
@@ -68,29 +75,42 @@ impl Store {
         Ok(Hit { image, names: found })
     }
 
-    /// The images that `words` let pass in a listing, each with the names that do: a repository without a tag all of
-    /// its tags, a short name all that it may stand for, an id all names of its image.
-    pub fn filter(&self, words: &str) -> Result<Vec<Hit>, StoreError> {
-        let names = self.all_names()?;
-        let mut by_id: BTreeMap<Digest, Vec<Reference>> = BTreeMap::new();
-        match self.meant(words, Bare::AllTags, &names)? {
-            Meant::Names(found) => {
-                found.into_iter().for_each(|(name, id)| by_id.entry(id).or_default().push(name));
+    /// All images, newest import first, or those that `words` let pass, each with the names that do: a repository
+    /// without a tag lets all of its tags pass, a short name all that it may stand for, an id all names of its image.
+    pub fn listing(&self, words: Option<&str>) -> Result<Listing, StoreError> {
+        let mut listing = Listing::default();
+        let mut names = Vec::new();
+        for name in self.each_name()? {
+            match name {
+                Ok(name) => names.push(name),
+                Err(error) => listing.unread.push(error),
             }
-            Meant::Id(id) => {
-                let own = names.iter().filter(|(_, of)| *of == id);
-                by_id.insert(id, own.map(|(name, _)| name.clone()).collect());
+        }
+        names.sort();
+        let ids = match words.map(|words| self.meant(words, Bare::AllTags, &names)).transpose()? {
+            None => self.image_ids()?,
+            Some(Meant::Names(found)) => {
+                let mut ids: Vec<Digest> = found.iter().map(|(_, id)| *id).collect();
+                names = found;
+                ids.sort();
+                ids.dedup();
+                ids
             }
-            Meant::Nothing => {}
+            Some(Meant::Id(id)) => vec![id],
+            Some(Meant::Nothing) => Vec::new(),
+        };
+        for id in ids {
+            match self.image_now(&id, &names) {
+                Ok(Some(image)) => listing.images.push(image),
+                // An image removed since the listing is no error.
+                Ok(None) => {}
+                Err(error) => listing.unread.push(error),
+            }
         }
-        let mut hits = Vec::new();
-        for (id, found) in by_id {
-            // An image removed since its names were read is no error.
-            let image = self.image_now(&id, &names)?;
-            hits.extend(image.map(|image| Hit { image, names: found }));
-        }
-        hits.sort_by(|one, other| one.image.in_listing(&other.image));
-        Ok(hits)
+        listing.images.sort_by(|a, b| {
+            (b.imported_secs, &a.names, a.id).cmp(&(a.imported_secs, &b.names, b.id))
+        });
+        Ok(listing)
     }
 
     fn meant(&self, words: &str, bare: Bare, names: &[Named]) -> Result<Meant, StoreError> {

@@ -4,7 +4,7 @@ mod find;
 mod names;
 mod record;
 
-pub use find::Hit;
+pub use find::{Hit, Listing};
 pub use names::Untagged;
 pub(super) use names::file_name;
 pub use record::{Image, ImageLayer};

@@ -91,33 +91,36 @@ impl Store {
 
     /// All names and the ids they lead to, by name.
     pub(in crate::store) fn all_names(&self) -> Result<Vec<(Reference, Digest)>, StoreError> {
-        let mut names = Vec::new();
-        for entry in dir::list(&self.names).during(|| "list the names of images".into())? {
-            let Ok(file_name) = std::str::from_utf8(&entry.name) else { continue };
-            if record::is_aside(&entry.name) {
-                continue;
-            }
-            let broken = |reason: String| StoreError::Damaged {
-                what: format!("images/names/{file_name}"),
-                reason,
-            };
-            let text = match record::read(&self.names, file_name) {
-                Err(error) if error.is_absent() => continue,
-                read => read.during(|| "read the name of an image".into())?,
-            };
-            let version = record::version_of(&text).map_err(|error| broken(error.to_string()))?;
-            record::check_version(
-                || format!("images/names/{file_name}"),
-                version,
-                NAME_RECORD_VERSION,
-            )?;
-            let words: NameRecord =
-                serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
-            let name = Reference::parse(&words.name).map_err(|error| broken(error.to_string()))?;
-            names.push((name, words.id));
-        }
+        let names: Result<Vec<_>, _> = self.each_name()?.into_iter().collect();
+        let mut names = names?;
         names.sort();
         Ok(names)
+    }
+
+    /// Each name that is kept, or why it can't be read.
+    pub(super) fn each_name(
+        &self,
+    ) -> Result<Vec<Result<(Reference, Digest), StoreError>>, StoreError> {
+        let listed = dir::list(&self.names).during(|| "list the names of images".into())?;
+        let kept = listed.iter().filter(|entry| !record::is_aside(&entry.name));
+        let texts = kept.filter_map(|entry| std::str::from_utf8(&entry.name).ok());
+        Ok(texts.filter_map(|file_name| self.read_name(file_name).transpose()).collect())
+    }
+
+    /// The name that a file keeps; `None` where it went meanwhile.
+    fn read_name(&self, file_name: &str) -> Result<Option<(Reference, Digest)>, StoreError> {
+        let what = || format!("images/names/{file_name}");
+        let broken = |reason: String| StoreError::Damaged { what: what(), reason };
+        let text = match record::read(&self.names, file_name) {
+            Err(error) if error.is_absent() => return Ok(None),
+            read => read.during(|| "read the name of an image".into())?,
+        };
+        let version = record::version_of(&text).map_err(|error| broken(error.to_string()))?;
+        record::check_version(what, version, NAME_RECORD_VERSION)?;
+        let words: NameRecord =
+            serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
+        let name = Reference::parse(&words.name).map_err(|error| broken(error.to_string()))?;
+        Ok(Some((name, words.id)))
     }
 }
 

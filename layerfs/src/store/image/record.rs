@@ -1,6 +1,5 @@
 //! One image of the store: its record on disk, its configuration.
 
-use std::cmp::Ordering;
 use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
@@ -67,12 +66,6 @@ impl Image {
         chain::chain_id(self.layers.iter().map(|layer| &layer.diff_id))
     }
 
-    /// The order of listings: newest import first.
-    pub(super) fn in_listing(&self, other: &Image) -> Ordering {
-        let key = (other.imported_secs, &self.names, self.id);
-        key.cmp(&(self.imported_secs, &other.names, other.id))
-    }
-
     /// Bytes of file contents in all layers.
     pub fn size(&self) -> u64 {
         self.layers.iter().map(|layer| layer.size).sum()
@@ -80,16 +73,10 @@ impl Image {
 }
 
 impl Store {
-    /// All images, newest import first.
+    /// All images, newest import first; an error where one of them is damaged.
     pub fn images(&self) -> Result<Vec<Image>, StoreError> {
-        let names = self.all_names()?;
-        let mut images = Vec::new();
-        for id in self.image_ids()? {
-            // An image removed since the listing is no error.
-            images.extend(self.image_now(&id, &names)?);
-        }
-        images.sort_by(Image::in_listing);
-        Ok(images)
+        let listing = self.listing(None)?;
+        listing.unread.into_iter().next().map_or(Ok(listing.images), Err)
     }
 
     /// The configuration of an image, byte for byte.
