@@ -21,6 +21,8 @@ mod layouts;
 mod many;
 #[path = "hostile/memory.rs"]
 mod memory;
+#[path = "hostile/names.rs"]
+mod names;
 #[path = "hostile/packed.rs"]
 mod packed;
 #[path = "hostile/packing.rs"]

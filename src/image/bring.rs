@@ -1,5 +1,7 @@
 //! Bringing images into the store: what `pull` and `load` share.
 
+use std::collections::HashSet;
+
 use anyhow::{Result, bail};
 use layerfs_driver::store::Store;
 use layerfs_driver::store::digest::Digest;
@@ -38,13 +40,9 @@ pub fn bring(
 
 /// The names the source gives. Docker writes one name in two places, once short and once in full: the first counts.
 fn own_names(image: &SourceImage) -> Vec<Reference> {
-    let mut names: Vec<Reference> = Vec::new();
-    for name in image.names.iter().map(|name| name.clone().with_default_tag()) {
-        if names.iter().all(|known| known.to_string() != name.to_string()) {
-            names.push(name);
-        }
-    }
-    names
+    let mut seen = HashSet::new();
+    let names = image.names.iter().map(|name| name.clone().with_default_tag());
+    names.filter(|name| seen.insert(name.to_string())).collect()
 }
 
 /// The name that `--name` gives, which can only be given to one image.

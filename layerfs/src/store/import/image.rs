@@ -1,5 +1,6 @@
 //! Importing an image: its layers in parallel, then the whole at once.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -60,12 +61,8 @@ impl<'a> Job<'a> {
         all: &'a [SourceLayer],
         progress: &'a dyn Progress,
     ) -> Self {
-        let mut layers: Vec<&SourceLayer> = Vec::new();
-        for layer in all {
-            if layers.iter().all(|known| known.diff_id != layer.diff_id) {
-                layers.push(layer);
-            }
-        }
+        let mut seen = HashSet::new();
+        let layers = all.iter().filter(|layer| seen.insert(layer.diff_id)).collect();
         let results = Mutex::new((Vec::new(), None));
         Job {
             import,

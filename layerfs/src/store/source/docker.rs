@@ -1,16 +1,17 @@
 //! Docker archives: `manifest.json`, the configs and layers that it names.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 
 use crate::store::digest::Digest;
 use crate::store::oci::shown;
-use crate::store::reference::Reference;
 
 use super::assemble::{StoredLayer, layers, platform_of, read_config};
 use super::error::SourceFault;
+use super::gather::Gathered;
 use super::image::{RawBlob, SourceImage};
-use super::label::{Choice, Label, choose, only};
-use super::layout::add_names;
+use super::label::{Choice, Choices, Label, choose, only};
 use super::open::{Pick, Wanted};
 use super::place::Place;
 
@@ -41,29 +42,35 @@ impl DockerArchive<'_> {
             Pick::One(Some(asked)) => Ok(vec![self.image(&choose(choices, asked)?)?]),
             Pick::One(None) => Ok(vec![self.image(&only(choices)?)?]),
             Pick::All => {
-                let images: Result<Vec<_>, _> =
-                    choices.iter().map(|choice| self.image(choice)).collect();
-                Some(images?).filter(|images| !images.is_empty()).ok_or(SourceFault::FindImage)
+                let mut images = Gathered::default();
+                for choice in choices {
+                    let image = self.image(&choice)?;
+                    images.add(image.config.digest, image)?;
+                }
+                images.finish()
             }
         }
     }
 
     /// The entries of `manifest.json`; two of one config are one image with the names of both.
     fn choices(&self) -> Result<Vec<Choice<Saved>>, SourceFault> {
-        let mut choices: Vec<Choice<Saved>> = Vec::new();
+        let mut choices = Choices::new();
+        let mut by_config: HashMap<String, usize> = HashMap::new();
         for saved in self.saved()? {
             let names = saved.repo_tags.iter().flatten();
             let labels: Vec<_> = names.map(|name| Label::of_name(name)).collect();
-            match choices.iter_mut().find(|choice| choice.item.config == saved.config) {
-                Some(same) => same.labels.extend(labels),
+            match by_config.get(&saved.config) {
+                Some(at) => choices.add_labels(*at, labels)?,
                 None => {
-                    let digest = named_digest(&saved.config)
-                        .map_or_else(|| shown(&saved.config), |digest| digest.to_string());
-                    choices.push(Choice { labels, digest, item: saved });
+                    let config = saved.config.clone();
+                    let digest = named_digest(&config)
+                        .map_or_else(|| shown(&config), |digest| digest.to_string());
+                    let at = choices.push(Choice { labels, digest, item: saved })?;
+                    by_config.insert(config, at);
                 }
             }
         }
-        Ok(choices)
+        Ok(choices.into_all())
     }
 
     fn saved(&self) -> Result<Vec<Saved>, SourceFault> {
@@ -125,23 +132,6 @@ fn named_digest(name: &str) -> Option<Digest> {
     let last = name.rsplit('/').next()?;
     let hex = last.strip_prefix("sha256:").unwrap_or(last);
     Digest::from_hex(hex.strip_suffix(".json").unwrap_or(hex))
-}
-
-/// The images of an archive that is both an OCI layout and a docker archive: those of the layout, with the names of
-/// both. What only `manifest.json` knows is added, unless the layout has an image of that name for the platform.
-pub(super) fn merge(oci: Vec<SourceImage>, docker: Vec<SourceImage>) -> Vec<SourceImage> {
-    let mut merged = oci;
-    for image in docker {
-        let same = |other: &&mut SourceImage| other.config.digest == image.config.digest;
-        let is_named = |name: &Reference| merged.iter().any(|other| other.names.contains(name));
-        let is_known = !image.names.is_empty() && image.names.iter().all(is_named);
-        match merged.iter_mut().find(same) {
-            Some(same) => add_names(same, image),
-            None if is_known => {}
-            None => merged.push(image),
-        }
-    }
-    merged
 }
 
 /// Picks among whole images, as among entries.

@@ -7,6 +7,8 @@ use crate::store::digest::Digest;
 use crate::store::oci::{DescriptorError, DocumentError, Platform};
 use crate::sys::SysError;
 
+use super::gather::DOCUMENTS_LEN_MAX;
+use super::label::{IMAGES_MAX, NAMES_MAX};
 use super::member::MEMBERS_MAX;
 use super::place::DOCUMENT_LEN_MAX;
 
@@ -191,6 +193,15 @@ pub enum SourceFault {
     /// Nothing in the source is an image.
     #[error("it holds no image")]
     FindImage,
+    /// More images than are taken from one source.
+    #[error("it holds more than the {IMAGES_MAX} images that are taken from one source")]
+    CountImages,
+    /// More names than are taken from one source.
+    #[error("its images have more than the {NAMES_MAX} names that are taken from one source")]
+    CountNames,
+    /// More in manifests and configs than fits into memory.
+    #[error("manifests and configs of its images have more than {} MiB", DOCUMENTS_LEN_MAX >> 20)]
+    CountDocuments,
     /// No image has the tag that was asked for.
     #[error("it holds no image `{asked}`; it holds {there}")]
     FindTag {

@@ -1,6 +1,6 @@
 //! Names and tags of the images in a source, and the choice of one by them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::store::oci::shown;
 use crate::store::reference::{Reference, is_tag};
@@ -11,6 +11,10 @@ use super::error::SourceFault;
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// OCI's own: a tag, or a full name.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Images, or what may be one, in one source.
+pub(super) const IMAGES_MAX: usize = 10_000;
+/// Labels of all of them together.
+pub(super) const NAMES_MAX: usize = 20_000;
 /// Labels in one message.
 const SHOWN_MAX: usize = 20;
 
@@ -29,6 +33,51 @@ pub(super) struct Choice<T> {
     pub(super) digest: String,
     /// What is chosen.
     pub(super) item: T,
+}
+
+/// The choices of a source while they are read: bounded.
+pub(super) struct Choices<T> {
+    all: Vec<Choice<T>>,
+    labels_len: usize,
+}
+
+impl<T> Choices<T> {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        Choices { all: Vec::new(), labels_len: 0 }
+    }
+
+    /// Adds a choice; answers where it stands.
+    pub(super) fn push(&mut self, choice: Choice<T>) -> Result<usize, SourceFault> {
+        if self.all.len() == IMAGES_MAX {
+            return Err(SourceFault::CountImages);
+        }
+        self.count_labels(choice.labels.len())?;
+        self.all.push(choice);
+        Ok(self.all.len() - 1)
+    }
+
+    /// Gives labels to the choice that stands there.
+    pub(super) fn add_labels(&mut self, at: usize, labels: Vec<Label>) -> Result<(), SourceFault> {
+        self.count_labels(labels.len())?;
+        self.all[at].labels.extend(labels);
+        Ok(())
+    }
+
+    /// What is chosen by the choice that stands there.
+    pub(super) fn item(&mut self, at: usize) -> &mut T {
+        &mut self.all[at].item
+    }
+
+    /// All of them.
+    pub(super) fn into_all(self) -> Vec<Choice<T>> {
+        self.all
+    }
+
+    fn count_labels(&mut self, more: usize) -> Result<(), SourceFault> {
+        self.labels_len += more;
+        if self.labels_len > NAMES_MAX { Err(SourceFault::CountNames) } else { Ok(()) }
+    }
 }
 
 impl Label {
@@ -73,17 +122,17 @@ impl Label {
 impl<T> Choice<T> {
     /// The valid names among the labels, each once.
     pub(super) fn names(&self) -> Vec<Reference> {
-        let mut names = Vec::new();
-        for name in self.labels.iter().filter_map(Label::name) {
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
-        }
-        names
+        let mut seen = HashSet::new();
+        let names = self.labels.iter().filter_map(Label::name);
+        names.filter(|name| seen.insert(*name)).cloned().collect()
     }
 
     fn shown(&self) -> String {
-        let labels: Vec<String> = self.labels.iter().map(|label| shown(label.key())).collect();
+        let first = self.labels.iter().take(SHOWN_MAX);
+        let mut labels: Vec<String> = first.map(|label| shown(label.key())).collect();
+        if self.labels.len() > SHOWN_MAX {
+            labels.push(format!("and {} more names of it", self.labels.len() - SHOWN_MAX));
+        }
         if labels.is_empty() { self.digest.clone() } else { labels.join(", ") }
     }
 }

@@ -1,12 +1,15 @@
 //! An OCI layout: its version, its `index.json`, and the images that it names.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::store::digest::Digest;
 use crate::store::oci::{Body, Descriptor, Media, parse_document, shown};
 
 use super::assemble::digest_of;
 use super::error::SourceFault;
+use super::gather::Gathered;
 use super::image::SourceImage;
-use super::label::{Choice, Label, choose, only};
+use super::label::{Choice, Choices, Label, choose, only};
 use super::open::{Pick, Wanted};
 use super::place::Place;
 use super::resolve::{Resolver, Sole};
@@ -55,17 +58,14 @@ impl Layout<'_> {
     /// All images, each once with all its names; artifacts are passed over.
     fn all(&self, choices: Vec<Choice<Roots>>) -> Result<Vec<SourceImage>, SourceFault> {
         let resolver = self.resolver(Sole::IsTaken);
-        let mut images: Vec<SourceImage> = Vec::new();
+        let mut images = Gathered::default();
         for choice in choices {
-            let names = choice.names();
-            let Some(image) = resolver.image(&choice.item, names)? else { continue };
-            let digest = |image: &SourceImage| image.manifest.as_ref().map(|raw| raw.digest);
-            match images.iter_mut().find(|other| digest(other) == digest(&image)) {
-                Some(same) => add_names(same, image),
-                None => images.push(image),
-            }
+            let Some(image) = resolver.image(&choice.item, choice.names())? else { continue };
+            // Two manifests of one config are two images here: each is kept.
+            let key = image.manifest.as_ref().map_or(image.config.digest, |raw| raw.digest);
+            images.add(key, image)?;
         }
-        if images.is_empty() { Err(SourceFault::FindImage) } else { Ok(images) }
+        images.finish()
     }
 
     fn resolver(&self, sole: Sole) -> Resolver<'_> {
@@ -104,70 +104,84 @@ impl Layout<'_> {
             let fault = crate::store::oci::DocumentError::MediaType;
             return Err(SourceFault::ReadDocument { what: what(), fault });
         };
-        let mut choices: Vec<Choice<Roots>> = Vec::new();
+        let mut joined = Joined::new();
         let mut unlabelled = Vec::new();
         for entry in entries.into_iter().filter(|entry| !entry.is_attestation()) {
             match Label::of_annotations(&entry.annotations, self.base) {
-                Some(label) => self.join(&mut choices, entry, label)?,
+                Some(label) => joined.add_labelled(entry, label)?,
                 None => unlabelled.push(entry),
             }
         }
-        add_unlabelled(&mut choices, unlabelled)?;
-        Ok(choices)
+        joined.add_unlabelled(unlabelled)?;
+        Ok(joined.choices.into_all())
+    }
+}
+
+/// The choices of an index while they are joined.
+struct Joined {
+    choices: Choices<Roots>,
+    /// Where the choice of a label stands.
+    by_label: HashMap<String, usize>,
+    /// Where the choice stands that began with a digest.
+    by_digest: HashMap<String, usize>,
+}
+
+impl Joined {
+    fn new() -> Self {
+        let (by_label, by_digest) = (HashMap::new(), HashMap::new());
+        Joined { choices: Choices::new(), by_label, by_digest }
     }
 
-    fn join(
-        &self,
-        choices: &mut Vec<Choice<Roots>>,
-        entry: Descriptor,
-        label: Label,
-    ) -> Result<(), SourceFault> {
+    fn add_labelled(&mut self, entry: Descriptor, label: Label) -> Result<(), SourceFault> {
         let digest = digest_of(INDEX, &entry)?.to_string();
-        let has_label =
-            |choice: &Choice<Roots>| choice.labels.iter().any(|old| old.key() == label.key());
-        if let Some(same) = choices.iter_mut().find(|choice| has_label(choice)) {
-            same.item.push(entry);
-        } else if let Some(same) = choices.iter_mut().find(|choice| choice.digest == digest) {
-            same.labels.push(label);
+        let key = label.key().to_owned();
+        if let Some(at) = self.by_label.get(&key) {
+            self.choices.item(*at).push(entry);
+            return Ok(());
+        }
+        let at = match self.by_digest.get(&digest) {
+            Some(at) => {
+                self.choices.add_labels(*at, vec![label])?;
+                *at
+            }
+            None => self.push(vec![label], digest, vec![entry])?,
+        };
+        self.by_label.insert(key, at);
+        Ok(())
+    }
+
+    /// Entries without a label: one image for several platforms where each names another one, else one image each.
+    fn add_unlabelled(&mut self, entries: Vec<Descriptor>) -> Result<(), SourceFault> {
+        let mut platforms = HashSet::new();
+        let mut is_another = |entry: &Descriptor| {
+            entry.platform().is_some_and(|platform| platforms.insert(platform))
+        };
+        let mut roots: Vec<Roots> = Vec::new();
+        if entries.iter().all(&mut is_another) {
+            roots.extend(Some(entries).filter(|entries| !entries.is_empty()));
         } else {
-            choices.push(Choice { labels: vec![label], digest, item: vec![entry] });
+            roots.extend(entries.into_iter().map(|entry| vec![entry]));
+        }
+        for item in roots {
+            let digests: Result<Vec<Digest>, _> =
+                item.iter().map(|entry| digest_of(INDEX, entry)).collect();
+            let digest = digests?.first().map(Digest::to_string).unwrap_or_default();
+            if !self.by_digest.contains_key(&digest) {
+                self.push(Vec::new(), digest, item)?;
+            }
         }
         Ok(())
     }
-}
 
-/// Entries without a label: one image for several platforms where each names another one, else one image each.
-fn add_unlabelled(
-    choices: &mut Vec<Choice<Roots>>,
-    entries: Vec<Descriptor>,
-) -> Result<(), SourceFault> {
-    let platforms: Vec<_> = entries.iter().map(Descriptor::platform).collect();
-    let is_first = |(at, platform)| !platforms[..at].contains(platform);
-    let is_one_image = platforms.iter().enumerate().all(is_first) && !platforms.contains(&None);
-    let mut roots: Vec<Roots> = Vec::new();
-    for entry in entries {
-        match roots.last_mut() {
-            Some(last) if is_one_image => last.push(entry),
-            _ => roots.push(vec![entry]),
-        }
-    }
-    for item in roots {
-        let digests: Result<Vec<Digest>, _> =
-            item.iter().map(|entry| digest_of(INDEX, entry)).collect();
-        let digest = digests?.first().map(Digest::to_string).unwrap_or_default();
-        if !choices.iter().any(|choice| choice.digest == digest) {
-            choices.push(Choice { labels: Vec::new(), digest, item });
-        }
-    }
-    Ok(())
-}
-
-/// Gives an image the names of another entry of the same image.
-pub(super) fn add_names(image: &mut SourceImage, same: SourceImage) {
-    for name in same.names {
-        if !image.names.contains(&name) {
-            image.names.push(name);
-        }
+    fn push(
+        &mut self,
+        labels: Vec<Label>,
+        digest: String,
+        item: Roots,
+    ) -> Result<usize, SourceFault> {
+        let at = self.choices.push(Choice { labels, digest: digest.clone(), item })?;
+        self.by_digest.insert(digest, at);
+        Ok(at)
     }
 }
 

@@ -14,6 +14,7 @@ mod cursor;
 mod docker;
 mod error;
 mod frames;
+mod gather;
 mod image;
 mod label;
 mod layout;

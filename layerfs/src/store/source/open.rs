@@ -11,8 +11,9 @@ use crate::sys::{BorrowedFd, Errno, OwnedFd, dir, file, stream::FileReader};
 
 use super::compression::{Compression, PEEK_LEN};
 use super::cursor::Cursor;
-use super::docker::{DockerArchive, merge, pick_among};
+use super::docker::{DockerArchive, pick_among};
 use super::error::{SourceError, SourceFault};
+use super::gather::merge;
 use super::image::{SourceImage, SourceLayer};
 use super::layout::Layout;
 use super::member::Members;
@@ -149,7 +150,7 @@ fn both(
 ) -> Result<Vec<SourceImage>, SourceFault> {
     match (layout.images(Pick::All), docker.images(Pick::All)) {
         (Err(fault), _) | (_, Err(fault)) if fault.is_of_reading() => Err(fault),
-        (Ok(oci), Ok(saved)) => pick_among(merge(oci, saved), pick),
+        (Ok(oci), Ok(saved)) => pick_among(merge(oci, saved)?, pick),
         (Ok(oci), Err(fault)) => {
             tracing::debug!("manifest.json does not resolve, index.json does: {fault}");
             pick_among(oci, pick)
