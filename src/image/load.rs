@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use layerfs_driver::store::Store;
-use layerfs_driver::store::source::{self, Pick, Source, Wanted};
+use layerfs_driver::store::source::{self, Source, Wanted};
 use layerfs_driver::sys::stream::standard_input;
 
 use super::bring::{Brought, bring, one_name, wanted};
@@ -49,12 +49,14 @@ pub fn run(args: &LoadArgs, session: &Session, results: &mut Results) -> Result<
     let wanted = wanted(args.platform.as_deref())?;
     let store = session.store_to_fill()?;
     let source = open(args, wanted, &store)?;
-    let images = source.images(Pick::All)?;
+    let images = source.each_image()?;
     let name = one_name(args.name.as_deref(), images.len())?;
     let show = if args.quiet { Show::Nothing } else { Show::Progress };
     let mut outcome = Outcome::Done;
-    for image in &images {
-        let told = bring(&store, &source, image, name.as_ref(), show)
+    for image in images {
+        let told = image
+            .map_err(Into::into)
+            .and_then(|image| bring(&store, &source, &image, name.as_ref(), show))
             .and_then(|brought| tell(&brought, show, results));
         match told {
             Ok(()) => {}

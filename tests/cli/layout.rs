@@ -153,14 +153,56 @@ impl Layout {
         }
     }
 
+    /// An archive of this form, in which a blob is missing: `oci`, `docker`, or `both`.
+    pub fn archive_without(&self, blob: &[u8], form: &str) -> Vec<u8> {
+        let mut files = self.files();
+        let lost = format!("blobs/sha256/{}", Digest::of(blob).hex());
+        files.retain(|(name, _)| *name != lost);
+        if form != "oci" {
+            files.push(("manifest.json".to_owned(), self.saved().to_string().into()));
+        }
+        if form == "docker" {
+            files.retain(|(name, _)| name != "oci-layout" && name != "index.json");
+        }
+        archive_of(&files)
+    }
+
+    /// The index without anything that it names.
+    pub fn index_alone(&self) -> Vec<u8> {
+        archive_of(&self.files()[..2])
+    }
+
+    /// What `docker save` writes about the same images into `manifest.json`, each called `all:TAG`.
+    fn saved(&self) -> Value {
+        let name = |blob: &Value| {
+            let digest = blob["digest"].as_str().expect("a descriptor has a digest");
+            format!("blobs/sha256/{}", digest.trim_start_matches("sha256:"))
+        };
+        let entry = |manifest: &Value| {
+            let tag = &manifest["annotations"]["org.opencontainers.image.ref.name"];
+            let bytes = self
+                .blobs
+                .iter()
+                .find(|bytes| manifest["digest"] == json!(Digest::of(bytes).to_string()));
+            let body: Value = serde_json::from_slice(bytes.expect("the layout has the manifest"))
+                .expect("a manifest is JSON");
+            let layers: Vec<_> =
+                body["layers"].as_array().into_iter().flatten().map(name).collect();
+            let tags = [format!("all:{}", tag.as_str().expect("each has a tag"))];
+            json!({ "Config": name(&body["config"]), "RepoTags": tags, "Layers": layers })
+        };
+        self.manifests.iter().map(entry).collect()
+    }
+
     /// The layout as one archive.
     pub fn archive(&self) -> Vec<u8> {
-        let files = self.files();
-        tar(&files
-            .iter()
-            .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
-            .collect::<Vec<_>>())
+        archive_of(&self.files())
     }
+}
+
+fn archive_of(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let files = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+    tar(&files.collect::<Vec<_>>())
 }
 
 /// A ustar archive of regular files.

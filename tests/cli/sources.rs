@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use layerfs_driver::store::digest::Digest;
 use serde_json::json;
 
 use crate::layout::{Image, Layout, big, tar, three_layers};
@@ -126,6 +127,46 @@ fn load_reads_standard_input() {
     );
     let line = place.feed(&["load", "--name", "mine"], &two().archive()).refusal(1);
     assert!(line.contains("--name names one image, and 2 are there"), "{line}");
+}
+
+/// One image that can't be taken keeps no other away, whether it comes first, last or in between.
+#[test]
+fn load_takes_every_image_that_is_whole() {
+    let image = |tag, created| Image {
+        tag: Some(tag),
+        layers: vec![tar(&[("f", created)])],
+        history: json!([]),
+        created: std::str::from_utf8(created).unwrap(),
+    };
+    let tags = ["1", "2", "3"];
+    let all: Vec<_> = tags.iter().map(|tag| image(tag, tag.as_bytes())).collect();
+    let layout = all.iter().fold(Layout::new(), Layout::with);
+    for bad in 0..3 {
+        for form in ["oci", "docker", "both"] {
+            let place = Place::new();
+            let lost = &all[bad].layers[0];
+            std::fs::write(place.join("all.tar"), layout.archive_without(lost, form)).unwrap();
+            let run = place.run(&["load", "-i", "all.tar", "-q"]);
+            let line = run.stderr.lines().collect::<Vec<_>>();
+            assert_eq!((run.status, line.len()), (Some(1), 1), "{form} {bad}: {run:?}");
+            let named = format!("layerfs: all.tar: image `all:{}`: ", tags[bad]);
+            let digest = Digest::of(lost).hex();
+            assert!(line[0].starts_with(&named) && line[0].contains(&digest), "{form}: {line:?}");
+            assert_eq!(run.stdout.lines().count(), 2, "{form} {bad}: {run:?}");
+            let rows = place.rows(&["images", "--json"]);
+            let mut taken: Vec<_> = rows.iter().map(|row| row["tag"].as_str().unwrap()).collect();
+            taken.sort_unstable();
+            let whole: Vec<_> = tags.into_iter().filter(|tag| *tag != tags[bad]).collect();
+            assert_eq!(taken, whole, "{form}");
+        }
+    }
+    // Where there is nothing but what can't be taken, each has its line.
+    let place = Place::new();
+    let two = all[1..].iter().fold(Layout::new(), Layout::with);
+    std::fs::write(place.join("all.tar"), two.index_alone()).unwrap();
+    let run = place.run(&["load", "-i", "all.tar"]);
+    assert_eq!((run.status, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+    assert_eq!(run.stderr.lines().count(), 2, "{run:?}");
 }
 
 #[test]

@@ -9,10 +9,10 @@ use crate::store::oci::shown;
 
 use super::assemble::{StoredLayer, layers, platform_of, read_config};
 use super::error::SourceFault;
-use super::gather::Gathered;
+use super::gather::{Found, Gathered, Refused};
 use super::image::{RawBlob, SourceImage};
 use super::label::{Choice, Choices, Label, choose, only};
-use super::open::{Pick, Wanted};
+use super::open::Wanted;
 use super::place::Place;
 
 const MANIFEST: &str = "manifest.json";
@@ -35,21 +35,28 @@ struct Saved {
 }
 
 impl DockerArchive<'_> {
-    /// The images that are asked for.
-    pub(super) fn images(&self, pick: Pick<'_>) -> Result<Vec<SourceImage>, SourceFault> {
+    /// The image that is asked for, or the only one.
+    pub(super) fn one(&self, asked: Option<&str>) -> Result<SourceImage, SourceFault> {
         let choices = self.choices()?;
-        match pick {
-            Pick::One(Some(asked)) => Ok(vec![self.image(&choose(choices, asked)?)?]),
-            Pick::One(None) => Ok(vec![self.image(&only(choices)?)?]),
-            Pick::All => {
-                let mut images = Gathered::default();
-                for choice in choices {
-                    let image = self.image(&choice)?;
-                    images.add(image.config.digest, image)?;
+        self.image(&match asked {
+            Some(asked) => choose(choices, asked)?,
+            None => only(choices)?,
+        })
+    }
+
+    /// All images, each once with all its names.
+    pub(super) fn all(&self) -> Result<Vec<Found>, SourceFault> {
+        let mut images = Gathered::default();
+        for choice in self.choices()? {
+            match self.image(&choice) {
+                Ok(image) => images.add(image.config.digest, image)?,
+                Err(fault) => {
+                    let names = choice.names();
+                    images.refuse(Refused { names, digest: choice.digest, fault });
                 }
-                images.finish()
             }
         }
+        images.finish()
     }
 
     /// The entries of `manifest.json`; two of one config are one image with the names of both.
@@ -134,21 +141,24 @@ fn named_digest(name: &str) -> Option<Digest> {
     Digest::from_hex(hex.strip_suffix(".json").unwrap_or(hex))
 }
 
-/// Picks among whole images, as among entries.
+/// Picks among images, as among entries.
 pub(super) fn pick_among(
-    images: Vec<SourceImage>,
-    pick: Pick<'_>,
-) -> Result<Vec<SourceImage>, SourceFault> {
-    let Pick::One(asked) = pick else { return Ok(images) };
-    let choices = images.into_iter().map(|image| Choice {
-        labels: image.names.iter().map(|name| Label::of_name(&name.as_given())).collect(),
-        digest: image.config.digest.to_string(),
-        item: image,
+    found: Vec<Found>,
+    asked: Option<&str>,
+) -> Result<SourceImage, SourceFault> {
+    let choices = found.into_iter().map(|found| {
+        let (names, digest) = match &found {
+            Ok(image) => (&image.names, image.config.digest.to_string()),
+            Err(refused) => (&refused.names, refused.digest.clone()),
+        };
+        let labels = names.iter().map(|name| Label::of_name(&name.as_given())).collect();
+        Choice { labels, digest, item: found }
     });
     let choice = match asked {
         Some(asked) => choose(choices.collect(), asked)?,
         None => only(choices.collect())?,
     };
     let names = choice.names();
-    Ok(vec![SourceImage { names, ..choice.item }])
+    let image = choice.item.map_err(|refused| refused.fault)?;
+    Ok(SourceImage { names, ..image })
 }

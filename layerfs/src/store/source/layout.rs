@@ -7,10 +7,10 @@ use crate::store::oci::{Body, Descriptor, Media, parse_document, shown};
 
 use super::assemble::digest_of;
 use super::error::SourceFault;
-use super::gather::Gathered;
+use super::gather::{Found, Gathered, Refused};
 use super::image::SourceImage;
 use super::label::{Choice, Choices, Label, choose, only};
-use super::open::{Pick, Wanted};
+use super::open::Wanted;
 use super::place::Place;
 use super::resolve::{Resolver, Sole};
 
@@ -29,15 +29,14 @@ pub(super) struct Layout<'a> {
 }
 
 impl Layout<'_> {
-    /// The images that are asked for.
-    pub(super) fn images(&self, pick: Pick<'_>) -> Result<Vec<SourceImage>, SourceFault> {
+    /// The image that is asked for, or the only one.
+    pub(super) fn one(&self, asked: Option<&str>) -> Result<SourceImage, SourceFault> {
         self.check_version()?;
         let choices = self.choices()?;
-        match pick {
-            Pick::All => self.all(choices),
-            Pick::One(Some(asked)) => self.one(choose(choices, asked)?),
-            Pick::One(None) if choices.len() == 1 => self.one(only(choices)?),
-            Pick::One(None) => {
+        let choice = match asked {
+            Some(asked) => choose(choices, asked)?,
+            None if choices.len() == 1 => only(choices)?,
+            None => {
                 let resolver = self.resolver(Sole::MustFit);
                 let mut images = Vec::new();
                 for choice in choices {
@@ -45,25 +44,31 @@ impl Layout<'_> {
                         images.push(choice);
                     }
                 }
-                self.one(only(images)?)
+                only(images)?
             }
-        }
-    }
-
-    fn one(&self, choice: Choice<Roots>) -> Result<Vec<SourceImage>, SourceFault> {
+        };
         let image = self.resolver(Sole::MustFit).image(&choice.item, choice.names())?;
-        Ok(vec![image.ok_or(SourceFault::FindImage)?])
+        image.ok_or(SourceFault::FindImage)
     }
 
     /// All images, each once with all its names; artifacts are passed over.
-    fn all(&self, choices: Vec<Choice<Roots>>) -> Result<Vec<SourceImage>, SourceFault> {
+    pub(super) fn all(&self) -> Result<Vec<Found>, SourceFault> {
+        self.check_version()?;
         let resolver = self.resolver(Sole::IsTaken);
         let mut images = Gathered::default();
-        for choice in choices {
-            let Some(image) = resolver.image(&choice.item, choice.names())? else { continue };
-            // Two manifests of one config are two images here: each is kept.
-            let key = image.manifest.as_ref().map_or(image.config.digest, |raw| raw.digest);
-            images.add(key, image)?;
+        for choice in self.choices()? {
+            match resolver.image(&choice.item, choice.names()) {
+                Ok(None) => {}
+                Ok(Some(image)) => {
+                    // Two manifests of one config are two images here: each is kept.
+                    let key = image.manifest.as_ref().map_or(image.config.digest, |raw| raw.digest);
+                    images.add(key, image)?;
+                }
+                Err(fault) => {
+                    let names = choice.names();
+                    images.refuse(Refused { names, digest: choice.digest, fault });
+                }
+            }
         }
         images.finish()
     }

@@ -13,7 +13,7 @@ use super::compression::{Compression, PEEK_LEN};
 use super::cursor::Cursor;
 use super::docker::{DockerArchive, pick_among};
 use super::error::{SourceError, SourceFault};
-use super::gather::merge;
+use super::gather::{Found, Refused, merge, whole};
 use super::image::{SourceImage, SourceLayer};
 use super::layout::Layout;
 use super::member::Members;
@@ -117,17 +117,47 @@ pub fn open_stream(
 }
 
 impl Source {
-    /// The images that are picked, in the order of the source.
+    /// The images that are picked, in the order of the source. Where one of them can't be taken, none is.
     pub fn images(&self, pick: Pick<'_>) -> Result<Vec<SourceImage>, SourceError> {
-        let layout =
-            Layout { place: &self.place, base: self.base.as_deref(), wanted: &self.wanted };
-        let docker = DockerArchive { place: &self.place, wanted: &self.wanted };
-        let images = match self.form {
-            Form::Oci => layout.images(pick),
-            Form::Docker => docker.images(pick),
-            Form::Both => both(&layout, &docker, pick),
+        let picked = match pick {
+            Pick::One(asked) => self.one(asked).map(|image| vec![image]),
+            Pick::All => self.all().and_then(whole),
         };
-        images.map_err(|fault| fault.of(&self.shown))
+        picked.map_err(|fault| fault.of(&self.shown))
+    }
+
+    /// Each image of the source, in its order, or why it can't be taken.
+    pub fn each_image(&self) -> Result<Vec<Result<SourceImage, SourceError>>, SourceError> {
+        let told = |refused: Refused| match refused.names.first() {
+            Some(name) => refused.fault.of(&format!("{}: image `{name}`", self.shown)),
+            None => refused.fault.of(&self.shown),
+        };
+        let found = self.all().map_err(|fault| fault.of(&self.shown))?;
+        Ok(found.into_iter().map(|found| found.map_err(told)).collect())
+    }
+
+    fn one(&self, asked: Option<&str>) -> Result<SourceImage, SourceFault> {
+        match self.form {
+            Form::Oci => self.layout().one(asked),
+            Form::Docker => self.docker().one(asked),
+            Form::Both => pick_among(both(&self.layout(), &self.docker())?, asked),
+        }
+    }
+
+    fn all(&self) -> Result<Vec<Found>, SourceFault> {
+        match self.form {
+            Form::Oci => self.layout().all(),
+            Form::Docker => self.docker().all(),
+            Form::Both => both(&self.layout(), &self.docker()),
+        }
+    }
+
+    fn layout(&self) -> Layout<'_> {
+        Layout { place: &self.place, base: self.base.as_deref(), wanted: &self.wanted }
+    }
+
+    fn docker(&self) -> DockerArchive<'_> {
+        DockerArchive { place: &self.place, wanted: &self.wanted }
     }
 
     /// Reads a layer's stored blob from its start. Nothing is checked: whoever reads it hashes it.
@@ -143,23 +173,37 @@ impl Source {
 
 /// Prefers the layout, which has manifests, where it resolves: Docker 25.0 wrote some that do not. What can not be read
 /// is no answer, and never taken for a form that does not resolve.
-fn both(
-    layout: &Layout<'_>,
-    docker: &DockerArchive<'_>,
-    pick: Pick<'_>,
-) -> Result<Vec<SourceImage>, SourceFault> {
-    match (layout.images(Pick::All), docker.images(Pick::All)) {
-        (Err(fault), _) | (_, Err(fault)) if fault.is_of_reading() => Err(fault),
-        (Ok(oci), Ok(saved)) => pick_among(merge(oci, saved)?, pick),
+fn both(layout: &Layout<'_>, docker: &DockerArchive<'_>) -> Result<Vec<Found>, SourceFault> {
+    match (readable(layout.all())?, readable(docker.all())?) {
+        (Ok(oci), Ok(saved)) => merge(oci, saved),
         (Ok(oci), Err(fault)) => {
             tracing::debug!("manifest.json does not resolve, index.json does: {fault}");
-            pick_among(oci, pick)
+            Ok(oci)
         }
-        (Err(fault), _) => {
+        (Err(fault), saved) => {
             tracing::debug!("index.json does not resolve, trying manifest.json: {fault}");
-            docker.images(pick)
+            saved
         }
     }
+}
+
+/// The same, unless something of it could not be read: then that is the answer.
+fn readable(
+    form: Result<Vec<Found>, SourceFault>,
+) -> Result<Result<Vec<Found>, SourceFault>, SourceFault> {
+    let found = match form {
+        Err(fault) if fault.is_of_reading() => return Err(fault),
+        Err(fault) => return Ok(Err(fault)),
+        Ok(found) => found,
+    };
+    let mut read = Vec::new();
+    for one in found {
+        match one {
+            Err(refused) if refused.fault.is_of_reading() => return Err(refused.fault),
+            one => read.push(one),
+        }
+    }
+    Ok(Ok(read))
 }
 
 fn named(

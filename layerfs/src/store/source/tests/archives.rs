@@ -90,6 +90,51 @@ fn an_index_that_does_not_resolve_leaves_the_docker_archive() {
     assert_eq!(names(&one(&bench.docker(&files).unwrap(), None)), ["app:1"]);
 }
 
+/// Names may be short in one form and full in the other.
+#[test]
+fn what_one_form_refuses_and_the_other_has_is_taken() {
+    let containerd =
+        |name: &str| format!(r#""annotations":{{"io.containerd.image.name":"{name}"}}"#);
+    let archive = |layers: &[&str]| {
+        let mut files = Files::default();
+        let blobs = ["a", "b"].map(|layer| {
+            let config = files.blob(config(&host(), &[layer]));
+            (config, files.blob(layer))
+        });
+        let without_layers = files.manifest(&blobs[0].0.descriptor(CONFIG, ""), &[]);
+        let layer = blobs[1].1.descriptor(TAR, "");
+        let whole = files.manifest(&blobs[1].0.descriptor(CONFIG, ""), &[layer]);
+        let entries = [(without_layers, "app:a"), (whole, "app:b")].map(|(manifest, name)| {
+            let name = containerd(&format!("docker.io/library/{name}"));
+            manifest.descriptor(MANIFEST, &name)
+        });
+        let mut files = files.layout(&entries);
+        let saved: Vec<_> = blobs.iter().zip(layers).map(|((config, _), layer)| {
+            let (config, hex) = (config.digest.hex(), Digest::of(layer.as_bytes()).hex());
+            let tag = if *layer == "a" { "app:a" } else { "app:b" };
+            format!(r#"{{"Config":"blobs/sha256/{config}","RepoTags":["{tag}"],"Layers":["blobs/sha256/{hex}"]}}"#)
+        }).collect();
+        files.add("manifest.json", format!("[{}]", saved.join(",")));
+        files
+    };
+    let bench = Bench::new();
+    let taken = |layers: &[&str]| -> Vec<Result<String, String>> {
+        let found = bench.docker(&archive(layers)).unwrap().each_image().unwrap();
+        found
+            .iter()
+            .map(|one| one.as_ref().map(|image| names(image)[0].clone()).map_err(line))
+            .collect()
+    };
+    // The layout has no layers for `app:a`; manifest.json names a layer for `app:b` that is not there.
+    let found = taken(&["a", "lost"]);
+    assert_eq!(found, [Ok("docker.io/library/app:b".into()), Ok("app:a".into())]);
+    // With `app:a` in neither, it is told once.
+    let found = taken(&[]);
+    assert_eq!((found.len(), found.iter().filter(|one| one.is_ok()).count()), (2, 1), "{found:?}");
+    let told = found.iter().find_map(|one| one.as_ref().err()).unwrap();
+    assert!(told.contains("image `app:a`: "), "{told}");
+}
+
 #[cfg(feature = "fault")]
 #[test]
 fn a_failed_call_is_never_taken_for_a_form_that_does_not_resolve() {
