@@ -2,7 +2,7 @@
 
 use super::escape::Quoted;
 use super::number::{NumberFault, header_number};
-use super::stream::Block;
+use super::stream::{BLOCK_LEN, Block};
 
 /// Offset and length of the prefix of star's headers, whose last bytes hold times instead.
 const STAR_PREFIX_LEN: usize = 131;
@@ -140,6 +140,14 @@ impl TypeFlag {
             | TypeFlag::VolumeLabel => true,
         }
     }
+}
+
+/// Bytes that are enough to tell whether an archive begins with them.
+pub(in crate::store) const HEAD_LEN: usize = BLOCK_LEN;
+
+/// Whether an archive begins with these bytes: with a header whose checksum holds.
+pub(in crate::store) fn begins_archive(head: &[u8]) -> bool {
+    head.first_chunk().is_some_and(|block| Header::verify(block).is_ok())
 }
 
 /// A header block whose checksum holds. Fields are read when they are asked for, since what is not meant for the entry's

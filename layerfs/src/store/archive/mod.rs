@@ -36,6 +36,7 @@ pub use error::{ArchiveError, Part, Place};
 pub use escape::Quoted;
 pub use extension::ExtensionFault;
 pub use header::HeaderFault;
+pub(in crate::store) use header::{HEAD_LEN, begins_archive};
 pub(in crate::store) use path::DEPTH_MAX;
 pub use path::{EntryPath, Name, NameError, PathFault};
 pub use reader::{ArchiveReader, Piece};

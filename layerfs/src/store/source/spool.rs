@@ -2,7 +2,8 @@
 
 use std::io::{self, Read};
 
-use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, SysError, dir, file, host};
+use crate::store::archive::{HEAD_LEN, begins_archive};
+use crate::sys::{BorrowedFd, Errno, OwnedFd, SysError, dir, file, host};
 
 use super::compression::{Compression, PEEK_LEN};
 use super::error::SourceFault;
@@ -23,25 +24,39 @@ pub(super) fn spool(
     let stream = io::BufReader::with_capacity(CHUNK_LEN, io::Cursor::new(head).chain(reader));
     let file = unnamed(directory).map_err(SourceFault::WriteSpool)?;
     match compression {
-        Compression::Plain => copy(stream, &file)?,
-        Compression::Gzip => copy(flate2::bufread::MultiGzDecoder::new(stream), &file)?,
+        Compression::Plain => fill(&file, stream)?,
+        Compression::Gzip => fill(&file, flate2::bufread::MultiGzDecoder::new(stream))?,
         Compression::Zstd => {
-            copy(Frames::new(stream, |_| {}).map_err(SourceFault::ReadStream)?, &file)?;
+            fill(&file, Frames::new(stream, |_| {}).map_err(SourceFault::ReadStream)?)?;
         }
     }
     Ok(file)
 }
 
-fn copy(mut reader: impl Read, to: impl AsFd) -> Result<(), SourceFault> {
+/// Writes a stream to an empty file. Of one that does not begin as an archive only the beginning is written, which says
+/// what is wrong: a small packed file may be a very large stream. Zeros are left out, and read as zeros.
+fn fill(file: &OwnedFd, mut stream: impl Read) -> Result<(), SourceFault> {
+    let mut head = Vec::with_capacity(HEAD_LEN);
+    let begun = stream.by_ref().take(HEAD_LEN as u64).read_to_end(&mut head);
+    begun.map_err(SourceFault::ReadStream)?;
+    file::write_all_at(file, &head, 0).map_err(SourceFault::WriteSpool)?;
+    if !begins_archive(&head) {
+        return Ok(());
+    }
+    let mut offset = head.len() as u64;
     let mut chunk = vec![0; CHUNK_LEN];
     loop {
-        let len = match reader.read(&mut chunk) {
-            Ok(0) => return Ok(()),
+        let len = match stream.read(&mut chunk) {
+            Ok(0) => return file::truncate(file, offset).map_err(SourceFault::WriteSpool),
             Ok(len) => len,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(SourceFault::ReadStream(error)),
         };
-        file::write_all(&to, &chunk[..len]).map_err(SourceFault::WriteSpool)?;
+        if chunk[..len].iter().any(|byte| *byte != 0) {
+            let written = file::write_all_at(file, &chunk[..len], offset);
+            written.map_err(SourceFault::WriteSpool)?;
+        }
+        offset += len as u64;
     }
 }
 

@@ -1,11 +1,14 @@
 //! Damaged and hostile sources: each is refused in one line, and none makes a panic.
 
+use std::io::Read;
+
 use proptest::prelude::*;
 
 use crate::store::digest::Digest;
 use crate::store::source::fixture::*;
-use crate::store::source::{Pick, SourceSpec, Wanted, open};
-use crate::sys::AsFd;
+use crate::store::source::spool::spool;
+use crate::store::source::{Pick, SourceSpec, Wanted, open, open_stream};
+use crate::sys::{AsFd, file};
 
 fn refused_layout(make: impl FnOnce(&mut Files) -> String) -> String {
     let bench = Bench::new();
@@ -316,6 +319,58 @@ fn damaged_packing_and_other_packings_are_refused() {
     assert!(error(b"").contains("not an image archive"));
     assert!(error(&[b'x'; 4096]).contains("scan the archive"));
     assert_eq!(std::fs::read_dir(bench.scratch.path().join("spool")).unwrap().count(), 0);
+}
+
+/// Bytes that were asked of a stream.
+struct Counted<R> {
+    inner: R,
+    len: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let len = self.inner.read(buf)?;
+        self.len += len as u64;
+        Ok(len)
+    }
+}
+
+/// A small packed file may be a very large stream: what is no archive is told by its first block.
+#[test]
+fn what_does_not_begin_as_an_archive_is_not_spooled() {
+    const LEN: u64 = 64 << 20;
+    let bench = Bench::new();
+    for (byte, reason) in [(0, "not an image archive"), (b'x', "scan the archive")] {
+        let mut stream = Counted { inner: std::io::repeat(byte).take(LEN), len: 0 };
+        let opened = open_stream(&mut stream, Wanted::Host, bench.spool.as_fd());
+        let error = line(&opened.err().unwrap());
+        assert!(error.contains(reason), "{error}");
+        assert!(stream.len < 1 << 20, "{} bytes were read", stream.len);
+    }
+}
+
+#[test]
+fn zeros_are_spooled_as_holes() {
+    const LEN: u64 = 64 << 20;
+    let bench = Bench::new();
+    let mut files = Files::default();
+    files.add("first", "a member");
+    let head = files.tar();
+    let stream = head.as_slice().chain(std::io::repeat(0).take(LEN)).chain(b"end".as_slice());
+    let spooled = spool(stream, bench.spool.as_fd()).unwrap();
+    let stat = file::stat(&spooled).unwrap();
+    assert_eq!(u64::try_from(stat.st_size).unwrap(), head.len() as u64 + LEN + 3);
+    assert!(stat.st_blocks * 512 < 1 << 20, "{} blocks are taken", stat.st_blocks);
+    let mut found = vec![0; head.len()];
+    file::read_at(&spooled, &mut found, 0).unwrap();
+    assert_eq!(found, head);
+    let mut end = [0; 4];
+    let len = file::read_at(&spooled, &mut end, head.len() as u64 + LEN - 1).unwrap();
+    assert_eq!(&end[..len], b"\0end");
+    let only_zeros_at_the_end =
+        spool(Read::chain(head.as_slice(), std::io::repeat(0).take(LEN)), bench.spool.as_fd());
+    let stat = file::stat(only_zeros_at_the_end.unwrap()).unwrap();
+    assert_eq!(u64::try_from(stat.st_size).unwrap(), head.len() as u64 + LEN);
 }
 
 /// Takes all images of an archive, whatever comes of it.
