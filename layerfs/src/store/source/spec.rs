@@ -90,9 +90,13 @@ pub fn registry_advice(name: &Reference) -> String {
     let from = if from.domain().is_none() { candidates.last().unwrap_or(&from) } else { &from };
     let directory = from.path().rsplit('/').next().unwrap_or("image");
     let tag = from.tag().unwrap_or("latest");
+    // A digest says more than a tag, and skopeo takes one of them only.
+    let source = match from.digest() {
+        Some(digest) => format!("{}@{digest}", from.repository()),
+        None => from.as_given(),
+    };
     format!(
-        "registries are not spoken yet; run `skopeo copy docker://{} oci:{directory}:{tag}`, then `layerfs pull oci:{directory}:{tag}`",
-        from.as_given()
+        "registries are not spoken yet; run `skopeo copy docker://{source} oci:{directory}:{tag}`, then `layerfs pull oci:{directory}:{tag}`"
     )
 }
 
@@ -203,6 +207,10 @@ mod tests {
 
     #[test]
     fn other_words_get_their_cure() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let pinned = format!("quay.io/a/b:1@{digest}");
+        // skopeo takes no tag beside a digest.
+        let pinned_cure = format!("skopeo copy docker://quay.io/a/b@{digest} oci:b:1");
         let table = [
             ("debian", "skopeo copy docker://docker.io/library/debian:latest oci:debian:latest"),
             (
@@ -212,6 +220,7 @@ mod tests {
             ("a/b:1", "docker://docker.io/a/b:1 oci:b:1"),
             ("quay.io/a/b:1", "docker://quay.io/a/b:1 oci:b:1"),
             ("localhost:5000/a", "docker://localhost:5000/a:latest oci:a:latest"),
+            (&pinned, &pinned_cure),
             ("dir:/x", "skopeo copy dir:/x oci:DIR:TAG"),
             ("containers-storage:x", "`containers-storage:` is not read"),
             ("./x.tar", "no image source; name oci:DIR"),
