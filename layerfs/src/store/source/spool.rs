@@ -94,6 +94,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+    use crate::sys::AsFd;
 
     /// An import that begins sweeps the directory, and takes a file with a name for one that was left there.
     #[test]
