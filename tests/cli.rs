@@ -6,6 +6,8 @@ mod support;
 
 #[path = "cli/containers.rs"]
 mod containers;
+#[path = "cli/damage.rs"]
+mod damage;
 #[path = "cli/disk.rs"]
 mod disk;
 #[path = "cli/documented.rs"]

@@ -15,7 +15,7 @@ use super::container::{self, ContainerId};
 use super::digest::{Digest, Hasher};
 use super::error::{During, StoreError};
 use super::fold::fold;
-use super::image::{ImageRecord, file_name};
+use super::image::{ImageRecord, UnreadName, file_name};
 use super::index::{self, Index, Kind};
 use super::root::{Presence, Store};
 use super::unsound::{Unsound, settle};
@@ -215,10 +215,17 @@ impl Check<'_> {
     }
 
     fn image(&mut self, what: &str, image: &ImageRecord) -> Result<(), StoreError> {
-        for digest in image.manifests.iter().chain([&image.id]) {
+        for digest in &image.manifests {
             if let Err(reason) = settle(self.store.blob(digest).map_err(Unsound::from))? {
-                self.find(what, reason, false);
+                let mended = self.blob_aside(what, digest)?;
+                self.find(what, reason, mended);
             }
+        }
+        if let Err(reason) = settle(self.store.blob(&image.id).map_err(Unsound::from))? {
+            // Without its configuration it is no image: nobody could use it, or say which one is to be removed.
+            self.blob_aside(what, &image.id)?;
+            let name = image.id.hex();
+            return self.damaged(&self.store.images, name.as_bytes(), (what.to_owned(), reason));
         }
         let diff_ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
         self.stack(what, &diff_ids)
@@ -294,7 +301,16 @@ impl Check<'_> {
         let _kept = self.kept()?;
         // A record and its names are removed one after the other.
         let _records = self.store.lock_records()?;
-        for (name, id) in self.store.all_names()? {
+        let names = self.store.all_names()?;
+        for UnreadName { file, why } in names.unread {
+            let what = format!("images/names/{file}");
+            if let StoreError::NewerRecord { .. } = why {
+                self.find(&what, why.to_string(), false);
+            } else if let Err(reason) = settle::<()>(Err(why.into()))? {
+                self.damaged(&self.store.names, file.as_bytes(), (what, reason))?;
+            }
+        }
+        for (name, id) in names.sound {
             let record = self.store.image_record(&id);
             if matches!(record, Err(StoreError::NewerRecord { .. })) {
                 continue;
@@ -370,13 +386,27 @@ impl Check<'_> {
     ) -> Result<(), StoreError> {
         let mended = self.repair == Repair::SetAside;
         if mended {
-            let deed = || format!("set {what} aside");
-            let aside =
-                format!("{}.{:016x}", name.escape_ascii(), host::random_u64().during(deed)?);
-            dir::rename(room, name, &self.store.damaged, aside.as_str()).during(deed)?;
+            self.set_aside(room, name, &what)?;
         }
         self.find(&what, reason, mended);
         Ok(())
+    }
+
+    /// Sets a damaged blob aside, where that is wanted and it is there at all. Answers whether it was.
+    fn blob_aside(&self, what: &str, digest: &Digest) -> Result<bool, StoreError> {
+        let name = digest.hex();
+        let wanted =
+            self.repair == Repair::SetAside && self.is_there(&self.store.blobs, name.as_bytes())?;
+        if wanted {
+            self.set_aside(&self.store.blobs, name.as_bytes(), what)?;
+        }
+        Ok(wanted)
+    }
+
+    fn set_aside(&self, room: &OwnedFd, name: &[u8], what: &str) -> Result<(), StoreError> {
+        let deed = || format!("set {what} aside");
+        let aside = format!("{}.{:016x}", name.escape_ascii(), host::random_u64().during(deed)?);
+        dir::rename(room, name, &self.store.damaged, aside.as_str()).during(deed)
     }
 
     fn find(&mut self, what: &str, reason: String, mended: bool) {

@@ -22,6 +22,15 @@ pub(super) fn settle<T>(look: Result<T, Unsound>) -> Result<Result<T, String>, S
     }
 }
 
+/// Whether an error tells of the file that was read, and not of this process or of the machine.
+pub(super) fn tells_of_the_file(error: &StoreError) -> bool {
+    match error {
+        StoreError::Damaged { .. } | StoreError::NewerRecord { .. } => true,
+        StoreError::Call { source, .. } => speaks_of_the_file(source),
+        _ => false,
+    }
+}
+
 /// The answers that speak of the file. Any other speaks of this process or of the machine.
 fn speaks_of_the_file(error: &SysError) -> bool {
     const ANSWERS: [Errno; 8] = [
@@ -65,7 +74,11 @@ impl From<IndexError> for Unsound {
 
 impl From<StoreError> for Unsound {
     fn from(error: StoreError) -> Self {
-        let reason = error.to_string();
+        let reason = match &error {
+            // Without the advice to ask fsck.
+            StoreError::Damaged { what, reason } => format!("{what}: {reason}"),
+            other => other.to_string(),
+        };
         let found = match error {
             newer @ StoreError::NewerRecord { .. } => Unsound::Unread(newer),
             StoreError::Root { source, .. }

@@ -3,6 +3,7 @@
 //! A name wins over the beginning of an id. A short name is itself, `localhost/NAME`, or `docker.io/library/NAME`. The
 //! digest after `@` is that of a manifest or the image's id; a tag before it says nothing more, as docker has it.
 
+use super::names::{Names, file_name};
 use super::record::Image;
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
@@ -56,8 +57,8 @@ impl Hit {
 impl Store {
     /// The image that `words` mean. Names of several images are an error that tells them all.
     pub fn find(&self, words: &str) -> Result<Hit, StoreError> {
-        let names = self.all_names()?;
-        let (found, id) = match self.meant(words, Bare::Latest, &names)? {
+        let mut names = self.all_names()?;
+        let (found, id) = match self.meant(words, Bare::Latest, &mut names)? {
             Meant::Names(found) => {
                 let (_, id) = found[0];
                 let is_one = found.iter().all(|(_, other)| *other == id);
@@ -70,7 +71,7 @@ impl Store {
             Meant::Id(id) => (Vec::new(), id),
             Meant::Nothing => return Err(StoreError::NoSuchImage(words.into())),
         };
-        let image = self.image_now(&id, &names)?;
+        let image = self.image_now(&id, &names.sound)?;
         let image = image.ok_or_else(|| StoreError::NoSuchImage(words.into()))?;
         Ok(Hit { image, names: found })
     }
@@ -79,15 +80,11 @@ impl Store {
     /// without a tag lets all of its tags pass, a short name all that it may stand for, an id all names of its image.
     pub fn listing(&self, words: Option<&str>) -> Result<Listing, StoreError> {
         let mut listing = Listing::default();
-        let mut names = Vec::new();
-        for name in self.each_name()? {
-            match name {
-                Ok(name) => names.push(name),
-                Err(error) => listing.unread.push(error),
-            }
-        }
-        names.sort();
-        let ids = match words.map(|words| self.meant(words, Bare::AllTags, &names)).transpose()? {
+        let mut known = self.all_names()?;
+        let meant = words.map(|words| self.meant(words, Bare::AllTags, &mut known)).transpose()?;
+        listing.unread.extend(known.unread.into_iter().map(|name| name.why));
+        let mut names = known.sound;
+        let ids = match meant {
             None => self.image_ids()?,
             Some(Meant::Names(found)) => {
                 let mut ids: Vec<Digest> = found.iter().map(|(_, id)| *id).collect();
@@ -113,7 +110,7 @@ impl Store {
         Ok(listing)
     }
 
-    fn meant(&self, words: &str, bare: Bare, names: &[Named]) -> Result<Meant, StoreError> {
+    fn meant(&self, words: &str, bare: Bare, names: &mut Names) -> Result<Meant, StoreError> {
         let reference = Reference::parse(words);
         if let Ok(reference) = &reference {
             let found = self.by_name(reference, bare, names)?;
@@ -135,13 +132,19 @@ impl Store {
         &self,
         reference: &Reference,
         bare: Bare,
-        names: &[Named],
+        names: &mut Names,
     ) -> Result<Vec<Named>, StoreError> {
         let candidates = reference.normalized_candidates();
+        // A name that is there and can't be read is another answer than one that is not there.
+        let is_meant =
+            |file: &str| candidates.iter().any(|name| file_name(&name.canonical()) == file);
+        if let Some(at) = names.unread.iter().position(|name| is_meant(&name.file)) {
+            return Err(names.unread.swap_remove(at).why);
+        }
         let is_of_repository =
             |name: &Reference| candidates.iter().any(|candidate| candidate.same_repository(name));
         let mut found: Vec<Named> =
-            names.iter().filter(|(name, _)| is_of_repository(name)).cloned().collect();
+            names.sound.iter().filter(|(name, _)| is_of_repository(name)).cloned().collect();
         match (reference.digest(), reference.tag(), bare) {
             (Some(digest), _, _) => return self.with_digest(digest, found),
             (None, None, Bare::AllTags) => {}

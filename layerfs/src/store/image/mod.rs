@@ -6,6 +6,6 @@ mod record;
 
 pub use find::{Hit, Listing};
 pub use names::Untagged;
-pub(super) use names::file_name;
+pub(super) use names::{UnreadName, file_name};
 pub use record::{Image, ImageLayer};
 pub(super) use record::{ImageRecord, RECORD_VERSION};

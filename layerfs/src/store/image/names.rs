@@ -8,6 +8,7 @@ use crate::store::error::{During, StoreError};
 use crate::store::record;
 use crate::store::reference::Reference;
 use crate::store::root::Store;
+use crate::store::unsound::tells_of_the_file;
 use crate::sys::dir;
 
 /// What is on disk of a name: `images/names/<sha256 of the name>`, since a name may be longer than a file name.
@@ -20,6 +21,24 @@ struct NameRecord {
 
 /// The form of [`NameRecord`] that this build writes.
 const NAME_RECORD_VERSION: u32 = 1;
+
+/// The names of images, as far as their records can be read.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Names {
+    /// The names and the ids they lead to, by name.
+    pub sound: Vec<(Reference, Digest)>,
+    /// The records that say nothing to this build.
+    pub unread: Vec<UnreadName>,
+}
+
+/// A record of a name that is damaged, or that a newer layerfs wrote.
+#[derive(Debug)]
+pub(in crate::store) struct UnreadName {
+    /// Its file in `images/names`.
+    pub file: String,
+    /// What is wrong with it.
+    pub why: StoreError,
+}
 
 /// What taking one name away came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,9 +82,16 @@ impl Store {
         names.iter().try_for_each(|name| self.remove_name(name))
     }
 
+    /// All names of an image. A damaged record is nobody's any more; one that could not be read now, or not by this build,
+    /// may be this image's, and would be left without it.
     fn names_of(&self, id: &Digest) -> Result<Vec<Reference>, StoreError> {
-        let names = self.all_names()?.into_iter();
-        Ok(names.filter(|(_, of)| of == id).map(|(name, _)| name).collect())
+        let names = self.all_names()?;
+        let is_damaged = |name: &UnreadName| matches!(name.why, StoreError::Damaged { .. });
+        if let Some(unread) = names.unread.into_iter().find(|name| !is_damaged(name)) {
+            return Err(unread.why);
+        }
+        let own = names.sound.into_iter().filter(|(_, of)| of == id);
+        Ok(own.map(|(name, _)| name).collect())
     }
 
     fn remove_name(&self, name: &Reference) -> Result<(), StoreError> {
@@ -89,37 +115,43 @@ impl Store {
             .during(|| format!("name an image `{name}`"))
     }
 
-    /// All names and the ids they lead to, by name.
-    pub(in crate::store) fn all_names(&self) -> Result<Vec<(Reference, Digest)>, StoreError> {
-        let names: Result<Vec<_>, _> = self.each_name()?.into_iter().collect();
-        let mut names = names?;
-        names.sort();
+    /// All names. One that can't be read must not keep the others from being found.
+    pub(in crate::store) fn all_names(&self) -> Result<Names, StoreError> {
+        let mut names = Names::default();
+        for entry in dir::list(&self.names).during(|| "list the names of images".into())? {
+            let Ok(file) = std::str::from_utf8(&entry.name) else { continue };
+            if record::is_aside(&entry.name) {
+                continue;
+            }
+            match self.read_name(file) {
+                Ok(name) => names.sound.extend(name),
+                Err(why) if tells_of_the_file(&why) => {
+                    names.unread.push(UnreadName { file: file.to_owned(), why });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        names.sound.sort();
+        names.unread.sort_by(|a, b| a.file.cmp(&b.file));
         Ok(names)
     }
 
-    /// Each name that is kept, or why it can't be read.
-    pub(super) fn each_name(
-        &self,
-    ) -> Result<Vec<Result<(Reference, Digest), StoreError>>, StoreError> {
-        let listed = dir::list(&self.names).during(|| "list the names of images".into())?;
-        let kept = listed.iter().filter(|entry| !record::is_aside(&entry.name));
-        let texts = kept.filter_map(|entry| std::str::from_utf8(&entry.name).ok());
-        Ok(texts.filter_map(|file_name| self.read_name(file_name).transpose()).collect())
-    }
-
-    /// The name that a file keeps; `None` where it went meanwhile.
-    fn read_name(&self, file_name: &str) -> Result<Option<(Reference, Digest)>, StoreError> {
-        let what = || format!("images/names/{file_name}");
+    /// What a name's record says; `None` where it has gone since it was listed.
+    fn read_name(&self, file: &str) -> Result<Option<(Reference, Digest)>, StoreError> {
+        let what = || format!("images/names/{file}");
         let broken = |reason: String| StoreError::Damaged { what: what(), reason };
-        let text = match record::read(&self.names, file_name) {
+        let text = match record::read(&self.names, file) {
             Err(error) if error.is_absent() => return Ok(None),
-            read => read.during(|| "read the name of an image".into())?,
+            read => read.during(what)?,
         };
         let version = record::version_of(&text).map_err(|error| broken(error.to_string()))?;
         record::check_version(what, version, NAME_RECORD_VERSION)?;
         let words: NameRecord =
             serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
         let name = Reference::parse(&words.name).map_err(|error| broken(error.to_string()))?;
+        if file_name(&words.name) != file {
+            return Err(broken(format!("it is the record of the name `{name}`")));
+        }
         Ok(Some((name, words.id)))
     }
 }

@@ -75,8 +75,14 @@ impl Image {
 impl Store {
     /// All images, newest import first; an error where one of them is damaged.
     pub fn images(&self) -> Result<Vec<Image>, StoreError> {
-        let listing = self.listing(None)?;
-        listing.unread.into_iter().next().map_or(Ok(listing.images), Err)
+        let names = self.all_names()?.sound;
+        let ids = self.image_ids()?.into_iter();
+        let images: Result<Vec<_>, _> = ids.map(|id| self.image_now(&id, &names)).collect();
+        let mut images: Vec<Image> = images?.into_iter().flatten().collect();
+        images.sort_by(|a, b| {
+            (b.imported_secs, &a.names, a.id).cmp(&(a.imported_secs, &b.names, b.id))
+        });
+        Ok(images)
     }
 
     /// The configuration of an image, byte for byte.
