@@ -24,6 +24,8 @@ mod place;
 mod removal;
 #[path = "cli/sources.rs"]
 mod sources;
+#[path = "cli/strangers.rs"]
+mod strangers;
 #[path = "cli/system.rs"]
 mod system;
 #[path = "cli/terminal.rs"]

@@ -40,9 +40,7 @@ fn one(dead: Dead) -> Result<Settled> {
     {
         orphan.kill()?;
     }
-    if let Some(id) = dead.id() {
-        clear_runtime(&id)?;
-    }
+    clear_runtime(dead.id())?;
     Ok(dead.settle()?)
 }
 

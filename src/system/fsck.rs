@@ -15,7 +15,7 @@ EXAMPLES:
   layerfs fsck --json | jq -r '.[0].findings[].what'
 
 Reads every byte of the store. With --repair, damaged parts are set aside: import the images they belonged to again, \
-and the store is whole. A container whose record is damaged is set aside with what it wrote, in `damaged/` of the store, \
+and the store is whole. So is what lies in the store and is no part of it. A container whose record is damaged is set aside with what it wrote, in `damaged/` of the store, \
 until `layerfs gc`. The exit status is 1 while damage is left.";
 
 /// The words of `layerfs fsck`.

@@ -6,8 +6,8 @@ use layerfs_driver::store::Collected;
 use serde::Serialize;
 
 use crate::container::sweep::{Swept, sweep};
-use crate::output::Results;
 use crate::output::size::{Digits, human};
+use crate::output::{Results, message};
 use crate::session::{Outcome, Session};
 
 const EXAMPLES: &str = "\
@@ -45,6 +45,9 @@ pub fn run(args: &GcArgs, session: &Session, results: &mut Results) -> Result<Ou
     let Swept { removed: containers, bytes: swept } = sweep(&store)?;
     let Collected { blobs, objects, layers, trees, imports, bytes } = store.collect()?;
     let bytes = bytes + swept;
+    for stranger in store.strangers()? {
+        message::say(format_args!("{stranger}; `layerfs fsck --repair` sets it aside"));
+    }
     if args.json {
         results.json(&[Row { blobs, objects, layers, trees, imports, containers, bytes }])?;
         return Ok(Outcome::Done);

@@ -1,7 +1,8 @@
 //! gc: removing what no image, no container and no living import needs.
 //!
 //! It works under the store's solitude: imports wait to list and to publish, and go on inflating meanwhile. What can't
-//! be read is never taken as "not needed": a damaged record or index ends the collection with an error.
+//! be read is never taken as "not needed": a damaged record or index ends the collection with an error. What is no part of
+//! the store is passed over.
 
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
@@ -10,8 +11,8 @@ use super::chain::chain_id;
 use super::digest::Digest;
 use super::error::{During, StoreError};
 use super::import::{Listed, Room, list_of_imports, sweep_dead};
-use super::record;
 use super::root::Store;
+use super::strangers::{self, Files};
 use super::usage::allocated_below;
 use crate::sys::file::{self, Symlinks};
 use crate::sys::{Errno, deep, dir};
@@ -45,14 +46,21 @@ impl Store {
         self.sweep_asides()?;
         let roots = self.roots()?;
         let mut bytes = swept.bytes;
-        collected.blobs = self.sweep_room(Room::Blobs, &self.blobs, &roots, &mut bytes)?;
+        let mut sweep = |room, dir: &OwnedFd, files: Files| -> Result<u64, StoreError> {
+            let swept = sweep_files(dir, files, |digest| roots.contains(&Listed { room, digest }))?;
+            bytes += swept.1;
+            Ok(swept.0)
+        };
+        let files = strangers::files;
+        collected.blobs = sweep(Room::Blobs, &self.blobs, files(&self.blobs)?)?;
         // Trees and layers go before the objects that they name.
-        collected.trees = self.sweep_room(Room::Trees, &self.trees, &roots, &mut bytes)?;
-        collected.layers = self.sweep_room(Room::Layers, &self.layers, &roots, &mut bytes)?;
-        for below in dir::list(&self.objects).during(|| "list the objects".into())? {
+        collected.trees = sweep(Room::Trees, &self.trees, files(&self.trees)?)?;
+        collected.layers = sweep(Room::Layers, &self.layers, files(&self.layers)?)?;
+        for pair in strangers::object_dirs(self)?.own {
             let deed = || "open a directory of objects".to_owned();
-            let room = dir::open(&self.objects, &*below.name, Symlinks::Stop).during(deed)?;
-            collected.objects += self.sweep_room(Room::Objects, &room, &roots, &mut bytes)?;
+            let room = dir::open(&self.objects, pair.as_str(), Symlinks::Stop).during(deed)?;
+            let objects = strangers::objects(&room, &pair)?;
+            collected.objects += sweep(Room::Objects, &room, objects)?;
         }
         for entry in dir::list(&self.damaged).during(|| "list what is set aside".into())? {
             bytes += remove_set_aside(&self.damaged, &entry.name)?;
@@ -107,43 +115,41 @@ impl Store {
         Ok(())
     }
 
-    fn sweep_room(
-        &self,
-        room: Room,
-        dir: &OwnedFd,
-        roots: &Roots,
-        bytes: &mut u64,
-    ) -> Result<u64, StoreError> {
-        let mut removed = 0;
-        for entry in dir::list(dir).during(|| "list a directory of the store".into())? {
-            let digest = std::str::from_utf8(&entry.name).ok().and_then(Digest::from_hex);
-            if digest.is_some_and(|digest| roots.contains(&Listed { room, digest })) {
-                continue;
-            }
-            *bytes += remove_file(dir, &entry.name)?;
-            removed += 1;
-        }
-        Ok(removed)
-    }
-
     /// Removes records that were being written when their writer died. No writer lives under solitude.
     fn sweep_asides(&self) -> Result<(), StoreError> {
         for room in [&self.images, &self.names, self.root()] {
-            for entry in dir::list(room).during(|| "list the records".into())? {
-                if record::is_aside(&entry.name) {
-                    remove_file(room, &entry.name)?;
-                }
+            for aside in strangers::files(room)?.asides {
+                remove_file(room, &aside)?;
             }
         }
         Ok(())
     }
 }
 
-/// A file, or what was a container with its writable layer.
+/// Removes the files of a directory that are not needed, and those that were being written. Answers how many, and their
+/// bytes.
+fn sweep_files(
+    dir: &OwnedFd,
+    files: Files,
+    is_needed: impl Fn(Digest) -> bool,
+) -> Result<(u64, u64), StoreError> {
+    let (mut removed, mut bytes) = (0, 0);
+    let old = files.digests.into_iter().filter(|digest| !is_needed(*digest));
+    let old = old.map(|digest| digest.hex().into_bytes().into());
+    for name in old.chain(files.asides) {
+        bytes += remove_file(dir, &name)?;
+        removed += 1;
+    }
+    Ok((removed, bytes))
+}
+
+/// A file, or a directory with all below it: what was a container with its writable layer, or a stranger.
 fn remove_set_aside(damaged: &OwnedFd, name: &[u8]) -> Result<u64, StoreError> {
     let deed = || "remove what was set aside".to_owned();
     match dir::open(damaged, name, Symlinks::Stop) {
-        Err(error) if error.errno() == Errno::NOTDIR => remove_file(damaged, name),
+        Err(error) if matches!(error.errno(), Errno::NOTDIR | Errno::LOOP) => {
+            remove_file(damaged, name)
+        }
         opened => {
             let bytes = allocated_below(&opened.during(deed)?).during(deed)?;
             deep::remove(damaged, name).during(deed)?;

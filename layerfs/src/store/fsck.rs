@@ -19,7 +19,7 @@ use super::image::{ImageRecord, UnreadName, file_name};
 use super::index::{self, Index, Kind};
 use super::root::{Presence, Store};
 use super::unsound::{Unsound, settle};
-use super::{indexes, record};
+use super::{indexes, record, strangers};
 use crate::sys::file::{self, Symlinks};
 use crate::sys::{dir, host};
 
@@ -65,6 +65,7 @@ impl Store {
     pub fn fsck(&self, repair: Repair) -> Result<FsckReport, StoreError> {
         let mut check =
             Check { store: self, repair, sizes: HashMap::new(), report: FsckReport::default() };
+        check.strangers()?;
         check.objects()?;
         check.layers()?;
         check.trees()?;
@@ -75,8 +76,8 @@ impl Store {
     }
 }
 
-/// The digest and size of an object that is whole, else what is wrong with it.
-type ObjectState = Result<(Digest, u64), String>;
+/// The size of an object that is whole, else what is wrong with it.
+type ObjectState = Result<u64, String>;
 
 struct Check<'s> {
     store: &'s Store,
@@ -97,34 +98,47 @@ impl Check<'_> {
     }
 
     fn objects(&mut self) -> Result<(), StoreError> {
-        for below in dir::list(&self.store.objects).during(|| "list the objects".into())? {
+        for pair in strangers::object_dirs(self.store)?.own {
             let deed = || "open a directory of objects".to_owned();
-            let room = dir::open(&self.store.objects, &*below.name, Symlinks::Stop).during(deed)?;
-            for entry in dir::list(&room).during(|| "list the objects".into())? {
-                self.object(&room, &entry.name)?;
+            let room =
+                dir::open(&self.store.objects, pair.as_str(), Symlinks::Stop).during(deed)?;
+            for digest in strangers::objects(&room, &pair)?.digests {
+                self.object(&room, &digest)?;
             }
         }
         Ok(())
     }
 
-    fn object(&mut self, room: &OwnedFd, name: &[u8]) -> Result<(), StoreError> {
+    /// What is no part of the store. Nobody relies on it, so no lock is needed to take it out.
+    fn strangers(&mut self) -> Result<(), StoreError> {
+        for stranger in self.store.strangers()? {
+            if self.is_there(self.store.root(), &stranger.path)? {
+                let told = (stranger.shown(), stranger.reason());
+                self.damaged(self.store.root(), &stranger.path, told)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, room: &OwnedFd, digest: &Digest) -> Result<(), StoreError> {
         // Reading takes long, and needs no lock: the bytes of an open file stay.
-        let Some(mut state) = self.settled_object(room, name)? else { return Ok(()) };
+        let Some(mut state) = self.settled_object(room, digest)? else { return Ok(()) };
         self.report.objects += 1;
         let _solitude;
         if state.is_err() && self.repair == Repair::SetAside {
             _solitude = self.store.solitude()?;
             // An import may have brought it whole meanwhile.
-            let Some(now) = self.settled_object(room, name)? else { return Ok(()) };
+            let Some(now) = self.settled_object(room, digest)? else { return Ok(()) };
             state = now;
         }
         match state {
-            Ok((digest, size)) => {
-                self.sizes.insert(digest, size);
+            Ok(size) => {
+                self.sizes.insert(*digest, size);
                 Ok(())
             }
             Err(reason) => {
-                self.damaged(room, name, (format!("object {}", name.escape_ascii()), reason))
+                let hex = digest.hex();
+                self.damaged(room, hex.as_bytes(), (format!("object {hex}"), reason))
             }
         }
     }
@@ -133,10 +147,10 @@ impl Check<'_> {
     fn settled_object(
         &self,
         room: &OwnedFd,
-        name: &[u8],
+        digest: &Digest,
     ) -> Result<Option<ObjectState>, StoreError> {
-        let state = settle(object_state(room, name))?;
-        if state.is_err() && !self.is_there(room, name)? {
+        let state = settle(object_state(room, digest))?;
+        if state.is_err() && !self.is_there(room, digest.hex().as_bytes())? {
             return Ok(None);
         }
         Ok(Some(state))
@@ -150,40 +164,34 @@ impl Check<'_> {
     }
 
     fn layers(&mut self) -> Result<(), StoreError> {
-        for (name, diff_id) in listed(&self.store.layers)? {
+        for diff_id in strangers::files(&self.store.layers)?.digests {
             let _kept = self.kept()?;
-            if !self.is_there(&self.store.layers, &name)? {
+            let name = diff_id.hex();
+            if !self.is_there(&self.store.layers, name.as_bytes())? {
                 continue;
             }
             self.report.layers += 1;
-            let what = format!("layer {}", name.escape_ascii());
-            let state = match diff_id {
-                None => Err("its name is not a digest".to_owned()),
-                Some(diff_id) => {
-                    settle(self.index_state(&self.store.layers, &diff_id, Kind::Layer))?
-                }
-            };
+            let state = settle(self.index_state(&self.store.layers, &diff_id, Kind::Layer))?;
             if let Err(reason) = state {
-                self.damaged(&self.store.layers, &name, (what, reason))?;
+                let told = (format!("layer {name}"), reason);
+                self.damaged(&self.store.layers, name.as_bytes(), told)?;
             }
         }
         Ok(())
     }
 
     fn trees(&mut self) -> Result<(), StoreError> {
-        for (name, chain) in listed(&self.store.trees)? {
+        for chain in strangers::files(&self.store.trees)?.digests {
             let _kept = self.kept()?;
-            if !self.is_there(&self.store.trees, &name)? {
+            let name = chain.hex();
+            if !self.is_there(&self.store.trees, name.as_bytes())? {
                 continue;
             }
             self.report.trees += 1;
-            let what = format!("merged tree {}", name.escape_ascii());
-            let state = match chain {
-                None => Err("its name is not a digest".to_owned()),
-                Some(chain) => settle(self.index_state(&self.store.trees, &chain, Kind::Tree))?,
-            };
+            let state = settle(self.index_state(&self.store.trees, &chain, Kind::Tree))?;
             if let Err(reason) = state {
-                self.damaged(&self.store.trees, &name, (what, reason))?;
+                let told = (format!("merged tree {name}"), reason);
+                self.damaged(&self.store.trees, name.as_bytes(), told)?;
             }
         }
         Ok(())
@@ -350,11 +358,11 @@ impl Check<'_> {
     /// it since, together with the layer that has it.
     fn late_object(&self, digest: &Digest, size: u64) -> Result<(), Unsound> {
         let look = || {
-            let (room, name) = self.store.object_dir(digest)?;
-            object_state(&room, name.as_bytes())
+            let (room, _) = self.store.object_dir(digest)?;
+            object_state(&room, digest)
         };
         match look() {
-            Ok((_, found)) if found == size => Ok(()),
+            Ok(found) if found == size => Ok(()),
             Err(unread @ Unsound::Unread(_)) => Err(unread),
             Ok(_) | Err(Unsound::Damaged(_)) => {
                 Err(Unsound::Damaged(format!("object {} is missing or damaged", digest.hex())))
@@ -405,7 +413,8 @@ impl Check<'_> {
 
     fn set_aside(&self, room: &OwnedFd, name: &[u8], what: &str) -> Result<(), StoreError> {
         let deed = || format!("set {what} aside");
-        let aside = format!("{}.{:016x}", name.escape_ascii(), host::random_u64().during(deed)?);
+        let random = host::random_u64().during(deed)?;
+        let aside = format!("{}.{random:016x}", name_aside(name));
         dir::rename(room, name, &self.store.damaged, aside.as_str()).during(deed)
     }
 
@@ -414,19 +423,19 @@ impl Check<'_> {
     }
 }
 
-/// The entries of a room with the digests that their names are.
-fn listed(room: &OwnedFd) -> Result<Vec<(Box<[u8]>, Option<Digest>)>, StoreError> {
-    let entries = dir::list(room).during(|| "list a directory of the store".into())?;
-    let entries = entries.into_iter().filter(|entry| !record::is_aside(&entry.name));
-    let digest = |name: &[u8]| std::str::from_utf8(name).ok().and_then(Digest::from_hex);
-    Ok(entries.map(|entry| (entry.name.clone(), digest(&entry.name))).collect())
+/// What a file is called where it is set aside, before random digits: the end of its path, which may hold any byte and be
+/// as long as a name can be, printed and cut to a part of a name.
+fn name_aside(path: &[u8]) -> String {
+    const LEN_MAX: usize = 200;
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+    let mut shown = name.escape_ascii().to_string();
+    shown.truncate(LEN_MAX);
+    shown
 }
 
-/// Reads an object to its end: its digest and size where they are what its name says, else what is wrong.
-fn object_state(room: &OwnedFd, name: &[u8]) -> Result<(Digest, u64), Unsound> {
-    let digest = std::str::from_utf8(name).ok().and_then(Digest::from_hex);
-    let digest = digest.ok_or_else(|| Unsound::Damaged("its name is not a digest".into()))?;
-    let fd = file::open_read(room, name, Symlinks::Stop)?;
+/// Reads an object to its end: its size where its digest is what its name says, else what is wrong.
+fn object_state(room: &OwnedFd, digest: &Digest) -> Result<u64, Unsound> {
+    let fd = file::open_read(room, digest.hex().as_str(), Symlinks::Stop)?;
     file::advise_sequential(&fd)?;
     let mut hasher = Hasher::new();
     let mut buf = vec![0; 256 * 1024];
@@ -440,8 +449,8 @@ fn object_state(room: &OwnedFd, name: &[u8]) -> Result<(Digest, u64), Unsound> {
         size += len as u64;
     }
     let found = hasher.finish();
-    if found == digest {
-        Ok((digest, size))
+    if found == *digest {
+        Ok(size)
     } else {
         Err(Unsound::Damaged(format!("its digest is {}", found.hex())))
     }

@@ -23,6 +23,7 @@ mod record;
 pub mod reference;
 mod root;
 pub mod source;
+mod strangers;
 mod unsound;
 mod usage;
 
@@ -34,4 +35,5 @@ pub use fsck::{Finding, FsckReport, Repair};
 pub use import::{LayerOutcome, Progress, RootfsInput};
 pub use layer::LayerError;
 pub use root::{Objects, Store};
+pub use strangers::Stranger;
 pub use usage::{LayerUsage, Usage};

@@ -9,6 +9,7 @@ use super::error::{During, StoreError};
 use super::image::Image;
 use super::import::{Listed, Room};
 use super::root::{Store, object_path};
+use super::strangers;
 use crate::sys::file::{self, Symlinks};
 use crate::sys::{Errno, SysError, deep, dir};
 
@@ -182,9 +183,7 @@ impl Store {
     /// How many layers of the store have each object.
     fn users_of_objects(&self) -> Result<HashMap<Digest, u32>, StoreError> {
         let mut users = HashMap::new();
-        for entry in dir::list(&self.layers).during(|| "list the layers".into())? {
-            let digest = std::str::from_utf8(&entry.name).ok().and_then(Digest::from_hex);
-            let Some(diff_id) = digest else { continue };
+        for diff_id in strangers::files(&self.layers)?.digests {
             let index = match self.layer_index(&diff_id) {
                 Err(StoreError::LayerMissing(_)) => continue,
                 index => index?,

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use super::find::is_living;
+use super::find::{is_living, is_no_dir};
 use super::id::ContainerId;
 use super::record::{self, Keep};
 use super::remove::remove_whole;
@@ -12,14 +12,14 @@ use crate::store::root::Store;
 use crate::store::usage::allocated_below;
 use crate::sys::file::Symlinks;
 use crate::sys::lock::{self, Share};
-use crate::sys::{Errno, dir, host};
+use crate::sys::{dir, host};
 
 /// A container whose process died, locked by whoever found it. Dropped without [`Dead::settle`], it is found again.
 #[derive(Debug)]
 pub struct Dead {
     containers: OwnedFd,
     dir: OwnedFd,
-    name: Box<[u8]>,
+    id: ContainerId,
     keep: Keep,
 }
 
@@ -36,9 +36,9 @@ pub enum Settled {
 }
 
 impl Dead {
-    /// Its id, under which others may have things of its; `None` for a directory that is no container's.
-    pub fn id(&self) -> Option<ContainerId> {
-        std::str::from_utf8(&self.name).ok().and_then(ContainerId::parse)
+    /// Its id, under which others may have things of its.
+    pub fn id(&self) -> &ContainerId {
+        &self.id
     }
 
     /// What it said last of itself; `None` where it can't be known: nothing depends on it any more.
@@ -53,7 +53,7 @@ impl Dead {
         match self.keep {
             Keep::Throwaway => {
                 let bytes = allocated_below(&self.dir).during(deed)?;
-                remove_whole(&self.containers, &self.dir, &self.name)?;
+                remove_whole(&self.containers, &self.dir, self.id.hex().as_bytes())?;
                 Ok(Settled::Removed { bytes })
             }
             Keep::Kept => {
@@ -79,14 +79,16 @@ impl Store {
         let containers = self.lock_containers()?;
         let mut found = Vec::new();
         for entry in dir::list(&containers).during(deed)? {
-            let dir = match dir::open(&containers, &*entry.name, Symlinks::Stop) {
-                Err(error) if error.is_absent() || error.errno() == Errno::NOTDIR => continue,
+            let id = std::str::from_utf8(&entry.name).ok().and_then(ContainerId::parse);
+            let Some(id) = id else { continue };
+            let dir = match dir::open(&containers, id.hex(), Symlinks::Stop) {
+                Err(error) if is_no_dir(&error) => continue,
                 dir => dir.during(deed)?,
             };
-            let Some(keep) = keep_of_dead(&entry.name, &dir)? else { continue };
+            let Some(keep) = keep_of_dead(&id, &dir)? else { continue };
             if lock::try_take(&dir, Share::Exclusive).during(deed)? {
                 let containers = self.open_containers()?;
-                found.push(Dead { containers, dir, name: entry.name, keep });
+                found.push(Dead { containers, dir, id, keep });
             }
         }
         Ok(found)
@@ -94,7 +96,7 @@ impl Store {
 }
 
 /// What becomes of it if it is dead; `None` where it lives, or was settled.
-fn keep_of_dead(name: &[u8], dir: &OwnedFd) -> Result<Option<Keep>, StoreError> {
+fn keep_of_dead(id: &ContainerId, dir: &OwnedFd) -> Result<Option<Keep>, StoreError> {
     let deed = || "look for dead containers".to_owned();
     if is_living(dir).during(deed)? {
         return Ok(None);
@@ -102,8 +104,7 @@ fn keep_of_dead(name: &[u8], dir: &OwnedFd) -> Result<Option<Keep>, StoreError> 
     if !record::is_kept(dir).during(deed)? {
         return Ok(Some(Keep::Throwaway));
     }
-    let shown = String::from_utf8_lossy(name);
-    match state::read(dir, &format!("container {shown}")) {
+    match state::read(dir, &format!("container {}", id.short())) {
         Ok(State::Exited(_)) => Ok(None),
         Ok(State::Created | State::Running { .. }) => Ok(Some(Keep::Kept)),
         // `fsck` tells it, and it must not keep others from being found.

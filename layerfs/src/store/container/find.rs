@@ -87,12 +87,17 @@ impl Store {
             let Some(id) = id else { continue };
             match dir::open(&containers, &*entry.name, Symlinks::Stop) {
                 // One that ends removes its directory without asking.
-                Err(error) if error.is_absent() || error.errno() == Errno::NOTDIR => {}
+                Err(error) if is_no_dir(&error) => {}
                 dir => found.push((id, dir.during(deed)?)),
             }
         }
         Ok(found)
     }
+}
+
+/// Whether there is no directory of that name, or none any more.
+pub(super) fn is_no_dir(error: &SysError) -> bool {
+    [Errno::NOENT, Errno::NOTDIR, Errno::LOOP].contains(&error.errno())
 }
 
 /// Whether a living process holds the directory. Its lock is tried for a moment, shared with others who look.

@@ -5,11 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::record::Image;
 use crate::store::digest::Digest;
 use crate::store::error::{During, StoreError};
-use crate::store::record;
 use crate::store::reference::Reference;
 use crate::store::root::Store;
 use crate::store::unsound::tells_of_the_file;
-use crate::sys::dir;
+use crate::store::{record, strangers};
 
 /// What is on disk of a name: `images/names/<sha256 of the name>`, since a name may be longer than a file name.
 #[derive(Serialize, Deserialize)]
@@ -118,16 +117,11 @@ impl Store {
     /// All names. One that can't be read must not keep the others from being found.
     pub(in crate::store) fn all_names(&self) -> Result<Names, StoreError> {
         let mut names = Names::default();
-        for entry in dir::list(&self.names).during(|| "list the names of images".into())? {
-            let Ok(file) = std::str::from_utf8(&entry.name) else { continue };
-            if record::is_aside(&entry.name) {
-                continue;
-            }
-            match self.read_name(file) {
+        for digest in strangers::files(&self.names)?.digests {
+            let file = digest.hex();
+            match self.read_name(&file) {
                 Ok(name) => names.sound.extend(name),
-                Err(why) if tells_of_the_file(&why) => {
-                    names.unread.push(UnreadName { file: file.to_owned(), why });
-                }
+                Err(why) if tells_of_the_file(&why) => names.unread.push(UnreadName { file, why }),
                 Err(error) => return Err(error),
             }
         }

@@ -9,7 +9,7 @@ use crate::store::error::{During, StoreError};
 use crate::store::oci::ImageConfig;
 use crate::store::reference::Reference;
 use crate::store::root::Store;
-use crate::store::{chain, record};
+use crate::store::{chain, record, strangers};
 use crate::sys::lock::{self, Share};
 use crate::sys::{dir, file};
 
@@ -112,9 +112,7 @@ impl Store {
     }
 
     pub(in crate::store) fn image_ids(&self) -> Result<Vec<Digest>, StoreError> {
-        let listed = dir::list(&self.images).during(|| "list the images".into())?;
-        let id = |name: &[u8]| std::str::from_utf8(name).ok().and_then(Digest::from_hex);
-        Ok(listed.iter().filter_map(|entry| id(&entry.name)).collect())
+        Ok(strangers::files(&self.images)?.digests)
     }
 
     /// The record of an image; `None` where the store has none of that id.
