@@ -3,7 +3,7 @@
 //!
 //! After each, no container is half there, the next command works, a sweep leaves nothing, and `fsck` finds nothing.
 #![cfg(feature = "fault")]
-#![allow(clippy::unwrap_used, clippy::print_stderr)] // a test that can't go on should fail there
+#![allow(clippy::unwrap_used)] // a test that can't go on should fail there
 
 mod support;
 
@@ -18,7 +18,7 @@ use layerfs_driver::sys::Errno;
 use layerfs_driver::sys::fault::{Plan, with_plan};
 use serde_json::Map;
 
-use support::{Scratch, watchdog};
+use support::{Scratch, figure, watchdog};
 
 /// Errors that a disk, a full disk, a signal and a process out of descriptors give.
 const ERRNOS: [Errno; 4] = [Errno::IO, Errno::NOSPC, Errno::INTR, Errno::MFILE];
@@ -181,7 +181,7 @@ fn a_refused_call_leaves_containers_whole_or_gone() {
                 }
             }
         }
-        eprintln!("{deed:?}: {points} points");
+        figure(format_args!("{deed:?}: points: {points}"));
         assert!(points > 12, "{deed:?} passes {points} points: where did they go?");
     }
 }
@@ -223,7 +223,7 @@ fn a_death_at_any_call_leaves_containers_whole_or_gone() {
             assert_eq!(status.signal(), Some(9), "{deed:?} {n}: {status}");
             deaths += 1;
         }
-        eprintln!("{deed:?}: {deaths} deaths");
+        figure(format_args!("{deed:?}: deaths: {deaths}"));
         assert!(deaths > 12, "{deed:?} died at {deaths} points only");
     }
 }

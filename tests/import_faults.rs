@@ -3,7 +3,7 @@
 //! After each, an image is there whole or not at all, the next import works, nothing is left in `tmp/`, and `fsck` finds
 //! nothing.
 #![cfg(feature = "fault")]
-#![allow(clippy::unwrap_used, clippy::print_stderr)] // a test that can't go on should fail there
+#![allow(clippy::unwrap_used)] // a test that can't go on should fail there
 
 #[path = "import_faults/durable.rs"]
 mod durable;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Scratch, fixtures, need, watchdog};
+use support::{Scratch, figure, fixtures, need, watchdog};
 
 /// Errors that a disk, a full disk, a signal and a process out of descriptors give.
 const ERRNOS: [&str; 4] = ["EIO", "ENOSPC", "EINTR", "EMFILE"];
@@ -148,7 +148,7 @@ fn a_refused_call_leaves_the_store_old_or_new() {
             }
         }
     }
-    eprintln!("points: {points}");
+    figure(format_args!("points: {points}"));
     assert!(points > 150, "an import passes {points} points: where did they go?");
 }
 
@@ -210,7 +210,7 @@ fn a_death_at_any_call_leaves_the_store_old_or_new() {
             lab.forget();
         }
     }
-    eprintln!("deaths: {deaths}");
+    figure(format_args!("deaths: {deaths}"));
     assert!(deaths > 150, "an import died at {deaths} points only");
 }
 
@@ -225,7 +225,7 @@ fn a_death_at_any_instant_leaves_the_store_old_or_new() {
     let life = started.elapsed();
     lab.forget();
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64 ^ u64::from(std::process::id());
-    eprintln!("seed: {seed:#x}");
+    figure(format_args!("seed: {seed:#x}"));
     let mut killed = 0;
     for round in 0..200 {
         seed ^= seed << 13;
@@ -241,7 +241,7 @@ fn a_death_at_any_instant_leaves_the_store_old_or_new() {
             lab.forget();
         }
     }
-    eprintln!("killed while it ran: {killed} of 200");
+    figure(format_args!("killed while it ran: {killed} of 200"));
     assert!(killed > 50, "only {killed} of 200 were killed while they ran");
 }
 
@@ -257,7 +257,7 @@ fn every_call_on_files_has_a_fault_point() {
     let start = strace(&lab, &["--version".to_owned()]);
     let import = strace(&lab, &words_of(&lab.pull(None)));
     let calls = import - start;
-    eprintln!("fault points: {points}; calls by strace, less reads: {calls}");
+    figure(format_args!("fault points: {points}; calls by strace, less reads: {calls}"));
     assert!(points >= calls, "{calls} calls, but only {points} fault points");
 }
 

@@ -279,3 +279,23 @@ fn a_hanging_test_is_ended_and_cleared_away() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("still runs after 1 s") && errors.contains("sleep 30"), "{errors}");
 }
+
+#[test]
+fn a_figure_is_told_where_it_is_asked_for() {
+    if std::env::var_os("LAYERFS_TEST_FIGURE").is_some() {
+        support::figure("points: 7");
+    }
+}
+
+/// The harness keeps the output of tests that pass to itself.
+#[test]
+fn a_figure_shows_in_a_plain_run() {
+    let mut plain = Command::new(std::env::current_exe().unwrap());
+    plain
+        .args(["--exact", "a_figure_is_told_where_it_is_asked_for"])
+        .env("LAYERFS_TEST_FIGURE", "1");
+    let output = run(&mut plain);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let line = "figure: a_figure_is_told_where_it_is_asked_for: points: 7\n";
+    assert!(said.ends_with(line), "{said}");
+}

@@ -29,7 +29,7 @@ use source::{Source, Violation};
 type Rule = fn(&Source) -> Vec<Violation>;
 
 /// Every rule about a source file.
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 15] = [
     files::opens_with_its_doc,
     files::long_files,
     files::names,
@@ -44,6 +44,7 @@ const RULES: [Rule; 14] = [
     habits::ignored_tests,
     habits::hushed_results,
     habits::sleeping,
+    habits::swallowed_figures,
 ];
 
 #[test]

@@ -100,7 +100,7 @@ fn any_failing_call_is_an_error_or_changes_nothing() {
             }
         }
         assert!(points > 50, "{points} points");
-        writeln!(std::io::stderr(), "{errno:?}: {points} points")
+        writeln!(std::io::stderr(), "figure: {errno:?}: points: {points}")
             .expect("standard error takes a line");
     }
 }

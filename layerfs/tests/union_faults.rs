@@ -32,7 +32,7 @@ use layerfs_driver::sys::Errno;
 use layerfs_driver::sys::fault::{Outcome, Plan, with_plan};
 use layerfs_driver::union::{Union, UnionError};
 use seen::{Lenience, Tree};
-use support::{Scratch, watchdog};
+use support::{Scratch, figure, watchdog};
 
 /// Tells the worker what to do: the operation's number, the point to die at, the upper, the lower.
 const TASK: &str = "LAYERFS_UNION_FAULTS_TASK";
@@ -314,13 +314,13 @@ fn faults(side: Side) {
             }
         };
         points += passed;
-        eprintln!("{passed} points: {}", deed.name);
+        eprintln!("{}: {passed}", deed.name);
         for (lane, errno) in (0..).zip([Errno::IO, Errno::NOSPC, Errno::MFILE, Errno::INTR]) {
             lab.try_all((deed, &measure, passed), (lane, errno), &mut failures);
         }
     }
     drop(std::panic::take_hook());
-    eprintln!("{side:?}: {points} points of {} operations", DEEDS.len());
+    figure(format_args!("{side:?}: points: {points}, of {} operations", DEEDS.len()));
     end(&failures);
 }
 
@@ -349,7 +349,7 @@ fn deaths(side: Side) {
         }
     }
     drop(std::panic::take_hook());
-    eprintln!("{side:?}: {died} deaths");
+    figure(format_args!("{side:?}: deaths: {died}"));
     end(&failures);
 }
 

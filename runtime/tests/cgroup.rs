@@ -431,7 +431,7 @@ mod faults {
                 assert_eq!(traces(&id), Vec::<PathBuf>::new(), "{shown}");
                 outcome.fired
             });
-            println!("create: {points} points with {errno:?}");
+            support::figure(format_args!("create: points: {points}, with {errno:?}"));
             assert!(points > 20, "{points}");
         }
     }
@@ -453,7 +453,7 @@ mod faults {
                 assert_eq!(traces(&id), Vec::<PathBuf>::new());
                 outcome.fired
             });
-            println!("sweep: {points} points with {errno:?}");
+            support::figure(format_args!("sweep: points: {points}, with {errno:?}"));
             assert!(points > 10, "{points}");
         }
     }

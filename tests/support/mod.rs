@@ -10,6 +10,7 @@
 )]
 #![allow(clippy::panic, clippy::print_stderr, reason = "a test that can't go on says so and stops")]
 
+pub mod figure;
 pub mod fixtures;
 pub mod machine;
 pub mod photo;
@@ -17,6 +18,7 @@ pub mod rights;
 pub mod scratch;
 pub mod watchdog;
 
+pub use figure::figure;
 pub use photo::{Photo, Scope, photograph};
 pub(crate) use rights::{need, need_root};
 pub use scratch::Scratch;

@@ -1,6 +1,6 @@
-//! Habits that hide failures: ignored tests, results thrown away, sleeping for luck.
+//! Habits that hide failures: ignored tests, results thrown away, sleeping for luck, figures that nobody sees.
 
-use super::source::{Source, Violation, find_words, line_of};
+use super::source::{Source, Violation, closing, find_words, line_of};
 
 fn each(source: &Source, code: &str, rule: &'static str, words: &[&str]) -> Vec<Violation> {
     let at = |word: &&str| {
@@ -28,6 +28,42 @@ pub fn sleeping(source: &Source) -> Vec<Violation> {
         "sleep",
         &["thread::sleep", "use std::thread::{sleep", "sleep(Duration"],
     )
+}
+
+/// What says how much a test has tried.
+const FIGURES: [&str; 5] = ["points", "deaths", "killed", "seeds", "seed:"];
+
+/// What a proof counts is written past the harness, which swallows what a test prints that passes.
+pub fn swallowed_figures(source: &Source) -> Vec<Violation> {
+    if !source.is_test() {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for word in ["println!", "eprintln!"] {
+        for at in find_words(&source.code, word) {
+            let open = at + word.len();
+            let words = &source.text[open..closing(&source.code, open)];
+            if FIGURES.iter().any(|figure| words.contains(figure)) {
+                let what = format!("`{word}` is swallowed in a run that passes: `support::figure`");
+                found.push(source.violation("figures", line_of(&source.code, at), what));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn planted_figures_are_found() {
+    let count = |path, text: &str| swallowed_figures(&Source::new(path, text)).len();
+    for line in
+        ["eprintln!(\"points: {n}\");", "println!(\"{n} deaths\")", "eprintln!(\"seed: {n}\")"]
+    {
+        assert_eq!(count("tests/x.rs", line), 1, "{line}");
+        assert_eq!(count("layerfs/tests/x.rs", line), 1, "{line}");
+        assert_eq!(count("src/x.rs", line), 0, "{line}");
+    }
+    assert_eq!(count("tests/x.rs", "figure(format_args!(\"points: {n}\"));"), 0);
+    assert_eq!(count("tests/x.rs", "eprintln!(\"{error}\"); // points"), 0);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::random::Random;
 use super::shrink;
 use super::subject::Subject;
 use super::tree::Model;
+use crate::support::figure;
 
 /// Whole trees are compared after so many steps of a random history.
 const TREE_EVERY: usize = 10;
@@ -71,7 +72,8 @@ impl fmt::Display for Failure {
 
 /// Runs the histories of `seeds`; the first that parts is made small and told.
 pub fn run(seeds: std::ops::Range<u64>, steps: usize, start: &impl Start) {
-    println!("histories of {steps} steps from the seeds {} to {}", seeds.start, seeds.end - 1);
+    let (first, last) = (seeds.start, seeds.end - 1);
+    figure(format_args!("histories of {steps} steps from the seeds {first} to {last}"));
     for seed in seeds {
         let case = Case::random(seed, steps);
         if let Err(failure) = parted(&case, Fault::None, start) {
