@@ -5,6 +5,8 @@
 #![cfg(feature = "fault")]
 #![allow(clippy::unwrap_used)] // a test that can't go on should fail there
 
+#[path = "import_faults/counted.rs"]
+mod counted;
 #[path = "import_faults/durable.rs"]
 mod durable;
 mod support;
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Scratch, figure, fixtures, need, watchdog};
+use support::{Scratch, figure, fixtures, watchdog};
 
 /// Errors that a disk, a full disk, a signal and a process out of descriptors give.
 const ERRNOS: [&str; 4] = ["EIO", "ENOSPC", "EINTR", "EMFILE"];
@@ -243,41 +245,6 @@ fn a_death_at_any_instant_leaves_the_store_old_or_new() {
     }
     figure(format_args!("killed while it ran: {killed} of 200"));
     assert!(killed > 50, "only {killed} of 200 were killed while they ran");
-}
-
-/// The fault points are at least the calls that strace counts: what goes round them could not be made to fail.
-#[test]
-fn every_call_on_files_has_a_fault_point() {
-    let _watchdog = watchdog(120);
-    need!("strace");
-    let Some(lab) = Lab::new() else { return };
-    let (_, points, _) = lab.pull_under("count");
-    lab.forget();
-    // The same run without an import: what the loader and the language's start make.
-    let start = strace(&lab, &["--version".to_owned()]);
-    let import = strace(&lab, &words_of(&lab.pull(None)));
-    let calls = import - start;
-    figure(format_args!("fault points: {points}; calls by strace, less reads: {calls}"));
-    assert!(points >= calls, "{calls} calls, but only {points} fault points");
-}
-
-/// Calls on files, directories and descriptors that strace counts: those that change, open, look or sync.
-fn strace(lab: &Lab, words: &[String]) -> u64 {
-    let calls = "openat,mkdirat,unlinkat,renameat,renameat2,linkat,symlinkat,write,pwrite64,ftruncate,fchmod,fsync,\
-                 fdatasync,syncfs,flock,newfstatat,fstat,statx,fstatfs,lseek,getrandom";
-    let counts = lab.scratch.join("counts");
-    let output = Command::new("strace")
-        .args(["-f", "-c", "-U", "calls,name", "-e", &format!("trace={}", calls.replace(' ', ""))])
-        .arg("-o")
-        .arg(&counts)
-        .arg(env!("CARGO_BIN_EXE_layerfs"))
-        .args(words)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", told(&output));
-    let table = std::fs::read_to_string(counts).unwrap();
-    let total = table.lines().find(|line| line.trim_end().ends_with("total")).unwrap();
-    total.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 fn words_of(command: &Command) -> Vec<String> {

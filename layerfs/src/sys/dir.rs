@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RawDirEntry, RenameFlags};
 use rustix::io::Errno;
 
 use super::error::{SysError, call};
@@ -61,23 +61,34 @@ pub fn enter(path: impl AtPath) -> Result<(), SysError> {
     call("chdir", || path.shown(), || rustix::process::chdir(path))
 }
 
+/// Bytes that the kernel is given for one part of a listing.
+const LIST_LEN: usize = 32 * 1024;
+
 /// Everything in a directory but `.` and `..`, in the order the file system gives.
 pub fn list(dir: impl AsFd) -> Result<Vec<Listed>, SysError> {
-    let mut stream = call("getdents64", String::new, || Dir::read_from(&dir))?;
-    stream.rewind();
+    // The position in a directory belongs to the open file, which others may list at the same time.
+    let own = open(dir, ".", Symlinks::Stop)?;
+    let mut buf = Vec::with_capacity(LIST_LEN);
+    let mut parts = RawDir::new(&own, buf.spare_capacity_mut());
     let mut found = Vec::new();
-    for entry in stream {
-        let entry = entry.map_err(|errno| SysError::new("getdents64", "", errno))?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            found.push(Listed {
-                name: name.into(),
-                ino: entry.ino(),
-                kind: kind_of(entry.file_type()),
-            });
+    loop {
+        let is_call = parts.is_buffer_empty();
+        let mut next = || Ok(parts.next().transpose()?.map(|entry| listed(&entry)));
+        let entry = match is_call {
+            true => call("getdents64", String::new, next)?,
+            false => next().map_err(|errno| SysError::new("getdents64", "", errno))?,
+        };
+        match entry {
+            None => return Ok(found),
+            Some(entry) if matches!(&*entry.name, b"." | b"..") => {}
+            Some(entry) => found.push(entry),
         }
     }
-    Ok(found)
+}
+
+fn listed(entry: &RawDirEntry<'_>) -> Listed {
+    let name = entry.file_name().to_bytes().into();
+    Listed { name, ino: entry.ino(), kind: kind_of(entry.file_type()) }
 }
 
 fn kind_of(kind: FileType) -> Option<ListedKind> {
@@ -170,6 +181,38 @@ fn two(name: impl AtPath, new: impl AtPath) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The kernel gives a large directory in parts, by a call for each.
+    #[cfg(feature = "fault")]
+    #[test]
+    fn each_part_of_a_listing_has_a_fault_point() {
+        use crate::sys::fault::{Plan, with_plan};
+
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = open_path(scratch.path()).unwrap();
+        for number in 0..3000 {
+            std::fs::write(scratch.path().join(format!("a name of some length {number}")), "")
+                .unwrap();
+        }
+        for errno in [Errno::IO, Errno::INTR] {
+            for n in 1.. {
+                let plan = Plan::Fail { n, errno, call: Some("getdents64".into()) };
+                let (listed, outcome) = with_plan(plan, || list(&dir));
+                if outcome.fired && errno == Errno::IO {
+                    assert_eq!(listed.unwrap_err().to_string(), "getdents64(): Input/output error");
+                    continue;
+                }
+                let names: std::collections::BTreeSet<_> =
+                    listed.unwrap().into_iter().map(|entry| entry.name).collect();
+                assert_eq!(names.len(), 3000, "call {n} answers {errno}");
+                if !outcome.fired {
+                    // The last one answers that there is no more.
+                    assert!(n > 4, "only {} calls have a fault point", n - 1);
+                    break;
+                }
+            }
+        }
+    }
 
     #[test]
     fn errors_print_the_call_and_its_arguments() {

@@ -2,8 +2,8 @@
 //!
 //! Behind the feature `fault`; without it a point is nothing. A plan comes from the environment, for a whole process
 //! (`LAYERFS_FAULT=fail:N:ERRNO[:CALL]`, `die:N[:CALL]`, `count`, `ignore-syncs`), or from [`with_plan`], for the current
-//! thread. With
-//! `LAYERFS_FAULT_REPORT=FILE` the process appends `points=N fired=0|1` to FILE when it calls [`report`].
+//! thread. With `LAYERFS_FAULT_REPORT=FILE` the process appends `points=N fired=0|1` to FILE when it calls [`report`], and
+//! after that, where it only counts, `CALL=N` for each name of a call.
 
 use rustix::io::Errno;
 
@@ -43,9 +43,10 @@ pub fn report() {}
 #[cfg(feature = "fault")]
 mod armed {
     use std::cell::RefCell;
+    use std::collections::BTreeMap;
     use std::io::Write;
-    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::sync::{Mutex, OnceLock, PoisonError};
 
     use rustix::io::Errno;
 
@@ -87,6 +88,8 @@ mod armed {
         plan: Plan,
         points: AtomicU64,
         fired: AtomicBool,
+        /// How many of the points are of each call; of a plan that only counts.
+        names: Mutex<BTreeMap<&'static str, u64>>,
     }
 
     static GLOBAL: OnceLock<Option<Global>> = OnceLock::new();
@@ -112,6 +115,10 @@ mod armed {
         let Some(global) = GLOBAL.get_or_init(from_environment) else { return Ok(()) };
         if !counts(&global.plan, call) {
             return Ok(());
+        }
+        if matches!(global.plan, Plan::Count) {
+            let mut names = global.names.lock().unwrap_or_else(PoisonError::into_inner);
+            *names.entry(call).or_default() += 1;
         }
         let n = global.points.fetch_add(1, Ordering::Relaxed) + 1;
         if !is_due(&global.plan, n) {
@@ -143,7 +150,9 @@ mod armed {
         let Some(path) = std::env::var_os("LAYERFS_FAULT_REPORT") else { return };
         let points = global.points.load(Ordering::Relaxed);
         let fired = u8::from(global.fired.load(Ordering::Relaxed));
-        let line = format!("points={points} fired={fired}\n");
+        let names = global.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let names: String = names.iter().map(|(name, count)| format!(" {name}={count}")).collect();
+        let line = format!("points={points} fired={fired}{names}\n");
         let written = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -190,7 +199,8 @@ mod armed {
         if plan.is_none() {
             tracing::warn!("LAYERFS_FAULT={words}: not a fault plan");
         }
-        Some(Global { plan: plan?, points: AtomicU64::new(0), fired: AtomicBool::new(false) })
+        let (points, fired) = (AtomicU64::new(0), AtomicBool::new(false));
+        Some(Global { plan: plan?, points, fired, names: Mutex::default() })
     }
 
     fn parse(words: &str) -> Option<Plan> {

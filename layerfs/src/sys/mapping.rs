@@ -25,12 +25,20 @@ impl Mapping {
     pub fn new(file: impl AsFd) -> Result<Self, SysError> {
         sigbus::install()?;
         let fd = file.as_fd();
-        let map = call("mmap", String::new, || {
-            // SAFETY: files that are mapped here are written once, aside, and renamed into place; no part of layerfs
-            // writes to one afterwards, and a file cut short by others is caught by the SIGBUS watch below.
-            let map = unsafe { memmap2::Mmap::map(&fd) };
-            map.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::NOMEM))
-        })?;
+        // Asked by us: the crate would ask by a call that has no fault point.
+        let size = super::file::stat(fd)?.st_size;
+        let len = usize::try_from(size)
+            .map_err(|_| SysError::new("mmap", format!("{size} bytes"), Errno::FBIG))?;
+        let map = call(
+            "mmap",
+            || format!("{len} bytes"),
+            || {
+                // SAFETY: files that are mapped here are written once, aside, and renamed into place; no part of layerfs
+                // writes to one afterwards, and a file cut short by others is caught by the SIGBUS watch below.
+                let map = unsafe { memmap2::MmapOptions::new().len(len).map(&fd) };
+                map.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::NOMEM))
+            },
+        )?;
         let damaged = Arc::new(AtomicBool::new(false));
         let watch = sigbus::Watch::new(&map, &damaged)
             .ok_or_else(|| SysError::new("mmap", "too many mappings are watched", Errno::MFILE))?;
