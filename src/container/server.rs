@@ -1,10 +1,10 @@
 //! The process that serves a container's root, from the command's side.
 
 use std::io::Read;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 
 use anyhow::{Context, Result};
+use layerfs_driver::sys::again::{self, Again, Input};
 use layerfs_runtime::Server;
 
 use crate::mount::serve::{READY, ServeArgs};
@@ -13,37 +13,30 @@ use crate::session::Session;
 /// A started server, before the container has its channel.
 #[derive(Debug)]
 pub struct Started {
-    process: Child,
+    process: Again,
 }
 
 /// Starts it. The channel whose other end is answered brings it the device to serve.
 pub fn start(serve: &ServeArgs, session: &Session) -> Result<(Started, Server)> {
     let (ours, its) = layerfs_runtime::channel()?;
-    let process = Command::new("/proc/self/exe")
-        // Another name would make other words of these.
-        .arg0("layerfs")
-        .args(serve.words(session))
-        .stdin(Stdio::from(its))
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
+    // Called by another name it would make other words of these.
+    let (program, words) = (Path::new(again::THIS_PROGRAM), serve.words(session));
+    let process = again::start(program, "layerfs", &words, Input::File(its))
         .context("start the process that serves the container's file system")?;
-    let server = Server::new(process.id(), ours)?;
+    let server = Server::new(process.pid(), ours)?;
     Ok((Started { process }, server))
 }
 
 impl Started {
     /// Its number.
     pub fn pid(&self) -> u32 {
-        self.process.id()
+        self.process.pid()
     }
 
     /// What it said before it ended by itself; empty where it said nothing.
     pub fn last_words(&mut self) -> String {
         let mut said = String::new();
-        if let Some(stderr) = &mut self.process.stderr
-            && let Err(error) = stderr.read_to_string(&mut said)
-        {
+        if let Err(error) = self.process.said().read_to_string(&mut said) {
             tracing::warn!("read what the serving process said: {error}");
         }
         let words = said.lines().filter(|line| *line != READY).collect::<Vec<_>>().join("; ");

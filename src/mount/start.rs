@@ -1,31 +1,21 @@
 //! Starting the process that serves a mount, and waiting until the mount is usable.
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use layerfs_driver::sys::again::{self, Input};
 
 use super::serve::{READY, ServeArgs};
 use crate::session::{Outcome, Session};
 
 /// Starts the process that serves the mount, and waits until it is usable or says why it is not.
 pub fn start(serve: &ServeArgs, session: &Session) -> Result<Outcome> {
-    let program = std::env::current_exe().context("find this program")?;
-    let mut child = Command::new(program)
-        // Another name would make other words of these.
-        .arg0("layerfs")
-        .args(serve.words(session))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
+    let program = again::path_of_this_program().context("find this program")?;
+    // Called by another name it would make other words of these.
+    let mut child = again::start(&program, "layerfs", &serve.words(session), Input::Nothing)
         .context("start the process that serves the mount")?;
-    let Some(stderr) = child.stderr.take() else {
-        bail!("the serving process has no standard error")
-    };
-    let mut said = BufReader::new(stderr);
     let mut line = String::new();
+    let mut said = BufReader::new(child.said());
     said.read_line(&mut line)?;
     if line.trim_end() == READY {
         return Ok(Outcome::Done);

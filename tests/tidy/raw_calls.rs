@@ -5,7 +5,7 @@ use super::source::{Source, Violation, find_words, is_word, line_of};
 const SYS: [&str; 2] = ["layerfs/src/sys/", "runtime/src/sys/"];
 
 /// Words that reach the kernel round `sys`, where they would have no fault point.
-const RAW: [&str; 14] = [
+const RAW: [&str; 17] = [
     "std::fs",
     "rustix::",
     "nix::",
@@ -14,6 +14,9 @@ const RAW: [&str; 14] = [
     "tempfile::",
     "std::os::unix::fs",
     "std::os::linux::fs",
+    "std::os::unix::process",
+    "process::Command",
+    "current_exe",
     "File::open",
     "File::create",
     "File::options",
@@ -67,22 +70,25 @@ pub fn raw_calls_outside_sys(source: &Source) -> Vec<Violation> {
     found
 }
 
-/// `use std::{fs, io}` and `use std::{os::unix::fs}`.
+/// Groups of a `use` that hold such a word after the brace: the path before it, and the word.
+const GROUPED: [(&str, &str, &str); 2] =
+    [("std::{", "fs", "std::fs"), ("process::{", "Command", "process::Command")];
+
+/// `use std::{fs, io}`, `use std::{os::unix::fs}` and `use std::process::{Command, Stdio}`.
 fn grouped(source: &Source) -> Vec<Violation> {
     if is_sys(source) {
         return Vec::new();
     }
     let code = &source.product;
     let mut found = Vec::new();
-    for at in find_words(code, "std::{") {
-        let open = at + "std::".len();
-        let group = &code[open..super::source::closing(code, open)];
-        if !find_words(group, "fs").is_empty() {
-            found.push(source.violation(
-                "raw_calls",
-                line_of(code, at),
-                "`std::fs` stands in `sys` only",
-            ));
+    for (path, word, whole) in GROUPED {
+        for at in find_words(code, path) {
+            let open = at + path.len() - 1;
+            let group = &code[open..super::source::closing(code, open)];
+            if !find_words(group, word).is_empty() {
+                let what = format!("`{whole}` stands in `sys` only");
+                found.push(source.violation("raw_calls", line_of(code, at), what));
+            }
         }
     }
     found
@@ -133,12 +139,17 @@ fn raw_calls_stand_in_sys() {
         .iter()
         .map(|w| format!("{w} "))
         .chain(["use std::{io, fs};".into(), "use std::{fs::File};".into()])
+        .chain([
+            "use std::process::{Child, Command};".into(),
+            "use std::{process::Command};".into(),
+        ])
     {
         assert!(count(store, &planted) >= 1, "{planted}");
         assert_eq!(count("layerfs/src/sys/x.rs", &planted), 0);
         assert_eq!(count("layerfs/tests/x.rs", &planted), 0);
     }
     assert_eq!(count(store, "#[cfg(test)]\nmod tests { use std::fs; }"), 0);
+    assert_eq!(count(store, "use std::process::{ExitCode, Stdio}; fn a(c: clap::Command) {}"), 0);
     assert_eq!(count(store, "use std::{io, ffi::OsString}; use crate::sys::fs; // std::fs"), 0);
 }
 

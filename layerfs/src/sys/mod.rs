@@ -4,6 +4,7 @@
 //! point before the call, and its error prints the call with its arguments. Everything above takes descriptors.
 #![allow(unsafe_code)] // this room holds every unsafe block of the package, each under its SAFETY line
 
+pub mod again;
 pub mod beneath;
 pub mod change;
 pub mod deep;
