@@ -1,4 +1,5 @@
-//! An import under faults: each of its system calls refused, the process killed at each of them and at random instants.
+//! The store under faults: each system call of an import, and of what else changes a store, refused, the process killed at
+//! each of them and at random instants.
 //!
 //! After each, an image is there whole or not at all, the next import works, nothing is left in `tmp/`, and `fsck` finds
 //! nothing.
@@ -10,6 +11,8 @@ mod counted;
 #[path = "import_faults/durable.rs"]
 mod durable;
 mod support;
+#[path = "import_faults/verbs.rs"]
+mod verbs;
 
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
@@ -57,9 +60,14 @@ impl Lab {
 
     /// Runs a pull to its end: its output, the points that it passed, whether the planned fault happened.
     fn pull_under(&self, plan: &str) -> (Output, u64, bool) {
+        self.counted(|| self.pull(Some(plan)).output().unwrap())
+    }
+
+    /// The same of any run of the command.
+    fn counted(&self, run: impl FnOnce() -> Output) -> (Output, u64, bool) {
         let report = self.scratch.join("report");
         std::fs::write(&report, b"").unwrap();
-        let output = self.pull(Some(plan)).output().unwrap();
+        let output = run();
         let text = std::fs::read_to_string(&report).unwrap();
         let number = |key: &str| {
             let words = text.split_whitespace();

@@ -44,6 +44,7 @@ impl Store {
         let swept = sweep_dead(self)?;
         let mut collected = Collected { imports: swept.imports, ..Collected::default() };
         self.sweep_asides()?;
+        self.sweep_names()?;
         let roots = self.roots()?;
         let mut bytes = swept.bytes;
         let mut sweep = |room, dir: &OwnedFd, files: Files| -> Result<u64, StoreError> {

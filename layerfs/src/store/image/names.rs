@@ -75,7 +75,8 @@ impl Store {
         let _presence = self.presence()?;
         let _records = self.lock_records()?;
         let names = self.names_of(&image.id)?;
-        // The record goes first: names without an image are passed over, an image without names would come back bare.
+        // The record goes first: names without an image are passed over and go with the next gc, an image without names would
+        // come back bare.
         record::remove(&self.images, &image.id.hex())
             .during(|| format!("remove image {}", image.id.short()))?;
         names.iter().try_for_each(|name| self.remove_name(name))
@@ -91,6 +92,16 @@ impl Store {
         }
         let own = names.sound.into_iter().filter(|(_, of)| of == id);
         Ok(own.map(|(name, _)| name).collect())
+    }
+
+    /// Removes names whose image has gone: whoever removed it died before it came to them. The caller holds solitude.
+    pub(in crate::store) fn sweep_names(&self) -> Result<(), StoreError> {
+        for (name, id) in self.all_names()?.sound {
+            if self.image_record(&id)?.is_none() {
+                self.remove_name(&name)?;
+            }
+        }
+        Ok(())
     }
 
     fn remove_name(&self, name: &Reference) -> Result<(), StoreError> {
