@@ -230,10 +230,8 @@ fn a_death_at_any_instant_leaves_the_store_old_or_new() {
     let _watchdog = watchdog(600);
     let Some(lab) = Lab::new() else { return };
     let whole = whole(&lab);
-    let started = Instant::now();
-    assert!(lab.pull(None).output().unwrap().status.success());
-    let life = started.elapsed();
-    lab.forget();
+    // How long an import takes changes with what else runs: the instants follow it.
+    let mut life = Duration::from_millis(100);
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64 ^ u64::from(std::process::id());
     figure(format_args!("seed: {seed:#x}"));
     let mut killed = 0;
@@ -245,7 +243,9 @@ fn a_death_at_any_instant_leaves_the_store_old_or_new() {
         let mut child = lab.pull(None).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         wait_until(Instant::now() + instant);
         child.kill().unwrap();
-        killed += u32::from(child.wait().unwrap().signal() == Some(9));
+        let was_killed = child.wait().unwrap().signal() == Some(9);
+        killed += u32::from(was_killed);
+        life = life.mul_f64(if was_killed { 1.05 } else { 0.9 });
         if lab.root().exists() {
             lab.recovers(&whole, &format!("round {round}, death after {instant:?}"));
             lab.forget();
