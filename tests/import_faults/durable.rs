@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::support::watchdog;
-use super::{Lab, files_below, need, told, words_of};
+use super::{Lab, files_below, told, words_of};
+use crate::support::need;
 
 /// What stands there by digest and is taken for whole, and what makes an image visible.
 const CONTENTS: [&str; 4] = ["objects/", "layers/", "trees/", "blobs/"];
