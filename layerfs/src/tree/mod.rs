@@ -3,6 +3,7 @@
 //! Nothing here touches a disk. The forms of the marks are tables in `docs/format.md`; where they are the kernel's,
 //! the source is its `Documentation/filesystems/overlayfs.rst`.
 
+pub mod acl;
 mod attr;
 mod ino;
 pub mod marks;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::error::{During, UpperError};
 use crate::sys::file::Symlinks;
 use crate::sys::lock::{self, Share};
-use crate::sys::{change, deep, dir, file};
-use crate::tree::MarkSpace;
+use crate::sys::{Errno, change, deep, dir, file, xattr_at};
+use crate::tree::{MarkSpace, acl};
 
 /// How long an upper that is in use is waited for.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
@@ -147,5 +147,14 @@ impl Drop for Upper {
 
 fn made(parent: &OwnedFd, name: &str) -> Result<OwnedFd, UpperError> {
     dir::make_if_absent(parent, name, 0o700).during("make a work directory")?;
-    dir::open(parent, name, Symlinks::Stop).during("open a work directory")
+    let made = dir::open(parent, name, Symlinks::Stop).during("open a work directory")?;
+    // What is made in it would have the access control list that the user's work directory hands on, and be more open
+    // than it is to be.
+    for list in [acl::DEFAULT, acl::ACCESS] {
+        match xattr_at::remove(&made, b".", list) {
+            Err(error) if matches!(error.errno(), Errno::NODATA | Errno::OPNOTSUPP) => {}
+            removed => removed.during("take the access control list from a work directory")?,
+        }
+    }
+    Ok(made)
 }
