@@ -13,6 +13,8 @@ mod changing;
 mod layout;
 #[path = "mount_options/live.rs"]
 mod live;
+#[path = "mount_options/marks.rs"]
+mod marks;
 #[path = "mount_options/named.rs"]
 mod named;
 #[allow(dead_code, reason = "what other tests ask of the command")]

@@ -87,6 +87,15 @@ impl Lower {
         on!(self, dir, |_tree, _node| Ok(false), |tree, node| tree.has_hidden(node, name))
     }
 
+    /// Whether a name means something to those who read the upper as a layer of this kind of tree: in plain directories
+    /// `.wh.` names hide others.
+    pub fn is_reserved(&self, name: &Name) -> bool {
+        match self {
+            Lower::Image(_) => false,
+            Lower::Dirs(stack) => stack.is_reserved(name),
+        }
+    }
+
     /// The attributes; a merged directory has those of its topmost layer.
     ///
     /// A directory of an image counts its subdirectories (`nlink` is 2 and those); a directory of a stack has `nlink`

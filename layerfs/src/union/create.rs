@@ -90,6 +90,7 @@ impl Union {
             return answer(Errno::NOENT);
         }
         match self.view(dir, name)? {
+            View::Absent { .. } if self.lower.is_reserved(name) => answer(Errno::PERM),
             View::Absent { whiteout: true } => Ok(Cover::Whiteout),
             View::Absent { whiteout: false } if self.lower_has_hidden(dir, name)? => {
                 Ok(Cover::Hidden)

@@ -92,6 +92,9 @@ impl Union {
         if how == RenameHow::Whiteout {
             return answer(Errno::INVAL);
         }
+        if self.lower.is_reserved(to.1) {
+            return answer(Errno::PERM);
+        }
         // Contents are copied before the topology is held; directories, which are small, under it.
         let exchanged = target.filter(|_| how == RenameHow::Exchange);
         self.bring_up(moved)?;

@@ -2,7 +2,7 @@
 
 use super::hidden::Hidden;
 use super::layer::{Layer, refused};
-use super::open::{Redirects, StackOptions, WhNames};
+use super::open::{DirStack, Redirects, StackOptions, WhNames};
 use super::trail::Trail;
 use crate::lower::error::LowerError;
 use crate::sys::beneath::Purpose;
@@ -149,6 +149,13 @@ impl Looking<'_> {
 
     fn shown(&self, name: &Name) -> String {
         self.trail.then(name).shown()
+    }
+}
+
+impl DirStack {
+    /// Whether a name says something of others, and is itself never shown.
+    pub(crate) fn is_reserved(&self, name: &Name) -> bool {
+        self.options.wh_names == WhNames::Whiteouts && name.as_bytes().starts_with(WH_PREFIX)
     }
 }
 
