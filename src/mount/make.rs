@@ -39,6 +39,7 @@ OPTIONS OF -o:
   redirect_dir=on|off  follow directories that were renamed in a lower directory
   timeout=SECONDS  how long the kernel may believe what it was told of the lower directories, where others change \
 them; without it, for good
+  acl noacl     obey access control lists, or know nothing of them; they are obeyed where nothing is said
   volatile      sync nothing: a crash may lose the changes
   fsname=NAME   what `findmnt` shows as the source
 Directories are mounted dev,suid, images nodev,nosuid.";
@@ -193,6 +194,7 @@ fn flags_of(said: &Options, privileged: Rule) -> Vec<Flag> {
         (root || said.allow_other, Flag::Everyone),
         (!root || said.userxattr, Flag::UserMarks),
         (denied(said.redirect) || untrusted, Flag::NoRedirects),
+        (denied(said.acl), Flag::NoAcls),
         (said.volatile, Flag::Volatile),
     ];
     rows.into_iter().filter_map(|(holds, flag)| holds.then_some(flag)).collect()

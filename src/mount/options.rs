@@ -51,6 +51,8 @@ pub struct Options {
     pub atime: Option<Rule>,
     /// `redirect_dir=on` or `off`.
     pub redirect: Option<Rule>,
+    /// `acl` or `noacl`.
+    pub acl: Option<Rule>,
     /// `allow_other` was said.
     pub allow_other: bool,
     /// `userxattr` was said.
@@ -137,6 +139,8 @@ impl Options {
             b"noexec" => self.exec = Some(Rule::Deny),
             b"atime" => self.atime = Some(Rule::Allow),
             b"noatime" => self.atime = Some(Rule::Deny),
+            b"acl" => self.acl = Some(Rule::Allow),
+            b"noacl" => self.acl = Some(Rule::Deny),
             b"allow_other" => self.allow_other = true,
             b"userxattr" => self.userxattr = true,
             b"volatile" => self.volatile = true,
@@ -268,7 +272,9 @@ mod tests {
         let none = Options::default();
         let after =
             |millis| Options { timeout: Some(Duration::from_millis(millis)), ..none.clone() };
-        let rows: [(&[u8], Options); 16] = [
+        let rows: [(&[u8], Options); 18] = [
+            (b"noacl", Options { acl: Some(Rule::Deny), ..none.clone() }),
+            (b"noacl,acl", Options { acl: Some(Rule::Allow), ..none.clone() }),
             (b"timeout=0", after(0)),
             (b"timeout=1", after(1000)),
             (b"timeout=0.25", after(250)),

@@ -13,7 +13,7 @@ use layerfs_driver::store::container::Living;
 use layerfs_driver::store::image::Hit;
 use layerfs_driver::sys::mount::{MountFlags, UnmountHow};
 use layerfs_driver::sys::{change, dir, host, signal};
-use layerfs_driver::tree::MarkSpace;
+use layerfs_driver::tree::{Acls, MarkSpace};
 use layerfs_driver::union::{Mode, Union};
 use layerfs_driver::upper::{Durability, Upper, UpperError, UpperOptions};
 
@@ -56,6 +56,8 @@ pub enum Flag {
     UserMarks,
     /// Redirects in lower directories are refused.
     NoRedirects,
+    /// Access control lists are not known.
+    NoAcls,
     /// Nothing is synced.
     Volatile,
 }
@@ -155,6 +157,7 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
     change::set_umask(0);
     host::raise_descriptor_limit()?;
     let (union, hold) = union(args, session)?;
+    let union = union.with_acls(if args.has(Flag::NoAcls) { Acls::Off } else { Acls::Obeyed });
     dir::enter("/")?;
     let serving = match &args.mountpoint {
         Some(at) => mounted(union, at, args)?,

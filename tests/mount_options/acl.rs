@@ -1,6 +1,6 @@
 //! Access control lists: kept, inherited and obeyed as by the kernel's overlayfs.
 
-use crate::live::live;
+use crate::live::{live, live_on_disk};
 use crate::support::rights;
 
 const UPPER: &str = "lowerdir=base,upperdir=up,workdir=work";
@@ -16,5 +16,107 @@ fn a_default_acl_of_the_work_directory_reaches_no_copy() {
     live.shell("echo more >> mnt/only; touch mnt/d/new; chown 0:5 mnt/both");
     let acls = live.shell("getfacl -Rcs up; getfacl -Rcs work/work work/layerfs");
     assert_eq!(acls, "", "files with more than a mode");
+    live.umount();
+}
+
+#[test]
+fn access_control_lists_are_obeyed() {
+    rights::need!("setfacl", "setpriv");
+    let Some(live) = live() else { return };
+    // The first in the lower, the second in the upper.
+    live.shell("echo lower > base/listed; chmod 600 base/listed; chown 0:1000 base/listed");
+    live.shell("setfacl -m u:65534:r,g::- base/listed; chmod 711 .");
+    for read_only in ["", ",ro"] {
+        live.place.said(&["mount", "-o", &format!("{UPPER}{read_only}"), "mnt"]);
+        if read_only.is_empty() {
+            live.shell("echo upper > mnt/own; chmod 600 mnt/own; chown 0:1000 mnt/own");
+            live.shell("stat mnt/own; setfacl -m u:65534:r,g::- mnt/own");
+        }
+        for name in ["listed", "own"] {
+            let read = |user: &str| {
+                let who = format!("setpriv --clear-groups {user}");
+                live.shell(&format!("{who} cat mnt/{name} 2> /dev/null || echo refused"))
+            };
+            let told = ["lower\n", "upper\n"][usize::from(name == "own")];
+            assert_eq!(read("--reuid 65534 --regid 65534"), told, "{name}: the list lets it in");
+            assert_eq!(read("--reuid 1234 --regid 1000"), "refused\n", "{name}: g::---");
+            assert_eq!(live.shell(&format!("stat -c %A mnt/{name}")), "-rw-r-----\n", "{name}");
+        }
+        live.umount();
+    }
+}
+
+#[test]
+fn mode_and_list_follow_each_other() {
+    rights::need!("setfacl");
+    let Some(live) = live() else { return };
+    live.place.said(&["mount", "-o", UPPER, "mnt"]);
+    let modes = || live.shell("stat -c %a mnt/only up/only; getfacl -cpE mnt/only");
+    assert_eq!(live.shell("chmod 600 mnt/only; stat -c %a mnt/only"), "600\n");
+    live.shell("setfacl -m u:65534:rw mnt/only");
+    let list = |mode: &str, mask: &str| {
+        format!(
+            "{mode}\n{mode}\nuser::rw-\nuser:nobody:rw-\ngroup::---\nmask::{mask}\nother::---\n\n"
+        )
+    };
+    assert_eq!(modes(), list("660", "rw-"), "a list changes the mode that is shown");
+    live.shell("chmod g=r mnt/only");
+    assert_eq!(modes(), list("640", "r--"), "the mode of a group is the list's mask");
+    live.shell("setfacl -b mnt/only");
+    assert_eq!(modes(), "600\n600\nuser::rw-\ngroup::---\nother::---\n\n");
+    let absent = "getfattr -n system.posix_acl_access mnt/only 2>&1 | grep -c 'No such attribute'";
+    assert_eq!(live.shell(absent), "1\n");
+    // Who is not of the file's group can't keep its set-group-id bit and give its rights away.
+    let set_group = "chown 1000:5 mnt/only; chmod 2770 mnt/only; stat mnt/only > /dev/null; \
+        setpriv --reuid 1000 --regid 1000 --clear-groups setfacl -m u:65534:rwx mnt/only; \
+        stat -c %a mnt/only";
+    assert_eq!(live.shell(set_group), "770\n");
+    live.umount();
+}
+
+#[test]
+fn noacl_turns_lists_off() {
+    rights::need!("setfacl", "setpriv");
+    let Some(live) = live() else { return };
+    live.shell("setfacl -m u:65534:rw base/only; setfacl -d -m u:65534:rwx base/d; chmod 711 .");
+    live.place.said(&["mount", "-o", &format!("{UPPER},noacl"), "mnt"]);
+    let made = "umask 027; touch mnt/d/file; mkdir mnt/d/dir; stat -c %a mnt/d/file mnt/d/dir; \
+        getfacl -Rcs up/d/file up/d/dir";
+    assert_eq!(live.shell(made), "640\n750\n", "the umask counts");
+    let refused = "setfacl -m u:1:r mnt/only 2>&1 | grep -c 'Operation not supported'; \
+        getfattr -d -m - mnt/only; getfacl -cs mnt/only; \
+        setpriv --reuid 65534 --regid 65534 --clear-groups tee -a mnt/only < /dev/null 2>&1 \
+        | grep -c 'Permission denied'";
+    assert_eq!(live.shell(refused), "1\n1\n");
+    live.umount();
+    // What was made knows no list; what was copied kept its own.
+    live.place.said(&["mount", "-o", &format!("{UPPER},noacl,acl"), "mnt"]);
+    assert_eq!(
+        live.shell("getfacl -cp mnt/d | grep default:user:"),
+        "default:user::rwx\ndefault:user:nobody:rwx\n"
+    );
+    live.umount();
+}
+
+#[test]
+fn what_is_made_has_the_rights_that_kernel_overlayfs_gives() {
+    rights::need!("setfacl", "python3");
+    let Some(live) = live_on_disk() else { return };
+    live.shell("chmod 711 .; mkdir kernel kup kwork");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mount_options/made.py");
+    live.shell(&format!("python3 {script} prepare base"));
+    live.shell(
+        "mount -t overlay overlay -o lowerdir=base,upperdir=kup,workdir=kwork,userxattr kernel",
+    );
+    live.place.said(&["mount", "-o", UPPER, "mnt"]);
+    let [ours, theirs] =
+        ["mnt", "kernel"].map(|at| live.shell(&format!("python3 {script} make {at}")));
+    let rows = theirs.lines().count();
+    assert!(rows > 1000, "{rows} rows of a table");
+    for (ours, theirs) in ours.lines().zip(theirs.lines()) {
+        assert_eq!(ours, theirs);
+    }
+    assert_eq!(ours.lines().count(), rows);
+    live.shell("umount kernel");
     live.umount();
 }

@@ -21,7 +21,15 @@ pub fn live() -> Option<Live> {
         rights::skip("no /dev/fuse");
         return None;
     }
-    let place = Place::new();
+    Some(filled(Place::new()))
+}
+
+/// The same on a disk, whose file system is the one that most uppers lie on.
+pub fn live_on_disk() -> Option<Live> {
+    live().map(|_| filled(Place::on_disk()))
+}
+
+fn filled(place: Place) -> Live {
     for dir in ["top/d", "base/d", "up", "work", "mnt/in"] {
         std::fs::create_dir_all(place.join(dir)).unwrap();
     }
@@ -29,7 +37,7 @@ pub fn live() -> Option<Live> {
         std::fs::write(place.join(file), text).unwrap();
     }
     let before = photograph(&Scope::Below(place.join("")));
-    Some(Live { place, before })
+    Live { place, before }
 }
 
 impl Live {
@@ -119,7 +127,7 @@ pub fn step() {
 impl Drop for Live {
     /// A test that failed leaves its mount.
     fn drop(&mut self) {
-        for at in ["mnt", "top", "bind", "holder/store/m"] {
+        for at in ["mnt", "top", "bind", "kernel", "holder/store/m"] {
             let mut umount = Command::new("umount");
             let quiet = umount.arg("-lq").arg(self.place.join(at)).output();
             assert!(quiet.is_ok(), "umount can be started");

@@ -7,7 +7,8 @@ use fuser::{Errno, FileHandle, FopenFlags, INodeNo, OpenFlags, ReplyOpen, Reques
 
 use super::answer;
 use super::door::Door;
-use crate::tree::{Attr, Name};
+use crate::sys::xattr_at::SetHow;
+use crate::tree::{Attr, Name, acl};
 use crate::union::{Caller, HandleId, Looked, NewNode, NodeId, OpenHow, SetAttr, UnionError};
 
 pub(super) fn id(ino: INodeNo) -> NodeId {
@@ -101,6 +102,28 @@ impl Door {
             self.union.release(handle);
         }
         stripped.map(|_| handle)
+    }
+
+    /// Sets an attribute. Who gives a file an access control list, and is neither root nor of its group, takes its
+    /// set-group-id bit away: the kernel says so with a flag that the crate does not pass on. Other groups of the caller
+    /// than the first are not known here.
+    pub(super) fn set_attribute(
+        &self,
+        caller: Caller,
+        ino: INodeNo,
+        pair: (&[u8], &[u8]),
+        how: SetHow,
+    ) -> Result<(), UnionError> {
+        self.union.set_xattr(id(ino), pair, how)?;
+        if pair.0 != acl::ACCESS || caller.uid == 0 {
+            return Ok(());
+        }
+        let attr = self.union.attr(id(ino))?;
+        if attr.permissions & 0o2000 != 0 && attr.gid != caller.gid {
+            let permissions = Some(attr.permissions & !0o2000);
+            self.union.set_attr(id(ino), &SetAttr { permissions, ..SetAttr::default() })?;
+        }
+        Ok(())
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) struct Door {
 
 impl Filesystem for Door {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        session::negotiate(config);
+        session::negotiate(config, self.union.acls());
         Ok(())
     }
 
@@ -357,7 +357,7 @@ impl Filesystem for Door {
 
     fn setxattr(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         name: &OsStr,
         value: &[u8],
@@ -370,9 +370,10 @@ impl Filesystem for Door {
             2 => SetHow::Replace,
             _ => SetHow::Any,
         };
+        let caller = caller(request, 0);
         let (name, value) = (name.as_bytes().to_vec(), value.to_vec());
         self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
-            emptied(reply, door.union.set_xattr(id(ino), (&name, &value), how));
+            emptied(reply, door.set_attribute(caller, ino, (&name, &value), how));
         });
     }
 

@@ -9,6 +9,7 @@ use fuser::{Config, FileAttr, FileType, INodeNo, InitFlags, KernelConfig, Sessio
 
 use super::aside::Aside;
 use super::door::Door;
+use crate::tree::Acls;
 use crate::union::Union;
 
 /// Entries that one READDIRPLUS looks up, at most: its buffer holds no more of the shortest.
@@ -63,7 +64,7 @@ impl Serving {
 /// Not asked for: AUTO_INVAL_DATA (all changes go through the door), WRITEBACK_CACHE (a write is with the upper's file
 /// system when it is answered), remote locks (the kernel's own are right for one mount), SETXATTR_EXT (the crate
 /// panics on it).
-pub(super) fn negotiate(config: &mut KernelConfig) {
+pub(super) fn negotiate(config: &mut KernelConfig, acls: Acls) {
     let wanted = [
         InitFlags::FUSE_ATOMIC_O_TRUNC,
         InitFlags::FUSE_DO_READDIRPLUS,
@@ -74,8 +75,11 @@ pub(super) fn negotiate(config: &mut KernelConfig) {
         InitFlags::FUSE_CACHE_SYMLINKS,
         InitFlags::FUSE_NO_OPENDIR_SUPPORT,
         InitFlags::FUSE_EXPLICIT_INVAL_DATA,
+        // A default access control list takes the umask's place, and which it is the union knows.
+        InitFlags::FUSE_DONT_MASK,
     ];
-    for flag in wanted {
+    let lists = (acls == Acls::Obeyed).then_some(InitFlags::FUSE_POSIX_ACL);
+    for flag in wanted.into_iter().chain(lists) {
         if config.add_capabilities(flag).is_err() {
             tracing::debug!("the kernel does not offer {flag:?}");
         }

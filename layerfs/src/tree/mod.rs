@@ -11,6 +11,7 @@ mod origin;
 mod redirect;
 
 pub use crate::store::archive::{Name, NameError, Timestamp};
+pub use acl::{AclFault, Acls};
 pub use attr::{Attr, Kind};
 pub use ino::Ino;
 pub use marks::{Mark, MarkSpace, Metacopy, MetacopyFault, Opaque};

@@ -59,15 +59,17 @@ impl Union {
         let mut state = dir.dir.write();
         let cover = self.free_name(&dir, &state, name)?;
         changed(&mut state);
-        let owner = owner_of(&above, new, permissions, caller)?;
-        let blank = blank_of(new);
+        let birth = self.birth(upper, &above, (new, permissions), caller)?;
+        let (owner, blank) = (birth.owner, blank_of(new));
         // Made in place where nothing has to be set afterwards; else aside, so that no one meets it half made.
-        let in_place =
-            cover == Cover::Nothing && is_own(owner) && !matches!(new, NewNode::Symlink(_));
+        let in_place = cover == Cover::Nothing
+            && is_own(owner)
+            && !birth.dir_has_list
+            && !matches!(new, NewNode::Symlink(_));
         if in_place && owner.permissions & 0o7000 == 0 {
             upper.make_in_place(&blank, &above, name.as_bytes(), owner.permissions)?;
         } else {
-            let staged = upper.stage_new(&blank, owner)?;
+            let staged = upper.stage_new(&blank, owner, &birth.lists)?;
             upper.install(&staged, &above, name.as_bytes(), cover)?;
         }
         self.new_node(&dir, &above, name)
@@ -127,28 +129,6 @@ impl Union {
 pub(super) fn changed(state: &mut DirState) {
     state.version += 1;
     state.listing = None;
-}
-
-/// Owner and permissions of a new node: the caller's, but the group of a set-group-id directory, whose subdirectories
-/// get the bit, too.
-fn owner_of(
-    above: &OwnedFd,
-    new: NewNode<'_>,
-    permissions: u32,
-    caller: Caller,
-) -> Result<Owner, UnionError> {
-    let deed = "look at a directory of the upper";
-    let stat = file::stat(above).map_err(|source| UpperError::Call { deed, source })?;
-    let parent = Attr::of_stat(&stat);
-    let mut permissions = permissions & 0o7777 & !(caller.umask & 0o777);
-    let mut gid = caller.gid;
-    if parent.permissions & 0o2000 != 0 {
-        gid = parent.gid;
-        if matches!(new, NewNode::Directory) {
-            permissions |= 0o2000;
-        }
-    }
-    Ok(Owner { uid: caller.uid, gid, permissions })
 }
 
 /// Whether what this process makes has that owner without further ado.

@@ -10,6 +10,7 @@
 
 mod again;
 mod attr;
+mod birth;
 mod copy_up;
 mod create;
 mod error;

@@ -13,7 +13,7 @@ use super::path::DirCache;
 use super::table::Table;
 use crate::lower::{Lower, LowerNode};
 use crate::sys::Errno;
-use crate::tree::Kind;
+use crate::tree::{Acls, Kind};
 use crate::upper::Upper;
 
 /// Whether the union can be changed.
@@ -34,6 +34,8 @@ pub struct Union {
     /// Held shared by whatever walks parents, exclusively by what gives a directory another parent.
     pub(super) topology: RwLock<()>,
     pub(super) next_cookie: AtomicU64,
+    /// Never changes.
+    pub(super) acls: Acls,
 }
 
 impl Union {
@@ -54,6 +56,7 @@ impl Union {
             handles: Handles::new(),
             topology: RwLock::new(()),
             next_cookie: AtomicU64::new(0),
+            acls: Acls::Obeyed,
             lower,
         };
         if let Lower::Image(_) = &union.lower {
@@ -61,6 +64,16 @@ impl Union {
         }
         union.make_root();
         Ok(union)
+    }
+
+    /// The same, with that word on access control lists; without one they are obeyed.
+    pub fn with_acls(self, acls: Acls) -> Self {
+        Union { acls, ..self }
+    }
+
+    /// Whether access control lists are known.
+    pub fn acls(&self) -> Acls {
+        self.acls
     }
 
     /// Gives an upper that was never used the look of the lower's root. Of an image always so; plain directories with an

@@ -7,6 +7,7 @@ use super::mount::{Shared, Union};
 use crate::lower::LowerNode;
 use crate::sys::Errno;
 use crate::sys::xattr_at::SetHow;
+use crate::tree::{Acls, acl};
 
 /// Which side answers for a node's attributes.
 enum Holder {
@@ -17,6 +18,7 @@ enum Holder {
 impl Union {
     /// The value of an attribute; `ENODATA` where there is none.
     pub fn xattr(&self, id: NodeId, name: &[u8]) -> Result<Box<[u8]>, UnionError> {
+        self.expect_known(name)?;
         let _topology = self.topology.read();
         let value = match self.holder(id)? {
             Holder::Lower(lower) => self.lower.xattr(&lower, name)?,
@@ -30,6 +32,20 @@ impl Union {
 
     /// The names of all attributes.
     pub fn xattr_names(&self, id: NodeId) -> Result<Vec<Vec<u8>>, UnionError> {
+        let mut names = self.stored_names(id)?;
+        names.retain(|name| self.expect_known(name).is_ok());
+        Ok(names)
+    }
+
+    /// A mount without access control lists does not support their attributes.
+    fn expect_known(&self, name: &[u8]) -> Result<(), UnionError> {
+        match self.acls {
+            Acls::Off if acl::is_list(name) => answer(Errno::OPNOTSUPP),
+            Acls::Off | Acls::Obeyed => Ok(()),
+        }
+    }
+
+    fn stored_names(&self, id: NodeId) -> Result<Vec<Vec<u8>>, UnionError> {
         let _topology = self.topology.read();
         match self.holder(id)? {
             Holder::Lower(lower) => Ok(self
@@ -52,6 +68,7 @@ impl Union {
         pair: (&[u8], &[u8]),
         how: SetHow,
     ) -> Result<(), UnionError> {
+        self.expect_known(pair.0)?;
         let upper = self.writable()?;
         let node = self.copied_up(id)?;
         let _topology = self.topology.read();

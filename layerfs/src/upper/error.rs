@@ -1,7 +1,7 @@
 //! Why the writable layer could not do what it was asked.
 
 use crate::sys::{Errno, SysError};
-use crate::tree::{MetacopyFault, OriginFault, RedirectFault};
+use crate::tree::{AclFault, MetacopyFault, OriginFault, RedirectFault};
 
 /// Every way the upper fails.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,9 @@ pub enum MarkFault {
     /// The metacopy mark.
     #[error("metacopy mark of {} bytes is of no known form", .0.len)]
     Metacopy(MetacopyFault),
+    /// A directory's default access control list.
+    #[error(transparent)]
+    Acl(#[from] AclFault),
     /// The count of hidden and added names.
     #[error("link count mark is damaged")]
     Links,

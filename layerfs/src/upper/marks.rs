@@ -3,10 +3,11 @@
 use std::os::fd::OwnedFd;
 
 use super::error::{During, UpperError};
+use super::look::mark_error;
 use super::open::Upper;
 use crate::sys::xattr_at::{self, SetHow};
 use crate::sys::{Errno, xattr};
-use crate::tree::{Kind, Mark, MarkSpace, Name, Opaque, Origin, Redirect, marks};
+use crate::tree::{AclFault, Kind, Mark, MarkSpace, Name, Opaque, Origin, Redirect, acl, marks};
 
 /// The longest redirect that is written: what every file system takes beside other attributes.
 const REDIRECT_WRITTEN_MAX: usize = 3500;
@@ -78,6 +79,16 @@ impl Upper {
         attribute: &[u8],
     ) -> Result<Option<Box<[u8]>>, UpperError> {
         xattr_at::get(dir, name, &marks::escape(self.space, attribute)).during("read an attribute")
+    }
+
+    /// The access control list that a directory hands on to what is made in it.
+    pub fn default_list(&self, dir: &OwnedFd) -> Result<Option<Box<[u8]>>, UpperError> {
+        self.user_xattr(dir, b".", acl::DEFAULT)
+    }
+
+    /// What is said of such a list that is damaged.
+    pub fn default_list_error(fault: AclFault) -> UpperError {
+        mark_error(b".", fault.into())
     }
 
     /// The names of attributes as a user sees them.

@@ -25,4 +25,4 @@ pub use index::Group;
 pub use look::{Found, Listed, Look};
 pub use open::{Durability, Upper, UpperOptions};
 pub use rename::{At, Leave};
-pub use stage::{Blank, Contents, Copied, Cover, Owner, Staged};
+pub use stage::{Blank, Contents, Copied, Cover, Lists, Owner, Staged};

@@ -7,8 +7,9 @@ use super::error::{During, UpperError};
 use super::open::Upper;
 use crate::sys::change::{self, SetTime, Special};
 use crate::sys::file::Symlinks;
+use crate::sys::xattr_at::SetHow;
 use crate::sys::{SysError, deep, dir, file, xattr};
-use crate::tree::{Attr, Kind, Mark, Origin, Timestamp};
+use crate::tree::{Attr, Kind, Mark, Origin, Timestamp, acl};
 
 /// Who owns a new object, and what may be done with it.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +20,15 @@ pub struct Owner {
     pub gid: u32,
     /// Permission, set-id and sticky bits.
     pub permissions: u32,
+}
+
+/// The access control lists of a new object.
+#[derive(Clone, Debug, Default)]
+pub struct Lists {
+    /// Who may do what with it, beyond what its permissions say.
+    pub access: Option<Vec<u8>>,
+    /// Of a directory: what it hands on to what is made in it.
+    pub default: Option<Box<[u8]>>,
 }
 
 /// What stands where an object is installed.
@@ -91,11 +101,17 @@ pub struct Copied<'a> {
 
 impl Upper {
     /// Makes a new object aside.
-    pub fn stage_new(&self, blank: &Blank<'_>, owner: Owner) -> Result<Staged, UpperError> {
+    pub fn stage_new(
+        &self,
+        blank: &Blank<'_>,
+        owner: Owner,
+        lists: &Lists,
+    ) -> Result<Staged, UpperError> {
         let staged = Staged { name: self.aside(), kind: blank.kind() };
         let made =
             self.make_blank(&staged.name, blank, 0o600).and_then(|()| self.own(&staged, owner));
-        self.or_discard(&staged, made.during("make a new object"))?;
+        let made = made.during("make a new object").and_then(|()| self.set_lists(&staged, lists));
+        self.or_discard(&staged, made)?;
         Ok(staged)
     }
 
@@ -194,7 +210,8 @@ impl Upper {
         self.or_discard(staged, installed)
     }
 
-    /// Makes a new object in its place at once. Only for an owner and permissions that need no change afterwards.
+    /// Makes a new object in its place at once. Only for an owner and permissions that need no change afterwards, and in
+    /// a directory without a default access control list: the file system would hand it on.
     pub fn make_in_place(
         &self,
         blank: &Blank<'_>,
@@ -265,6 +282,18 @@ impl Upper {
             Kind::Symlink => Ok(()),
             _ => change::chmod_at(&self.work, staged.name.as_str(), owner.permissions),
         }
+    }
+
+    /// After the permissions: the access list says the same of the owner's class and the others, and more of the group's.
+    fn set_lists(&self, staged: &Staged, lists: &Lists) -> Result<(), UpperError> {
+        let name = staged.name.as_bytes();
+        if let Some(list) = &lists.access {
+            self.set_user_xattr(&self.work, name, (acl::ACCESS, list), SetHow::Any)?;
+        }
+        if let Some(list) = &lists.default {
+            self.set_user_xattr(&self.work, name, (acl::DEFAULT, list), SetHow::Any)?;
+        }
+        Ok(())
     }
 }
 
