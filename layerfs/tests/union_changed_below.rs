@@ -29,7 +29,11 @@ impl Ground {
         let (redirects, wh_names) = (Redirects::Follow, WhNames::Plain);
         let options = StackOptions { space: MarkSpace::User, redirects, wh_names };
         let stack = DirStack::open_paths(&[at("low")], options).unwrap();
-        let options = UpperOptions { space: MarkSpace::User, durability: Durability::Volatile };
+        let options = UpperOptions {
+            space: MarkSpace::User,
+            redirects: Redirects::Follow,
+            durability: Durability::Volatile,
+        };
         let upper = Upper::open(opened("upper"), &opened("work"), options).unwrap();
         let union = Union::new(Lower::Dirs(stack), Mode::Writable(upper)).unwrap();
         Ground { scratch, union }

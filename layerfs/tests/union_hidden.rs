@@ -35,7 +35,11 @@ impl Ground {
         let options = StackOptions { space: MarkSpace::User, redirects, wh_names };
         let stack = DirStack::open_paths(&[self.at("low")], options).unwrap();
         let stack = stack.hiding(hidden.iter().map(|path| opened(&self.at(path)))).unwrap();
-        let options = UpperOptions { space: MarkSpace::User, durability: Durability::Volatile };
+        let options = UpperOptions {
+            space: MarkSpace::User,
+            redirects: Redirects::Follow,
+            durability: Durability::Volatile,
+        };
         let upper = Upper::open(opened(&self.at("upper")), &opened(&self.at("work")), options);
         Union::new(Lower::Dirs(stack), Mode::Writable(upper.unwrap())).unwrap()
     }

@@ -36,7 +36,8 @@ OPTIONS OF -o:
   ro rw suid nosuid dev nodev exec noexec atime noatime  as of mount(8)
   allow_other   everyone may enter; always so for root
   userxattr     marks are user.overlay.* attributes; always so for others than root
-  redirect_dir=on|off  follow directories that were renamed in a lower directory
+  redirect_dir=on|off  follow directories that were renamed, and rename those of lower directories; off for root with \
+userxattr
   timeout=SECONDS  how long the kernel may believe what it was told of the lower directories, where others change \
 them; without it, for good
   acl noacl     obey access control lists, or know nothing of them; they are obeyed where nothing is said

@@ -54,7 +54,7 @@ pub enum Flag {
     Everyone,
     /// Marks are `user.overlay.*`.
     UserMarks,
-    /// Redirects in lower directories are refused.
+    /// Redirects are neither followed nor written.
     NoRedirects,
     /// Access control lists are not known.
     NoAcls,
@@ -133,6 +133,14 @@ impl ServeArgs {
 
     fn space(&self) -> MarkSpace {
         if self.has(Flag::UserMarks) { MarkSpace::User } else { MarkSpace::Trusted }
+    }
+
+    fn redirects(&self) -> Redirects {
+        if self.has(Flag::NoRedirects) { Redirects::Refuse } else { Redirects::Follow }
+    }
+
+    fn upper_options(&self, durability: Durability) -> UpperOptions {
+        UpperOptions { space: self.space(), redirects: self.redirects(), durability }
     }
 
     fn mount_options(&self) -> MountOptions {
@@ -223,8 +231,8 @@ fn union(args: &ServeArgs, session: &Session) -> Result<(Union, Option<Living>)>
 }
 
 fn stack_options(args: &ServeArgs) -> StackOptions {
-    let redirects = if args.has(Flag::NoRedirects) { Redirects::Refuse } else { Redirects::Follow };
-    StackOptions { space: args.space(), redirects, wh_names: WhNames::Whiteouts }
+    let (space, redirects) = (args.space(), args.redirects());
+    StackOptions { space, redirects, wh_names: WhNames::Whiteouts }
 }
 
 /// The writable side: the user's directories. Under a mount that refuses changes they are shown all the same.
@@ -232,7 +240,7 @@ fn mode(args: &ServeArgs) -> Result<Mode> {
     let (Some(upper), Some(work)) = (&args.upper, &args.work) else { return Ok(Mode::ReadOnly) };
     let durability =
         if args.has(Flag::Volatile) { Durability::Volatile } else { Durability::Synced };
-    let options = UpperOptions { space: args.space(), durability };
+    let options = args.upper_options(durability);
     let until = Instant::now() + BUSY_MAX;
     loop {
         let root = dir::open_path(upper.as_path())?;
@@ -253,7 +261,7 @@ fn shown(upper: &Path) -> String {
 
 /// A writable side that goes with the mount, and need not survive a crash.
 fn throwaway_mode(args: &ServeArgs, hold: &Living) -> Result<Mode> {
-    let options = UpperOptions { space: args.space(), durability: Durability::Volatile };
+    let options = args.upper_options(Durability::Volatile);
     Ok(Mode::Writable(Upper::open(hold.make_dir("upper")?, &hold.make_dir("work")?, options)?))
 }
 

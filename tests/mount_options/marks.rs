@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 
-use crate::live::live;
+use crate::live::{Live, live};
+use crate::support::rights;
 
 const UPPER: &str = "lowerdir=base,upperdir=up,workdir=work";
 
@@ -14,6 +15,12 @@ fn errno<T>(done: io::Result<T>) -> Option<i32> {
 }
 
 const EPERM: Option<i32> = Some(1);
+const EXDEV: Option<i32> = Some(18);
+
+/// Mounts with an upper and these further words.
+fn mount(live: &Live, options: &str) {
+    live.place.said(&["mount", "-o", &format!("{UPPER},{options}"), "mnt"]);
+}
 
 #[test]
 fn names_of_whiteouts_are_made_in_no_mount_of_directories() {
@@ -48,4 +55,54 @@ fn names_of_whiteouts_are_ordinary_in_an_image() {
     fs::write(live.place.join("mnt/.wh.x"), "x").unwrap();
     assert_eq!(live.read("mnt/.wh.x"), "x");
     live.umount();
+}
+
+#[test]
+fn a_redirect_of_an_upper_that_is_not_trusted_is_not_followed() {
+    rights::need!("setfattr");
+    let Some(live) = live() else { return };
+    live.shell(
+        "mkdir -m 700 base/private; echo secret > base/private/key; mkdir up/public up/absent",
+    );
+    for space in ["user", "trusted"] {
+        live.shell(&format!("setfattr -n {space}.overlay.redirect -v /private up/public"));
+        live.shell(&format!("setfattr -n {space}.overlay.redirect -v /nowhere up/absent"));
+    }
+    for (options, told) in
+        [("userxattr", EPERM), ("redirect_dir=off", EPERM), ("redirect_dir=on", None)]
+    {
+        mount(&live, options);
+        let key = live.place.join("mnt/public/key");
+        assert_eq!(errno(fs::metadata(live.place.join("mnt/public"))), told, "{options}");
+        assert_eq!(errno(fs::read(key)), told, "{options}");
+        assert_eq!(errno(fs::metadata(live.place.join("mnt/absent"))), None, "as the kernel");
+        live.umount();
+    }
+}
+
+#[test]
+fn a_directory_that_would_need_a_redirect_is_not_renamed_without_them() {
+    let Some(live) = live() else { return };
+    fs::create_dir(live.place.join("base/e")).unwrap();
+    for options in ["userxattr", "redirect_dir=off"] {
+        mount(&live, options);
+        let mnt = |name: &str| live.place.join("mnt").join(name);
+        assert_eq!(errno(fs::rename(mnt("d"), mnt("moved"))), EXDEV, "{options}");
+        assert_eq!(live.shell("ls -A up"), "", "{options}: nothing is copied up");
+        let exchange = |one: &str, other: &str| {
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            let at = rustix::fs::CWD;
+            rustix::fs::renameat_with(at, mnt(one), at, mnt(other), flags).map_err(io::Error::from)
+        };
+        assert_eq!(errno(exchange("d", "only")), EXDEV, "{options}");
+        assert_eq!(errno(exchange("only", "d")), EXDEV, "{options}");
+        fs::create_dir(mnt("own")).unwrap();
+        fs::rename(mnt("own"), mnt("moved")).unwrap();
+        fs::write(mnt("e/file"), "").unwrap();
+        assert_eq!(errno(fs::rename(mnt("e"), mnt("moved"))), EXDEV, "{options}: a merged one");
+        fs::remove_dir(mnt("moved")).unwrap();
+        fs::remove_file(mnt("e/file")).unwrap();
+        live.umount();
+        live.shell("rm -r up work; mkdir up work");
+    }
 }

@@ -16,4 +16,4 @@ pub use attr::{Attr, Kind};
 pub use ino::Ino;
 pub use marks::{Mark, MarkSpace, Metacopy, MetacopyFault, Opaque};
 pub use origin::{Origin, OriginFault};
-pub use redirect::{REDIRECT_LEN_MAX, Redirect, RedirectFault};
+pub use redirect::{REDIRECT_LEN_MAX, Redirect, RedirectFault, Redirects};

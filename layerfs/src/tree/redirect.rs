@@ -14,6 +14,16 @@ pub enum Redirect {
     Sibling(Name),
 }
 
+/// Whether redirects, and files whose data lies in another layer, are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redirects {
+    /// They lead to lower layers. Only for layers whose marks can be trusted: a redirect reaches past the permissions
+    /// of directories.
+    Follow,
+    /// Meeting one is an error (`EPERM`), as in the kernel: ignoring it would show another tree.
+    Refuse,
+}
+
 /// Why a `redirect` mark can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RedirectFault {

@@ -170,6 +170,12 @@ impl Union {
                 }
             }
         }
+        // Before anything is copied up.
+        let exchanged = target.filter(|_| how == RenameHow::Exchange);
+        let is_merged = |node: &Shared| node.is_directory() && node.lower().is_some();
+        if self.refuses_redirects() && (is_merged(moved) || exchanged.is_some_and(is_merged)) {
+            return answer(Errno::XDEV);
+        }
         Ok(())
     }
 

@@ -7,8 +7,8 @@ use super::error::UnionError;
 use super::mount::Union;
 use super::node::Node;
 use crate::lower::LowerNode;
-use crate::tree::{Kind, Name, Opaque, Redirect};
-use crate::upper::{Found, Look};
+use crate::tree::{Kind, Name, Opaque, Redirect, Redirects};
+use crate::upper::{Found, Look, UpperError};
 
 /// What a name leads to.
 pub(super) enum View {
@@ -79,9 +79,18 @@ impl Union {
         let is_dir =
             |node: &LowerNode| Ok::<_, UnionError>(self.lower.attr(node)?.kind == Kind::Directory);
         match part {
+            // It leads past the permissions of the directories on the way, wherever whoever owns the upper wants.
+            Some(_) if found.redirect.is_some() && self.refuses_redirects() => {
+                Err(UpperError::RedirectRefused(name.to_string()).into())
+            }
             Some(node) if is_dir(&node)? => Ok(Some(node)),
             _ => Ok(None),
         }
+    }
+
+    /// Whether directories of the upper with a lower part keep their names.
+    pub(super) fn refuses_redirects(&self) -> bool {
+        self.upper.as_ref().is_some_and(|upper| upper.redirects() == Redirects::Refuse)
     }
 
     /// The open directory of the upper, where the node has one.

@@ -31,6 +31,12 @@ pub enum UpperError {
     /// A redirect does not fit into an attribute.
     #[error("the path of a renamed directory is too long to be stored")]
     LongRedirect,
+    /// A redirect would be written where none may be.
+    #[error("a directory of the lower can't be renamed where redirects are off")]
+    RedirectsOff,
+    /// A redirect leads into the lower, and may not be followed.
+    #[error("`{0}` has a redirect, and this mount does not follow those of its upper")]
+    RedirectRefused(String),
 }
 
 /// What is wrong with a mark.
@@ -65,7 +71,10 @@ impl UpperError {
             UpperError::Call { source, .. } => source.errno(),
             UpperError::Mark { .. } => Errno::IO,
             UpperError::Busy(_) => Errno::BUSY,
-            UpperError::TwoFilesystems | UpperError::LongRedirect => Errno::XDEV,
+            UpperError::TwoFilesystems | UpperError::LongRedirect | UpperError::RedirectsOff => {
+                Errno::XDEV
+            }
+            UpperError::RedirectRefused(_) => Errno::PERM,
         }
     }
 

@@ -7,7 +7,9 @@ use super::look::mark_error;
 use super::open::Upper;
 use crate::sys::xattr_at::{self, SetHow};
 use crate::sys::{Errno, xattr};
-use crate::tree::{AclFault, Kind, Mark, MarkSpace, Name, Opaque, Origin, Redirect, acl, marks};
+use crate::tree::{
+    AclFault, Kind, Mark, MarkSpace, Name, Opaque, Origin, Redirect, Redirects, acl, marks,
+};
 
 /// The longest redirect that is written: what every file system takes beside other attributes.
 const REDIRECT_WRITTEN_MAX: usize = 3500;
@@ -49,6 +51,9 @@ impl Upper {
         name: &[u8],
         path: Vec<Name>,
     ) -> Result<(), UpperError> {
+        if self.redirects == Redirects::Refuse {
+            return Err(UpperError::RedirectsOff);
+        }
         let value = Redirect::Absolute(path).value();
         if value.len() > REDIRECT_WRITTEN_MAX {
             return Err(UpperError::LongRedirect);

@@ -8,7 +8,7 @@ use super::error::{During, UpperError};
 use crate::sys::file::Symlinks;
 use crate::sys::lock::{self, Share};
 use crate::sys::{Errno, change, deep, dir, file, xattr_at};
-use crate::tree::{MarkSpace, acl};
+use crate::tree::{MarkSpace, Redirects, acl};
 
 /// How long an upper that is in use is waited for.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
@@ -18,6 +18,8 @@ const BUSY_WAIT: Duration = Duration::from_secs(10);
 pub struct UpperOptions {
     /// Where its marks are.
     pub space: MarkSpace,
+    /// Whether its redirects are followed, and written.
+    pub redirects: Redirects,
     /// Whether what is acknowledged as durable is synced.
     pub durability: Durability,
 }
@@ -40,6 +42,7 @@ pub struct Upper {
     pub(super) index: OwnedFd,
     pub(super) orphans: OwnedFd,
     pub(super) space: MarkSpace,
+    pub(super) redirects: Redirects,
     pub(super) durability: Durability,
     pub(super) device: u64,
     /// Numbers the names in the work directories, for this mount.
@@ -91,6 +94,7 @@ impl Upper {
             work: inner,
             orphans,
             space: options.space,
+            redirects: options.redirects,
             durability: options.durability,
             device,
             next: AtomicU64::new(0),
@@ -118,6 +122,11 @@ impl Upper {
     /// Where the marks of this upper are.
     pub fn space(&self) -> MarkSpace {
         self.space
+    }
+
+    /// Whether the redirects of this upper are followed, and directories that need one can be renamed.
+    pub fn redirects(&self) -> Redirects {
+        self.redirects
     }
 
     /// Makes an open file's data and metadata durable, unless nothing is.

@@ -104,7 +104,11 @@ fn directories(place: &Path, layers: &[Layer]) -> OpenLower {
 }
 
 fn open_upper(upper: &Path, work: &Path) -> Mode {
-    let options = UpperOptions { space: MarkSpace::Trusted, durability: Durability::Volatile };
+    let options = UpperOptions {
+        space: MarkSpace::Trusted,
+        redirects: Redirects::Follow,
+        durability: Durability::Volatile,
+    };
     let (upper, work) = (dir::open_path(upper).unwrap(), dir::open_path(work).unwrap());
     Mode::Writable(Upper::open(upper, &work, options).unwrap())
 }

@@ -105,7 +105,11 @@ pub fn joined(lower: Lower, place: &Path) -> Union {
     for name in ["upper", "work"] {
         std::fs::create_dir_all(place.join(name)).unwrap();
     }
-    let options = UpperOptions { space: MarkSpace::Trusted, durability: Durability::Synced };
+    let options = UpperOptions {
+        space: MarkSpace::Trusted,
+        redirects: Redirects::Follow,
+        durability: Durability::Synced,
+    };
     let work = dir::open_path(place.join("work").as_path()).unwrap();
     let upper = Upper::open(dir::open_path(place.join("upper").as_path()).unwrap(), &work, options)
         .unwrap();

@@ -12,17 +12,7 @@ use super::trail::Trail;
 use crate::lower::error::LowerError;
 use crate::sys::change::StatVfs;
 use crate::sys::{OwnedFd, SysError, dir};
-use crate::tree::{Kind, MarkSpace};
-
-/// Whether redirects, and files whose data lies in another layer, are followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Redirects {
-    /// They lead to lower layers. Only for layers whose marks can be trusted: a redirect reaches past the permissions
-    /// of directories.
-    Follow,
-    /// Meeting one is an error (`EPERM`), as in the kernel: ignoring it would show another tree.
-    Refuse,
-}
+use crate::tree::{Kind, MarkSpace, Redirects};
 
 /// What names that begin with `.wh.` mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

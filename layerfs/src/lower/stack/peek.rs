@@ -2,13 +2,13 @@
 
 use super::hidden::Hidden;
 use super::layer::{Layer, refused};
-use super::open::{DirStack, Redirects, StackOptions, WhNames};
+use super::open::{DirStack, StackOptions, WhNames};
 use super::trail::Trail;
 use crate::lower::error::LowerError;
 use crate::sys::beneath::Purpose;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::{Errno, OwnedFd, SysError, beneath, xattr};
-use crate::tree::{Attr, Kind, Mark, Metacopy, Name, Opaque, Redirect};
+use crate::tree::{Attr, Kind, Mark, Metacopy, Name, Opaque, Redirect, Redirects};
 
 /// What hides a directory's lower layers, among `.wh.` names.
 pub(super) const WH_OPAQUE: &[u8] = b".wh..wh..opq";
