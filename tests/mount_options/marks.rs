@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{DirEntryExt, symlink};
 
 use crate::live::{Live, live};
 use crate::support::rights;
@@ -105,4 +105,38 @@ fn a_directory_that_would_need_a_redirect_is_not_renamed_without_them() {
         live.umount();
         live.shell("rm -r up work; mkdir up work");
     }
+}
+
+/// The names in a directory, each with a number.
+fn names(live: &Live, dir: &str) -> Vec<String> {
+    let listed = fs::read_dir(live.place.join(dir)).unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        assert_ne!(entry.ino(), 0, "{entry:?}");
+        entry.file_name().into_string().unwrap()
+    });
+    let mut names: Vec<String> = listed.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_name_whose_lookup_fails_is_listed() {
+    rights::need!("setfattr");
+    let Some(live) = live() else { return };
+    live.shell(
+        "mkdir -p base/d/there base/e/there; touch base/d/{a,c,d,e} base/e/c
+        mkdir -p top/{d,e}/bad; setfattr -n trusted.overlay.redirect -v there top/{d,e}/bad",
+    );
+    // The names before and behind it are looked up as they are listed; nothing is kept between two listings.
+    live.place.said(&["mount", "-o", "lowerdir=top:base,redirect_dir=off,timeout=0", "mnt"]);
+    for (dir, all) in
+        [("mnt/d", &["a", "bad", "c", "d", "e", "there"][..]), ("mnt/e", &["bad", "c", "there"])]
+    {
+        for _ in 0..3 {
+            assert_eq!(names(&live, dir), all);
+            let bad = live.place.join(dir).join("bad");
+            assert_eq!(errno(fs::metadata(bad)), EPERM);
+        }
+    }
+    live.umount();
 }

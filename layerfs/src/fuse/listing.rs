@@ -9,6 +9,7 @@ use super::answer;
 use super::belief::LASTING;
 use super::door::Door;
 use super::session;
+use crate::sys::Errno;
 use crate::tree::Name;
 use crate::union::{DirEntry, NodeId, Union, UnionError};
 
@@ -52,6 +53,10 @@ pub(super) fn list(
 }
 
 /// The same with attributes: each name is looked up, and counted so.
+///
+/// A name whose lookup fails stands in the directory all the same, and has no node to be answered. For the crate an entry
+/// without a node has no number either, and some programs pass over such. So the answer ends before it: the kernel goes
+/// on with READDIR, which needs none. Where it does not, because of a lookup meanwhile, the name comes without its number.
 pub(super) fn list_plus(
     door: &Door,
     dir: NodeId,
@@ -66,13 +71,20 @@ pub(super) fn list_plus(
         found.push((entry.cookie, entry.ino, entry.kind, name, entry.bytes.to_vec()));
         found.len() < session::PLUS_MAX
     })?;
-    for (cookie, ino, kind, name, bytes) in found {
+    let mut is_first = true;
+    for (cookie, mut ino, kind, name, bytes) in found {
         // A name that went since it was listed is passed over; `.` and `..` are not looked up.
         let looked = match name.map(|name| union.lookup(dir, &name)) {
-            Some(Err(_)) => continue,
+            Some(Err(error)) if error.errno() == Errno::NOENT => continue,
+            Some(Err(_)) if !is_first => break,
+            Some(Err(_)) => {
+                ino = INodeNo(0);
+                None
+            }
             Some(Ok(looked)) => Some(looked),
             None => None,
         };
+        is_first = false;
         let (attr, generation) = match &looked {
             Some(looked) => answer::entry(looked),
             None => (session::bare(ino, kind), Generation(0)),
