@@ -15,6 +15,7 @@ fn errno<T>(done: io::Result<T>) -> Option<i32> {
 }
 
 const EPERM: Option<i32> = Some(1);
+const EIO: Option<i32> = Some(5);
 const EXDEV: Option<i32> = Some(18);
 
 /// Mounts with an upper and these further words.
@@ -138,5 +139,32 @@ fn a_name_whose_lookup_fails_is_listed() {
             assert_eq!(errno(fs::metadata(bad)), EPERM);
         }
     }
+    live.umount();
+}
+
+#[test]
+fn one_entry_with_bad_marks_leaves_its_directory_listable() {
+    rights::need!("setfattr");
+    let Some(live) = live() else { return };
+    live.shell(
+        "mkdir -p up/d/redirected; touch up/d/{metacopy,origin,plain}
+        setfattr -n trusted.overlay.metacopy up/d/metacopy
+        setfattr -n trusted.overlay.layerfs.origin -v nonsense up/d/origin
+        setfattr -n trusted.overlay.redirect -v a/../b up/d/redirected
+        mkdir base/e; mkdir -p up/e/x; setfattr -n trusted.overlay.redirect -v /d up/e/x",
+    );
+    mount(&live, "redirect_dir=on");
+    let all = ["metacopy", "origin", "plain", "redirected"];
+    assert_eq!(names(&live, "mnt/d"), all);
+    for name in all {
+        let told = if name == "plain" { None } else { EIO };
+        assert_eq!(errno(fs::metadata(live.place.join("mnt/d").join(name))), told, "{name}");
+    }
+    assert_eq!(errno(fs::remove_dir(live.place.join("mnt/d"))), Some(39), "it is not empty");
+    assert_eq!(names(&live, "mnt/e"), ["x"]);
+    live.umount();
+    mount(&live, "redirect_dir=off");
+    assert_eq!(names(&live, "mnt/e"), ["x"]);
+    assert_eq!(errno(fs::metadata(live.place.join("mnt/e/x"))), EPERM);
     live.umount();
 }

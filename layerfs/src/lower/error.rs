@@ -105,6 +105,18 @@ impl LowerError {
         }
     }
 
+    /// Whether it is marks that stand in the way, and not a call.
+    pub fn is_of_marks(&self) -> bool {
+        matches!(
+            self,
+            LowerError::Redirect { .. }
+                | LowerError::Metacopy { .. }
+                | LowerError::RedirectRefused(_)
+                | LowerError::PartialFile(_)
+                | LowerError::DataMissing(_)
+        )
+    }
+
     /// The answer to a file-system request that met this error.
     pub fn errno(&self) -> Errno {
         match self {

@@ -27,6 +27,15 @@ impl UnionError {
             UnionError::Upper(error) => error.errno(),
         }
     }
+
+    /// Whether an object's marks stand in the way: it is there, and can't be looked up.
+    pub(super) fn is_of_marks(&self) -> bool {
+        match self {
+            UnionError::Answer(_) => false,
+            UnionError::Lower(error) => error.is_of_marks(),
+            UnionError::Upper(error) => error.is_of_marks(),
+        }
+    }
 }
 
 /// The answer that POSIX has.

@@ -6,6 +6,7 @@
 //! keeps it for as long as it stands and its directory is known.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,7 +16,7 @@ use super::mount::{Shared, Union};
 use super::node::{DirState, Node};
 use crate::sys::Errno;
 use crate::tree::{Ino, Kind, Name};
-use crate::upper::Look;
+use crate::upper::{Glance, Look};
 
 /// Cookies of names that only the upper has begin here: no lower directory has so many entries.
 const UPPER_COOKIES: u64 = 1 << 62;
@@ -145,17 +146,27 @@ impl Union {
         Ok(names)
     }
 
-    /// The number of a name of the upper, without giving it a node: as a lookup would number it.
-    fn listed_ino(
-        &self,
-        dir: &Node,
-        above: &std::os::fd::OwnedFd,
-        name: &Name,
-    ) -> Result<Ino, UnionError> {
-        let Some(upper) = &self.upper else { return answer(Errno::ROFS) };
-        match upper.look(above, name.as_bytes())? {
+    /// The number of a name of the upper, without giving it a node: as a lookup would number it. What a lookup would refuse
+    /// for its marks is listed all the same.
+    fn listed_ino(&self, dir: &Node, above: &OwnedFd, name: &Name) -> Result<Ino, UnionError> {
+        match self.looked_up_ino(dir, above, name) {
+            Err(error) if error.is_of_marks() => self.own_ino(above, name),
+            known => known,
+        }
+    }
+
+    fn looked_up_ino(&self, dir: &Node, above: &OwnedFd, name: &Name) -> Result<Ino, UnionError> {
+        match self.writable()?.look(above, name.as_bytes())? {
             Look::Found(found) => Ok(self.number_of(dir, name, &found)?.ino()),
             Look::Absent | Look::Whiteout => answer(Errno::IO),
+        }
+    }
+
+    /// The number of an object of which nothing but its own file system is asked.
+    fn own_ino(&self, above: &OwnedFd, name: &Name) -> Result<Ino, UnionError> {
+        match self.writable()?.glance(above, name.as_bytes())? {
+            Glance::Object(_, stat) => Ok(self.lower.ino_of_upper(&stat)?),
+            Glance::Absent | Glance::Whiteout => answer(Errno::IO),
         }
     }
 }

@@ -78,6 +78,11 @@ impl UpperError {
         }
     }
 
+    /// Whether it is the object's marks that stand in the way, and not a call.
+    pub fn is_of_marks(&self) -> bool {
+        matches!(self, UpperError::Mark { .. } | UpperError::RedirectRefused(_))
+    }
+
     /// Whether the object is absent.
     pub fn is_absent(&self) -> bool {
         self.errno() == Errno::NOENT

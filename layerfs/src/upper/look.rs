@@ -19,6 +19,17 @@ pub enum Look {
     Found(Box<Found>),
 }
 
+/// The same, of an object only what its file system says.
+#[derive(Debug)]
+pub enum Glance {
+    /// The upper says nothing of the name.
+    Absent,
+    /// The name is hidden.
+    Whiteout,
+    /// An object.
+    Object(Attr, Box<Stat>),
+}
+
 /// An object of the upper.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -37,17 +48,11 @@ pub struct Found {
 impl Upper {
     /// Looks at `name` in `dir`, a directory of this upper with that opaque mark.
     pub fn look(&self, dir: &OwnedFd, name: &[u8]) -> Result<Look, UpperError> {
-        let stat = match file::stat_at(dir, name, Symlinks::Stop) {
-            Err(error) if error.is_absent() => return Ok(Look::Absent),
-            stat => stat.during("look into the upper")?,
+        let (attr, stat) = match self.glance(dir, name)? {
+            Glance::Absent => return Ok(Look::Absent),
+            Glance::Whiteout => return Ok(Look::Whiteout),
+            Glance::Object(attr, stat) => (attr, *stat),
         };
-        let attr = Attr::of_stat(&stat);
-        if attr.is_whiteout_device() {
-            return Ok(Look::Whiteout);
-        }
-        if attr.kind == Kind::File && attr.size == 0 && self.has_mark(dir, name, Mark::Whiteout)? {
-            return Ok(Look::Whiteout);
-        }
         let mut found = Found {
             attr,
             stat,
@@ -63,9 +68,18 @@ impl Upper {
         Ok(Look::Found(Box::new(found)))
     }
 
-    /// Whether the name is a whiteout or an object; cheaper than [`Upper::look`], without marks.
-    pub fn is_whiteout(&self, dir: &OwnedFd, name: &[u8]) -> Result<bool, UpperError> {
-        Ok(matches!(self.look(dir, name)?, Look::Whiteout))
+    /// The same without the marks of an object: what they say, and whether they can be understood, is no matter.
+    pub fn glance(&self, dir: &OwnedFd, name: &[u8]) -> Result<Glance, UpperError> {
+        let stat = match file::stat_at(dir, name, Symlinks::Stop) {
+            Err(error) if error.is_absent() => return Ok(Glance::Absent),
+            stat => stat.during("look into the upper")?,
+        };
+        let attr = Attr::of_stat(&stat);
+        let is_whiteout = attr.is_whiteout_device()
+            || attr.kind == Kind::File
+                && attr.size == 0
+                && self.has_mark(dir, name, Mark::Whiteout)?;
+        Ok(if is_whiteout { Glance::Whiteout } else { Glance::Object(attr, Box::new(stat)) })
     }
 
     fn read_directory_marks(
@@ -147,10 +161,10 @@ impl Upper {
             let kind = match entry.kind {
                 Some(crate::sys::dir::ListedKind::Directory) => Some(Kind::Directory),
                 Some(crate::sys::dir::ListedKind::Symlink) => Some(Kind::Symlink),
-                _ => match self.look(dir, &entry.name)? {
-                    Look::Absent => continue,
-                    Look::Whiteout => None,
-                    Look::Found(found) => Some(found.attr.kind),
+                _ => match self.glance(dir, &entry.name)? {
+                    Glance::Absent => continue,
+                    Glance::Whiteout => None,
+                    Glance::Object(attr, _) => Some(attr.kind),
                 },
             };
             listed.push(Listed { name, kind });

@@ -22,7 +22,7 @@ mod whiteout;
 
 pub use error::{MarkFault, UpperError};
 pub use index::Group;
-pub use look::{Found, Listed, Look};
+pub use look::{Found, Glance, Listed, Look};
 pub use open::{Durability, Upper, UpperOptions};
 pub use rename::{At, Leave};
 pub use stage::{Blank, Contents, Copied, Cover, Lists, Owner, Staged};
