@@ -24,5 +24,7 @@ mod place;
 mod refused;
 #[path = "mount_options/served.rs"]
 mod served;
+#[path = "mount_options/unmarked.rs"]
+mod unmarked;
 #[path = "mount_options/waiting.rs"]
 mod waiting;

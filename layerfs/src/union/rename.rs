@@ -18,7 +18,7 @@ use super::node::{DirState, Node};
 use super::view::View;
 use crate::sys::Errno;
 use crate::tree::Name;
-use crate::upper::{Leave, Upper};
+use crate::upper::{Leave, Upper, UpperError};
 
 /// What a rename does with what stands at the new name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -368,7 +368,11 @@ impl Union {
             None if self.lower_name(&to.dir, to.name)?.is_some()
                 || self.lower_has_hidden(&to.dir, to.name)? =>
             {
-                upper.set_opaque(above, name)?
+                match upper.set_opaque(above, name) {
+                    // Without it the directory can only be copied there, name by name.
+                    Err(UpperError::NoMarks) => return answer(Errno::XDEV),
+                    set => set?,
+                }
             }
             None => {}
         }

@@ -34,6 +34,9 @@ pub enum UpperError {
     /// A redirect would be written where none may be.
     #[error("a directory of the lower can't be renamed where redirects are off")]
     RedirectsOff,
+    /// A mark is needed where there can be none.
+    #[error("the upper's file system keeps no attributes, and this change needs a mark")]
+    NoMarks,
     /// A redirect leads into the lower, and may not be followed.
     #[error("`{0}` has a redirect, and this mount does not follow those of its upper")]
     RedirectRefused(String),
@@ -69,7 +72,7 @@ impl UpperError {
     pub fn errno(&self) -> Errno {
         match self {
             UpperError::Call { source, .. } => source.errno(),
-            UpperError::Mark { .. } => Errno::IO,
+            UpperError::Mark { .. } | UpperError::NoMarks => Errno::IO,
             UpperError::Busy(_) => Errno::BUSY,
             UpperError::TwoFilesystems | UpperError::LongRedirect | UpperError::RedirectsOff => {
                 Errno::XDEV

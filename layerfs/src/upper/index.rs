@@ -39,6 +39,9 @@ impl Upper {
 
     /// What the index knows of a group; `None` of one that is as the lower has it.
     pub fn group(&self, name: &str) -> Result<Option<Group>, UpperError> {
+        if let Some(unmarked) = &self.unmarked {
+            return Ok(unmarked.group(name));
+        }
         match file::stat_at(&self.index, name, Symlinks::Stop) {
             Err(error) if error.is_absent() => return Ok(None),
             stat => stat.during("look into the index")?,
@@ -59,6 +62,10 @@ impl Upper {
 
     /// Stores a group's count; begins its entry where there is none.
     pub fn set_group(&self, name: &str, group: Group) -> Result<(), UpperError> {
+        if let Some(unmarked) = &self.unmarked {
+            unmarked.set_group(name, group);
+            return Ok(());
+        }
         let deed = "write the index";
         let value = encode(group);
         let mark = self.count_mark();
@@ -105,7 +112,7 @@ impl Upper {
         if xattr_at::get(dir, name, &self.count_mark()).during(deed)?.is_none() {
             return Ok(());
         }
-        let Some(origin) = self.origin(dir, name, kind)? else { return Ok(()) };
+        let Some(origin) = self.origin((dir, name), kind, stat.st_ino)? else { return Ok(()) };
         match change::link(dir, name, &self.index, Self::group_name(&origin).as_str()) {
             // By another of its names.
             Err(error) if error.errno() == Errno::EXIST => Ok(()),
@@ -131,18 +138,28 @@ impl Upper {
     /// Makes a staged copy the group's entry. The copy stays staged: its other name is installed next.
     pub fn enter_copy(&self, staged: &Staged, name: &str, links: u32) -> Result<(), UpperError> {
         let deed = "write the index";
-        self.note_groups()?;
-        let value = encode(Group { links, copied_up: true });
-        let aside = staged.name.as_bytes();
-        xattr_at::set(&self.work, aside, (&self.count_mark(), value.as_bytes()), SetHow::Any)
-            .during(deed)?;
+        let group = Group { links, copied_up: true };
+        let (value, aside) = (encode(group), staged.name.as_bytes());
+        if self.unmarked.is_none() {
+            self.note_groups()?;
+            xattr_at::set(&self.work, aside, (&self.count_mark(), value.as_bytes()), SetHow::Any)
+                .during(deed)?;
+        }
         let link = self.aside();
         change::link(&self.work, aside, &self.work, link.as_str()).during(deed)?;
-        self.or_sweep(&link, dir::rename(&self.work, link.as_str(), &self.index, name)).during(deed)
+        self.or_sweep(&link, dir::rename(&self.work, link.as_str(), &self.index, name))
+            .during(deed)?;
+        if let Some(unmarked) = &self.unmarked {
+            unmarked.set_group(name, group);
+        }
+        Ok(())
     }
 
     /// Removes the entry of a group that has no name left.
     pub fn drop_group(&self, name: &str) -> Result<(), UpperError> {
+        if let Some(unmarked) = &self.unmarked {
+            unmarked.drop_group(name);
+        }
         match dir::unlink(&self.index, name) {
             Err(error) if error.is_absent() => Ok(()),
             other => other.during("write the index"),

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use super::error::{During, MarkFault, UpperError};
 use super::open::Upper;
+use super::rename::At;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::xattr_at;
 use crate::tree::{Attr, Kind, Mark, Metacopy, Name, Opaque, Origin, Redirect};
@@ -56,7 +57,7 @@ impl Upper {
         let mut found = Found {
             attr,
             stat,
-            origin: self.origin(dir, name, attr.kind)?,
+            origin: self.origin((dir, name), attr.kind, stat.st_ino)?,
             opaque: Opaque::No,
             redirect: None,
         };
@@ -110,10 +111,13 @@ impl Upper {
 
     pub(super) fn origin(
         &self,
-        dir: &OwnedFd,
-        name: &[u8],
+        (dir, name): At<'_>,
         kind: Kind,
+        ino: u64,
     ) -> Result<Option<Origin>, UpperError> {
+        if let Some(unmarked) = &self.unmarked {
+            return Ok(unmarked.origin(ino));
+        }
         if !self.can_mark(kind) {
             return Ok(None);
         }

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use super::error::{During, UpperError};
 use super::look::mark_error;
 use super::open::Upper;
+use crate::sys::file::{self, Symlinks};
 use crate::sys::xattr_at::{self, SetHow};
 use crate::sys::{Errno, xattr};
 use crate::tree::{
@@ -30,10 +31,27 @@ impl Upper {
         name: &[u8],
         (kind, origin): (Kind, &Origin),
     ) -> Result<(), UpperError> {
+        if let Some(unmarked) = &self.unmarked {
+            unmarked.set_origin(self.number(dir, name)?, *origin);
+            return Ok(());
+        }
         if self.can_mark(kind) {
             self.set_mark(dir, name, Mark::Origin, &origin.encode())?;
         }
         Ok(())
+    }
+
+    /// What is remembered of an object that had the number of a new one goes.
+    pub(super) fn has_no_origin(&self, dir: &OwnedFd, name: &[u8]) -> Result<(), UpperError> {
+        if let Some(unmarked) = &self.unmarked {
+            unmarked.forget_origin(self.number(dir, name)?);
+        }
+        Ok(())
+    }
+
+    fn number(&self, dir: &OwnedFd, name: &[u8]) -> Result<u64, UpperError> {
+        let stat = file::stat_at(dir, name, Symlinks::Stop);
+        Ok(stat.during("look at an object of the upper")?.st_ino)
     }
 
     /// Makes a directory hide all that is below it.
@@ -73,6 +91,9 @@ impl Upper {
         mark: Mark,
         value: &[u8],
     ) -> Result<(), UpperError> {
+        if self.unmarked.is_some() {
+            return Err(UpperError::NoMarks);
+        }
         xattr_at::set(dir, name, (&mark.name(self.space), value), SetHow::Any).during("set a mark")
     }
 
@@ -125,7 +146,9 @@ impl Upper {
             .during("remove an attribute")
     }
 
-    /// Copies a lower object's attributes, as users see them, capabilities last: what comes after would drop them.
+    /// Copies a lower object's attributes, as users see them, capabilities last: what comes after would drop them. Those
+    /// that the upper's file system does not keep are left behind, as in the kernel's overlayfs; but not what decides who
+    /// may do what.
     pub(super) fn copy_xattrs(
         &self,
         dir: &OwnedFd,
@@ -136,8 +159,15 @@ impl Upper {
         let (last, first): (Vec<_>, Vec<_>) =
             pairs.iter().partition(|(name, _)| &**name == CAPABILITY);
         for (attribute, value) in first.into_iter().chain(last) {
-            self.set_user_xattr(dir, name, (attribute, value), SetHow::Any)?;
+            match self.set_user_xattr(dir, name, (attribute, value), SetHow::Any) {
+                Err(error) if error.errno() == Errno::OPNOTSUPP && !is_needed(attribute) => {}
+                set => set?,
+            }
         }
         Ok(())
     }
+}
+
+fn is_needed(attribute: &[u8]) -> bool {
+    acl::is_list(attribute) || attribute.starts_with(b"security.")
 }

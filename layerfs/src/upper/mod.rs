@@ -18,6 +18,7 @@ mod open;
 mod orphan;
 mod rename;
 mod stage;
+mod unmarked;
 mod whiteout;
 
 pub use error::{MarkFault, UpperError};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use super::error::{During, UpperError};
+use super::unmarked::Unmarked;
 use crate::sys::file::Symlinks;
 use crate::sys::lock::{self, Share};
 use crate::sys::{Errno, change, deep, dir, file, xattr_at};
@@ -43,6 +44,8 @@ pub struct Upper {
     pub(super) orphans: OwnedFd,
     pub(super) space: MarkSpace,
     pub(super) redirects: Redirects,
+    /// Where the file system keeps no attributes.
+    pub(super) unmarked: Option<Unmarked>,
     pub(super) durability: Durability,
     pub(super) device: u64,
     /// Numbers the names in the work directories, for this mount.
@@ -72,14 +75,9 @@ impl Upper {
         }
         let inner = made(work, "work")?;
         let orphans = made(&private, "orphans")?;
-        for swept in [&inner, &orphans] {
-            // The kernel leaves `incompat` in its work directory to keep older mounts away: it stays.
-            for entry in dir::list(swept).during("sweep the work directory")? {
-                if &*entry.name != b"incompat" {
-                    deep::remove(swept, &*entry.name).during("sweep the work directory")?;
-                }
-            }
-        }
+        emptied(&inner)?;
+        emptied(&orphans)?;
+        let unmarked = Unmarked::where_needed(&inner, options.space)?;
         // Without its index an upper that has copies of hard-link groups would show lower files under their other names.
         let is_lost = match file::stat_at(&private, "index", Symlinks::Stop) {
             Err(error) if error.is_absent() => true,
@@ -94,7 +92,9 @@ impl Upper {
             work: inner,
             orphans,
             space: options.space,
-            redirects: options.redirects,
+            // They are marks.
+            redirects: if unmarked.is_some() { Redirects::Refuse } else { options.redirects },
+            unmarked,
             durability: options.durability,
             device,
             next: AtomicU64::new(0),
@@ -105,6 +105,10 @@ impl Upper {
         if is_lost {
             upper.rebuild_index()?;
             dir::rename(&upper.lock, index, &upper.lock, "index").during(deed)?;
+        }
+        // Entries without counts mean nothing to a later mount.
+        if upper.unmarked.is_some() {
+            emptied(&upper.index)?;
         }
         Ok(upper)
     }
@@ -152,6 +156,18 @@ impl Drop for Upper {
             );
         }
     }
+}
+
+/// Removes all that a dead mount left in a directory of ours.
+fn emptied(swept: &OwnedFd) -> Result<(), UpperError> {
+    let deed = "sweep the work directory";
+    for entry in dir::list(swept).during(deed)? {
+        // The kernel leaves `incompat` in its work directory to keep older mounts away: it stays.
+        if &*entry.name != b"incompat" {
+            deep::remove(swept, &*entry.name).during(deed)?;
+        }
+    }
+    Ok(())
 }
 
 fn made(parent: &OwnedFd, name: &str) -> Result<OwnedFd, UpperError> {

@@ -110,7 +110,10 @@ impl Upper {
         let staged = Staged { name: self.aside(), kind: blank.kind() };
         let made =
             self.make_blank(&staged.name, blank, 0o600).and_then(|()| self.own(&staged, owner));
-        let made = made.during("make a new object").and_then(|()| self.set_lists(&staged, lists));
+        let made = made
+            .during("make a new object")
+            .and_then(|()| self.has_no_origin(&self.work, staged.name.as_bytes()))
+            .and_then(|()| self.set_lists(&staged, lists));
         self.or_discard(&staged, made)?;
         Ok(staged)
     }
@@ -141,8 +144,9 @@ impl Upper {
         };
         change::chown_at(&self.work, name, Some(attr.uid), Some(attr.gid)).during(deed)?;
         self.copy_xattrs(&self.work, name, &copied.xattrs)?;
-        if let Some(origin) = &copied.origin {
-            self.set_origin(&self.work, name, (attr.kind, origin))?;
+        match &copied.origin {
+            Some(origin) => self.set_origin(&self.work, name, (attr.kind, origin))?,
+            None => self.has_no_origin(&self.work, name)?,
         }
         if attr.kind != Kind::Symlink {
             change::chmod_at(&self.work, name, attr.permissions).during(deed)?;
@@ -219,7 +223,8 @@ impl Upper {
         name: &[u8],
         permissions: u32,
     ) -> Result<(), UpperError> {
-        make(at, name, blank, permissions).during("make a new object")
+        make(at, name, blank, permissions).during("make a new object")?;
+        self.has_no_origin(at, name)
     }
 
     /// Removes a staged object that will not be installed.
