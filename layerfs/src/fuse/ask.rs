@@ -104,6 +104,17 @@ impl Door {
         stripped.map(|_| handle)
     }
 
+    /// The names of attributes. `trusted.*` is for the administrator, whom a request shows by its user alone.
+    pub(super) fn attribute_names(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+    ) -> Result<Vec<Vec<u8>>, UnionError> {
+        let mut names = self.union.xattr_names(id(ino))?;
+        names.retain(|name| request.uid() == 0 || !name.starts_with(b"trusted."));
+        Ok(names)
+    }
+
     /// Sets an attribute. Who gives a file an access control list, and is neither root nor of its group, takes its
     /// set-group-id bit away: the kernel says so with a flag that the crate does not pass on. Other groups of the caller
     /// than the first are not known here.

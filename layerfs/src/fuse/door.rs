@@ -391,8 +391,8 @@ impl Filesystem for Door {
         }
     }
 
-    fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        match self.union.xattr_names(id(ino)) {
+    fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        match self.attribute_names(request, ino) {
             Ok(names) => {
                 let list: Vec<u8> =
                     names.iter().flat_map(|name| name.iter().copied().chain([0])).collect();
