@@ -19,3 +19,22 @@ fn attributes_of_the_trusted_are_listed_for_root_alone() {
     assert_eq!(listed(""), all);
     live.umount();
 }
+
+#[test]
+fn set_id_bits_that_emptying_a_file_takes_are_not_shown_any_more() {
+    rights::need!("setpriv");
+    let Some(live) = live() else { return };
+    live.shell("chmod 711 .; cp base/only base/copied; cp base/only up/own");
+    live.shell("chown 65534:65534 base/copied up/own; chmod 6755 base/copied up/own");
+    live.place.said(&["mount", "-o", "lowerdir=base,upperdir=up,workdir=work", "mnt"]);
+    for name in ["copied", "own"] {
+        // Only the mode is asked for: for anything else the kernel would ask again by itself.
+        let mode = || live.shell(&format!("stat -c %A mnt/{name}"));
+        assert_eq!(mode(), "-rwsr-sr-x\n");
+        live.shell(&format!("{NOBODY} sh -c ': > mnt/{name}'"));
+        assert_eq!(mode(), "-rwxr-xr-x\n", "{name}");
+        live.shell(&format!("chmod 6755 mnt/{name}; : > mnt/{name}"));
+        assert_eq!(mode(), "-rwsr-sr-x\n", "root keeps them: {name}");
+    }
+    live.umount();
+}

@@ -90,16 +90,22 @@ impl Door {
         }
     }
 
-    /// The same for a file that was emptied as it was opened.
+    /// As [`Door::stripped`], for a file that was emptied as it was opened. The answer to an open says nothing of the attributes, and the
+    /// kernel believes to know the mode.
     pub(super) fn stripped_open(
         &self,
         caller: u32,
         ino: INodeNo,
         handle: HandleId,
     ) -> Result<HandleId, UnionError> {
-        let stripped = self.union.attr(id(ino)).and_then(|attr| self.stripped(caller, ino, attr));
-        if stripped.is_err() {
-            self.union.release(handle);
+        let emptied = self.union.attr(id(ino));
+        let stripped = emptied.and_then(|attr| Ok((attr, self.stripped(caller, ino, attr)?)));
+        match stripped {
+            Ok((before, after)) if before.permissions != after.permissions => {
+                self.disbelieve(id(ino));
+            }
+            Ok(_) => {}
+            Err(_) => self.union.release(handle),
         }
         stripped.map(|_| handle)
     }

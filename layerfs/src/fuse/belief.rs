@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use fuser::INodeNo;
+
 use super::door::Door;
 use crate::union::NodeId;
 
@@ -24,6 +26,17 @@ impl Door {
     /// Of the absence of a name.
     pub(super) fn belief_in_absence(&self) -> Duration {
         if self.expects_changes() { self.lower_belief } else { LASTING }
+    }
+
+    /// Has the kernel ask again for the attributes of a node, after a request whose answer has no room for what it changed.
+    /// Told from within the request: the kernel only notes it, and waits for no lock that a request holds as long as no
+    /// contents are named.
+    pub(super) fn disbelieve(&self, id: NodeId) {
+        const NO_CONTENTS: i64 = -1;
+        let Some(notifier) = self.notifier.get() else { return };
+        if let Err(error) = notifier.inval_inode(INodeNo(id.ino().0), NO_CONTENTS, 0) {
+            tracing::warn!("the kernel shows attributes of before a change: {error}");
+        }
     }
 
     /// Whether others may change the lower while it is mounted.

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
-use fuser::{Config, FileAttr, FileType, INodeNo, InitFlags, KernelConfig, Session, SessionACL};
+use fuser::{
+    Config, FileAttr, FileType, INodeNo, InitFlags, KernelConfig, Notifier, Session, SessionACL,
+};
 
 use super::aside::Aside;
 use super::door::Door;
@@ -48,9 +50,13 @@ impl Serving {
         let mut config = Config::default();
         config.n_threads = Some(THREADS);
         // Who may enter is the mount's own option (`allow_other`), which the kernel keeps.
-        let door = Door { union: Arc::new(union), aside: Aside::new(), lower_belief };
+        let notifier = Arc::<OnceLock<Notifier>>::default();
+        let (union, aside) = (Arc::new(union), Aside::new());
+        let door = Door { union, aside, lower_belief, notifier: Arc::clone(&notifier) };
         let session = Session::from_fd(door, device, SessionACL::All, config);
-        session.map(Serving).map_err(SessionError::Handshake)
+        let session = session.map_err(SessionError::Handshake)?;
+        notifier.get_or_init(|| session.notifier());
+        Ok(Serving(session))
     }
 
     /// Serves requests until the mount goes.
