@@ -47,6 +47,34 @@ fn access_control_lists_are_obeyed() {
 }
 
 #[test]
+fn access_control_lists_of_an_image_are_obeyed() {
+    rights::need!("setpriv", "python3", "getfacl");
+    let Some(live) = live() else { return };
+    // Who made the image is one thing, who may read what in it another.
+    let support = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support");
+    live.shell(&format!(
+        "chmod 711 .; PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={support} python3 -c '
+from small import NOBODY, acl
+from tarball import regular, tarball
+more = acl((1, 6, NOBODY), (2, 4, 65534), (4, 0, NOBODY), (16, 4, NOBODY), (32, 0, NOBODY))
+guarded = regular(b\"guarded\", b\"text\", mode=0o640, gid=1000, xattrs={{b\"system.posix_acl_access\": more}})
+open(\"root.tar\", \"wb\").write(tarball([guarded]))'"
+    ));
+    live.place.said(&["import", "root.tar", "guarded:1"]);
+    live.place.said(&["mount", "guarded:1", "mnt"]);
+    let read = |user: &str| {
+        let who = format!("setpriv --clear-groups {user}");
+        live.shell(&format!("{who} cat mnt/guarded 2> /dev/null || echo refused"))
+    };
+    for text in ["text", "textmore"] {
+        assert_eq!(read("--reuid 65534 --regid 65534"), text);
+        assert_eq!(read("--reuid 1234 --regid 1000"), "refused\n");
+        live.shell("printf more >> mnt/guarded");
+    }
+    live.umount();
+}
+
+#[test]
 fn mode_and_list_follow_each_other() {
     rights::need!("setfacl");
     let Some(live) = live() else { return };

@@ -6,7 +6,7 @@ use crate::support::rights;
 const UPPER: &str = "lowerdir=base,upperdir=ram/up,workdir=ram/work";
 
 fn on_ramfs() -> Option<Live> {
-    rights::have(&["setfattr"]).then_some(())?;
+    rights::have(&["setfattr", "setfacl"]).then_some(())?;
     let live = live()?;
     live.shell(
         "mkdir ram kernel; mount -t ramfs none ram; mkdir ram/{up,work,kup,kwork}
@@ -26,6 +26,7 @@ fn an_upper_without_attributes_takes_what_kernel_overlayfs_takes_there() {
     let script = "export LC_ALL=C; { ino=$(stat -c %i only e/1)
         echo more >> only; cat only; chmod 600 both; chown 1:2 e/1; rm e/2; ls e
         touch new; mkdir made; mv made moved; mv new newer; ln -s x link; echo > e/3; rm e/3; ls . e
+        setfacl -m u:1:r only; getfacl -cpE only; getfattr -n system.posix_acl_access only
         [ \"$(stat -c %i only e/1)\" = \"$ino\" ] && echo 'the numbers stay'
         python3 -c 'import os; os.rename(\"e\", \"f\")'
         ls; touch e; ls; } 2>&1 | grep -v '^  File\\|^Trace'";
