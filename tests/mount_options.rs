@@ -19,6 +19,8 @@ mod live;
 mod marks;
 #[path = "mount_options/named.rs"]
 mod named;
+#[path = "mount_options/numbers.rs"]
+mod numbers;
 #[allow(dead_code, reason = "what other tests ask of the command")]
 #[path = "cli/place.rs"]
 mod place;

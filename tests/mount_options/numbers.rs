@@ -1,0 +1,63 @@
+//! Lower file systems whose inode numbers are not as most have them.
+
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+use crate::live::{Live, live};
+use crate::support::rights;
+
+/// What `stat` and listings say of the numbers of all names below `mnt`.
+fn assert_told_apart(live: &Live, names: &[&str]) {
+    let mnt = |name: &str| live.place.join("mnt").join(name);
+    let numbers: Vec<u64> = names.iter().map(|name| mnt(name).metadata().unwrap().ino()).collect();
+    let mut apart = numbers.clone();
+    apart.sort_unstable();
+    apart.dedup();
+    assert_eq!(apart.len(), names.len(), "each has one of its own: {numbers:?}");
+    assert!(!apart.contains(&0) && !apart.contains(&1), "1 is the root: {numbers:?}");
+    assert_eq!(mnt("").metadata().unwrap().ino(), 1);
+    for (name, number) in names.iter().zip(numbers) {
+        let dir = mnt(name).parent().unwrap().to_owned();
+        let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+        let listed = entries.filter(|entry| entry.path() == mnt(name));
+        use std::os::unix::fs::DirEntryExt;
+        let listed: Vec<u64> = listed.map(|entry| entry.ino()).collect();
+        assert_eq!(listed, [number], "{name}: as `stat` says");
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// mksquashfs numbers files from 1, which is the number of a FUSE mount's root.
+#[test]
+fn a_lower_file_of_number_one_is_a_file() {
+    let Some(live) = live() else { return };
+    if !rights::have(&["mksquashfs"]) || !rights::have_loop_devices() {
+        return;
+    }
+    std::fs::write(live.place.join("base/d/deep"), "deep").unwrap();
+    let (image, at) = (live.place.join("image"), live.place.join("bind"));
+    std::fs::create_dir(&at).unwrap();
+    run(Command::new("mksquashfs").arg(live.place.join("base")).arg(&image).arg("-quiet"));
+    run(Command::new("mount").args(["-t", "squashfs", "-o", "loop"]).arg(&image).arg(&at));
+    assert!(["both", "only"].iter().any(|name| at.join(name).metadata().unwrap().ino() == 1));
+    for options in ["lowerdir=bind", "lowerdir=bind,upperdir=up,workdir=work"] {
+        live.place.said(&["mount", "-o", options, "mnt"]);
+        for _ in 0..2 {
+            assert_told_apart(&live, &["both", "only", "d", "d/deep"]);
+        }
+        assert_eq!([live.read("mnt/both"), live.read("mnt/d/deep")], ["base", "deep"]);
+        if options.contains("upper") {
+            std::fs::write(live.place.join("mnt/both"), "changed").unwrap();
+            std::fs::write(live.place.join("mnt/new"), "new").unwrap();
+            assert_told_apart(&live, &["both", "only", "new", "d", "d/deep"]);
+            assert_eq!(live.read("mnt/both"), "changed");
+        }
+        live.umount();
+    }
+    run(Command::new("umount").arg(&at));
+    live.assert_nothing_left();
+}
