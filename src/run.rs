@@ -10,7 +10,6 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use layerfs_driver::sys::{fault, host};
 
 use crate::cli::{Cli, Global, Verb};
-use crate::mount::serve::Ground;
 use crate::output::results::{Results, ResultsError};
 use crate::output::{log, message};
 use crate::roots::{self, Roots, Said, Who};
@@ -41,8 +40,9 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn in_session(cli: Cli) -> Result<Outcome> {
-    log::start(cli.global.log_level);
-    let session = Session::new(roots_of(cli.global)?);
+    let level = cli.global.log_level;
+    log::start(level);
+    let session = Session::new(roots_of(cli.global)?, level);
     let mut results = Results::new();
     let outcome = dispatch(&cli.verb, &session, &mut results);
     // What was said before a failure is a result all the same. The failure itself is the more telling of two.
@@ -89,7 +89,7 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
         Verb::Run(args) => container::run::run(args, session),
         Verb::Mount(args) => mount::make::run(args, session, results),
         Verb::Umount(args) => mount::umount::run(args),
-        Verb::Serve(args) => mount::serve::run(args, session, Ground::Background),
+        Verb::Serve(args) => mount::serve::run_in_background(args, session),
         Verb::Ps(args) => container::ps::run(args, session, results),
         Verb::Rm(args) => container::rm::run(args, session, results),
         Verb::Df(args) => system::df::run(args, session, results),

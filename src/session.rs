@@ -3,6 +3,7 @@
 use anyhow::Result;
 use layerfs_driver::store::{Store, StoreError};
 
+use crate::output::log::LogLevel;
 use crate::output::message;
 use crate::roots::Roots;
 
@@ -10,6 +11,7 @@ use crate::roots::Roots;
 #[derive(Debug)]
 pub struct Session {
     roots: Roots,
+    log_level: LogLevel,
 }
 
 /// What a verb came to that told its failures itself, each on its line.
@@ -46,9 +48,14 @@ impl std::fmt::Display for Misused {
 impl std::error::Error for Misused {}
 
 impl Session {
-    /// A run that keeps its things in `roots`.
-    pub fn new(roots: Roots) -> Self {
-        Session { roots }
+    /// A run that keeps its things in `roots`, and tells that much of itself.
+    pub fn new(roots: Roots, log_level: LogLevel) -> Self {
+        Session { roots, log_level }
+    }
+
+    /// How much is told of what goes on inside; a process that is started for this run tells as much.
+    pub fn log_level(&self) -> LogLevel {
+        self.log_level
     }
 
     /// Where the store and the running state are.

@@ -15,6 +15,8 @@ mod changing;
 mod layout;
 #[path = "mount_options/live.rs"]
 mod live;
+#[path = "mount_options/lived.rs"]
+mod lived;
 #[path = "mount_options/marks.rs"]
 mod marks;
 #[path = "mount_options/named.rs"]

@@ -319,8 +319,8 @@ fn begin(
     match started {
         Ok(running) => Ok((running, server)),
         Err(RunError::ServerEnded) => Err(match server.last_words() {
-            words if words.is_empty() => RunError::ServerEnded.into(),
-            words => anyhow!("{words}"),
+            Some(words) => anyhow!("{words}"),
+            None => RunError::ServerEnded.into(),
         }),
         Err(error) => {
             server.reap();

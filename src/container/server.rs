@@ -1,13 +1,13 @@
 //! The process that serves a container's root, from the command's side.
 
-use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use layerfs_driver::sys::again::{self, Again, Input};
 use layerfs_runtime::Server;
 
-use crate::mount::serve::{READY, ServeArgs};
+use crate::mount::serve::ServeArgs;
+use crate::mount::status::{self, Heard};
 use crate::session::Session;
 
 /// A started server, before the container has its channel.
@@ -33,14 +33,16 @@ impl Started {
         self.process.pid()
     }
 
-    /// What it said before it ended by itself; empty where it said nothing.
-    pub fn last_words(&mut self) -> String {
-        let mut said = String::new();
-        if let Err(error) = self.process.said().read_to_string(&mut said) {
-            tracing::warn!("read what the serving process said: {error}");
+    /// Why it ended by itself; `None` where it did not say.
+    pub fn last_words(&mut self) -> Option<String> {
+        match status::listen(self.process.said()) {
+            Ok(Heard::Failed(why)) => Some(why),
+            Ok(Heard::Ready | Heard::Nothing) => None,
+            Err(error) => {
+                tracing::warn!("listen to the serving process: {error:#}");
+                None
+            }
         }
-        let words = said.lines().filter(|line| *line != READY).collect::<Vec<_>>().join("; ");
-        words.strip_prefix("layerfs: ").unwrap_or(&words).to_owned()
     }
 
     /// Takes its status away, so that nothing of it is left. The container it served has ended.

@@ -6,4 +6,5 @@ mod options;
 mod places;
 pub mod serve;
 mod start;
+pub mod status;
 pub mod umount;

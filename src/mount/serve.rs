@@ -1,7 +1,6 @@
 //! The process that serves one mount: started by `layerfs mount`, ended by the unmount or by a signal.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,10 +16,8 @@ use layerfs_driver::tree::{Acls, MarkSpace};
 use layerfs_driver::union::{Mode, Union};
 use layerfs_driver::upper::{Durability, Upper, UpperError, UpperOptions};
 
+use super::status;
 use crate::session::{Outcome, Session};
-
-/// What the process says on standard error once the mount is usable.
-pub const READY: &str = "ready";
 
 /// How long a busy upper is waited for: an unmount returns before the process that served the mount has ended.
 const BUSY_MAX: Duration = Duration::from_secs(10);
@@ -107,7 +104,10 @@ impl ServeArgs {
             word.push(value);
             word
         };
-        let mut words = vec![word("--root=", &session.roots().store), "serve".into()];
+        let mut words = vec![word("--root=", &session.roots().store)];
+        let level = session.log_level().to_possible_value();
+        words.extend(level.map(|level| word("--log-level=", &level.get_name())));
+        words.push("serve".into());
         words.push(word("--source=", &self.source));
         words.extend(self.image.iter().map(|image| word("--image=", image)));
         words.extend(self.lower.iter().map(|lower| word("--lower=", lower)));
@@ -156,6 +156,17 @@ impl ServeArgs {
     }
 }
 
+/// Serves for a caller that waits to be told how it goes, and goes on without it.
+pub fn run_in_background(args: &ServeArgs, session: &Session) -> Result<Outcome> {
+    match run(args, session, Ground::Background) {
+        Err(error) => {
+            status::tell_failed(&error)?;
+            Ok(Outcome::SomeFailed)
+        }
+        done => done,
+    }
+}
+
 /// Mounts, tells that it did, and serves until the mount goes.
 pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcome> {
     signal::block_ends()?;
@@ -175,6 +186,9 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
             None => return Ok(Outcome::Done),
         },
     };
+    if let Some(at) = &args.mountpoint {
+        tracing::debug!("mounted at `{}`", at.display());
+    }
     if ground == Ground::Background {
         tell_ready()?;
     }
@@ -267,9 +281,7 @@ fn throwaway_mode(args: &ServeArgs, hold: &Living) -> Result<Mode> {
 
 /// Says that the mount is usable, and lets go of the caller: nobody waits for this process any more.
 fn tell_ready() -> Result<()> {
-    let mut stderr = std::io::stderr();
-    writeln!(stderr, "{READY}")?;
-    stderr.flush()?;
+    status::tell_ready()?;
     Ok(layerfs_driver::sys::stream::silence_standard_error()?)
 }
 

@@ -28,8 +28,8 @@ pub fn error(error: &anyhow::Error) {
     say(line_of(error));
 }
 
-/// The whole cause on one line. A cause whose words stand in the line already is not said twice.
-fn line_of(error: &anyhow::Error) -> String {
+/// The whole cause on one line, with the cure. A cause whose words stand in the line already is not said twice.
+pub fn line_of(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain() {
         let words = without_number(&cause.to_string());
@@ -42,7 +42,7 @@ fn line_of(error: &anyhow::Error) -> String {
     if let Some(cure) = cure(error) {
         line.push_str(cure);
     }
-    line
+    one_line(&line)
 }
 
 /// What to do about a failure of the store, where its kind says it.

@@ -19,7 +19,7 @@ use super::stream::FileReader;
 /// What the kernel runs for this very program, also where no path leads to it any more.
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
 
-/// A child, and the other end of its standard error. Dropped, it goes on.
+/// A child, and the other end of its standard output. Dropped, it goes on.
 #[derive(Debug)]
 pub struct Again {
     child: Child,
@@ -41,7 +41,7 @@ pub fn path_of_this_program() -> Result<PathBuf, SysError> {
     Ok(OsString::from_vec(path.into_vec()).into())
 }
 
-/// Starts `program` under the name `called`, with these words. It has nothing to write its results to.
+/// Starts `program` under the name `called`, with these words. Its standard error is this process's own.
 pub fn start(
     program: &Path,
     called: &str,
@@ -49,7 +49,7 @@ pub fn start(
     input: Input,
 ) -> Result<Again, SysError> {
     let mut command = Command::new(program);
-    command.arg0(called).args(words).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.arg0(called).args(words).stdout(Stdio::piped());
     command.stdin(match input {
         Input::Nothing => Stdio::null(),
         Input::File(file) => Stdio::from(file),
@@ -59,8 +59,8 @@ pub fn start(
         || shown(program.as_os_str()),
         || command.spawn().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL)),
     )?;
-    let said = child.stderr.take();
-    let said = said.ok_or_else(|| SysError::of_deed("execve", "no pipe for standard error"))?;
+    let said = child.stdout.take();
+    let said = said.ok_or_else(|| SysError::of_deed("execve", "no pipe for standard output"))?;
     Ok(Again { child, said: FileReader::new(said.into()) })
 }
 
@@ -74,7 +74,7 @@ impl Again {
         self.child.id()
     }
 
-    /// What it says on standard error.
+    /// What it says on standard output.
     pub fn said(&mut self) -> &mut FileReader {
         &mut self.said
     }
@@ -108,7 +108,7 @@ mod tests {
         for (input, expected) in
             [(Input::Nothing, "another:"), (Input::File(file.into()), "another:given")]
         {
-            let mut child = shell(r#"echo results; printf "$0:$(cat)" >&2"#, input).unwrap();
+            let mut child = shell(r#"printf "$0:$(cat)""#, input).unwrap();
             let mut said = String::new();
             child.said().read_to_string(&mut said).unwrap();
             assert_eq!(said, expected);

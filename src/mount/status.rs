@@ -1,0 +1,68 @@
+//! What a serving process tells the one that started it and waits: lines on its standard output, which is a pipe for
+//! nothing else. Its standard error is the caller's own until it is ready, so that a log gets in nobody's way.
+
+use std::io::{BufRead, BufReader, Read, Write};
+
+use anyhow::Result;
+
+use crate::output::message;
+
+/// The mount is usable.
+const READY: &str = "ready";
+/// Stands before why it never will be.
+const FAILED: &str = "failed ";
+
+/// Says that the mount is usable.
+pub fn tell_ready() -> Result<()> {
+    tell(READY)
+}
+
+/// Says why it can't be made.
+pub fn tell_failed(error: &anyhow::Error) -> Result<()> {
+    tell(&format!("{FAILED}{}", message::line_of(error)))
+}
+
+fn tell(line: &str) -> Result<()> {
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{line}")?;
+    Ok(stdout.flush()?)
+}
+
+/// What was heard of a serving process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Its mount is usable.
+    Ready,
+    /// Why it is not.
+    Failed(String),
+    /// It ended without a word.
+    Nothing,
+}
+
+/// Listens until the serving process is ready, or has ended.
+pub fn listen(pipe: impl Read) -> Result<Heard> {
+    for line in BufReader::new(pipe).lines() {
+        let line = line?;
+        if line == READY {
+            return Ok(Heard::Ready);
+        }
+        if let Some(why) = line.strip_prefix(FAILED) {
+            return Ok(Heard::Failed(why.to_owned()));
+        }
+    }
+    Ok(Heard::Nothing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_word_that_says_how_it_goes_is_heard() {
+        let heard = |said: &str| listen(said.as_bytes()).unwrap();
+        assert_eq!(heard("ready\nfailed late\n"), Heard::Ready);
+        assert_eq!(heard("what is this\nfailed a: b\n"), Heard::Failed("a: b".into()));
+        assert_eq!(heard(""), Heard::Nothing);
+        assert_eq!(heard("read"), Heard::Nothing);
+    }
+}
