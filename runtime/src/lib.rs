@@ -5,6 +5,7 @@
 
 mod build;
 pub mod cgroup;
+mod daemon;
 mod plan;
 mod seal;
 mod signals;
@@ -16,6 +17,7 @@ mod terminal;
 mod user;
 
 pub use build::SetupError;
+pub use daemon::{close_inherited, leave_streams};
 pub use plan::{Step, System, plan};
 pub use seal::seal;
 pub use signals::Signals;

@@ -11,7 +11,7 @@ use layerfs_driver::lower::{DirStack, ImageTree, Lower, Redirects, StackOptions,
 use layerfs_driver::store::container::Living;
 use layerfs_driver::store::image::Hit;
 use layerfs_driver::sys::mount::{MountFlags, UnmountHow};
-use layerfs_driver::sys::{change, dir, host, signal};
+use layerfs_driver::sys::{change, dir, file, host, signal};
 use layerfs_driver::tree::{Acls, MarkSpace};
 use layerfs_driver::union::{Mode, Union};
 use layerfs_driver::upper::{Durability, Upper, UpperError, UpperOptions};
@@ -169,10 +169,11 @@ pub fn run_in_background(args: &ServeArgs, session: &Session) -> Result<Outcome>
 
 /// Mounts, tells that it did, and serves until the mount goes.
 pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcome> {
-    signal::block_ends()?;
     if ground == Ground::Background {
+        layerfs_runtime::close_inherited()?;
         signal::leave_terminal()?;
     }
+    signal::block_ends()?;
     change::set_umask(0);
     host::raise_descriptor_limit()?;
     let (union, hold) = union(args, session)?;
@@ -281,8 +282,9 @@ fn throwaway_mode(args: &ServeArgs, hold: &Living) -> Result<Mode> {
 
 /// Says that the mount is usable, and lets go of the caller: nobody waits for this process any more.
 fn tell_ready() -> Result<()> {
+    let null = file::open_device("/dev/null")?;
     status::tell_ready()?;
-    Ok(layerfs_driver::sys::stream::silence_standard_error()?)
+    Ok(layerfs_runtime::leave_streams(&null)?)
 }
 
 fn unmount(at: &Path) {

@@ -39,18 +39,19 @@ pub enum Heard {
     Nothing,
 }
 
-/// Listens until the serving process is ready, or has ended.
+/// Listens until the serving process has let go of the pipe: it is ready and keeps nothing of its caller, or has ended.
+/// The last word counts.
 pub fn listen(pipe: impl Read) -> Result<Heard> {
+    let mut heard = Heard::Nothing;
     for line in BufReader::new(pipe).lines() {
         let line = line?;
         if line == READY {
-            return Ok(Heard::Ready);
-        }
-        if let Some(why) = line.strip_prefix(FAILED) {
-            return Ok(Heard::Failed(why.to_owned()));
+            heard = Heard::Ready;
+        } else if let Some(why) = line.strip_prefix(FAILED) {
+            heard = Heard::Failed(why.to_owned());
         }
     }
-    Ok(Heard::Nothing)
+    Ok(heard)
 }
 
 #[cfg(test)]
@@ -58,9 +59,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_word_that_says_how_it_goes_is_heard() {
+    fn the_last_word_that_says_how_it_goes_is_heard() {
         let heard = |said: &str| listen(said.as_bytes()).unwrap();
-        assert_eq!(heard("ready\nfailed late\n"), Heard::Ready);
+        assert_eq!(heard("ready\n"), Heard::Ready);
+        assert_eq!(heard("ready\nfailed late\n"), Heard::Failed("late".into()));
         assert_eq!(heard("what is this\nfailed a: b\n"), Heard::Failed("a: b".into()));
         assert_eq!(heard(""), Heard::Nothing);
         assert_eq!(heard("read"), Heard::Nothing);

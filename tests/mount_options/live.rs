@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::place::{Place, Run, finished};
-use crate::support::{Photo, Scope, photograph, rights};
+use crate::support::{Photo, Scope, machine, photograph, rights};
 
 pub struct Live {
     pub place: Place,
@@ -84,6 +84,16 @@ impl Live {
         let output = bash.stdin(std::process::Stdio::null()).output().unwrap();
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The processes that serve `mnt`, or are about to.
+    pub fn servers(&self) -> Vec<u32> {
+        let at = self.place.join("mnt");
+        let serves = |pid: &u32| {
+            let words = machine::command_line(*pid);
+            words.contains(" serve --source=") && machine::works_in(*pid, &at)
+        };
+        machine::pids().into_iter().filter(serves).collect()
     }
 
     pub fn umount(&self) {

@@ -1,7 +1,11 @@
 //! The process that serves a mount: how it begins, what it keeps of its caller, how it ends.
 
-use crate::live::live;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::live::{Live, live};
 use crate::place::finished;
+use crate::support::machine;
 
 const CHANGED: [&str; 4] = ["mount", "-o", "lowerdir=base,upperdir=up,workdir=work", "mnt"];
 
@@ -22,5 +26,41 @@ fn what_is_logged_before_the_mount_is_usable_does_not_stop_it() {
     }
     let mut refused = live.place.command(&["mount", "-o", "lowerdir=base,upperdir=up", "mnt"]);
     assert_eq!(finished(refused.env("LAYERFS_LOG", "trace")).status, Some(1));
+    live.assert_nothing_left();
+}
+
+/// What the serving processes of `mnt` hold: the target of each descriptor.
+fn held(live: &Live) -> Vec<(u32, String)> {
+    let [pid] = live.servers()[..] else { panic!("one process serves: {:?}", live.servers()) };
+    let entries = machine::entries(Path::new(&format!("/proc/{pid}/fd")));
+    let target = |entry: &PathBuf| {
+        let number = entry.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        Some((number, std::fs::read_link(entry).ok()?.to_str().unwrap().to_owned()))
+    };
+    entries.iter().filter_map(target).collect()
+}
+
+#[test]
+fn nothing_of_its_caller_is_kept_by_a_serving_process() {
+    let Some(live) = live() else { return };
+    std::fs::write(live.place.join("lock"), "").unwrap();
+    let script = "exec 7<>lock 8<lock 9<lock; exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_layerfs")]).args(CHANGED);
+    let run = finished(command.current_dir(live.place.join("")));
+    assert_eq!((run.status, &*run.stderr), (Some(0), ""));
+    let held = held(&live);
+    for stream in 0..3 {
+        assert!(held.contains(&(stream, "/dev/null".to_owned())), "{stream}: {held:?}");
+    }
+    // The rest is the connection, and the directories by path or, as detached copies, by nothing but `/`.
+    let own = ["/dev/fuse", "/"].map(String::from);
+    let inside = ["up", "work", "base"].map(|dir| live.place.join(dir));
+    for (number, target) in held.iter().filter(|(number, _)| *number > 2) {
+        let known =
+            own.contains(target) || inside.iter().any(|dir| Path::new(target).starts_with(dir));
+        assert!(known, "{number}: {target}");
+    }
+    live.umount();
     live.assert_nothing_left();
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
 use crate::live::{live, step};
-use crate::support::{machine, rights};
+use crate::support::rights;
 
 #[test]
 fn directories_are_merged_and_changes_land_in_the_upper() {
@@ -149,9 +149,7 @@ fn an_upper_that_is_let_go_is_waited_for() {
     assert_eq!(said, "held\n");
     let words = ["mount", "-o", "lowerdir=base,upperdir=up,workdir=work", "mnt"];
     let mut mount = live.place.command(&words).spawn().unwrap();
-    let serves = |pid: &u32| machine::command_line(*pid).contains("serve --source=layerfs");
-    let in_place = |pid: &u32| machine::works_in(*pid, &live.place.join("mnt"));
-    while !machine::pids().iter().any(|pid| serves(pid) && in_place(pid)) {
+    while live.servers().is_empty() {
         assert_eq!(mount.try_wait().unwrap(), None, "it waits");
         step();
     }

@@ -60,12 +60,6 @@ impl io::Read for WindowReader {
     }
 }
 
-/// Puts /dev/null in the place of standard error: whoever reads its other end sees it closed.
-pub fn silence_standard_error() -> Result<(), super::SysError> {
-    let null = file::open_device("/dev/null")?;
-    super::error::call("dup2", || "/dev/null, 2".to_owned(), || rustix::stdio::dup2_stderr(&null))
-}
-
 /// The standard input of this process as a stream.
 pub fn standard_input() -> io::Result<FileReader> {
     let file = super::error::call(

@@ -24,7 +24,12 @@ pub fn close_all_but(kept: BorrowedFd<'_>) -> Result<(), SysError> {
     if kept > 3 {
         close_range(3, kept.cast_unsigned() - 1)?;
     }
-    close_range(kept.max(2).cast_unsigned() + 1, u32::MAX)
+    close_from(kept.max(2).cast_unsigned() + 1)
+}
+
+/// Closes every descriptor from `first` on. The caller has none there that it still uses.
+pub fn close_from(first: u32) -> Result<(), SysError> {
+    close_range(first, u32::MAX)
 }
 
 fn close_range(first: u32, last: u32) -> Result<(), SysError> {
@@ -32,7 +37,8 @@ fn close_range(first: u32, last: u32) -> Result<(), SysError> {
         "close_range",
         || format!("{first}, {last}"),
         || {
-            // SAFETY: the caller owns no descriptor in the range that it still uses: this process execs next.
+            // SAFETY: the caller owns no descriptor in the range that it still uses: this process execs next, or has
+            // opened nothing yet.
             let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
             if done == 0 { Ok(()) } else { Err(last_errno()) }
         },
