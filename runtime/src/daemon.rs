@@ -11,7 +11,7 @@ pub fn close_inherited() -> Result<(), SysError> {
 }
 
 /// Puts `null`, which takes everything and gives nothing, in the place of the standard streams: whoever waits at their
-/// other ends sees them closed.
+/// other ends sees them closed. Where that fails, standard output is still the caller's.
 pub fn leave_streams(null: impl AsFd) -> Result<(), SysError> {
     exec::take_streams(null)
 }

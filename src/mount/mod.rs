@@ -7,4 +7,5 @@ mod places;
 pub mod serve;
 mod start;
 pub mod status;
+mod tree;
 pub mod umount;

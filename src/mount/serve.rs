@@ -2,28 +2,20 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use layerfs_driver::fuse::{self, Access, MountOptions, Serving};
-use layerfs_driver::lower::{DirStack, ImageTree, Lower, Redirects, StackOptions, WhNames};
-use layerfs_driver::store::container::Living;
-use layerfs_driver::store::image::Hit;
+use layerfs_driver::lower::Redirects;
 use layerfs_driver::sys::mount::{MountFlags, UnmountHow};
 use layerfs_driver::sys::{change, dir, file, host, signal};
 use layerfs_driver::tree::{Acls, MarkSpace};
-use layerfs_driver::union::{Mode, Union};
-use layerfs_driver::upper::{Durability, Upper, UpperError, UpperOptions};
+use layerfs_driver::union::Union;
+use layerfs_driver::upper::{Durability, UpperOptions};
 
-use super::status;
+use super::{status, tree};
 use crate::session::{Outcome, Session};
-
-/// How long a busy upper is waited for: an unmount returns before the process that served the mount has ended.
-const BUSY_MAX: Duration = Duration::from_secs(10);
-
-/// How often it is looked at meanwhile.
-const BUSY_STEP: Duration = Duration::from_millis(20);
 
 /// Where a serving process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +24,16 @@ pub enum Ground {
     Background,
     /// On its caller's terminal.
     Foreground,
+}
+
+impl Ground {
+    /// Refuses to go on where a caller that waits for the mount has ended: nobody would know that it is there.
+    pub fn refuse_without_caller(self) -> Result<()> {
+        if self == Ground::Background && status::is_caller_gone()? {
+            bail!("whoever asked for the mount has gone");
+        }
+        Ok(())
+    }
 }
 
 /// One thing that a mount is, or refuses.
@@ -123,7 +125,7 @@ impl ServeArgs {
         words
     }
 
-    fn has(&self, flag: Flag) -> bool {
+    pub(super) fn has(&self, flag: Flag) -> bool {
         self.flags.contains(&flag)
     }
 
@@ -131,15 +133,15 @@ impl ServeArgs {
         self.timeout_ms.map_or(fuse::LASTING, Duration::from_millis)
     }
 
-    fn space(&self) -> MarkSpace {
+    pub(super) fn space(&self) -> MarkSpace {
         if self.has(Flag::UserMarks) { MarkSpace::User } else { MarkSpace::Trusted }
     }
 
-    fn redirects(&self) -> Redirects {
+    pub(super) fn redirects(&self) -> Redirects {
         if self.has(Flag::NoRedirects) { Redirects::Refuse } else { Redirects::Follow }
     }
 
-    fn upper_options(&self, durability: Durability) -> UpperOptions {
+    pub(super) fn upper_options(&self, durability: Durability) -> UpperOptions {
         UpperOptions { space: self.space(), redirects: self.redirects(), durability }
     }
 
@@ -160,7 +162,9 @@ impl ServeArgs {
 pub fn run_in_background(args: &ServeArgs, session: &Session) -> Result<Outcome> {
     match run(args, session, Ground::Background) {
         Err(error) => {
-            status::tell_failed(&error)?;
+            if let Err(refused) = status::tell_failed(&error) {
+                tracing::debug!("nobody hears that `{error:#}`: {refused:#}");
+            }
             Ok(Outcome::SomeFailed)
         }
         done => done,
@@ -176,9 +180,10 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
     signal::block_ends()?;
     change::set_umask(0);
     host::raise_descriptor_limit()?;
-    let (union, hold) = union(args, session)?;
+    let (union, hold) = tree::union(args, session, ground)?;
     let union = union.with_acls(if args.has(Flag::NoAcls) { Acls::Off } else { Acls::Obeyed });
     dir::enter("/")?;
+    ground.refuse_without_caller()?;
     let serving = match &args.mountpoint {
         Some(at) => mounted(union, at, args)?,
         None => match layerfs_runtime::receive_device(std::io::stdin())? {
@@ -187,15 +192,19 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
             None => return Ok(Outcome::Done),
         },
     };
-    if let Some(at) = &args.mountpoint {
-        tracing::debug!("mounted at `{}`", at.display());
-    }
-    if ground == Ground::Background {
-        tell_ready()?;
-    }
-    serving.run()?;
+    let taken_away = |_: &anyhow::Error| args.mountpoint.iter().for_each(|at| unmount(at));
+    ready(args, ground).inspect_err(taken_away)?;
+    let served = serving.run().map_err(anyhow::Error::from).inspect_err(taken_away);
     drop(hold);
-    Ok(Outcome::Done)
+    match (served, ground) {
+        (Ok(()), _) => Ok(Outcome::Done),
+        (Err(error), Ground::Foreground) => Err(error),
+        // Whoever was told that the mount is usable listens no more.
+        (Err(error), Ground::Background) => {
+            tracing::error!("{error:#}");
+            Ok(Outcome::SomeFailed)
+        }
+    }
 }
 
 /// Mounts the tree, and sees to it that it is unmounted when this process is told to end.
@@ -213,75 +222,14 @@ fn mounted(union: Union, at: &Path, args: &ServeArgs) -> Result<Serving> {
     Ok(serving)
 }
 
-/// The tree, and the hold on its image where it is one. A container that is run holds its image itself.
-fn union(args: &ServeArgs, session: &Session) -> Result<(Union, Option<Living>)> {
-    let Some(name) = &args.image else {
-        let hidden = args
-            .hide
-            .iter()
-            .map(|hide| dir::open_path(hide.as_path()))
-            .collect::<Result<Vec<_>, _>>()?;
-        let stack = DirStack::open_paths(&args.lower, stack_options(args))?.hiding(hidden)?;
-        let union = Union::new(Lower::Dirs(stack), mode(args)?)?;
-        if args.mountpoint.is_none() {
-            union.dress_root()?;
-        }
-        return Ok((union, None));
-    };
-    let store = session.store()?;
-    let Hit { image, .. } = store.find(name)?;
-    let hold = match args.mountpoint {
-        Some(_) => Some(store.hold(&image, name)?),
-        None => None,
-    };
-    let chain = image.chain_id().with_context(|| format!("image `{name}` has no layers"))?;
-    let lower = Lower::Image(ImageTree::open(&store, &chain)?);
-    let mode = match &hold {
-        Some(hold) if args.upper.is_none() && !args.has(Flag::ReadOnly) => {
-            throwaway_mode(args, hold)?
-        }
-        _ => mode(args)?,
-    };
-    Ok((Union::new(lower, mode)?, hold))
-}
-
-fn stack_options(args: &ServeArgs) -> StackOptions {
-    let (space, redirects) = (args.space(), args.redirects());
-    StackOptions { space, redirects, wh_names: WhNames::Whiteouts }
-}
-
-/// The writable side: the user's directories. Under a mount that refuses changes they are shown all the same.
-fn mode(args: &ServeArgs) -> Result<Mode> {
-    let (Some(upper), Some(work)) = (&args.upper, &args.work) else { return Ok(Mode::ReadOnly) };
-    let durability =
-        if args.has(Flag::Volatile) { Durability::Volatile } else { Durability::Synced };
-    let options = args.upper_options(durability);
-    let until = Instant::now() + BUSY_MAX;
-    loop {
-        let root = dir::open_path(upper.as_path())?;
-        let work = dir::open_path(work.as_path())?;
-        match Upper::open(root, &work, options) {
-            Err(UpperError::Busy(_)) if Instant::now() < until => {
-                // tidy: allow(sleep) a lock is waited for without end or not at all: flock knows no time limit
-                std::thread::sleep(BUSY_STEP);
-            }
-            opened => return Ok(Mode::Writable(opened.with_context(|| shown(upper))?)),
-        }
-    }
-}
-
-fn shown(upper: &Path) -> String {
-    format!("upper directory `{}`", upper.display())
-}
-
-/// A writable side that goes with the mount, and need not survive a crash.
-fn throwaway_mode(args: &ServeArgs, hold: &Living) -> Result<Mode> {
-    let options = args.upper_options(Durability::Volatile);
-    Ok(Mode::Writable(Upper::open(hold.make_dir("upper")?, &hold.make_dir("work")?, options)?))
-}
-
 /// Says that the mount is usable, and lets go of the caller: nobody waits for this process any more.
-fn tell_ready() -> Result<()> {
+fn ready(args: &ServeArgs, ground: Ground) -> Result<()> {
+    if let Some(at) = &args.mountpoint {
+        tracing::debug!("mounted at `{}`", at.display());
+    }
+    if ground == Ground::Foreground {
+        return Ok(());
+    }
     let null = file::open_device("/dev/null")?;
     status::tell_ready()?;
     Ok(layerfs_runtime::leave_streams(&null)?)

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 
 use anyhow::Result;
+use layerfs_driver::sys::stream;
 
 use crate::output::message;
 
@@ -20,6 +21,11 @@ pub fn tell_ready() -> Result<()> {
 /// Says why it can't be made.
 pub fn tell_failed(error: &anyhow::Error) -> Result<()> {
     tell(&format!("{FAILED}{}", message::line_of(error)))
+}
+
+/// Whether nobody listens any more.
+pub fn is_caller_gone() -> Result<bool> {
+    Ok(stream::is_reader_gone(std::io::stdout())?)
 }
 
 fn tell(line: &str) -> Result<()> {

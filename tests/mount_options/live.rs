@@ -1,7 +1,8 @@
 //! A place with directories to merge, whose mounts are taken away and whose processes end before it goes.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::place::{Place, Run, finished};
@@ -125,6 +126,30 @@ impl Live {
         }
         found.sort();
         found
+    }
+}
+
+/// Holds the lock of an upper: stands for a process that still ends after its mount went.
+pub struct Holder(Child);
+
+impl Holder {
+    /// `None` where there is no `flock`, and the test has been told as skipped.
+    pub fn of(upper: &Path) -> Option<Holder> {
+        if !rights::have(&["flock"]) {
+            return None;
+        }
+        let mut holder = Command::new("flock");
+        holder.arg(upper).args(["sh", "-c", "echo held; read line"]);
+        let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "held\n");
+        Some(Holder(holder))
+    }
+
+    pub fn let_go(mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
     }
 }
 

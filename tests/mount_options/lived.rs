@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use crate::live::{Live, live};
+use crate::live::{Holder, Live, live, step};
 use crate::place::finished;
 use crate::support::machine;
 
@@ -63,4 +64,41 @@ fn nothing_of_its_caller_is_kept_by_a_serving_process() {
     }
     live.umount();
     live.assert_nothing_left();
+}
+
+#[test]
+fn nothing_is_mounted_for_a_caller_that_has_gone() {
+    let Some(live) = live() else { return };
+    let Some(holder) = Holder::of(&live.place.join("up")) else { return };
+    let mut mount = live.place.command(&CHANGED).spawn().unwrap();
+    while live.servers().is_empty() {
+        assert_eq!(mount.try_wait().unwrap(), None, "it waits for the upper");
+        step();
+    }
+    mount.kill().unwrap();
+    mount.wait().unwrap();
+    // Before the upper is free, so that it is the caller's end that ends it.
+    let until = Instant::now() + Duration::from_secs(5);
+    while !live.servers().is_empty() && Instant::now() < until {
+        step();
+    }
+    let left = live.servers();
+    holder.let_go();
+    live.assert_nothing_left();
+    assert_eq!(left, [0; 0], "it still waits for the upper");
+}
+
+/// The mount is made, and then the serving process can't let go of its caller.
+#[cfg(feature = "fault")]
+#[test]
+fn a_mount_that_is_made_and_not_served_is_taken_away() {
+    let Some(live) = live() else { return };
+    for point in 1..=3 {
+        let mut command = live.place.command(&CHANGED);
+        let line =
+            finished(command.env("LAYERFS_FAULT", format!("fail:{point}:EIO:dup2"))).refusal(1);
+        assert!(line.starts_with("dup2("), "{line}");
+        assert!(live.place.join("mnt/in").exists(), "nothing is mounted");
+        live.assert_nothing_left();
+    }
 }

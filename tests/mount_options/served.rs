@@ -1,11 +1,8 @@
 //! Mounts that succeed: what is merged, where changes land, what the kernel says of the mount.
 
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
-use std::process::{Command, Stdio};
 
-use crate::live::{live, step};
-use crate::support::rights;
+use crate::live::{Holder, live, step};
 
 #[test]
 fn directories_are_merged_and_changes_land_in_the_upper() {
@@ -137,16 +134,7 @@ fn the_store_below_a_lower_directory_is_hidden_and_changes_may_lie_there() {
 #[test]
 fn an_upper_that_is_let_go_is_waited_for() {
     let Some(live) = live() else { return };
-    if !rights::have(&["flock"]) {
-        return;
-    }
-    // Stands for a process that still ends after its mount went.
-    let mut holder = Command::new("flock");
-    holder.arg(live.place.join("up")).args(["sh", "-c", "echo held; read line"]);
-    let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
-    assert_eq!(said, "held\n");
+    let Some(holder) = Holder::of(&live.place.join("up")) else { return };
     let words = ["mount", "-o", "lowerdir=base,upperdir=up,workdir=work", "mnt"];
     let mut mount = live.place.command(&words).spawn().unwrap();
     while live.servers().is_empty() {
@@ -154,9 +142,8 @@ fn an_upper_that_is_let_go_is_waited_for() {
         step();
     }
     (0..20).for_each(|_| step());
-    drop(holder.stdin.take());
+    holder.let_go();
     assert!(mount.wait().unwrap().success());
-    holder.wait().unwrap();
     assert_eq!(live.read("mnt/only"), "only");
     live.umount();
     live.assert_nothing_left();

@@ -1,7 +1,7 @@
 //! Open files as byte streams, for readers that know no descriptor.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::file;
 
@@ -60,6 +60,15 @@ impl io::Read for WindowReader {
     }
 }
 
+/// Whether the other end of a pipe that this is the writing end of is closed. Of what is no pipe: no.
+pub fn is_reader_gone(pipe: impl AsFd) -> Result<bool, super::SysError> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut watched = [PollFd::new(&pipe, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    super::error::call("poll", || "a pipe".to_owned(), || poll(&mut watched, Some(&now)))?;
+    Ok(watched[0].revents().contains(PollFlags::ERR))
+}
+
 /// The standard input of this process as a stream.
 pub fn standard_input() -> io::Result<FileReader> {
     let file = super::error::call(
@@ -68,4 +77,18 @@ pub fn standard_input() -> io::Result<FileReader> {
         || rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3),
     )?;
     Ok(FileReader::new(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_tells_that_its_reader_has_gone() {
+        let (reader, writer) = io::pipe().unwrap();
+        assert!(!is_reader_gone(&writer).unwrap());
+        drop(reader);
+        assert!(is_reader_gone(&writer).unwrap());
+        assert!(!is_reader_gone(file::open_device("/dev/null").unwrap()).unwrap());
+    }
 }

@@ -6,11 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::{Errno, SysError, call, last_errno};
 
-/// Puts `file` in the place of standard input, output and error.
+/// Puts `file` in the place of standard input, error and output, in this order: until all is done, output is what it was.
 pub fn take_streams(file: impl AsFd) -> Result<(), SysError> {
     call("dup2", || "0".to_owned(), || rustix::stdio::dup2_stdin(&file))?;
-    call("dup2", || "1".to_owned(), || rustix::stdio::dup2_stdout(&file))?;
-    call("dup2", || "2".to_owned(), || rustix::stdio::dup2_stderr(&file))
+    call("dup2", || "2".to_owned(), || rustix::stdio::dup2_stderr(&file))?;
+    call("dup2", || "1".to_owned(), || rustix::stdio::dup2_stdout(&file))
 }
 
 /// Puts `file` in the place of standard input.

@@ -1,0 +1,93 @@
+//! The tree that a serving process serves: its lower and upper sides, opened and joined.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use layerfs_driver::lower::{DirStack, ImageTree, Lower, StackOptions, WhNames};
+use layerfs_driver::store::container::Living;
+use layerfs_driver::store::image::Hit;
+use layerfs_driver::sys::dir;
+use layerfs_driver::union::{Mode, Union};
+use layerfs_driver::upper::{Durability, Upper, UpperError};
+
+use super::serve::{Flag, Ground, ServeArgs};
+use crate::session::Session;
+
+/// How long a busy upper is waited for: an unmount returns before the process that served the mount has ended.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+
+/// How often it is looked at meanwhile.
+const BUSY_STEP: Duration = Duration::from_millis(20);
+
+/// The tree, and the hold on its image where it is one. A container that is run holds its image itself.
+pub fn union(
+    args: &ServeArgs,
+    session: &Session,
+    ground: Ground,
+) -> Result<(Union, Option<Living>)> {
+    let Some(name) = &args.image else {
+        let hidden = args
+            .hide
+            .iter()
+            .map(|hide| dir::open_path(hide.as_path()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let stack = DirStack::open_paths(&args.lower, stack_options(args))?.hiding(hidden)?;
+        let union = Union::new(Lower::Dirs(stack), mode(args, ground)?)?;
+        if args.mountpoint.is_none() {
+            union.dress_root()?;
+        }
+        return Ok((union, None));
+    };
+    let store = session.store()?;
+    let Hit { image, .. } = store.find(name)?;
+    let hold = match args.mountpoint {
+        Some(_) => Some(store.hold(&image, name)?),
+        None => None,
+    };
+    let chain = image.chain_id().with_context(|| format!("image `{name}` has no layers"))?;
+    let lower = Lower::Image(ImageTree::open(&store, &chain)?);
+    let mode = match &hold {
+        Some(hold) if args.upper.is_none() && !args.has(Flag::ReadOnly) => {
+            throwaway_mode(args, hold)?
+        }
+        _ => mode(args, ground)?,
+    };
+    Ok((Union::new(lower, mode)?, hold))
+}
+
+fn stack_options(args: &ServeArgs) -> StackOptions {
+    let (space, redirects) = (args.space(), args.redirects());
+    StackOptions { space, redirects, wh_names: WhNames::Whiteouts }
+}
+
+/// The writable side: the user's directories. Under a mount that refuses changes they are shown all the same.
+fn mode(args: &ServeArgs, ground: Ground) -> Result<Mode> {
+    let (Some(upper), Some(work)) = (&args.upper, &args.work) else { return Ok(Mode::ReadOnly) };
+    let durability =
+        if args.has(Flag::Volatile) { Durability::Volatile } else { Durability::Synced };
+    let options = args.upper_options(durability);
+    let until = Instant::now() + BUSY_MAX;
+    loop {
+        let root = dir::open_path(upper.as_path())?;
+        let work = dir::open_path(work.as_path())?;
+        match Upper::open(root, &work, options) {
+            Err(UpperError::Busy(_)) if Instant::now() < until => {
+                ground.refuse_without_caller()?;
+                // tidy: allow(sleep) a lock is waited for without end or not at all: flock knows no time limit
+                std::thread::sleep(BUSY_STEP);
+            }
+            opened => return Ok(Mode::Writable(opened.with_context(|| shown(upper))?)),
+        }
+    }
+}
+
+fn shown(upper: &Path) -> String {
+    format!("upper directory `{}`", upper.display())
+}
+
+/// A writable side that goes with the mount, and need not survive a crash.
+fn throwaway_mode(args: &ServeArgs, hold: &Living) -> Result<Mode> {
+    let options = args.upper_options(Durability::Volatile);
+    Ok(Mode::Writable(Upper::open(hold.make_dir("upper")?, &hold.make_dir("work")?, options)?))
+}
