@@ -1,5 +1,6 @@
 //! Verbs on mounts, one file each, and the process that serves one.
 
+mod ending;
 mod list;
 pub mod make;
 mod options;

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use layerfs_driver::fuse::{self, Access, MountOptions, Serving};
+use layerfs_driver::fuse::{self, Access, Mount, MountOptions, Serving};
 use layerfs_driver::lower::Redirects;
-use layerfs_driver::sys::mount::{MountFlags, UnmountHow};
+use layerfs_driver::sys::mount::MountFlags;
 use layerfs_driver::sys::{change, dir, file, host, signal};
 use layerfs_driver::tree::{Acls, MarkSpace};
 use layerfs_driver::union::Union;
 use layerfs_driver::upper::{Durability, UpperOptions};
 
-use super::{status, tree};
+use super::{ending, status, tree};
 use crate::session::{Outcome, Session};
 
 /// Where a serving process lives.
@@ -184,15 +184,20 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
     let union = union.with_acls(if args.has(Flag::NoAcls) { Acls::Off } else { Acls::Obeyed });
     dir::enter("/")?;
     ground.refuse_without_caller()?;
-    let serving = match &args.mountpoint {
-        Some(at) => mounted(union, at, args)?,
+    let (mount, serving) = match &args.mountpoint {
+        Some(at) => {
+            let (mount, serving) = mounted(union, at, args)?;
+            (Some(mount), serving)
+        }
         None => match layerfs_runtime::receive_device(std::io::stdin())? {
-            Some(device) => Serving::new(union, device, args.lower_belief())?,
+            Some(device) => (None, Serving::new(union, device, args.lower_belief())?),
             // Nothing was mounted: there is nothing to serve.
             None => return Ok(Outcome::Done),
         },
     };
-    let taken_away = |_: &anyhow::Error| args.mountpoint.iter().for_each(|at| unmount(at));
+    let taken_away = |_: &anyhow::Error| {
+        mount.as_ref().map(ending::take_away);
+    };
     ready(args, ground).inspect_err(taken_away)?;
     let served = serving.run().map_err(anyhow::Error::from).inspect_err(taken_away);
     drop(hold);
@@ -208,18 +213,18 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
 }
 
 /// Mounts the tree, and sees to it that it is unmounted when this process is told to end.
-fn mounted(union: Union, at: &Path, args: &ServeArgs) -> Result<Serving> {
-    let device = fuse::mount(at, &args.mount_options())?;
-    let serving = Serving::new(union, device, args.lower_belief());
-    let serving = serving.inspect_err(|_| unmount(at))?;
-    let at = at.to_owned();
-    // Ends with the process: nothing has to join it.
-    std::thread::spawn(move || {
-        if signal::wait_for_end().is_ok() {
-            unmount(&at);
+fn mounted(union: Union, at: &Path, args: &ServeArgs) -> Result<(Mount, Serving)> {
+    let (mount, device) = fuse::mount(at, &args.mount_options())?;
+    match Serving::new(union, device, args.lower_belief()) {
+        Ok(serving) => {
+            ending::follow_signals(mount.clone());
+            Ok((mount, serving))
         }
-    });
-    Ok(serving)
+        Err(error) => {
+            ending::take_away(&mount);
+            Err(error.into())
+        }
+    }
 }
 
 /// Says that the mount is usable, and lets go of the caller: nobody waits for this process any more.
@@ -233,10 +238,4 @@ fn ready(args: &ServeArgs, ground: Ground) -> Result<()> {
     let null = file::open_device("/dev/null")?;
     status::tell_ready()?;
     Ok(layerfs_runtime::leave_streams(&null)?)
-}
-
-fn unmount(at: &Path) {
-    if let Err(error) = fuse::unmount(at, UnmountHow::Lazy) {
-        tracing::warn!("{error}");
-    }
 }

@@ -1,8 +1,11 @@
 //! The process that serves a mount: how it begins, what it keeps of its caller, how it ends.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
 
 use crate::live::{Holder, Live, live, step};
 use crate::place::finished;
@@ -54,8 +57,9 @@ fn nothing_of_its_caller_is_kept_by_a_serving_process() {
     for stream in 0..3 {
         assert!(held.contains(&(stream, "/dev/null".to_owned())), "{stream}: {held:?}");
     }
-    // The rest is the connection, and the directories by path or, as detached copies, by nothing but `/`.
-    let own = ["/dev/fuse", "/"].map(String::from);
+    // The rest is the connection, and the directories by path or, as detached copies, by nothing but `/`. The copy that
+    // the streams were made of may not be closed yet.
+    let own = ["/dev/fuse", "/", "/dev/null"].map(String::from);
     let inside = ["up", "work", "base"].map(|dir| live.place.join(dir));
     for (number, target) in held.iter().filter(|(number, _)| *number > 2) {
         let known =
@@ -86,6 +90,68 @@ fn nothing_is_mounted_for_a_caller_that_has_gone() {
     holder.let_go();
     live.assert_nothing_left();
     assert_eq!(left, [0; 0], "it still waits for the upper");
+}
+
+fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+fn wait_until_ended(pid: u32) {
+    while machine::command_line(pid).contains(" serve --source=") {
+        step();
+    }
+}
+
+#[test]
+fn a_signal_to_end_unmounts_and_ends() {
+    let Some(live) = live() else { return };
+    for number in [Signal::TERM, Signal::INT, Signal::HUP] {
+        live.place.said(&CHANGED);
+        let [pid] = live.servers()[..] else { panic!("one process serves") };
+        std::fs::write(live.place.join("mnt/only"), format!("{number:?}")).unwrap();
+        signal(pid, number);
+        wait_until_ended(pid);
+        assert!(live.place.join("mnt/in").exists(), "nothing is mounted");
+        assert_eq!(live.read("up/only"), format!("{number:?}"));
+    }
+    live.assert_nothing_left();
+}
+
+#[test]
+fn a_second_signal_ends_a_mount_that_is_in_use() {
+    let Some(live) = live() else { return };
+    live.place.said(&CHANGED);
+    let [pid] = live.servers()[..] else { panic!("one process serves") };
+    let mut used = std::fs::File::open(live.place.join("mnt/only")).unwrap();
+    signal(pid, Signal::TERM);
+    while !live.place.join("mnt/in").exists() {
+        step();
+    }
+    let mut text = String::new();
+    used.read_to_string(&mut text).unwrap();
+    assert_eq!((&*text, live.servers()), ("only", vec![pid]), "served until its last user goes");
+    signal(pid, Signal::TERM);
+    wait_until_ended(pid);
+    assert!(used.metadata().is_err(), "it had its time");
+    drop(used);
+    live.assert_nothing_left();
+}
+
+#[test]
+fn a_signal_to_end_leaves_a_mount_that_stands_on_top() {
+    let Some(live) = live() else { return };
+    live.place.said(&CHANGED);
+    let [below] = live.servers()[..] else { panic!("one process serves") };
+    live.place.said(&["mount", "-o", "lowerdir=top,fsname=above", "mnt"]);
+    signal(below, Signal::TERM);
+    wait_until_ended(below);
+    assert_eq!(live.read("mnt/both"), "top", "the mount on top is somebody else's");
+    live.umount();
+    // What was below has nobody to serve it, and can be taken away.
+    live.umount();
+    assert!(live.place.join("mnt/in").exists());
+    live.assert_nothing_left();
 }
 
 /// The mount is made, and then the serving process can't let go of its caller.

@@ -1,9 +1,10 @@
-//! Mounting: the device opened, the mount made at a directory, and taken away.
+//! Mounting: the device opened, the mount made at a directory, told from others, and taken away.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use crate::sys::mount::{self as calls, MountFlags};
+use crate::sys::standing::MountId;
 use crate::sys::{SysError, file};
 
 /// Who may enter the mount.
@@ -42,8 +43,25 @@ pub enum MountError {
     },
 }
 
-/// Mounts at `at`, and answers the device on which the kernel will ask. Nothing answers before it is served.
-pub fn mount(at: &Path, options: &MountOptions) -> Result<OwnedFd, MountError> {
+/// A mount that this process made, told from others that may come to stand at the same place.
+#[derive(Clone, Debug)]
+pub struct Mount {
+    at: PathBuf,
+    id: MountId,
+}
+
+/// What became of a mount that was to be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenAway {
+    /// It is out of the tree, and goes with its last user.
+    Yes,
+    /// Another mount stands at its place, and would go with it.
+    Covered,
+}
+
+/// Mounts at `at`, and answers the mount with the device on which the kernel will ask. Nothing answers before it is
+/// served.
+pub fn mount(at: &Path, options: &MountOptions) -> Result<(Mount, OwnedFd), MountError> {
     let device = file::open_device("/dev/fuse").map_err(MountError::Device)?;
     let refused = |source| MountError::Refused { at: at.into(), source };
     let access = match options.access {
@@ -51,7 +69,31 @@ pub fn mount(at: &Path, options: &MountOptions) -> Result<OwnedFd, MountError> {
         Access::Owner => "",
     };
     calls::mount_fuse((at, &options.source), options.flags, &device, access).map_err(refused)?;
-    Ok(device)
+    match Mount::standing_at(at) {
+        Ok(mount) => Ok((mount, device)),
+        Err(error) => {
+            unmount(at, calls::UnmountHow::Lazy)?;
+            Err(refused(error))
+        }
+    }
+}
+
+impl Mount {
+    fn standing_at(at: &Path) -> Result<Mount, SysError> {
+        // By place only: the file system behind it answers nobody yet. Held no longer than this, since it is a use.
+        Ok(Mount { at: at.into(), id: MountId::of(file::open_place(at)?)? })
+    }
+
+    /// Takes it out of the tree, unless another mount stands at its place.
+    pub fn take_away(&self) -> Result<TakenAway, MountError> {
+        let refused = |source| MountError::Refused { at: self.at.clone(), source };
+        let root = file::open_place(self.at.as_path()).map_err(refused)?;
+        if MountId::of(&root).map_err(refused)? != self.id {
+            return Ok(TakenAway::Covered);
+        }
+        calls::unmount_open(&root).map_err(refused)?;
+        Ok(TakenAway::Yes)
+    }
 }
 
 /// Takes the mount at `at` away. `Lazy` detaches it now, and ends it when nobody uses it any more.

@@ -201,6 +201,15 @@ pub fn unmount(at: &std::path::Path, how: UnmountHow) -> Result<(), SysError> {
     call("umount2", || format!("{at:?}, {how:?}"), || rustix::mount::unmount(at, flags))
 }
 
+/// Takes the mount away whose root `root` is, whatever stands on its place by now: out of the tree at once, and ended
+/// with its last user.
+pub fn unmount_open(root: impl AsFd) -> Result<(), SysError> {
+    // A link of /proc leads to what is open, and not to what is mounted over it.
+    let path = format!("/proc/self/fd/{}", root.as_fd().as_raw_fd());
+    let flags = rustix::mount::UnmountFlags::DETACH;
+    call("umount2", || path.clone(), || rustix::mount::unmount(path.as_str(), flags))
+}
+
 /// One mount of this process's mount namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mounted {

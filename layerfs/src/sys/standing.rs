@@ -61,6 +61,17 @@ impl MountTable {
     }
 }
 
+/// A mount, told from every other for as long as it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountId(Vec<u8>);
+
+impl MountId {
+    /// The mount that an open file was reached by. The mount's file system is not asked.
+    pub fn of(file: impl AsFd) -> Result<MountId, SysError> {
+        mount_id(file).map(MountId)
+    }
+}
+
 /// The number of the mount that an open file was reached by (proc(5), fdinfo).
 fn mount_id(file: impl AsFd) -> Result<Vec<u8>, SysError> {
     const INFO_MAX_BYTES: u64 = 1024 * 1024;
@@ -117,6 +128,13 @@ mod tests {
         assert!(bind.is_within(&lower) && !lower.is_within(&bind) && lower.is_within(&lower));
         let near = standing("21 1 0:30 / /data rw - ext4 /dev/x rw", "/data/lower2").unwrap();
         assert!(!near.is_within(&lower));
+    }
+
+    #[test]
+    fn a_mount_is_told_from_others() {
+        let of = |path: &str| MountId::of(file::open_place(path).unwrap()).unwrap();
+        assert_ne!(of("/proc"), of("/"));
+        assert_eq!(of("/proc"), of("/proc/self"));
     }
 
     #[test]
