@@ -179,7 +179,8 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
     }
     signal::block_ends()?;
     change::set_umask(0);
-    host::raise_descriptor_limit()?;
+    signal::ignore_file_size()?;
+    host::raise_limits()?;
     let (union, hold) = tree::union(args, session, ground)?;
     let union = union.with_acls(if args.has(Flag::NoAcls) { Acls::Off } else { Acls::Obeyed });
     dir::enter("/")?;

@@ -92,6 +92,29 @@ fn nothing_is_mounted_for_a_caller_that_has_gone() {
     assert_eq!(left, [0; 0], "it still waits for the upper");
 }
 
+#[test]
+fn limits_of_the_caller_do_not_end_the_process() {
+    let Some(live) = live() else { return };
+    // The hard limit of files' sizes stays: whoever writes more is told, and nobody is cut off.
+    let script = "ulimit -f 100 && ulimit -Sn 100 && exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_layerfs")]).args(CHANGED);
+    let run = finished(command.current_dir(live.place.join("")));
+    assert_eq!((run.status, &*run.stderr), (Some(0), ""));
+    let written = std::fs::write(live.place.join("mnt/big"), vec![1; 1 << 20]);
+    assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::FileTooLarge);
+    assert_eq!(live.read("mnt/only"), "only", "it is served on");
+    let [pid] = live.servers()[..] else { panic!("one process serves") };
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    for name in ["Max file size", "Max open files"] {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(words[0], words[1], "{name}: as much as it may");
+    }
+    live.umount();
+    live.assert_nothing_left();
+}
+
 fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     rustix::process::kill_process(pid, signal).unwrap();

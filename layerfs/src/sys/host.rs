@@ -10,12 +10,16 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Lets the process have as many descriptors as it may: a stack of many directories holds one for each.
-pub fn raise_descriptor_limit() -> Result<(), SysError> {
+/// Lets the process have as many descriptors as it may, and write files as large as it may: a stack of many directories
+/// holds a descriptor for each, and whoever writes has limits of his own.
+pub fn raise_limits() -> Result<(), SysError> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    call("setrlimit", || "NOFILE".to_owned(), || setrlimit(Resource::Nofile, wanted))
+    for (resource, name) in [(Resource::Nofile, "NOFILE"), (Resource::Fsize, "FSIZE")] {
+        let limit = getrlimit(resource);
+        let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        call("setrlimit", || name.to_owned(), || setrlimit(resource, wanted))?;
+    }
+    Ok(())
 }
 
 /// The process id, as it stands in names of temporary directories.

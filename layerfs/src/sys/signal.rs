@@ -1,4 +1,4 @@
-//! Signals that end a server, waited for on a thread of their own.
+//! Signals to a server: those that end it, waited for on a thread of their own, and one that must not.
 
 use rustix::io::Errno;
 
@@ -21,6 +21,23 @@ pub fn wait_for_end() -> Result<(), SysError> {
     // SAFETY: both point to initialised memory of this frame.
     let done = unsafe { libc::sigwait(&raw const set, &raw mut signal) };
     if done == 0 { Ok(()) } else { Err(refused("sigwait", done)) }
+}
+
+/// Lets a write past the limit of a file's size answer `EFBIG`, where it would end the process.
+pub fn ignore_file_size() -> Result<(), SysError> {
+    super::error::call(
+        "signal",
+        || "SIGXFSZ, SIG_IGN".to_owned(),
+        || {
+            // SAFETY: no handler is set, so none can run at a bad moment.
+            let before = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+            if before == libc::SIG_ERR { Err(last_errno()) } else { Ok(()) }
+        },
+    )
+}
+
+fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
 /// Begins a session of its own: the terminal's signals go to the old one.
