@@ -96,12 +96,29 @@ impl Places {
                 refuse_inside(&self.mountpoint, changed)?;
             }
         }
+        self.check_lowers()?;
         // A lower may itself be the mountpoint: it is held by a descriptor from before.
         let covering = |lower: &&Place| !lower.standing.is(&self.mountpoint.standing);
         self.lowers
             .iter()
             .filter(covering)
             .try_for_each(|lower| self.refuse_shown(&self.mountpoint, lower))
+    }
+
+    /// Refuses a lower that another shows: a file would have two names under one number, and be no hard link. In order of
+    /// their paths each stands after all that it lies in.
+    fn check_lowers(&self) -> Result<()> {
+        let mut sorted: Vec<&Place> = self.lowers.iter().collect();
+        sorted.sort_by(|one, other| one.standing.order(&other.standing));
+        let mut outer: Vec<&Place> = Vec::new();
+        for lower in sorted {
+            while outer.last().is_some_and(|last| !lies_in(lower, last)) {
+                outer.pop();
+            }
+            outer.iter().try_for_each(|outer| self.refuse_shown(lower, outer))?;
+            outer.push(lower);
+        }
+        Ok(())
     }
 
     /// Refuses what a lower would show. Below a directory that is hidden in it nothing is shown.
@@ -151,6 +168,9 @@ fn lies_in(inner: &Place, outer: &Place) -> bool {
 fn refuse_same(one: &Place, other: &Place) -> Result<()> {
     if one.standing.is(&other.standing) {
         let (one_path, other_path) = (one.path.display(), other.path.display());
+        if (one.role, &one.path) == (other.role, &other.path) {
+            bail!("{} `{one_path}` is given twice", one.role);
+        }
         bail!("{} `{one_path}` is the {} `{other_path}` too", one.role, other.role);
     }
     Ok(())

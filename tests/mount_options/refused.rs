@@ -6,7 +6,7 @@ use crate::live::{Live, live};
 use crate::support::Scratch;
 
 /// Options, mountpoint, and words of the one line.
-const ROWS: [(&str, &str, &str); 30] = [
+const ROWS: [(&str, &str, &str); 34] = [
     ("lowerdir=base", "nope", "mountpoint `nope`: openat(\"nope\", O_DIRECTORY): No such file"),
     (
         "lowerdir=base",
@@ -79,6 +79,15 @@ const ROWS: [(&str, &str, &str); 30] = [
         "/holder/store/in/u` lies inside the lower directory `",
     ),
     ("lowerdir=holder", "holder/other", "/holder/other` lies inside the lower directory `"),
+    ("lowerdir=base:top:base", "mnt", "/base` is given twice"),
+    ("lowerdir=base:top:bind", "mnt", "/bind` lies inside the lower directory `"),
+    ("lowerdir=base/d:top:base", "mnt", "/base/d` lies inside the lower directory `"),
+    // Where the one is hidden in the other, a third is seen all the same.
+    (
+        "lowerdir=holder:holder/store/in:holder/x",
+        "mnt",
+        "/holder/x` lies inside the lower directory `",
+    ),
     ("lowerdir=base,metacopy=on", "mnt", "option `metacopy=on` is not known"),
     ("lowerdir=", "mnt", "lowerdir= names no directory"),
     ("lowerdir=top::base", "mnt", "lowerdir= holds an empty name"),
@@ -99,7 +108,7 @@ fn bind(live: &Live) {
 #[test]
 fn every_refusal_is_one_line_and_leaves_nothing() {
     let Some(live) = live() else { return };
-    for dir in ["holder/store/in/u", "holder/other"] {
+    for dir in ["holder/store/in/u", "holder/other", "holder/x"] {
         std::fs::create_dir_all(live.place.join(dir)).unwrap();
     }
     bind(&live);

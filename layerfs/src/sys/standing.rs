@@ -32,6 +32,11 @@ impl Standing {
         self.is_within(other) && other.is_within(self)
     }
 
+    /// An order in which what lies in a directory stands after it, and nothing that lies elsewhere between.
+    pub fn order(&self, other: &Standing) -> std::cmp::Ordering {
+        (&self.device, &self.path).cmp(&(&other.device, &other.path))
+    }
+
     /// Whether both were reached by one mount: only then a rename goes from one to the other.
     pub fn shares_mount_with(&self, other: &Standing) -> bool {
         self.mount == other.mount
