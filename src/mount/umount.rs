@@ -1,12 +1,13 @@
 //! `layerfs umount`: takes mounts away.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use layerfs_driver::fuse;
 use layerfs_driver::sys::mount::{self, UnmountHow};
+use layerfs_driver::sys::{dir, file};
 
 use crate::output::message;
 use crate::session::Outcome;
@@ -51,10 +52,14 @@ pub fn run(args: &UmountArgs) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn one(at: &PathBuf, known: &[PathBuf], how: UnmountHow) -> Result<()> {
-    let absolute = std::path::absolute(at)?;
-    if !known.contains(&absolute) {
+fn one(at: &Path, known: &[PathBuf], how: UnmountHow) -> Result<()> {
+    // As the kernel lists it: no link and no `..` in it. What is mounted there is not asked, since it may not answer.
+    let deed = || format!("`{}`", at.display());
+    let place = file::open_place(at).with_context(deed)?;
+    let listed = dir::path_of(&place).with_context(deed)?;
+    drop(place); // it would be a use of the mount
+    if !known.contains(&listed) {
         bail!("`{}` is not a layerfs mount; `layerfs mount` lists those there are", at.display());
     }
-    Ok(fuse::unmount(&absolute, how)?)
+    Ok(fuse::unmount(&listed, how)?)
 }

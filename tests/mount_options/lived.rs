@@ -191,3 +191,36 @@ fn a_mount_that_is_made_and_not_served_is_taken_away() {
         live.assert_nothing_left();
     }
 }
+
+#[test]
+fn umount_finds_the_mount_by_every_path() {
+    let Some(live) = live() else { return };
+    std::os::unix::fs::symlink("mnt", live.place.join("link")).unwrap();
+    std::os::unix::fs::symlink(".", live.place.join("here")).unwrap();
+    for path in ["mnt/", "here/mnt", "top/../mnt", "link", "./mnt/."] {
+        live.place.said(&["mount", "-o", "lowerdir=base", "mnt"]);
+        live.place.said(&["umount", path]);
+        assert!(live.place.join("mnt/in").exists(), "{path}");
+    }
+    for (path, why) in [
+        ("mnt", "is not a layerfs mount"),
+        ("nope", "`nope`: openat(\"nope\""),
+        ("mnt/in", "is not a layerfs mount"),
+    ] {
+        let line = live.place.refused(&["umount", path]);
+        assert!(line.contains(why), "{line}");
+    }
+    live.assert_nothing_left();
+}
+
+#[test]
+fn umount_takes_away_a_mount_that_nobody_serves() {
+    let Some(live) = live() else { return };
+    live.place.said(&CHANGED);
+    let [pid] = live.servers()[..] else { panic!("one process serves") };
+    signal(pid, Signal::KILL);
+    wait_until_ended(pid);
+    live.place.said(&["umount", "top/../mnt"]);
+    assert!(live.place.join("mnt/in").exists());
+    live.assert_nothing_left();
+}
