@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use crate::live::{Live, live};
-use crate::support::rights;
+use crate::support::{Scratch, rights};
 
 /// What `stat` and listings say of the numbers of all names below `mnt`.
 fn assert_told_apart(live: &Live, names: &[&str]) {
@@ -55,6 +55,46 @@ fn a_lower_file_of_number_one_is_a_file() {
             std::fs::write(live.place.join("mnt/new"), "new").unwrap();
             assert_told_apart(&live, &["both", "only", "new", "d", "d/deep"]);
             assert_eq!(live.read("mnt/both"), "changed");
+        }
+        live.umount();
+    }
+    run(Command::new("umount").arg(&at));
+    live.assert_nothing_left();
+}
+
+/// The kernel's overlayfs tells its file systems apart by the highest bits of its numbers (`xino=on`).
+#[test]
+fn numbers_of_all_64_bits_are_told_apart_from_the_uppers() {
+    let Some(live) = live() else { return };
+    let (disk, at) = (Scratch::on_disk(), live.place.join("bind"));
+    std::fs::create_dir(&at).unwrap();
+    for name in ["onlow", "d2"] {
+        std::fs::write(disk.join(name), name).unwrap();
+    }
+    let lowers =
+        format!("lowerdir={}:{},xino=on", live.place.join("base").display(), disk.path().display());
+    run(Command::new("mount").args(["-t", "overlay", "overlay", "-o", &lowers]).arg(&at));
+    let number = |name: &str| at.join(name).metadata().unwrap().ino();
+    assert_ne!(
+        (number("only") | number("onlow")) >> 56,
+        0,
+        "the machine's kernel uses the high bits"
+    );
+    let names = ["both", "only", "onlow", "d2"];
+    for options in [
+        "lowerdir=bind",
+        "lowerdir=bind,upperdir=up,workdir=work",
+        "lowerdir=bind:top,upperdir=up,workdir=work",
+    ] {
+        live.place.said(&["mount", "-o", options, "mnt"]);
+        assert_told_apart(&live, &names);
+        if options.contains("upper") {
+            let before = live.place.join("mnt/onlow").metadata().unwrap().ino();
+            std::fs::write(live.place.join("mnt/new"), "new").unwrap();
+            std::fs::write(live.place.join("mnt/onlow"), "changed").unwrap();
+            assert_eq!(live.place.join("mnt/onlow").metadata().unwrap().ino(), before);
+            assert_told_apart(&live, &["both", "only", "onlow", "d2", "new"]);
+            assert_eq!([live.read("mnt/new"), live.read("mnt/only")], ["new", "only"]);
         }
         live.umount();
     }

@@ -105,7 +105,7 @@ impl Lower {
     }
 
     /// The inode number. Image: 1 for the root, else twice the ordinal. Directories: `st_ino`; of further file systems
-    /// with a slot in the top 8 bits.
+    /// with a slot in the top 8 bits. Below the root never 0 or 1.
     pub fn ino(&self, node: &LowerNode) -> Ino {
         match node {
             LowerNode::Image(ordinal) => ImageTree::ino(*ordinal),
@@ -121,7 +121,7 @@ impl Lower {
                 let odd = stat.st_ino.checked_mul(2).and_then(|twice| twice.checked_add(1));
                 odd.map(Ino).ok_or(LowerError::InoTooLarge { ino: stat.st_ino })
             }
-            Lower::Dirs(stack) => stack.number(stat.st_dev, stat.st_ino),
+            Lower::Dirs(stack) => Ok(stack.number(stat.st_dev, stat.st_ino)),
         }
     }
 
@@ -229,6 +229,14 @@ impl Lower {
             Lower::Dirs(stack) => stack.filesystem(),
         };
         figures.map_err(|source| LowerError::Call { path: "/".into(), source })
+    }
+
+    /// Tells which device the upper lies on, before anything of it is numbered.
+    pub fn meet_upper(&self, device: u64) {
+        match self {
+            Lower::Image(_) => {}
+            Lower::Dirs(stack) => stack.meet_device(device),
+        }
     }
 
     /// The number that the node of an origin has in this tree; `None` where it is none of this tree.

@@ -67,14 +67,8 @@ pub enum LowerError {
     /// A file whose data should lie in a layer below, and does not.
     #[error("lower `{0}`: no layer below has its data")]
     DataMissing(String),
-    /// More file systems than inode numbers can tell apart.
-    #[error("lower directories are on more than {max} file systems")]
-    TooManyDevices {
-        /// How many there may be.
-        max: usize,
-    },
-    /// An inode number that leaves no room for the number of its file system.
-    #[error("inode number {ino} leaves no room to tell several file systems apart")]
+    /// An inode number of the upper that leaves no room to tell it from those of the image.
+    #[error("inode number {ino} leaves no room to tell the upper from the image")]
     InoTooLarge {
         /// The number.
         ino: u64,
@@ -132,7 +126,7 @@ impl LowerError {
             | LowerError::ForeignNode => Errno::IO,
             LowerError::Changed(_) => Errno::STALE,
             LowerError::RedirectRefused(_) => Errno::PERM,
-            LowerError::TooManyDevices { .. } | LowerError::InoTooLarge { .. } => Errno::OVERFLOW,
+            LowerError::InoTooLarge { .. } => Errno::OVERFLOW,
             LowerError::NoLayers | LowerError::NotAFile | LowerError::NotALink => Errno::INVAL,
             LowerError::NotADirectory => Errno::NOTDIR,
         }

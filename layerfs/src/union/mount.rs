@@ -43,7 +43,10 @@ impl Union {
     pub fn new(lower: Lower, mode: Mode) -> Result<Self, UnionError> {
         let upper = match mode {
             Mode::ReadOnly => None,
-            Mode::Writable(upper) => Some(upper),
+            Mode::Writable(upper) => {
+                lower.meet_upper(upper.device());
+                Some(upper)
+            }
         };
         let ordinals = match &lower {
             Lower::Image(tree) => tree.inode_count(),

@@ -110,7 +110,7 @@ impl DirStack {
             if self.hidden.has(device, entry.ino) {
                 return Ok(None);
             }
-            let ino = self.number(device, entry.ino)?;
+            let ino = self.number(device, entry.ino);
             return Ok(Some(Some((kind, ino))));
         }
         let Some(stat) = looking.stat(&entry.name)? else { return Ok(None) };
@@ -118,7 +118,7 @@ impl DirStack {
         if attr.is_whiteout_device() || looking.is_whiteout_by_mark(&entry.name, &attr)? {
             return Ok(Some(None));
         }
-        Ok(Some(Some((attr.kind, self.number(stat.st_dev, stat.st_ino)?))))
+        Ok(Some(Some((attr.kind, self.number(stat.st_dev, stat.st_ino)))))
     }
 }
 

@@ -69,7 +69,7 @@ impl DirStack {
         if wants_data {
             return Err(LowerError::DataMissing(top.trail.shown()));
         }
-        let ino = self.number(top.identity.device, top.identity.inode)?;
+        let ino = self.number(top.identity.device, top.identity.inode);
         let above = Some((dir.clone(), name.clone()));
         Ok(Some(Arc::new(StackNode { places: found.into(), kind, ino, above })))
     }
