@@ -32,5 +32,7 @@ mod refused;
 mod served;
 #[path = "mount_options/unmarked.rs"]
 mod unmarked;
+#[path = "mount_options/volatile.rs"]
+mod volatile;
 #[path = "mount_options/waiting.rs"]
 mod waiting;

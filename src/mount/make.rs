@@ -41,7 +41,8 @@ userxattr
   timeout=SECONDS  how long the kernel may believe what it was told of the lower directories, where others change \
 them; without it, for good
   acl noacl     obey access control lists, or know nothing of them; they are obeyed where nothing is said
-  volatile      sync nothing: a crash may lose the changes
+  volatile      sync nothing: a crash may lose the changes; the upper is not mounted again until \
+work/incompat/volatile in its work directory is removed
   fsname=NAME   what `findmnt` shows as the source
 Directories are mounted dev,suid, images nodev,nosuid.";
 

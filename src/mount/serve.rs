@@ -216,15 +216,28 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
 /// Mounts the tree, and sees to it that it is unmounted when this process is told to end.
 fn mounted(union: Union, at: &Path, args: &ServeArgs) -> Result<(Mount, Serving)> {
     let (mount, device) = fuse::mount(at, &args.mount_options())?;
-    match Serving::new(union, device, args.lower_belief()) {
+    // Now that the mount can be made, and before anything can be changed.
+    match mark(&union, args).and_then(|()| Ok(Serving::new(union, device, args.lower_belief())?)) {
         Ok(serving) => {
             ending::follow_signals(mount.clone());
             Ok((mount, serving))
         }
         Err(error) => {
             ending::take_away(&mount);
-            Err(error.into())
+            Err(error)
         }
+    }
+}
+
+/// Says in the user's own upper that nothing is synced. One that goes with the mount needs no mark.
+fn mark(union: &Union, args: &ServeArgs) -> Result<()> {
+    match union.upper() {
+        Some(upper)
+            if args.upper.is_some() && args.has(Flag::Volatile) && !args.has(Flag::ReadOnly) =>
+        {
+            Ok(upper.mark_volatile()?)
+        }
+        _ => Ok(()),
     }
 }
 

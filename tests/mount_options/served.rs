@@ -23,6 +23,7 @@ fn directories_are_merged_and_changes_land_in_the_upper() {
         assert_eq!(live.read("mnt/only"), "changed", "{options}");
     }
     live.umount();
+    std::fs::remove_dir_all(live.place.join("work/work/incompat/volatile")).unwrap();
     live.place.said(&["mount", "-o", "lowerdir=top:base,upperdir=up,workdir=work,ro", "mnt"]);
     let refused = std::fs::write(live.place.join("mnt/new"), "").unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);

@@ -93,6 +93,11 @@ impl Union {
         &self.lower
     }
 
+    /// The writable side.
+    pub fn upper(&self) -> Option<&Upper> {
+        self.upper.as_ref()
+    }
+
     /// How many nodes have an object in memory.
     pub fn node_count(&self) -> usize {
         self.table.len()

@@ -28,6 +28,17 @@ pub enum UpperError {
     /// Upper and work directory are on different file systems.
     #[error("upper and work directory are not on one file system")]
     TwoFilesystems,
+    /// The last mount synced nothing, and changes may have been lost since.
+    #[error(
+        "it was mounted volatile, and a crash since then may have lost changes: if there was none, remove \
+         `work/incompat/volatile` in the work directory; if there was, discard both directories"
+    )]
+    Volatile,
+    /// Who wrote it left a mark that we don't know.
+    #[error(
+        "`{0}` in `work/incompat` of the work directory is not known: mount it with what wrote that"
+    )]
+    Incompatible(String),
     /// A redirect does not fit into an attribute.
     #[error("the path of a renamed directory is too long to be stored")]
     LongRedirect,
@@ -78,6 +89,7 @@ impl UpperError {
                 Errno::XDEV
             }
             UpperError::RedirectRefused(_) => Errno::PERM,
+            UpperError::Volatile | UpperError::Incompatible(_) => Errno::INVAL,
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use super::error::{During, UpperError};
+use super::incompat;
 use super::unmarked::Unmarked;
 use crate::sys::file::Symlinks;
 use crate::sys::lock::{self, Share};
@@ -68,11 +69,15 @@ impl Upper {
         if !lock::try_take(&root, Share::Exclusive).during("lock the upper directory")? {
             return Err(UpperError::Busy("upper"));
         }
+        // Before anything is made, too: what is refused is left as it is.
+        incompat::refuse(work)?;
         let private = made(work, "layerfs")?;
         // The process of an unmounted mount takes its time to end, and holds the lock until then.
         if !lock::wait_at_most(&private, Share::Exclusive, BUSY_WAIT).during(deed)? {
             return Err(UpperError::Busy("work"));
         }
+        // Again: the mount that was waited for may have left its mark.
+        incompat::refuse(work)?;
         let inner = made(work, "work")?;
         let orphans = made(&private, "orphans")?;
         emptied(&inner)?;
@@ -131,6 +136,12 @@ impl Upper {
     /// Whether the redirects of this upper are followed, and directories that need one can be renamed.
     pub fn redirects(&self) -> Redirects {
         self.redirects
+    }
+
+    /// Leaves the kernel's mark that changes were made here and nothing was synced. It stays when the mount goes: nobody
+    /// knows when they will have reached the disk.
+    pub fn mark_volatile(&self) -> Result<(), UpperError> {
+        incompat::mark_volatile(&self.work)
     }
 
     /// Makes an open file's data and metadata durable, unless nothing is.
