@@ -224,3 +224,31 @@ fn umount_takes_away_a_mount_that_nobody_serves() {
     assert!(live.place.join("mnt/in").exists());
     live.assert_nothing_left();
 }
+
+#[test]
+fn a_server_ends_with_its_mount() {
+    let Some(live) = live() else { return };
+    live.place.said(&CHANGED);
+    let [pid] = live.servers()[..] else { panic!("one process serves") };
+    live.umount();
+    wait_until_ended(pid);
+    live.assert_nothing_left();
+}
+
+#[test]
+fn a_mount_in_use_is_taken_away_lazily_and_served_until_it_is_let_go() {
+    let Some(live) = live() else { return };
+    live.place.said(&CHANGED);
+    let [pid] = live.servers()[..] else { panic!("one process serves") };
+    let mut used = std::fs::File::open(live.place.join("mnt/only")).unwrap();
+    let line = live.place.refused(&["umount", "mnt"]);
+    assert!(line.contains("busy"), "{line}");
+    live.place.said(&["umount", "-l", "mnt"]);
+    assert!(live.place.join("mnt/in").exists(), "it is out of the tree");
+    let mut text = String::new();
+    used.read_to_string(&mut text).unwrap();
+    assert_eq!((&*text, live.servers()), ("only", vec![pid]));
+    drop(used);
+    wait_until_ended(pid);
+    live.assert_nothing_left();
+}
