@@ -61,7 +61,7 @@ fn fuse(rest: &[OsString]) -> Vec<OsString> {
     mount(&own_words)
 }
 
-/// As mount(8) calls its helpers. `-n` and `-v` change nothing here, and the type is the name we were called by.
+/// As mount(8) calls its helpers. `-n` changes nothing here, and the type is the name we were called by.
 fn helper(rest: &[OsString]) -> Vec<OsString> {
     let mut own = Vec::new();
     let mut places = Vec::new();
@@ -89,7 +89,8 @@ fn helper(rest: &[OsString]) -> Vec<OsString> {
 fn flags(letters: &[u8], words: &mut std::slice::Iter<'_, OsString>, own: &mut Vec<OsString>) {
     for (at, letter) in letters.iter().enumerate() {
         match letter {
-            b'n' | b'v' => {}
+            b'n' => {}
+            b'v' => own.push("--verbose".into()),
             b's' => own.push("--sloppy".into()),
             b'f' => own.push("--fake".into()),
             b'o' | b'N' | b't' => {
@@ -137,7 +138,10 @@ mod tests {
             ("fuse-layerfs -s -d m", "layerfs mount --foreground --log-level=debug m"),
             ("fuse-layerfs --version", "layerfs --version"),
             ("mount.layerfs debian:12 /m -o ro", "layerfs mount -o ro -- debian:12 /m"),
-            ("/sbin/mount.layerfs s m -sfnv -o ro", "layerfs mount --sloppy --fake -o ro -- s m"),
+            (
+                "/sbin/mount.layerfs s m -sfnv -o ro",
+                "layerfs mount --sloppy --fake --verbose -o ro -- s m",
+            ),
             ("mount.fuse.layerfs s m -n -t fuse.layerfs -oro", "layerfs mount -o ro -- s m"),
             ("mount.fuse.layerfs s m -rN /ns", "layerfs mount -r --namespace /ns -- s m"),
             ("mount.layerfs s m -t", "layerfs mount -- s m"),

@@ -299,6 +299,8 @@ fn make(
         work: Some(work),
         source,
         flags,
+        log: None,
+        verbose: false,
     };
     Ok((spec, serve))
 }

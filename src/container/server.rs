@@ -35,7 +35,7 @@ impl Started {
 
     /// Why it ended by itself; `None` where it did not say.
     pub fn last_words(&mut self) -> Option<String> {
-        match status::listen(self.process.said()) {
+        match status::listen(self.process.said(), |_| {}) {
             Ok(Heard::Failed(why)) => Some(why),
             Ok(Heard::Ready | Heard::Nothing) => None,
             Err(error) => {

@@ -14,6 +14,7 @@ pub fn follow_signals(mount: Mount) {
     std::thread::spawn(move || {
         let mut is_detached = false;
         while signal::wait_for_end().is_ok() {
+            tracing::debug!("told to end");
             if is_detached || take_away(&mount) == TakenAway::Covered {
                 std::process::exit(LEFT);
             }

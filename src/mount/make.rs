@@ -72,6 +72,12 @@ pub struct MountArgs {
     /// Serve in this process, until the mount goes
     #[arg(long)]
     foreground: bool,
+    /// Add what goes on later to FILE; without it, failures go to the system log
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Tell which features of the kernel are used
+    #[arg(short, long)]
+    verbose: bool,
     /// Pass over options that are not known
     #[arg(long, hide = true)]
     sloppy: bool,
@@ -139,7 +145,8 @@ fn of_image(args: &MountArgs, said: &Options, session: &Session) -> Result<Serve
         flags.push(Flag::ReadOnly);
     }
     // An upper under a mount that refuses changes is still shown.
-    let serve = ServeArgs { image: Some(image.clone()), ..serve_of(&places, said, flags, image)? };
+    let serve =
+        ServeArgs { image: Some(image.clone()), ..serve_of(args, &places, said, flags, image)? };
     Ok(serve)
 }
 
@@ -161,11 +168,12 @@ fn of_directories(args: &MountArgs, said: &Options, session: &Session) -> Result
     if said.upper.is_none() {
         flags.push(Flag::ReadOnly);
     }
-    serve_of(&places, said, flags, source)
+    serve_of(args, &places, said, flags, source)
 }
 
 /// What is the same for both: directories that may lie together, and how they are mounted.
 fn serve_of(
+    args: &MountArgs,
     places: &Places,
     said: &Options,
     flags: Vec<Flag>,
@@ -178,7 +186,20 @@ fn serve_of(
     let hide = places.hidden();
     let timeout_ms = said.timeout.map(|timeout| timeout.as_millis().try_into().unwrap_or(u64::MAX));
     let mountpoint = Some(mountpoint);
-    Ok(ServeArgs { mountpoint, image: None, lower, hide, timeout_ms, upper, work, source, flags })
+    let log = args.log.as_deref().map(std::path::absolute).transpose()?;
+    Ok(ServeArgs {
+        mountpoint,
+        image: None,
+        lower,
+        hide,
+        timeout_ms,
+        upper,
+        work,
+        source,
+        flags,
+        log,
+        verbose: args.verbose,
+    })
 }
 
 /// How the tree is mounted; `privileged` is the word on set-id bits and devices where nothing was said.

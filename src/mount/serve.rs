@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use layerfs_driver::fuse::{self, Access, Mount, MountOptions, Serving};
 use layerfs_driver::lower::Redirects;
@@ -15,7 +15,11 @@ use layerfs_driver::union::Union;
 use layerfs_driver::upper::{Durability, UpperOptions};
 
 use super::{ending, status, tree};
+use crate::output::{log, message};
 use crate::session::{Outcome, Session};
+
+/// Of a log file that is made: names of files may stand in it.
+const LOG_MODE: u32 = 0o640;
 
 /// Where a serving process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +100,12 @@ pub struct ServeArgs {
     /// What the mount is, or refuses
     #[arg(long = "flag", value_enum)]
     pub flags: Vec<Flag>,
+    /// Where the log goes, absolute; without one, to the system log once the mount is usable
+    #[arg(long)]
+    pub log: Option<PathBuf>,
+    /// Tell what was agreed with the kernel
+    #[arg(long)]
+    pub verbose: bool,
 }
 
 impl ServeArgs {
@@ -119,6 +129,8 @@ impl ServeArgs {
         words.extend(self.work.iter().map(|work| word("--work=", work)));
         let names = self.flags.iter().filter_map(ValueEnum::to_possible_value);
         words.extend(names.map(|name| word("--flag=", &name.get_name())));
+        words.extend(self.log.iter().map(|log| word("--log=", log)));
+        words.extend(self.verbose.then(|| "--verbose".into()));
         if let Some(mountpoint) = &self.mountpoint {
             words.extend(["--".into(), mountpoint.clone().into()]);
         }
@@ -177,6 +189,10 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
         layerfs_runtime::close_inherited()?;
         signal::leave_terminal()?;
     }
+    if let Some(path) = &args.log {
+        let deed = || format!("log file `{}`", path.display());
+        log::to_file(file::open_append_path(path.as_path(), LOG_MODE).with_context(deed)?);
+    }
     signal::block_ends()?;
     change::set_umask(0);
     signal::ignore_file_size()?;
@@ -199,7 +215,7 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
     let taken_away = |_: &anyhow::Error| {
         mount.as_ref().map(ending::take_away);
     };
-    ready(args, ground).inspect_err(taken_away)?;
+    ready(args, ground, serving.agreed()).inspect_err(taken_away)?;
     let served = serving.run().map_err(anyhow::Error::from).inspect_err(taken_away);
     drop(hold);
     match (served, ground) {
@@ -242,13 +258,19 @@ fn mark(union: &Union, args: &ServeArgs) -> Result<()> {
 }
 
 /// Says that the mount is usable, and lets go of the caller: nobody waits for this process any more.
-fn ready(args: &ServeArgs, ground: Ground) -> Result<()> {
+fn ready(args: &ServeArgs, ground: Ground, agreed: &str) -> Result<()> {
     if let Some(at) = &args.mountpoint {
         tracing::debug!("mounted at `{}`", at.display());
+    }
+    match (ground, args.verbose) {
+        (_, false) => {}
+        (Ground::Foreground, true) => message::say(agreed),
+        (Ground::Background, true) => status::tell_agreed(agreed)?,
     }
     if ground == Ground::Foreground {
         return Ok(());
     }
+    log::to_system_log();
     let null = file::open_device("/dev/null")?;
     status::tell_ready()?;
     Ok(layerfs_runtime::leave_streams(&null)?)

@@ -5,6 +5,7 @@ use layerfs_driver::sys::again::{self, Input};
 
 use super::serve::ServeArgs;
 use super::status::{self, Heard};
+use crate::output::message;
 use crate::session::{Outcome, Session};
 
 /// Starts the process that serves the mount, and waits until it is usable or says why it is not.
@@ -13,8 +14,8 @@ pub fn start(serve: &ServeArgs, session: &Session) -> Result<Outcome> {
     // Called by another name it would make other words of these.
     let mut child = again::start(&program, "layerfs", &serve.words(session), Input::Nothing)
         .context("start the process that serves the mount")?;
-    let heard =
-        status::listen(child.said()).context("listen to the process that serves the mount")?;
+    let heard = status::listen(child.said(), |agreed| message::say(agreed))
+        .context("listen to the process that serves the mount")?;
     if heard == Heard::Ready {
         return Ok(Outcome::Done);
     }

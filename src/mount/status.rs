@@ -10,8 +10,15 @@ use crate::output::message;
 
 /// The mount is usable.
 const READY: &str = "ready";
+/// Stands before what was agreed with the kernel.
+const AGREED: &str = "agreed ";
 /// Stands before why it never will be.
 const FAILED: &str = "failed ";
+
+/// Says what was agreed with the kernel.
+pub fn tell_agreed(words: &str) -> Result<()> {
+    tell(&format!("{AGREED}{words}"))
+}
 
 /// Says that the mount is usable.
 pub fn tell_ready() -> Result<()> {
@@ -46,8 +53,8 @@ pub enum Heard {
 }
 
 /// Listens until the serving process has let go of the pipe: it is ready and keeps nothing of its caller, or has ended.
-/// The last word counts.
-pub fn listen(pipe: impl Read) -> Result<Heard> {
+/// The last word counts. What was agreed with the kernel is handed to `agreed`.
+pub fn listen(pipe: impl Read, mut agreed: impl FnMut(&str)) -> Result<Heard> {
     let mut heard = Heard::Nothing;
     for line in BufReader::new(pipe).lines() {
         let line = line?;
@@ -55,6 +62,8 @@ pub fn listen(pipe: impl Read) -> Result<Heard> {
             heard = Heard::Ready;
         } else if let Some(why) = line.strip_prefix(FAILED) {
             heard = Heard::Failed(why.to_owned());
+        } else if let Some(words) = line.strip_prefix(AGREED) {
+            agreed(words);
         }
     }
     Ok(heard)
@@ -66,11 +75,17 @@ mod tests {
 
     #[test]
     fn the_last_word_that_says_how_it_goes_is_heard() {
-        let heard = |said: &str| listen(said.as_bytes()).unwrap();
+        let heard = |said: &str| listen(said.as_bytes(), |_| {}).unwrap();
         assert_eq!(heard("ready\n"), Heard::Ready);
         assert_eq!(heard("ready\nfailed late\n"), Heard::Failed("late".into()));
         assert_eq!(heard("what is this\nfailed a: b\n"), Heard::Failed("a: b".into()));
         assert_eq!(heard(""), Heard::Nothing);
+        let mut words = String::new();
+        assert_eq!(
+            listen(&b"agreed on x\nready\n"[..], |said| words = said.into()).unwrap(),
+            Heard::Ready
+        );
+        assert_eq!(words, "on x");
         assert_eq!(heard("read"), Heard::Nothing);
     }
 }

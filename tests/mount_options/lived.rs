@@ -252,3 +252,38 @@ fn a_mount_in_use_is_taken_away_lazily_and_served_until_it_is_let_go() {
     wait_until_ended(pid);
     live.assert_nothing_left();
 }
+
+#[test]
+fn what_is_said_after_the_mount_goes_to_the_file_of_log() {
+    let Some(live) = live() else { return };
+    let mut command = live.place.command(&["--log-level=debug"]);
+    let run = finished(command.args(CHANGED).args(["--log", "log"]));
+    assert_eq!((run.status, &*run.stderr), (Some(0), ""), "the server's log is elsewhere");
+    let [pid] = live.servers()[..] else { panic!("one process serves") };
+    signal(pid, Signal::TERM);
+    wait_until_ended(pid);
+    let log = live.read("log");
+    assert!(log.contains(" debug: mounted at "), "{log}");
+    assert!(log.contains(" debug: told to end\n"), "{log}");
+    let line = live.place.refused(&["mount", "-o", "lowerdir=base", "--log", "no/log", "mnt"]);
+    assert!(line.contains("log file `") && line.contains("/no/log"), "{line}");
+    live.assert_nothing_left();
+}
+
+#[test]
+fn verbose_tells_what_was_agreed_with_the_kernel() {
+    let Some(live) = live() else { return };
+    let rows: [&[&str]; 2] =
+        [&["-v", "-o", "lowerdir=base", "mnt"], &["-o", "lowerdir=base", "--verbose", "mnt"]];
+    for words in rows {
+        let run = live.place.run(&[&["mount"], words].concat());
+        assert_eq!((run.status, &*run.stdout), (Some(0), ""), "{run:?}");
+        let line = run.stderr.strip_prefix("layerfs: FUSE 7.").unwrap_or_else(|| panic!("{run:?}"));
+        assert!(line.contains("DO_READDIRPLUS") && line.lines().count() == 1, "{line}");
+        live.umount();
+    }
+    let run = live.run_named("mount.layerfs", &["given", "mnt", "-v", "-o", "lowerdir=base"]);
+    assert!(run.stderr.starts_with("layerfs: FUSE 7."), "{run:?}");
+    live.umount();
+    live.assert_nothing_left();
+}

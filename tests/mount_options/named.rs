@@ -14,7 +14,7 @@ fn every_name_mounts_directories() {
         ("mount.layerfs", &["given", "mnt", "-o", options], "given"),
         (
             "mount.fuse.layerfs",
-            &["given", "mnt", "-nv", "-o", options, "-t", "fuse.layerfs"],
+            &["given", "mnt", "-n", "-o", options, "-t", "fuse.layerfs"],
             "given",
         ),
         ("mount.layerfs", &["given", "mnt", "-s", "-o", &format!("rw,frob,{options}")], "given"),

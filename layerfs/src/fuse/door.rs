@@ -32,11 +32,14 @@ pub(super) struct Door {
     pub lower_belief: Duration,
     /// By which the kernel is told what it does not ask for; there once the connection is.
     pub notifier: Arc<OnceLock<Notifier>>,
+    /// Where what was agreed with the kernel is told.
+    pub agreed: Arc<OnceLock<String>>,
 }
 
 impl Filesystem for Door {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        session::negotiate(config, self.union.acls());
+        let acls = self.union.acls();
+        self.agreed.get_or_init(|| session::negotiate(config, acls));
         Ok(())
     }
 

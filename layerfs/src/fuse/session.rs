@@ -35,7 +35,10 @@ pub enum SessionError {
 }
 
 /// A mounted union that is ready to be served.
-pub struct Serving(Session<Door>);
+pub struct Serving {
+    session: Session<Door>,
+    agreed: Arc<OnceLock<String>>,
+}
 
 impl Serving {
     /// Agrees with the kernel on the connection `device`, which a mount holds the other end of.
@@ -50,27 +53,37 @@ impl Serving {
         let mut config = Config::default();
         config.n_threads = Some(THREADS);
         // Who may enter is the mount's own option (`allow_other`), which the kernel keeps.
-        let notifier = Arc::<OnceLock<Notifier>>::default();
-        let (union, aside) = (Arc::new(union), Aside::new());
-        let door = Door { union, aside, lower_belief, notifier: Arc::clone(&notifier) };
+        let (notifier, agreed) = (Arc::<OnceLock<Notifier>>::default(), Arc::default());
+        let door = Door {
+            union: Arc::new(union),
+            aside: Aside::new(),
+            lower_belief,
+            notifier: Arc::clone(&notifier),
+            agreed: Arc::clone(&agreed),
+        };
         let session = Session::from_fd(door, device, SessionACL::All, config);
         let session = session.map_err(SessionError::Handshake)?;
         notifier.get_or_init(|| session.notifier());
-        Ok(Serving(session))
+        Ok(Serving { session, agreed })
+    }
+
+    /// What was agreed with the kernel, for people: its version of the protocol, and which of its offers were taken.
+    pub fn agreed(&self) -> &str {
+        self.agreed.get().map_or("nothing", String::as_str)
     }
 
     /// Serves requests until the mount goes.
     pub fn run(self) -> Result<(), SessionError> {
-        self.0.run().map_err(SessionError::Broken)
+        self.session.run().map_err(SessionError::Broken)
     }
 }
 
-/// Asks for what the kernel offers of this; each is a gain, and none is needed.
+/// Asks for what the kernel offers of this; each is a gain, and none is needed. Answers in words what was agreed.
 ///
 /// Not asked for: AUTO_INVAL_DATA (all changes go through the door), WRITEBACK_CACHE (a write is with the upper's file
 /// system when it is answered), remote locks (the kernel's own are right for one mount), SETXATTR_EXT (the crate
 /// panics on it).
-pub(super) fn negotiate(config: &mut KernelConfig, acls: Acls) {
+pub(super) fn negotiate(config: &mut KernelConfig, acls: Acls) -> String {
     let wanted = [
         InitFlags::FUSE_ATOMIC_O_TRUNC,
         InitFlags::FUSE_DO_READDIRPLUS,
@@ -85,14 +98,19 @@ pub(super) fn negotiate(config: &mut KernelConfig, acls: Acls) {
         InitFlags::FUSE_DONT_MASK,
     ];
     let lists = (acls == Acls::Obeyed).then_some(InitFlags::FUSE_POSIX_ACL);
-    for flag in wanted.into_iter().chain(lists) {
-        if config.add_capabilities(flag).is_err() {
-            tracing::debug!("the kernel does not offer {flag:?}");
-        }
-    }
+    let (taken, refused): (Vec<_>, Vec<_>) =
+        wanted.into_iter().chain(lists).partition(|flag| config.add_capabilities(*flag).is_ok());
     if config.set_max_background(BACKGROUND_MAX).is_err() {
         tracing::debug!("the kernel takes fewer than {BACKGROUND_MAX} waiting requests");
     }
+    let names = |flags: &[InitFlags]| {
+        let names = flags.iter().flat_map(InitFlags::iter_names);
+        let names: Vec<_> = names.map(|(name, _)| name.trim_start_matches("FUSE_")).collect();
+        if names.is_empty() { "nothing".to_owned() } else { names.join(" ") }
+    };
+    let version = config.kernel_abi();
+    let (taken, refused) = (names(&taken), names(&refused));
+    format!("FUSE {version}, used: {taken}; not offered: {refused}")
 }
 
 /// The entry that tells the kernel that a name is absent: number 0.

@@ -90,6 +90,13 @@ pub fn open_or_create(dir: impl AsFd, name: impl AtPath, mode: u32) -> Result<Ow
     call("openat", || path_and(name, "O_CREAT"), || rustix::fs::openat(&dir, name, flags, mode))
 }
 
+/// Opens a file of the user's to be added to, by a path from the current directory, and creates it where it is absent.
+pub fn open_append_path(path: impl AtPath, mode: u32) -> Result<OwnedFd, SysError> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let open = || rustix::fs::openat(rustix::fs::CWD, path, flags, Mode::from_raw_mode(mode));
+    call("openat", || path_and(path, "O_APPEND|O_CREAT"), open)
+}
+
 /// Creates a file without a name in `dir`: gone when its last descriptor closes.
 pub fn create_unnamed(dir: impl AsFd) -> Result<OwnedFd, SysError> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;

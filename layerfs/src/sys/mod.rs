@@ -22,6 +22,7 @@ mod sigbus;
 pub mod signal;
 pub mod standing;
 pub mod stream;
+pub mod syslog;
 pub mod xattr;
 pub mod xattr_at;
 

@@ -174,7 +174,7 @@ fn emptied(swept: &OwnedFd) -> Result<(), UpperError> {
     let deed = "sweep the work directory";
     for entry in dir::list(swept).during(deed)? {
         // The kernel leaves `incompat` in its work directory to keep older mounts away: it stays.
-        if &*entry.name != b"incompat" {
+        if &*entry.name != incompat::DIRECTORY {
             deep::remove(swept, &*entry.name).during(deed)?;
         }
     }
