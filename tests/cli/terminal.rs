@@ -30,6 +30,8 @@ fn shown(place: &Place, words: &[&str], environment: &[(&str, &str)]) -> String 
     let mut terminal = Command::new("python3");
     terminal.args(["-c", TERMINAL]).arg(command.get_program()).args(command.get_args());
     terminal.current_dir(place.join(".")).env("TERM", "xterm").env_remove("NO_COLOR");
+    // Where it stands, the crate that colours the help takes every terminal for one that can.
+    terminal.env_remove("CI");
     for (key, value) in command.get_envs() {
         match value {
             Some(value) => terminal.env(key, value),
