@@ -75,7 +75,11 @@ pub fn list(dir: impl AsFd) -> Result<Vec<Listed>, SysError> {
         let is_call = parts.is_buffer_empty();
         let mut next = || Ok(parts.next().transpose()?.map(|entry| listed(&entry)));
         let entry = match is_call {
-            true => call("getdents64", String::new, next)?,
+            true => match call("getdents64", String::new, next) {
+                // It was removed while it is open: there is nothing in it.
+                Err(error) if error.is_absent() => None,
+                entry => entry?,
+            },
             false => next().map_err(|errno| SysError::new("getdents64", "", errno))?,
         };
         match entry {
@@ -183,6 +187,16 @@ mod tests {
     use super::*;
 
     /// The kernel gives a large directory in parts, by a call for each.
+    #[test]
+    fn a_directory_that_was_removed_while_it_is_open_is_empty() {
+        let scratch = tempfile::tempdir().unwrap();
+        let gone = scratch.path().join("gone");
+        std::fs::create_dir(&gone).unwrap();
+        let dir = open_path(gone.as_path()).unwrap();
+        std::fs::remove_dir(&gone).unwrap();
+        assert_eq!(list(&dir).unwrap(), []);
+    }
+
     #[cfg(feature = "fault")]
     #[test]
     fn each_part_of_a_listing_has_a_fault_point() {
