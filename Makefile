@@ -32,6 +32,7 @@ test-vm: ## boot Debian's kernels in QEMU and check limits and containers there;
 
 soak: ## run every test with its full matrix; takes hours
 	@scripts/setup test
+	@scripts/planted-faults
 	@LAYERFS_SOAK=1 scripts/suites
 
 bench: ## measure layerfs beside overlayfs, fuse-overlayfs, podman and skopeo; needs root, half an hour
