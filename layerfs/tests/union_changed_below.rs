@@ -169,3 +169,44 @@ fn a_name_linked_below_to_what_was_copied_up_is_never_the_copy() {
     assert_eq!(ground.read(ground.open("d/f", OpenHow::Read)), "ours!");
     assert_eq!(std::fs::read_to_string(ground.at("low/d/f")).unwrap(), "first");
 }
+
+#[test]
+fn a_copy_is_never_half_of_a_change_below() {
+    // The writer may rest while one file is copied: then its copy is whole, and the next is tried.
+    assert!(
+        (0..50).any(|_| a_copy_beside_a_writer_is_refused()),
+        "50 copies, and none was refused"
+    );
+}
+
+fn a_copy_beside_a_writer_is_refused() -> bool {
+    use std::os::unix::fs::FileExt;
+    const LEN: usize = 16 << 20;
+    let ground = Ground::new();
+    let path = ground.at("low/d/large");
+    std::fs::write(&path, vec![b'a'; LEN]).unwrap();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            let piece = vec![b'b'; 1 << 16];
+            for at in (0..LEN as u64).step_by(1 << 16).cycle() {
+                file.write_all_at(&piece, at).unwrap();
+                if over.load(std::sync::atomic::Ordering::Acquire) {
+                    return;
+                }
+            }
+        });
+        let refused = (0..20).any(|_| {
+            let opened =
+                ground.found("d/large").and_then(|it| ground.union.open(it.id, OpenHow::Write));
+            // It may also have changed between the lookup and the open.
+            opened.is_err_and(|error| {
+                assert_eq!(error.errno(), Errno::STALE, "{error}");
+                error.to_string().contains("while it was copied")
+            })
+        });
+        over.store(true, std::sync::atomic::Ordering::Release);
+        refused
+    })
+}

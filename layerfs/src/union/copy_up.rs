@@ -14,6 +14,7 @@ use super::node::{Node, Side};
 use super::view::View;
 use crate::lower::{LowerFile, LowerNode};
 use crate::sys::change::{self, SetTime};
+use crate::sys::file::Stat;
 use crate::sys::{Errno, SysError, file};
 use crate::tree::{Attr, Kind, Name, Timestamp};
 use crate::upper::{Contents, Copied, Cover, Staged, Upper, UpperError};
@@ -231,11 +232,24 @@ struct LowerContents(LowerFile);
 
 impl Contents for LowerContents {
     fn fill(&self, to: &OwnedFd) -> Result<(), SysError> {
-        if let Some(from) = self.0.fd()
-            && change::reflink(to, from)?
-        {
-            return Ok(());
+        let Some(from) = self.0.fd() else { return self.copy(to) };
+        let before = file::stat(from)?;
+        if !change::reflink(to, from)? {
+            self.copy(to)?;
         }
+        // Plain directories may be changed by others: a copy of half the one and half the other is neither.
+        let after = file::stat(from)?;
+        let state = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+        if state(&before) != state(&after) {
+            let what = "the lower file changed while it was copied";
+            return Err(SysError::new("copy up", what, Errno::STALE));
+        }
+        Ok(())
+    }
+}
+
+impl LowerContents {
+    fn copy(&self, to: &OwnedFd) -> Result<(), SysError> {
         let size = self.0.size();
         let mut at = 0;
         while let Some(start) = self.0.next_data(at).map_err(|error| error.into_call())? {
@@ -248,9 +262,7 @@ impl Contents for LowerContents {
         }
         Ok(())
     }
-}
 
-impl LowerContents {
     /// Copies one stretch of data: within the kernel where it can, else through memory.
     fn range(&self, to: &OwnedFd, mut start: u64, end: u64) -> Result<(), SysError> {
         const PIECE_BYTES: usize = 1024 * 1024;
