@@ -158,3 +158,24 @@ fn what_is_gone_or_forgotten_takes_no_memory() {
         assert!(union.node_count() <= before + 1, "{} nodes, {before} before", union.node_count());
     });
 }
+
+/// A redirect is an attribute, and an attribute has an end.
+#[test]
+fn a_directory_too_deep_for_a_redirect_is_not_renamed_and_stays() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    let scratch = Scratch::new();
+    let (name, low) = ("n".repeat(200), scratch.join("low"));
+    let path = vec![name; 18].join("/");
+    std::fs::create_dir_all(low.join(&path)).unwrap();
+    std::fs::write(low.join(&path).join("file"), "deep").unwrap();
+    let union = ground::joined(ground::lower_of(&[low]), &scratch.join("place"));
+    let visit = Visit::new(&union);
+    let moved = visit.rename(&path, "moved", layerfs_driver::union::RenameHow::Replace);
+    assert_eq!(moved.unwrap_err().errno(), Errno::XDEV);
+    assert_eq!(visit.read(&format!("{path}/file")).unwrap(), b"deep");
+    // What is above it can be: its own path is short.
+    let (top, below) = path.split_once('/').unwrap();
+    visit.rename(top, "moved", layerfs_driver::union::RenameHow::Replace).unwrap();
+    assert_eq!(visit.read(&format!("moved/{below}/file")).unwrap(), b"deep");
+}

@@ -149,3 +149,15 @@ fn an_upper_that_is_let_go_is_waited_for() {
     live.umount();
     live.assert_nothing_left();
 }
+
+#[test]
+fn a_file_without_a_name_is_not_had() {
+    let Some(live) = live() else { return };
+    live.place.said(&["mount", "-o", "lowerdir=base,upperdir=up,workdir=work", "mnt"]);
+    let (flags, mode) = (rustix::fs::OFlags::TMPFILE, rustix::fs::Mode::RUSR);
+    let write = rustix::fs::OFlags::WRONLY;
+    let opened = rustix::fs::open(live.place.join("mnt"), flags | write, mode);
+    assert_eq!(opened.unwrap_err(), rustix::io::Errno::OPNOTSUPP);
+    live.umount();
+    live.assert_nothing_left();
+}
