@@ -132,7 +132,9 @@ fn node(layer: &Layer, random: &mut Random) -> Option<LayerNode> {
 fn data(random: &mut Random) -> Data {
     let pattern = pattern(random);
     let sparse = pattern.len > 65_536 && random.percent(50);
-    Data { pattern, hole: sparse.then_some(HOLE) }
+    // Between data, or to the end.
+    let end = if pattern.seed % 2 == 0 { HOLE.1 } else { pattern.bytes().len() };
+    Data { pattern, hole: sparse.then_some((HOLE.0, end)) }
 }
 
 /// Bytes of one of the sizes that matter.
