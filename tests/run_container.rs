@@ -6,6 +6,8 @@ mod support;
 
 #[path = "run_container/ended.rs"]
 mod ended;
+#[path = "run_container/hostile.rs"]
+mod hostile;
 #[path = "run_container/limited.rs"]
 mod limited;
 #[path = "run_container/place.rs"]

@@ -29,7 +29,14 @@ pub enum UserError {
     /// No such group.
     #[error("group `{0}` is not in the image's /etc/group; give a number, or a name that is")]
     NoSuchGroup(String),
+    /// A number that the kernel reads as "no change", or that some programs do.
+    #[error("`{0}` is no number of a user or a group: they end at {ID_MAX}")]
+    IdTooGreat(String),
 }
+
+/// The greatest id that is taken. 2^32-1 is the kernel's word for "leave it as it is", which here is root; what has the
+/// highest bit set is negative to programs that keep ids as `int`. Docker has the same bound.
+const ID_MAX: u32 = i32::MAX.cast_unsigned();
 
 impl<'a> UserWords<'a> {
     /// Splits the words; nothing is looked up yet.
@@ -52,7 +59,7 @@ impl<'a> UserWords<'a> {
                 home: line.home.to_owned(),
             },
             (None, Ok(uid)) => User { uid, gid: 0, groups: Vec::new(), home: String::new() },
-            (None, Err(_)) => return Err(UserError::NoSuchUser(name.into())),
+            (None, Err(_)) => return Err(not_found(name, UserError::NoSuchUser)),
         };
         if user.home.is_empty() {
             user.home = if user.uid == 0 { "/root".into() } else { "/".into() };
@@ -62,8 +69,20 @@ impl<'a> UserWords<'a> {
             // Who names a group wants that one and no other.
             user.groups.clear();
         }
+        let all = user.groups.iter().chain([&user.uid, &user.gid]).copied();
+        if let Some(id) = all.max().filter(|id| *id > ID_MAX) {
+            return Err(UserError::IdTooGreat(id.to_string()));
+        }
         Ok(user)
     }
+}
+
+/// Digits are a number that is too great; anything else is a name.
+fn not_found(words: &str, name: fn(String) -> UserError) -> UserError {
+    if words.bytes().all(|byte| byte.is_ascii_digit()) {
+        return UserError::IdTooGreat(words.into());
+    }
+    name(words.into())
 }
 
 struct PasswdLine<'a> {
@@ -103,7 +122,7 @@ fn groups_of(user: &str, text: &str) -> Vec<u32> {
 
 fn find_group(words: &str, text: &str) -> Result<u32, UserError> {
     let named = group_lines(text).find(|(name, _, _)| *name == words).map(|(_, gid, _)| gid);
-    named.or_else(|| words.parse().ok()).ok_or_else(|| UserError::NoSuchGroup(words.into()))
+    named.or_else(|| words.parse().ok()).ok_or_else(|| not_found(words, UserError::NoSuchGroup))
 }
 
 #[cfg(test)]
@@ -140,6 +159,19 @@ mod tests {
     #[test]
     fn a_named_group_is_the_only_one() {
         assert_eq!(found("www-data:adm"), Ok((33, 4, vec![], "/var/www".to_owned())));
+    }
+
+    #[test]
+    fn a_number_that_means_no_change_is_refused_wherever_it_comes_from() {
+        let too_great = |id: &str| Err(UserError::IdTooGreat(id.into()));
+        assert_eq!(found("4294967295"), too_great("4294967295"));
+        assert_eq!(found("1:2147483648"), too_great("2147483648"));
+        assert_eq!(found("1:99999999999"), too_great("99999999999"));
+        assert_eq!(found("2147483647"), Ok((2_147_483_647, 0, vec![], "/".to_owned())));
+        let words = UserWords::new("eve");
+        let (user, group) = ("eve:x:4294967295:1::/:", "eve:x:1:4294967295::/:");
+        assert!(words.find(user, "").is_err() && words.find(group, "").is_err());
+        assert!(words.find("eve:x:1:1::/:", "wide:x:4294967295:eve").is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use rustix::fs::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-use super::{Errno, SysError, call};
+use super::{Errno, SysError, call, last_errno};
 
 /// Capabilities by their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,31 @@ pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), SysError> {
     call("setresgid", || gid.to_string(), set_gid)?;
     let user = Uid::from_raw(uid);
     let set_uid = || rustix::thread::set_thread_res_uid(user, user, user);
-    call("setresuid", || uid.to_string(), set_uid)
+    call("setresuid", || uid.to_string(), set_uid)?;
+    confirm(uid, gid)
+}
+
+/// Asks the kernel whether all ids are these: a set that it took as "no change" would leave them root's.
+fn confirm(uid: u32, gid: u32) -> Result<(), SysError> {
+    let (mut users, mut groups) = ([0; 3], [0; 3]);
+    let ask = || {
+        let [real, effective, saved] = &mut users;
+        // SAFETY: three numbers of ours are written.
+        let done = unsafe { libc::getresuid(real, effective, saved) };
+        if done == 0 { Ok(()) } else { Err(last_errno()) }
+    };
+    call("getresuid", String::new, ask)?;
+    let ask = || {
+        let [real, effective, saved] = &mut groups;
+        // SAFETY: three numbers of ours are written.
+        let done = unsafe { libc::getresgid(real, effective, saved) };
+        if done == 0 { Ok(()) } else { Err(last_errno()) }
+    };
+    call("getresgid", String::new, ask)?;
+    if (users, groups) == ([uid; 3], [gid; 3]) {
+        return Ok(());
+    }
+    Err(SysError::new("setresuid", format!("{uid}:{gid}, still {users:?}:{groups:?}"), Errno::PERM))
 }
 
 /// From here on no program gains a privilege by being executed.
