@@ -4,6 +4,7 @@
 //! its own, and [`Running`] stands by until that process ends.
 
 mod build;
+mod carry;
 pub mod cgroup;
 mod daemon;
 mod plan;

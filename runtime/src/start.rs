@@ -6,6 +6,7 @@ use std::path::Path;
 use layerfs_driver::sys::SysError;
 
 use crate::build::{self, Given};
+use crate::carry::{self, Carriers};
 use crate::cgroup::{Cgroup, CgroupError};
 use crate::plan::plan;
 use crate::signals::Signals;
@@ -71,6 +72,9 @@ pub enum RunError {
         /// What it said.
         reason: String,
     },
+    /// A stream that the container may not have.
+    #[error("{0} is a directory: a container could leave by it")]
+    Stream(&'static str),
     /// The process that serves the root ended first.
     #[error("the process that serves the container's file system has ended")]
     ServerEnded,
@@ -85,6 +89,8 @@ pub struct Running {
     pub(crate) input: Input,
     /// The other end of its terminal.
     pub(crate) terminal: Option<OwnedFd>,
+    /// Its streams that are files of the caller's.
+    pub(crate) carriers: Carriers,
 }
 
 /// A channel between two processes of ours; both ends close on exec.
@@ -98,6 +104,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
     let Server { pidfd: server, channel } = server;
     let steps = plan(spec);
     let view = cgroup.view();
+    let (carriers, ends) = carry::part(spec)?;
     let (ours, report) = ends::pair().map_err(RunError::Process)?;
     let own_network = match spec.network {
         Network::None => namespace::NETWORK,
@@ -105,13 +112,14 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
     };
     match process::fork_into(namespace::ALWAYS | own_network).map_err(RunError::Process)? {
         Forked::Child => {
-            drop(ours);
-            let given = Given { spec, view: &view, place, report, server: Some(channel) };
+            drop((ours, carriers));
+            let given = Given { spec, view: &view, place, report, ends, server: Some(channel) };
             build::walk(&steps, given)
         }
         Forked::Parent(child) => {
-            drop((report, channel));
-            let mut running = Running { child, server, signals, input: spec.input, terminal: None };
+            drop((report, channel, ends));
+            let input = spec.input;
+            let mut running = Running { child, server, signals, input, terminal: None, carriers };
             match running.settle(cgroup, &ours) {
                 Ok(()) => Ok(running),
                 Err(error) => {

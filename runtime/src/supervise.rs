@@ -24,6 +24,16 @@ enum Source {
     Input,
     Terminal,
     TerminalRoom,
+    Carrier(usize),
+}
+
+impl Source {
+    fn carrier(self) -> Option<usize> {
+        match self {
+            Source::Carrier(number) => Some(number),
+            _ => None,
+        }
+    }
 }
 
 impl Running {
@@ -33,6 +43,8 @@ impl Running {
         let mut relay = terminal.transpose().map_err(RunError::Process)?;
         let watched = self.watch(relay.as_mut());
         let last = relay.map_or(Ok(()), Relay::end);
+        let carriers = std::mem::take(&mut self.carriers);
+        let carried = if watched.is_ok() { carriers.end() } else { Ok(()) };
         let ended = match watched {
             Ok(ended) => ended,
             Err(error) => {
@@ -42,18 +54,22 @@ impl Running {
             }
         };
         self.await_server()?;
-        last.map_err(RunError::Process)?;
+        last.and(carried).map_err(RunError::Process)?;
         Ok(ended)
     }
 
-    fn watch(&self, mut relay: Option<&mut Relay>) -> Result<Ended, RunError> {
+    fn watch(&mut self, mut relay: Option<&mut Relay>) -> Result<Ended, RunError> {
         let mut requests = 0;
         loop {
-            for source in self.ready(relay.as_deref()).map_err(RunError::Process)? {
+            let ready = self.ready(relay.as_deref()).map_err(RunError::Process)?;
+            let carriers: Vec<usize> = ready.iter().filter_map(|source| source.carrier()).collect();
+            self.carriers.carry(&carriers).map_err(RunError::Process)?;
+            for source in ready {
                 match source {
                     Source::Child => {
                         return process::wait(&self.child.pidfd).map_err(RunError::Process);
                     }
+                    Source::Carrier(_) => {}
                     Source::Server => return Err(RunError::ServerEnded),
                     Source::Signals => {
                         self.pass_on(relay.as_deref(), &mut requests).map_err(RunError::Process)?
@@ -87,6 +103,8 @@ impl Running {
                 watched.push((Source::Terminal, (relay.terminal(), Until::Readable)));
             }
         }
+        let carried = self.carriers.wanted();
+        watched.extend(carried.map(|(number, file)| (Source::Carrier(number), file)));
         watched.push((Source::Child, (self.child.pidfd.as_fd(), Until::Readable)));
         // The server ends when the container's mounts go, which is a moment before the container's end is told.
         watched.push((Source::Server, (self.server.as_fd(), Until::Readable)));

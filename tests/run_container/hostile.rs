@@ -62,3 +62,63 @@ fn an_id_that_means_no_change_is_refused() {
     assert_eq!(greatest, "2147483647\n2147483647\n");
     place.assert_nothing_left();
 }
+
+#[test]
+fn a_file_that_is_a_stream_can_not_be_opened_again() {
+    need_root!();
+    let place = Place::new();
+    let (given, log) = (place.join("given"), place.join("log"));
+    let text = "line\n".repeat(1_000);
+    std::fs::write(&given, &text).unwrap();
+    std::fs::write(&log, "before\n").unwrap();
+    let script = "echo hacked >/proc/self/fd/0; echo 2>/dev/null >/proc/self/fd/1/../x; cat | wc -c; cat; \
+                  readlink /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 | cut -d: -f1; \
+                  : >/dev/stdout; echo one; echo two >&2; echo three; exit 5";
+    let output = std::fs::OpenOptions::new().append(true).open(&log).unwrap();
+    let mut command = place.command(&["run", "--rm", "-i", "--rootfs", "/", "sh", "-c", script]);
+    command.stdin(std::fs::File::open(&given).unwrap());
+    command.stderr(output.try_clone().unwrap()).stdout(output);
+    assert_eq!(command.status().unwrap().code(), Some(5));
+    drop(command);
+    assert!(std::fs::read_to_string(&given).unwrap() == text, "the host's file was changed");
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(said.starts_with("before\n"), "{said}");
+    assert!(said.contains("\n5007\npipe\npipe\npipe\none\ntwo\nthree\n"), "{said}");
+    // More than a pipe holds.
+    std::fs::write(&given, "line\n".repeat(100_000)).unwrap();
+    let mut command = place.command(&["run", "--rm", "-i", "--rootfs", "/", "cat"]);
+    command.stdin(std::fs::File::open(&given).unwrap());
+    command.stdout(std::fs::File::create(&log).unwrap());
+    assert!(command.status().unwrap().success());
+    drop(command);
+    assert!(std::fs::read(&given).unwrap() == std::fs::read(&log).unwrap(), "bytes were lost");
+    for name in [given, log] {
+        std::fs::remove_file(name).unwrap();
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_directory_is_no_stream() {
+    need_root!();
+    let place = Place::new();
+    for stream in ["0", "1", "2"] {
+        let run = format!(
+            "exec {} run --rm -i --rootfs / ls /proc/self/fd/{stream}/.. {stream}</root",
+            env!("CARGO_BIN_EXE_layerfs")
+        );
+        let mut command = place.command(&[]);
+        let environment: Vec<_> =
+            command.get_envs().map(|(n, v)| (n.to_owned(), v.unwrap().to_owned())).collect();
+        command = std::process::Command::new("sh");
+        let output = command.args(["-c", &run]).envs(environment).output().unwrap();
+        assert_eq!(output.status.code(), Some(125), "{stream}: {output:?}");
+        assert!(output.stdout.is_empty(), "{output:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            stream == "2" || told.contains("is a directory: a container could leave by it"),
+            "{told}"
+        );
+    }
+    place.assert_nothing_left();
+}

@@ -14,8 +14,18 @@ pub(crate) const TERMINAL: &[u8] = b"T";
 
 /// Keeps the caller's streams, without its input where that was not asked for.
 pub(super) fn take_callers(made: &Made<'_>) -> Result<(), SetupError> {
-    if made.given.spec.input == Input::Caller {
-        return Ok(());
+    let taking = || "take the streams".to_owned();
+    let ends = &made.given.ends;
+    if let Some(output) = &ends.output {
+        exec::take_output(output).doing(taking)?;
+    }
+    if let Some(error) = &ends.error {
+        exec::take_error(error).doing(taking)?;
+    }
+    match (made.given.spec.input, &ends.input) {
+        (Input::Caller, Some(input)) => return exec::take_input(input).doing(taking),
+        (Input::Caller, None) => return Ok(()),
+        (Input::Nothing, _) => {}
     }
     let deed = || "close standard input".to_owned();
     let null = inside::open_device(made.dev()?, "null").doing(deed)?;

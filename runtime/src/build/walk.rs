@@ -9,6 +9,7 @@ use layerfs_driver::sys::change;
 
 use super::error::{Doing, SetupError};
 use super::{files, program, root, streams, systems, walls};
+use crate::carry::Ends;
 use crate::cgroup::View;
 use crate::plan::Step;
 use crate::spec::ContainerSpec;
@@ -29,6 +30,8 @@ pub struct Given<'a> {
     pub place: &'a Path,
     /// To the supervisor.
     pub report: OwnedFd,
+    /// Ends of pipes, for those of the caller's streams that the container may not hold itself.
+    pub(crate) ends: Ends,
     /// To the process that serves the root.
     pub server: Option<OwnedFd>,
 }

@@ -24,6 +24,12 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd), SysError> {
     call("socketpair", || "AF_UNIX, SOCK_SEQPACKET".to_owned(), make)
 }
 
+/// A pipe: its end to read from, and that to write to. Both close on exec.
+pub fn pipe() -> Result<(OwnedFd, OwnedFd), SysError> {
+    let make = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+    call("pipe2", || "O_CLOEXEC".to_owned(), make)
+}
+
 /// Sends one message, with a descriptor or without. An end without a reader is `EPIPE`, never a signal.
 pub fn send(
     channel: impl AsFd,

@@ -18,6 +18,16 @@ pub fn take_input(file: impl AsFd) -> Result<(), SysError> {
     call("dup2", || "0".to_owned(), || rustix::stdio::dup2_stdin(&file))
 }
 
+/// Puts `file` in the place of standard output.
+pub fn take_output(file: impl AsFd) -> Result<(), SysError> {
+    call("dup2", || "1".to_owned(), || rustix::stdio::dup2_stdout(&file))
+}
+
+/// Puts `file` in the place of standard error.
+pub fn take_error(file: impl AsFd) -> Result<(), SysError> {
+    call("dup2", || "2".to_owned(), || rustix::stdio::dup2_stderr(&file))
+}
+
 /// Closes every descriptor but the standard streams and `kept`, which closes on exec.
 pub fn close_all_but(kept: BorrowedFd<'_>) -> Result<(), SysError> {
     let kept = kept.as_raw_fd();
