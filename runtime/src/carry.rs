@@ -101,12 +101,13 @@ impl Carrier {
         Ok(Carrier { from, to, pending: Vec::new(), direction })
     }
 
-    /// Takes some or gives some. Whether there may be more.
-    fn step(&mut self) -> Result<bool, SysError> {
+    /// Takes some or gives some.
+    fn step(&mut self) -> Result<Step, SysError> {
         if self.pending.is_empty() {
             let mut bytes = vec![0; CHUNK];
             match terminal::read(&self.from, &mut bytes)? {
-                None => return Ok(false),
+                None => return Ok(Step::Through),
+                Some(0) => return Ok(Step::Waiting),
                 Some(len) => bytes.truncate(len),
             }
             self.pending = bytes;
@@ -115,12 +116,23 @@ impl Carrier {
             Ok(len) => drop(self.pending.drain(..len)),
             // The program reads no more.
             Err(error) if self.direction == Direction::In && error.errno() == Errno::PIPE => {
-                return Ok(false);
+                return Ok(Step::Through);
             }
             Err(error) => return Err(error),
         }
-        Ok(true)
+        Ok(Step::Moved)
     }
+}
+
+/// What came of one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Bytes went on.
+    Moved,
+    /// There is nothing to take yet.
+    Waiting,
+    /// Nothing comes any more.
+    Through,
 }
 
 impl Carriers {
@@ -141,7 +153,7 @@ impl Carriers {
         let mut through = Vec::new();
         for number in numbers {
             let Some(carrier) = self.0.get_mut(*number) else { continue };
-            if !carrier.step()? {
+            if carrier.step()? == Step::Through {
                 through.push(*number);
             }
         }
@@ -151,10 +163,11 @@ impl Carriers {
         Ok(())
     }
 
-    /// Carries out what an ended container has left in its pipes: nobody writes to them any more.
+    /// Carries out what an ended container has left in its pipes. Others may still hold an end of one, by a socket that it
+    /// came through: they are not waited for.
     pub(crate) fn end(self) -> Result<(), SysError> {
         for mut carrier in self.0 {
-            while carrier.direction == Direction::Out && carrier.step()? {}
+            while carrier.direction == Direction::Out && carrier.step()? == Step::Moved {}
         }
         Ok(())
     }

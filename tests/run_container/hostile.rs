@@ -1,7 +1,9 @@
 //! Images, words and streams that mean harm: each is refused or harmless, and the host stays as it was.
 
+use std::io::BufRead;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use crate::place::{Place, Ran};
 use crate::support::need_root;
@@ -120,5 +122,35 @@ fn a_directory_is_no_stream() {
             "{told}"
         );
     }
+    place.assert_nothing_left();
+}
+
+/// A process of the host that was given an end of a carried pipe keeps nobody waiting.
+#[test]
+fn a_pipe_that_leaves_the_container_does_not_keep_it() {
+    need_root!();
+    let place = Place::new();
+    let shared = place.join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    let at = shared.join("socket");
+    // Holds what it gets for as long as its own standard input is open.
+    let holds = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); \
+                 print('listening', flush=True); held = socket.recv_fds(s.accept()[0], 1, 1); sys.stdin.read()";
+    let mut holder = std::process::Command::new("python3");
+    holder.args(["-c", holds]).arg(&at).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut holder = holder.spawn().unwrap();
+    std::io::BufReader::new(holder.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    let gives = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/shared/socket'); \
+                 socket.send_fds(s, [b'x'], [1]); print('given')";
+    let volume = format!("{}:/shared", shared.display());
+    let words = ["run", "--rm", "-v", &volume, "--rootfs", "/", "python3", "-c", gives];
+    let mut command = place.command(&words);
+    command.stdout(std::fs::File::create(shared.join("said")).unwrap());
+    assert!(command.status().unwrap().success());
+    drop(command);
+    assert_eq!(std::fs::read_to_string(shared.join("said")).unwrap(), "given\n");
+    drop(holder.stdin.take());
+    assert!(holder.wait().unwrap().success());
+    std::fs::remove_dir_all(&shared).unwrap();
     place.assert_nothing_left();
 }
