@@ -133,7 +133,7 @@ fn data(random: &mut Random) -> Data {
     let pattern = pattern(random);
     let sparse = pattern.len > 65_536 && random.percent(50);
     // Between data, or to the end.
-    let end = if pattern.seed % 2 == 0 { HOLE.1 } else { pattern.bytes().len() };
+    let end = if pattern.seed.is_multiple_of(2) { HOLE.1 } else { pattern.bytes().len() };
     Data { pattern, hole: sparse.then_some((HOLE.0, end)) }
 }
 
