@@ -91,6 +91,24 @@ fn a_kept_container_keeps_its_changes_until_it_is_removed() {
 }
 
 #[test]
+fn a_running_container_is_removed_by_force_every_time() {
+    need_root!();
+    let place = Place::new();
+    for round in 0..20 {
+        let script = "echo ready; exec sleep 1000";
+        let run = ["run", "--name", "busy", "--rootfs", "/", "sh", "-c", script];
+        let mut child = place.command(&run).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        assert_eq!(place.layerfs(&["rm", "-f", "busy"]).said(), "busy\n", "round {round}");
+        assert_eq!(child.wait().unwrap().code(), Some(137), "round {round}");
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
 fn a_terminal_is_the_containers_own() {
     need_root!();
     need!("script");

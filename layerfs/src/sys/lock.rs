@@ -45,6 +45,8 @@ pub fn wait_at_most(
     let (told, answer) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let had = wait(&copy, share);
+        // Before the answer: the caller may close `file` as soon as it has it, and the lock must be gone with that.
+        drop(copy);
         told.send(had).is_err()
     });
     answer.recv_timeout(limit).map_or(Ok(false), |had| had.map(|()| true))
@@ -67,4 +69,30 @@ pub fn try_take(file: impl AsFd, share: Share) -> Result<bool, SysError> {
 /// `execve(2)` does.
 pub fn release(file: impl AsFd) -> Result<(), SysError> {
     call("flock", || "LOCK_UN".to_owned(), || rustix::fs::flock(&file, FlockOperation::Unlock))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_lock_that_was_waited_for_is_free_once_its_file_is_closed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("lock");
+        std::fs::write(&path, b"").unwrap();
+        let open = || OwnedFd::from(File::open(&path).unwrap());
+        for round in 0..2000 {
+            let (holder, file) = (open(), open());
+            wait(&holder, Share::Exclusive).unwrap();
+            let lets_go = std::thread::spawn(move || drop(holder));
+            assert!(wait_at_most(&file, Share::Exclusive, Duration::from_secs(10)).unwrap());
+            drop(file);
+            assert!(try_take(open(), Share::Exclusive).unwrap(), "round {round}: still held");
+            lets_go.join().unwrap();
+        }
+    }
 }
