@@ -1,6 +1,6 @@
 //! `layerfs rm`: removes containers with what they wrote.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -22,6 +22,10 @@ What a container wrote goes with it. With --force a container that is not there 
 
 /// How long the command that runs a container may take to clear up once its first process is killed.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
+/// How long a container that is only being started may take until it says which process is its first.
+const STARTS_WITHIN: Duration = Duration::from_secs(10);
+/// How often it is asked meanwhile.
+const START_STEP: Duration = Duration::from_millis(10);
 
 /// The words of `layerfs rm`.
 #[derive(Debug, Args)]
@@ -69,16 +73,35 @@ pub fn run(args: &RmArgs, session: &Session, results: &mut Results) -> Result<Ou
 fn remove(store: &Store, word: &str, force: Force) -> Result<()> {
     let container = store.find_container(word)?;
     if force == Force::Yes && container.is_living {
-        end(store, &container)?;
+        end(store, &started(store, container.clone())?)?;
     }
     Ok(store.remove_container(&container)?)
+}
+
+/// The container once it says which process is its first: its program may run a moment before that.
+fn started(store: &Store, mut container: Container) -> Result<Container> {
+    let until = Instant::now() + STARTS_WITHIN;
+    while container.is_living && container.state == State::Created && Instant::now() < until {
+        // tidy: allow(sleep) a state is a file that is replaced: nothing tells of it
+        std::thread::sleep(START_STEP);
+        container = match store.find_container(container.id.hex()) {
+            Err(StoreError::NoSuchContainer(_)) => break,
+            found => found?,
+        };
+    }
+    Ok(container)
 }
 
 /// Kills the first process, with which the others go, and waits until the command that ran it has cleared up.
 fn end(store: &Store, container: &Container) -> Result<()> {
     let name = &container.name;
     match container.state {
-        State::Created => bail!("container `{name}` is only being started: try again in a moment"),
+        State::Created if container.is_living => bail!(
+            "container `{name}`: it is being started, and its first process is not known after {} s: end the command \
+             that starts it, then try again",
+            STARTS_WITHIN.as_secs()
+        ),
+        State::Created => {}
         State::Running { pid, pid_start_ticks, .. } => {
             if let Some(first) = Process::find(pid, pid_start_ticks)? {
                 first.kill()?;

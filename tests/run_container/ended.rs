@@ -109,6 +109,30 @@ fn a_running_container_is_removed_by_force_every_time() {
 }
 
 #[test]
+fn a_container_that_is_being_started_is_removed_by_force() {
+    need_root!();
+    let place = Place::new();
+    assert_eq!(place.script(&[], "true").status, 0);
+    for round in 0..20 {
+        let run = ["run", "--name", "new", "--rootfs", "/", "sleep", "1000"];
+        let mut child = place.command(&run).stderr(Stdio::null()).spawn().unwrap();
+        while place.containers().is_empty() {
+            std::thread::yield_now();
+        }
+        let removed = loop {
+            let removed = place.layerfs(&["rm", "-f", "new"]);
+            // Its directory is there before its record is.
+            if !removed.err.contains("no container") {
+                break removed;
+            }
+        };
+        assert_eq!(removed.said(), "new\n", "round {round}");
+        assert_eq!(child.wait().unwrap().code(), Some(137), "round {round}");
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
 fn a_terminal_is_the_containers_own() {
     need_root!();
     need!("script");
