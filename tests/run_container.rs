@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "run_container/demo.rs"]
+mod demo;
 #[path = "run_container/ended.rs"]
 mod ended;
 #[path = "run_container/hostile.rs"]

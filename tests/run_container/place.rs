@@ -68,7 +68,7 @@ impl Place {
 }
 
 /// Groups of containers that stay though nothing is in them: those of tests beside hold processes, or go in a moment.
-fn groups_left() -> Vec<PathBuf> {
+pub fn groups_left() -> Vec<PathBuf> {
     let until = Instant::now() + Duration::from_secs(5);
     let mut left = empty_groups();
     while !left.is_empty() && Instant::now() < until {
