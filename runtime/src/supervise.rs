@@ -1,7 +1,7 @@
 //! Standing by a running container: signals passed on, its terminal relayed, its end told.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::start::{RunError, Running};
 pub use crate::sys::process::Ended;
@@ -9,8 +9,11 @@ use crate::sys::watch::Until;
 use crate::sys::{SysError, process, signals, watch};
 use crate::terminal::Relay;
 
-/// So many requests to end, in a row, that the container did not follow: then it is made to.
-const REQUESTS_MAX: u32 = 3;
+/// So many requests to end, within [`REQUESTS_WITHIN`], to a container that is deaf to them: then it is made to.
+const REQUESTS_MAX: usize = 3;
+
+/// Who asks once in a while is not impatient.
+const REQUESTS_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long the process that serves the root may take to end after the container has.
 const SERVER_END_MAX: Duration = Duration::from_secs(10);
@@ -59,7 +62,7 @@ impl Running {
     }
 
     fn watch(&mut self, mut relay: Option<&mut Relay>) -> Result<Ended, RunError> {
-        let mut requests = 0;
+        let mut requests = Vec::new();
         loop {
             let ready = self.ready(relay.as_deref()).map_err(RunError::Process)?;
             let carriers: Vec<usize> = ready.iter().filter_map(|source| source.carrier()).collect();
@@ -124,7 +127,7 @@ impl Running {
         Ok(ready)
     }
 
-    fn pass_on(&self, relay: Option<&Relay>, requests: &mut u32) -> Result<(), SysError> {
+    fn pass_on(&self, relay: Option<&Relay>, requests: &mut Vec<Instant>) -> Result<(), SysError> {
         while let Some(signal) = signals::next(&self.signals.taken)? {
             match (signal, relay) {
                 (signals::WINDOW, Some(relay)) => relay.resize()?,
@@ -132,10 +135,14 @@ impl Running {
                 _ => process::signal(&self.child.pidfd, signal)?,
             }
             // The first process of a namespace gets only signals that it asked for.
-            if matches!(signal, signals::INTERRUPT | signals::TERMINATE) {
-                *requests += 1;
+            if matches!(signal, signals::INTERRUPT | signals::TERMINATE)
+                && !process::catches(self.child.pid, signal)?
+            {
+                let now = Instant::now();
+                requests.retain(|before| now.duration_since(*before) < REQUESTS_WITHIN);
+                requests.push(now);
             }
-            if *requests >= REQUESTS_MAX {
+            if requests.len() >= REQUESTS_MAX {
                 process::signal(&self.child.pidfd, signals::KILL)?;
             }
         }

@@ -1,7 +1,7 @@
 //! How a container ends, and what stays.
 
-use std::io::Write;
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Stdio};
 
 use crate::place::Place;
 use crate::support::{need, need_root};
@@ -52,6 +52,47 @@ fn signals_reach_the_command() {
     std::io::BufRead::read_line(&mut out, &mut line).unwrap();
     assert_eq!(line, "got\n");
     place.assert_nothing_left();
+}
+
+#[test]
+fn a_program_that_handles_a_signal_gets_it_however_often_and_a_deaf_one_is_killed() {
+    need_root!();
+    let place = Place::new();
+    let script = "trap 'echo got' INT; trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done";
+    let (mut child, mut out) = started(&place, script);
+    for _ in 0..5 {
+        signal(&child, rustix::process::Signal::INT);
+        assert_eq!(line_of(&mut out), "got\n");
+    }
+    signal(&child, rustix::process::Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(7));
+    // Of signals of one number that wait, one is left: they are sent until it has ended.
+    let (mut child, _out) = started(&place, "echo ready; exec sleep 1000");
+    while child.try_wait().unwrap().is_none() {
+        signal(&child, rustix::process::Signal::INT);
+        std::thread::yield_now();
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(137));
+    place.assert_nothing_left();
+}
+
+/// A container that has printed `ready`.
+fn started(place: &Place, script: &str) -> (Child, BufReader<ChildStdout>) {
+    let mut command = place.command(&["run", "--rm", "--rootfs", "/", "sh", "-c", script]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    assert_eq!(line_of(&mut out), "ready\n");
+    (child, out)
+}
+
+fn line_of(out: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    line
+}
+
+fn signal(child: &Child, signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
 }
 
 #[test]

@@ -2,9 +2,13 @@
 
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 
+use layerfs_driver::sys::file;
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus};
 
-use super::{SysError, call, last_errno};
+use super::{Errno, SysError, call, last_errno};
+
+/// Bytes of `/proc/PID/status`: some fifty lines, of which the lists of groups and processors are the longest.
+const STATUS_LEN_MAX: u64 = 1 << 20;
 
 /// A child, held by a descriptor that can never come to mean another process.
 #[derive(Debug)]
@@ -91,10 +95,26 @@ pub fn open(pid: u32) -> Result<OwnedFd, SysError> {
 pub fn signal(pidfd: impl AsFd, number: i32) -> Result<(), SysError> {
     let Some(signal) = Signal::from_named_raw(number) else { return Ok(()) };
     let send = || match rustix::process::pidfd_send_signal(&pidfd, signal) {
-        Err(super::Errno::SRCH) => Ok(()),
+        Err(Errno::SRCH) => Ok(()),
         other => other,
     };
     call("pidfd_send_signal", || number.to_string(), send)
+}
+
+/// Whether a process has a function of its own for a signal (`SigCgt`, `proc_pid_status(5)`). One that has ended has none.
+/// The caller has not waited for it, so that its number is still its own.
+pub fn catches(pid: u32, signal: i32) -> Result<bool, SysError> {
+    let status = file::open_read_path(format!("/proc/{pid}/status").as_str())
+        .and_then(|status| file::read_all(status, STATUS_LEN_MAX));
+    match status {
+        Err(error) if error.is_absent() || error.errno() == Errno::SRCH => Ok(false),
+        status => Ok(caught(&String::from_utf8_lossy(&status?)) >> (signal - 1) & 1 == 1),
+    }
+}
+
+fn caught(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }
 
 /// Waits until the child has ended, and takes its status away.
