@@ -78,6 +78,9 @@ pub enum RunError {
     /// The process that serves the root ended first.
     #[error("the process that serves the container's file system has ended")]
     ServerEnded,
+    /// A signal asked to end before the program ran.
+    #[error("ended by signal {0} before the program ran")]
+    Interrupted(u8),
 }
 
 /// A container whose program runs.
@@ -123,7 +126,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
             match running.settle(cgroup, &ours) {
                 Ok(()) => Ok(running),
                 Err(error) => {
-                    running.end()?;
+                    running.give_up(&error)?;
                     Err(error)
                 }
             }
@@ -140,10 +143,13 @@ impl Running {
     /// Puts the first process within its limits, lets it go on, and waits until it is its program.
     fn settle(&mut self, cgroup: &Cgroup, report: &OwnedFd) -> Result<(), RunError> {
         loop {
-            let watched =
-                [report.as_fd(), self.server.as_fd()].map(|fd| (fd, watch::Until::Readable));
+            let watched = [report.as_fd(), self.server.as_fd(), self.signals.taken.as_fd()]
+                .map(|fd| (fd, watch::Until::Readable));
             let ready = watch::wait(&watched, None).map_err(RunError::Process)?;
-            if ready[0] {
+            // First: what is being made is not worth its end any more.
+            if ready[2] {
+                self.heed_signals()?;
+            } else if ready[0] {
                 match ends::receive(report, MESSAGE_MAX).map_err(RunError::Process)? {
                     // It closed on exec, or with the process, which then tells by its status.
                     None => return Ok(()),
@@ -158,6 +164,27 @@ impl Running {
                 return Err(RunError::ServerEnded);
             }
         }
+    }
+
+    /// Nothing runs yet that a signal could be passed on to.
+    fn heed_signals(&self) -> Result<(), RunError> {
+        while let Some(signal) = signals::next(&self.signals.taken).map_err(RunError::Process)? {
+            if signal != signals::WINDOW {
+                return Err(RunError::Interrupted(u8::try_from(signal).unwrap_or(u8::MAX)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what was being made. The first process may wait for an answer of the server's that never comes, and a server
+    /// that does nothing more would be waited for without end.
+    fn give_up(&self, error: &RunError) -> Result<(), RunError> {
+        process::signal(&self.child.pidfd, signals::KILL).map_err(RunError::Process)?;
+        if matches!(error, RunError::Interrupted(_)) {
+            process::signal(&self.server, signals::KILL).map_err(RunError::Process)?;
+        }
+        process::wait(&self.child.pidfd).map_err(RunError::Process)?;
+        self.await_server()
     }
 
     /// Ends it at once, with everything in its namespaces.

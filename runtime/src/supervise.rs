@@ -150,7 +150,7 @@ impl Running {
     }
 
     /// Waits until the serving process has ended: its descriptors hold what is about to be removed.
-    fn await_server(&self) -> Result<(), RunError> {
+    pub(crate) fn await_server(&self) -> Result<(), RunError> {
         let server = [(self.server.as_fd(), Until::Readable)];
         let ended = watch::wait(&server, Some(SERVER_END_MAX)).map_err(RunError::Process)?[0];
         if !ended {

@@ -138,6 +138,7 @@ pub fn run(args: &RunArgs, session: &Session) -> Result<Outcome> {
 fn status_of(error: &anyhow::Error) -> u8 {
     match error.downcast_ref() {
         Some(RunError::Setup { status, .. }) => *status,
+        Some(RunError::Interrupted(signal)) => 128_u8.saturating_add(*signal),
         _ => 125,
     }
 }
@@ -146,9 +147,10 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
     // A container on a directory needs no image, and may be the first that is kept there.
     let store = if args.rootfs.is_some() { session.store_to_fill()? } else { session.store()? };
     let asked = asked(args, &store)?;
-    let signals = Signals::take()?;
     sweep(&store)?;
     let living = store.create_container(new_container(args, &asked))?;
+    // Not before: until there is something to clear up, a signal ends this command as any other, also where it waits.
+    let signals = Signals::take()?;
     let id = living.id().to_string();
     let cgroup = match Cgroup::create(&id, &asked.limits) {
         Ok(cgroup) => cgroup,

@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::place::Place;
-use crate::support::{need, need_root};
+use crate::support::{machine, need, need_root};
 
 #[test]
 fn the_exit_status_is_the_commands() {
@@ -74,6 +75,58 @@ fn a_program_that_handles_a_signal_gets_it_however_often_and_a_deaf_one_is_kille
     }
     assert_eq!(child.wait().unwrap().code(), Some(137));
     place.assert_nothing_left();
+}
+
+#[test]
+fn a_signal_ends_a_container_that_is_still_being_made() {
+    need_root!();
+    let place = Place::new();
+    for _ in 0..50 {
+        let mut command = place.command(&["run", "--rm", "--rootfs", "/", "sleep", "1000"]);
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        let stopped = server_of(&child);
+        rustix::process::kill_process(stopped, rustix::process::Signal::STOP).unwrap();
+        let made = place.layerfs(&["ps", "-a"]).out;
+        if !made.contains("Created") {
+            // It was faster.
+            rustix::process::kill_process(stopped, rustix::process::Signal::CONT).unwrap();
+            assert!(place.layerfs(&["rm", "-f", &only_id(&place)]).status == 0);
+            child.wait_with_output().unwrap();
+            continue;
+        }
+        let until = Instant::now() + Duration::from_secs(10);
+        while child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "it is deaf to signals");
+            signal(&child, rustix::process::Signal::INT);
+            std::thread::yield_now();
+        }
+        match child.wait().unwrap().code() {
+            Some(130) => {}
+            // Its program ran and nobody had said so yet: that one is deaf.
+            Some(137) => continue,
+            other => panic!("{other:?}"),
+        }
+        place.assert_nothing_left();
+        return;
+    }
+    panic!("each of 50 containers ran before its server could be stopped");
+}
+
+fn only_id(place: &Place) -> String {
+    place.containers()[0].file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+/// The process that serves the container's root: the command's first child.
+fn server_of(child: &Child) -> rustix::process::Pid {
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    loop {
+        let text = std::fs::read_to_string(&children).unwrap();
+        let Some(pid) = text.split_whitespace().next() else { continue };
+        // Until it has called `execve(2)` its words are the command's.
+        if !machine::command_line(pid.parse().unwrap()).contains(" run ") {
+            return rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+        }
+    }
 }
 
 /// A container that has printed `ready`.
