@@ -354,8 +354,13 @@ fn watch(
     Ok((ended?, started_ms))
 }
 
+/// Removes the groups. What is refused is tried once more: with the container's record goes who would find them later.
 fn remove(cgroup: &Cgroup) {
-    if let Err(error) = cgroup.remove() {
+    let removed = cgroup.remove().or_else(|error| {
+        tracing::debug!("groups are removed again: {error}");
+        cgroup.remove()
+    });
+    if let Err(error) = removed {
         message::error(&error.into());
     }
 }
