@@ -113,20 +113,23 @@ fn traces(id: &str) -> Vec<PathBuf> {
     found
 }
 
-/// A control file as the container would find it below its /sys/fs/cgroup.
-fn seen(cgroup: &Cgroup, name: &str) -> Option<String> {
-    let path = match cgroup.view() {
-        View::Nothing => return None,
-        View::Namespace { payload } => payload.join(name),
+/// Where a control file is that the container finds below its /sys/fs/cgroup.
+fn place(cgroup: &Cgroup, name: &str) -> Option<PathBuf> {
+    match cgroup.view() {
+        View::Nothing => None,
+        View::Namespace { payload } => Some(payload.join(name)),
         View::Directory { binds, links } => {
             let link = links.iter().find(|(link, _)| link == name);
             let target = link.map_or(name, |(_, target)| target.as_str());
             let (dir, file) = target.split_once('/')?;
             let dir = links.iter().find(|(link, _)| link == dir).map_or(dir, |(_, real)| real);
-            binds.iter().find(|(name, _)| name == dir)?.1.join(file)
+            Some(binds.iter().find(|(name, _)| name == dir)?.1.join(file))
         }
-    };
-    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+    }
+}
+
+fn seen(cgroup: &Cgroup, name: &str) -> Option<String> {
+    fs::read_to_string(place(cgroup, name)?).ok().map(|text| text.trim().to_owned())
 }
 
 /// A file by version 2's name, or by version 1's where its controller is there.
@@ -186,6 +189,44 @@ fn a_hog_is_killed_at_its_memory_limit_and_counted() {
     modest.go();
     assert!(modest.0.wait().unwrap().success(), "20 MB fit into 50");
     assert_eq!(cgroup.oom_kills().unwrap(), 1);
+    cgroup.remove().unwrap();
+    assert!(traces(&id).is_empty());
+}
+
+/// A root of a container may write to everything that its cgroup namespace shows: it makes a user namespace, and mounts it.
+#[test]
+fn a_container_does_not_lift_its_own_limits() {
+    need_root!();
+    let _watch = watchdog(120);
+    let id = new_id();
+    let limits = Limits { memory_bytes: Some(50 * MIB), pids_max: Some(4), ..Limits::default() };
+    let Some(cgroup) = create(&id, &limits) else { return };
+    let mut hog = Held::start("exec dd if=/dev/zero of=/dev/null bs=200M count=1");
+    cgroup.add_payload(hog.0.id()).unwrap();
+    let memory = place(&cgroup, "memory.max").unwrap();
+    let lift = |name: &str| {
+        let file = memory.with_file_name(name);
+        let value = if name.ends_with("in_bytes") { "-1" } else { "max" };
+        if file.exists() {
+            fs::write(file, value).unwrap();
+        }
+    };
+    // Memory and swap together are never less than memory alone.
+    lift("memory.memsw.limit_in_bytes");
+    lift("memory.limit_in_bytes");
+    lift("memory.swap.max");
+    lift("memory.max");
+    fs::write(place(&cgroup, "pids.max").unwrap(), "max").unwrap();
+    assert_ne!(seen(&cgroup, "memory.max").unwrap(), "52428800");
+    hog.go();
+    assert_eq!(hog.0.wait().unwrap().signal(), Some(9));
+    assert_eq!(cgroup.oom_kills().unwrap(), 1);
+    let mut shell =
+        Held::start("for n in 1 2 3 4 5 6 7 8; do sleep 1000 >/dev/null 2>&1 & done; exit 0");
+    cgroup.add_payload(shell.0.id()).unwrap();
+    shell.go();
+    assert!(!shell.0.wait().unwrap().success(), "8 processes where 4 may be");
+    cgroup.kill_all().unwrap();
     cgroup.remove().unwrap();
     assert!(traces(&id).is_empty());
 }

@@ -18,6 +18,21 @@ fn memory_reads_back_where_version_2_has_it_and_a_hog_is_killed_in_words() {
 }
 
 #[test]
+fn a_root_that_mounts_its_groups_again_does_not_lift_its_limit() {
+    need_root!();
+    let place = Place::new();
+    let script = "unshare -U --map-root-user -m -C sh -c '
+            mount -t cgroup -o memory none /mnt
+            echo -1 >/mnt/memory.memsw.limit_in_bytes
+            echo -1 >/mnt/memory.limit_in_bytes' 2>/dev/null
+        exec python3 -c 'len(bytearray(200 << 20))'";
+    let ran = place.script(&["--memory", "50m", "--name", "free"], script);
+    assert_eq!(ran.status, 137, "{ran:?}");
+    assert!(ran.err.contains("container free was killed: out of memory"), "{ran:?}");
+    place.assert_nothing_left();
+}
+
+#[test]
 fn processes_are_counted() {
     need_root!();
     let place = Place::new();

@@ -8,6 +8,7 @@ use super::error::{CgroupError, WhyNot};
 use super::group::Group;
 use super::host::Host;
 use super::limits::Limits;
+use super::place::Place;
 use super::v1::V1Group;
 use super::v2::V2Group;
 
@@ -61,11 +62,8 @@ impl Cgroup {
     /// Moves a process of the container into its groups, with all its threads.
     pub fn add_payload(&self, pid: u32) -> Result<(), CgroupError> {
         let leaf = self.v2.as_ref().and_then(V2Group::payload);
-        self.v1
-            .iter()
-            .map(|group| &group.place.own)
-            .chain(leaf)
-            .try_for_each(|group| group.add(pid))
+        let of_v1 = self.v1.iter().filter_map(V1Group::payload);
+        of_v1.chain(leaf).try_for_each(|group| group.add(pid))
     }
 
     /// Moves the server of the container's file system to where its reading and writing is the container's, and nothing
@@ -73,11 +71,9 @@ impl Cgroup {
     pub fn add_server(&self, pid: u32) -> Result<(), CgroupError> {
         let leaf = self.v2.as_ref().and_then(V2Group::server);
         let of_v1 = self.v1.iter().find(|group| self.is_servers(group));
-        of_v1
-            .map(|group| &group.place.own)
-            .into_iter()
-            .chain(leaf)
-            .try_for_each(|group| group.add(pid))
+        // The container's own group, not one beside it: a limit of version 1's block I/O holds in one group only.
+        let of_v1 = of_v1.and_then(V1Group::payload);
+        of_v1.into_iter().chain(leaf).try_for_each(|group| group.add(pid))
     }
 
     /// How many of the container's processes the kernel killed for want of memory. 0 where nobody counts them.
@@ -96,18 +92,17 @@ impl Cgroup {
         group.controllers == ["blkio"] && self.v1.len() > 1
     }
 
-    /// The groups that hold processes of the container and no other.
+    /// The groups below which are processes of the container and no other.
     pub(super) fn payload_groups(&self) -> impl Iterator<Item = &Group> {
         let of_v1 = self.v1.iter().filter(|group| !self.is_servers(group));
-        let leaf = self.v2.as_ref().and_then(V2Group::payload);
-        of_v1.map(|group| &group.place.own).chain(leaf)
+        let of_v2 = self.v2.as_ref().and_then(V2Group::limited);
+        of_v1.map(|group| &group.place.own).chain(of_v2)
     }
 
-    /// All groups that can hold processes.
-    pub(super) fn all_groups(&self) -> impl Iterator<Item = &Group> {
-        let leaves =
-            self.v2.iter().flat_map(|group| group.payload().into_iter().chain(group.server()));
-        self.v1.iter().map(|group| &group.place.own).chain(leaves)
+    /// All groups that are the container's whole, its server among them.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+        let of_v2 = self.v2.iter().map(|group| &group.place);
+        self.v1.iter().map(|group| &group.place).chain(of_v2)
     }
 
     fn make(&mut self, host: &Host, limits: &Limits) -> Result<(), CgroupError> {
@@ -120,9 +115,8 @@ impl Cgroup {
             let made = V2Group::make(mount, &self.id);
             self.v2 = unless_closed(made, mount, &mut closed)?;
         }
-        if let Some(group) = &mut self.v2 {
-            group.make_leaves()?;
-        }
+        self.v1.iter_mut().try_for_each(V1Group::make_payload)?;
+        self.v2.iter_mut().try_for_each(V2Group::make_leaves)?;
         for (flag, controller) in limits.needs() {
             if !self.has(controller)? {
                 let why = self.why_not(host, controller, &closed);

@@ -40,19 +40,12 @@ impl Cgroup {
         }
     }
 
-    /// Removes the container's groups, which must be empty. Groups of others, below ours too, are never touched.
+    /// Removes the container's groups, which must be empty, with those that it made below. Groups of others are never
+    /// touched.
     pub fn remove(&self) -> Result<(), CgroupError> {
-        let of_v1 = self.v1.iter().map(|group| {
-            let remove = || group.place.try_remove(&self.id);
-            removed(&[&group.place.own], remove)
-        });
-        let of_v2 = self.v2.iter().map(|group| {
-            let leaves = group.payload().into_iter().chain(group.server());
-            let held: Vec<&Group> = leaves.chain([&group.place.own]).collect();
-            removed(&held, || group.try_remove(&self.id))
-        });
         // One that stays does not keep the others.
-        let answers: Vec<Result<(), CgroupError>> = of_v1.chain(of_v2).collect();
+        let answers: Vec<Result<(), CgroupError>> =
+            self.places().map(|place| removed(&place.own, || place.try_remove(&self.id))).collect();
         answers.into_iter().collect()
     }
 
@@ -60,7 +53,7 @@ impl Cgroup {
     pub fn sweep(id: &str) -> Result<(), CgroupError> {
         let cgroup = Cgroup::find(id)?;
         cgroup.kill_all()?;
-        let groups: Vec<&Group> = cgroup.all_groups().collect();
+        let groups: Vec<&Group> = cgroup.places().map(|place| &place.own).collect();
         let (mut is_told, started) = (false, Instant::now());
         loop {
             let pids = members(&groups)?;
@@ -81,13 +74,13 @@ impl Cgroup {
 
     /// One round: with version 2's own means where there are some, else frozen, killed one by one, and thawed.
     fn kill_once(&self, groups: &[&Group]) -> Result<(), CgroupError> {
-        if let Some(payload) = self.v2.as_ref().and_then(V2Group::payload) {
-            match payload.try_tell("cgroup.kill", "1") {
+        if let Some(limited) = self.v2.as_ref().and_then(V2Group::limited) {
+            match limited.try_tell("cgroup.kill", "1") {
                 // Whoever left the leaf but not the other groups is met below.
                 Ok(()) if self.v1.is_empty() => return Ok(()),
                 Ok(()) => {}
                 Err(error) if error.is_absent() => {}
-                Err(error) => return Err(CgroupError::call("kill all in", payload.path())(error)),
+                Err(error) => return Err(CgroupError::call("kill all in", limited.path())(error)),
             }
         }
         let frozen = self.freeze()?;
@@ -103,8 +96,8 @@ impl Cgroup {
             file: "freezer.state",
             words: ["FROZEN", "THAWED"],
         });
-        let leaf = self.v2.as_ref().and_then(V2Group::payload);
-        let of_v2 = leaf.map(|group| Frozen { group, file: "cgroup.freeze", words: ["1", "0"] });
+        let limited = self.v2.as_ref().and_then(V2Group::limited);
+        let of_v2 = limited.map(|group| Frozen { group, file: "cgroup.freeze", words: ["1", "0"] });
         let all: Vec<Frozen> = of_v1.chain(of_v2).collect();
         for frozen in &all {
             if let Err(error) = frozen.freeze() {
@@ -137,8 +130,9 @@ impl Frozen<'_> {
         Ok(())
     }
 
+    /// With those below, which the container may have frozen itself: in version 1 who is frozen does not even die.
     fn thaw(&self) -> Result<(), CgroupError> {
-        self.group.tell(self.file, self.words[1])
+        self.group.tell_all(self.file, self.words[1])
     }
 }
 
@@ -154,15 +148,15 @@ fn members(groups: &[&Group]) -> Result<BTreeSet<u32>, CgroupError> {
     Ok(found)
 }
 
-/// Tries `remove` until it is done, or busy for too long. `held` are the groups it is about, the first one first.
-fn removed(held: &[&Group], remove: impl Fn() -> Result<(), SysError>) -> Result<(), CgroupError> {
-    let path = || held.last().map(|group| group.path().to_path_buf()).unwrap_or_default();
+/// Tries `remove` until it is done, or busy for too long.
+fn removed(own: &Group, remove: impl Fn() -> Result<(), SysError>) -> Result<(), CgroupError> {
+    let path = || own.path().to_path_buf();
     let until = Instant::now() + REMOVE_MAX;
     loop {
         match remove() {
             Err(error) if error.errno() == Errno::BUSY && Instant::now() < until => pause(),
             Err(error) if error.errno() == Errno::BUSY => {
-                return Err(busy(path(), &members(held)?, REMOVE_MAX));
+                return Err(busy(path(), &own.pids()?, REMOVE_MAX));
             }
             other => return other.map_err(CgroupError::call("remove cgroup", &path())),
         }
@@ -172,7 +166,7 @@ fn removed(held: &[&Group], remove: impl Fn() -> Result<(), SysError>) -> Result
 fn busy(path: PathBuf, pids: &BTreeSet<u32>, waited: Duration) -> CgroupError {
     let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
     let who = match pids.is_empty() {
-        true => "a dead process whose parent does not wait for it, or a group below".to_owned(),
+        true => "a dead process whose parent does not wait for it".to_owned(),
         false => format!("process {}", pids.join(", ")),
     };
     CgroupError::Busy { path, who, waited_ms: waited.as_millis().try_into().unwrap_or(u64::MAX) }

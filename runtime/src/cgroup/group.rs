@@ -15,7 +15,7 @@ const ROUNDING_MAX: u64 = 64 * 1024;
 /// A cgroup directory.
 #[derive(Debug)]
 pub struct Group {
-    dir: OwnedFd,
+    pub(super) dir: OwnedFd,
     path: PathBuf,
 }
 
@@ -102,17 +102,6 @@ impl Group {
             Err(CgroupError::Call { source, .. }) if source.is_absent() => Ok(()),
             other => other,
         }
-    }
-
-    /// The processes in it, those of groups below not among them. Dead ones that wait for their parents do not count.
-    pub fn pids(&self) -> Result<Vec<u32>, CgroupError> {
-        let text = match control::read(&self.dir, "cgroup.procs") {
-            // Another command removed it: there is nobody in it.
-            Err(error) if is_gone(error.errno()) => String::new(),
-            text => text.map_err(self.failed("read", "cgroup.procs"))?,
-        };
-        // 0 stands for a process of a pid namespace that is not below ours.
-        Ok(text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid != 0).collect())
     }
 
     /// Moves a process, with all its threads, into it.

@@ -1,9 +1,13 @@
 //! Control groups: the limits of one container, on version 1, version 2 and mixed hosts.
 //!
-//! Every container has a group in each hierarchy that takes some: `/layerfs/<id>` in those of version 1, and in the tree of
-//! version 2 `/layerfs/<id>/` with the leaves `payload/` and `fuse/`. [`Cgroup::create`] makes them and sets [`Limits`],
-//! which [`words`] reads; [`Cgroup::sweep`] clears away what a killed command left. A limit whose controller can't be had
-//! is an error; without limits nothing is needed, not even a mounted hierarchy.
+//! Every container has a group in each hierarchy that takes some: `/layerfs/<id>/payload` in those of version 1, and in the
+//! tree of version 2 `/layerfs/<id>/` with the leaves `limited/payload/` and `fuse/`. [`Cgroup::create`] makes them and sets
+//! [`Limits`], which [`words`] reads; [`Cgroup::sweep`] clears away what a killed command left. A limit whose controller
+//! can't be had is an error; without limits nothing is needed, not even a mounted hierarchy.
+//!
+//! `payload` is the root of the container's cgroup namespace, and nothing in there holds a container's root back: in a user
+//! namespace of its own it mounts the hierarchy again, writes to what it sees and makes groups below. So a limit stands in
+//! the group above `payload`, which it never sees, and once more in `payload`, where it only has to read right.
 
 mod container;
 mod devices;
@@ -13,6 +17,7 @@ mod group;
 mod host;
 mod limits;
 mod place;
+mod tree;
 mod v1;
 mod v2;
 mod view;

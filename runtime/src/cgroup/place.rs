@@ -62,8 +62,9 @@ impl Place {
         &self.shared
     }
 
-    /// Removes the container's group if it is empty, and the shared directory with the last one.
+    /// Removes the container's group and all below it if they are empty, and the shared directory with the last one.
     pub fn try_remove(&self, id: &str) -> Result<(), SysError> {
+        self.own.clear()?;
         self.shared.try_remove(id)?;
         leave(&self.top)
     }

@@ -1,4 +1,4 @@
-//! A container's group in one hierarchy of version 1: what is written into it, and what it tells.
+//! A container's groups in one hierarchy of version 1: what is written into them, and what they tell.
 
 use super::devices;
 use super::error::CgroupError;
@@ -7,17 +7,21 @@ use super::host::Hierarchy;
 use super::limits::{Limits, PERIOD_US};
 use super::place::Place;
 
-/// The group in one hierarchy.
+/// The name of the group that holds the container's processes.
+const PAYLOAD: &str = "payload";
+
+/// The groups in one hierarchy: `<id>/`, where limits hold, and `<id>/payload/`, where they read right.
 #[derive(Debug)]
 pub struct V1Group {
     /// The hierarchy's controllers.
     pub controllers: Vec<&'static str>,
-    /// Its directory.
+    /// `<id>/`.
     pub place: Place,
+    payload: Option<Group>,
 }
 
 impl V1Group {
-    /// Makes the group. Fails with nothing made.
+    /// Makes `<id>/`. Fails with nothing made.
     pub fn make(hierarchy: &Hierarchy, id: &str) -> Result<V1Group, CgroupError> {
         let has_cpuset = hierarchy.controllers.contains(&"cpuset");
         let ready = |top: &Group, shared: &Group| match has_cpuset {
@@ -25,13 +29,41 @@ impl V1Group {
             false => Ok(()),
         };
         let place = Place::make(Group::top(&hierarchy.mount)?, id, ready)?;
-        Ok(V1Group { controllers: hierarchy.controllers.clone(), place })
+        Ok(V1Group { controllers: hierarchy.controllers.clone(), place, payload: None })
     }
 
-    /// Finds the group of a container; `None` where there is none.
+    /// Makes `payload/`, after what has to stand in `<id>/` before there is a group below it. Where this fails, what there
+    /// is goes with `<id>/`.
+    pub fn make_payload(&mut self) -> Result<(), CgroupError> {
+        let own = &self.place.own;
+        for controller in &self.controllers {
+            match *controller {
+                // A group without processors and memory nodes takes no process.
+                "cpuset" => inherit_cpuset(self.place.shared(), own)?,
+                "memory" => count_what_is_below(own)?,
+                // Taken over by groups below when they are made, and never more than here.
+                "devices" => devices::allow_only_ours(own)?,
+                _ => {}
+            }
+        }
+        let payload = own.make(PAYLOAD)?;
+        if self.has("cpuset") {
+            inherit_cpuset(own, &payload)?;
+        }
+        self.payload = Some(payload);
+        Ok(())
+    }
+
+    /// Finds the groups of a container; `None` where there are none.
     pub fn find(hierarchy: &Hierarchy, id: &str) -> Result<Option<V1Group>, CgroupError> {
-        let place = Place::find(Group::top(&hierarchy.mount)?, id)?;
-        Ok(place.map(|place| V1Group { controllers: hierarchy.controllers.clone(), place }))
+        let Some(place) = Place::find(Group::top(&hierarchy.mount)?, id)? else { return Ok(None) };
+        let payload = place.own.below(PAYLOAD)?;
+        Ok(Some(V1Group { controllers: hierarchy.controllers.clone(), place, payload }))
+    }
+
+    /// The group of the container's processes.
+    pub fn payload(&self) -> Option<&Group> {
+        self.payload.as_ref()
     }
 
     /// Whether the hierarchy has the controller.
@@ -39,34 +71,36 @@ impl V1Group {
         self.controllers.contains(&controller)
     }
 
-    /// Writes what of `limits` is this hierarchy's, and what every container gets.
+    /// Writes what of `limits` is this hierarchy's.
     pub fn apply(&self, limits: &Limits) -> Result<(), CgroupError> {
-        let own = &self.place.own;
-        for controller in &self.controllers {
-            match *controller {
-                // A group without processors and memory nodes takes no process.
-                "cpuset" => inherit_cpuset(self.place.shared(), own)?,
-                "memory" => apply_memory(own, limits)?,
-                "cpu" => apply_cpu(own, limits)?,
-                "pids" => {
-                    if let Some(count) = limits.pids_max {
-                        own.set("pids.max", &count.to_string())?;
-                    }
-                }
-                "devices" => devices::allow_only_ours(own)?,
-                _ => {}
+        // The outer one first: a quota of processor time is refused beyond the one above.
+        for group in [&self.place.own].into_iter().chain(&self.payload) {
+            if self.has("memory") {
+                apply_memory(group, limits)?;
+            }
+            if self.has("cpu") {
+                apply_cpu(group, limits)?;
+            }
+            if let Some(count) = limits.pids_max.filter(|_| self.has("pids")) {
+                group.set("pids.max", &count.to_string())?;
             }
         }
         Ok(())
     }
 
-    /// Kills for want of memory so far; `None` where this hierarchy does not count them.
+    /// Kills for want of memory so far; `None` where this hierarchy does not count them. Each group counts its own.
     pub fn oom_kills(&self) -> Result<Option<u64>, CgroupError> {
-        if !self.has("memory") {
-            return Ok(None);
-        }
-        let text = self.place.own.read("memory.oom_control")?;
-        Ok(counted(&text, "oom_kill"))
+        let count = || self.place.own.sum("memory.oom_control", "oom_kill");
+        self.has("memory").then(count).transpose()
+    }
+}
+
+/// Makes a group's limit of memory hold for those below it. Kernels since 5.11 know no other way.
+fn count_what_is_below(own: &Group) -> Result<(), CgroupError> {
+    const FILE: &str = "memory.use_hierarchy";
+    match own.read_if_there(FILE)? {
+        Some(text) if text.trim() == "0" => own.set(FILE, "1"),
+        _ => Ok(()),
     }
 }
 

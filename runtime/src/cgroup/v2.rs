@@ -1,13 +1,13 @@
-//! A container's groups in the tree of version 2: `<id>/` with the leaves `payload/` and `fuse/`.
+//! A container's groups in the tree of version 2: `<id>/` with the leaves `limited/payload/` and `fuse/`.
 //!
 //! What bounds the whole container stands in `<id>/`: its file system's server works for it, and what it reads and writes
-//! there is the container's. What would hurt the server stands in `payload/` alone: memory and process numbers, freezing
-//! and killing. The limits of `<id>/` are repeated in `payload/`, which is the root of the container's cgroup namespace, so
-//! that they read right inside.
+//! there is the container's. What would hurt the server stands in `limited/`: memory and process numbers, freezing and
+//! killing. All limits are repeated in `payload/`, which is the root of the container's cgroup namespace, so that they read
+//! right inside; the container may write there, and nowhere above.
 
 use std::path::Path;
 
-use layerfs_driver::sys::{Errno, SysError};
+use layerfs_driver::sys::Errno;
 
 use super::error::{CgroupError, WhyNot};
 use super::group::{Group, is_gone};
@@ -19,6 +19,7 @@ use super::v1::counted;
 const WANTED: [&str; 4] = ["cpu", "io", "memory", "pids"];
 
 const CONTROL: &str = "cgroup.subtree_control";
+const LIMITED: &str = "limited";
 const PAYLOAD: &str = "payload";
 const SERVER: &str = "fuse";
 
@@ -27,6 +28,7 @@ const SERVER: &str = "fuse";
 pub struct V2Group {
     /// `<id>/`.
     pub place: Place,
+    limited: Option<Group>,
     payload: Option<Group>,
     server: Option<Group>,
     refused: Vec<(&'static str, WhyNot)>,
@@ -40,20 +42,21 @@ impl V2Group {
             hand_down(shared).map(drop)
         };
         let place = Place::make(Group::top(mount)?, id, ready)?;
-        Ok(V2Group { place, payload: None, server: None, refused: Vec::new() })
+        Ok(V2Group { place, limited: None, payload: None, server: None, refused: Vec::new() })
     }
 
     /// Makes the leaves. Where this fails, what there is of them is removed with `<id>/`.
     pub fn make_leaves(&mut self) -> Result<(), CgroupError> {
         // Asked again from the top on, now for the answers: nothing above can vanish any more.
-        for group in [self.place.top(), self.place.shared(), &self.place.own] {
+        let limited = self.limited.insert(self.place.own.make(LIMITED)?);
+        for group in [self.place.top(), self.place.shared(), &self.place.own, limited] {
             for (name, why) in hand_down(group)? {
                 if self.refused.iter().all(|(other, _)| *other != name) {
                     self.refused.push((name, why));
                 }
             }
         }
-        self.payload = Some(self.place.own.make(PAYLOAD)?);
+        self.payload = Some(limited.make(PAYLOAD)?);
         self.server = Some(self.place.own.make(SERVER)?);
         Ok(())
     }
@@ -61,20 +64,27 @@ impl V2Group {
     /// Finds the groups of a container; `None` where there are none.
     pub fn find(mount: &Path, id: &str) -> Result<Option<V2Group>, CgroupError> {
         let Some(place) = Place::find(Group::top(mount)?, id)? else { return Ok(None) };
-        let payload = place.own.below(PAYLOAD)?;
+        let limited = place.own.below(LIMITED)?;
+        let payload = limited.as_ref().map(|limited| limited.below(PAYLOAD)).transpose()?.flatten();
         let server = place.own.below(SERVER)?;
-        Ok(Some(V2Group { place, payload, server, refused: Vec::new() }))
+        Ok(Some(V2Group { place, limited, payload, server, refused: Vec::new() }))
     }
 
     /// Whether the leaves are under this controller.
     pub fn has(&self, controller: &str) -> Result<bool, CgroupError> {
-        Ok(lists(&self.place.own.read(CONTROL)?, controller))
+        let Some(limited) = &self.limited else { return Ok(false) };
+        Ok(lists(&limited.read(CONTROL)?, controller))
     }
 
     /// Why the leaves are not under a controller that this tree has.
     pub fn why_not(&self, controller: &str) -> Option<WhyNot> {
         let found = self.refused.iter().find(|(name, _)| *name == controller);
         found.map(|(_, why)| why.clone())
+    }
+
+    /// The group that limits the container's processes and holds no other; they are below it.
+    pub fn limited(&self) -> Option<&Group> {
+        self.limited.as_ref()
     }
 
     /// The leaf of the container's processes.
@@ -89,15 +99,21 @@ impl V2Group {
 
     /// Writes those of `limits` whose controllers are here.
     pub fn apply(&self, limits: &Limits) -> Result<(), CgroupError> {
-        let (Some(payload), Some(server)) = (&self.payload, &self.server) else { return Ok(()) };
+        let (Some(limited), Some(payload), Some(server)) =
+            (&self.limited, &self.payload, &self.server)
+        else {
+            return Ok(());
+        };
         let own = &self.place.own;
-        let handed = self.place.own.read(CONTROL)?;
-        if let Some(bytes) = limits.memory_bytes.filter(|_| lists(&handed, "memory")) {
-            payload.set("memory.max", &bytes.to_string())?;
-            payload.set_if_there("memory.swap.max", "0")?;
-        }
-        if let Some(count) = limits.pids_max.filter(|_| lists(&handed, "pids")) {
-            payload.set("pids.max", &count.to_string())?;
+        let handed = limited.read(CONTROL)?;
+        for group in [limited, payload] {
+            if let Some(bytes) = limits.memory_bytes.filter(|_| lists(&handed, "memory")) {
+                group.set("memory.max", &bytes.to_string())?;
+                group.set_if_there("memory.swap.max", "0")?;
+            }
+            if let Some(count) = limits.pids_max.filter(|_| lists(&handed, "pids")) {
+                group.set("pids.max", &count.to_string())?;
+            }
         }
         if !lists(&handed, "cpu") {
             return Ok(());
@@ -110,7 +126,7 @@ impl V2Group {
         if let Some(shares) = limits.cpu_shares {
             let weight = weight_of_shares(shares).to_string();
             // The server's too: it shall not be outweighed a hundred times by the processes that wait for it.
-            [own, payload, server]
+            [own, limited, payload, server]
                 .into_iter()
                 .try_for_each(|group| group.set("cpu.weight", &weight))?;
         }
@@ -119,16 +135,9 @@ impl V2Group {
 
     /// Kills for want of memory so far; `None` where this tree does not count them.
     pub fn oom_kills(&self) -> Result<Option<u64>, CgroupError> {
-        let Some(payload) = &self.payload else { return Ok(None) };
-        let events = payload.read_if_there("memory.events")?;
+        let Some(limited) = &self.limited else { return Ok(None) };
+        let events = limited.read_if_there("memory.events")?;
         Ok(events.and_then(|text| counted(&text, "oom_kill")))
-    }
-
-    /// Removes what is empty, leaves first.
-    pub fn try_remove(&self, id: &str) -> Result<(), SysError> {
-        self.place.own.try_remove(PAYLOAD)?;
-        self.place.own.try_remove(SERVER)?;
-        self.place.try_remove(id)
     }
 }
 

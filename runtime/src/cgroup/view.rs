@@ -59,7 +59,7 @@ impl Cgroup {
             for (link, _, file) in SAME.iter().filter(|(_, of, _)| group.has(of)) {
                 links.push(((*link).to_owned(), format!("{name}/{file}")));
             }
-            binds.push((name, group.place.own.path().to_path_buf()));
+            binds.extend(group.payload().map(|payload| (name, payload.path().to_path_buf())));
         }
         if let Some(leaf) = leaf {
             let absent =
