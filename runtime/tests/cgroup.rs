@@ -86,6 +86,11 @@ impl Held {
         String::from_utf8(line).unwrap()
     }
 
+    /// Waits until somebody has ended it; answers with which signal.
+    fn ended(mut self) -> Option<i32> {
+        self.0.wait().unwrap().signal()
+    }
+
     fn is_alive(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
     }
@@ -130,6 +135,15 @@ fn place(cgroup: &Cgroup, name: &str) -> Option<PathBuf> {
 
 fn seen(cgroup: &Cgroup, name: &str) -> Option<String> {
     fs::read_to_string(place(cgroup, name)?).ok().map(|text| text.trim().to_owned())
+}
+
+/// The groups at which the container's cgroup namespace is rooted.
+fn roots(cgroup: &Cgroup) -> Vec<PathBuf> {
+    match cgroup.view() {
+        View::Nothing => Vec::new(),
+        View::Namespace { payload } => vec![payload],
+        View::Directory { binds, .. } => binds.into_iter().map(|(_, path)| path).collect(),
+    }
 }
 
 /// A file by version 2's name, or by version 1's where its controller is there.
@@ -349,6 +363,43 @@ fn a_sweep_knows_nothing_but_the_id_and_clears_everything() {
     assert_eq!(reaper.join().unwrap(), (Some(9), Some(9)));
     assert!(traces(&id).is_empty());
     Cgroup::sweep(&id).unwrap();
+}
+
+#[test]
+fn groups_that_a_container_made_go_with_it() {
+    need_root!();
+    let _watch = watchdog(120);
+    for swept in [false, true] {
+        let id = new_id();
+        let Some(cgroup) = create(&id, &Limits::default()) else { return };
+        for root in roots(&cgroup) {
+            fs::create_dir_all(root.join("evil/deep/er")).unwrap();
+            fs::create_dir_all(root.join("other")).unwrap();
+        }
+        if swept {
+            let payload = Held::start("exec sleep 1000");
+            cgroup.add_payload(payload.0.id()).unwrap();
+            for root in roots(&cgroup) {
+                let deep = root.join("evil/deep");
+                // A group of version 1 takes nobody without processors.
+                for file in ["cpuset.cpus", "cpuset.mems"].map(Path::new) {
+                    if root.join(file).exists() {
+                        for group in ["evil", "evil/deep"] {
+                            let value = fs::read(root.join(file)).unwrap();
+                            fs::write(root.join(group).join(file), value).unwrap();
+                        }
+                    }
+                }
+                fs::write(deep.join("cgroup.procs"), payload.0.id().to_string()).unwrap();
+            }
+            let reaper = std::thread::spawn(move || payload.ended());
+            Cgroup::sweep(&id).unwrap();
+            assert_eq!(reaper.join().unwrap(), Some(9));
+        } else {
+            cgroup.remove().unwrap();
+        }
+        assert!(traces(&id).is_empty(), "{:?}", traces(&id));
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use clap::Args;
 use layerfs_driver::store::container::{Container, State};
 use layerfs_driver::store::{Store, StoreError};
 use layerfs_driver::sys::process::Process;
+use layerfs_runtime::cgroup::Cgroup;
 
 use super::sweep::sweep;
 use crate::output::{Results, message};
@@ -74,6 +75,10 @@ fn remove(store: &Store, word: &str, force: Force) -> Result<()> {
     let container = store.find_container(word)?;
     if force == Force::Yes && container.is_living {
         end(store, &started(store, container.clone())?)?;
+    }
+    if matches!(container.state, State::Exited(_)) && !container.is_living {
+        // Groups that could not be removed when it ended.
+        Cgroup::sweep(container.id.hex())?;
     }
     Ok(store.remove_container(&container)?)
 }

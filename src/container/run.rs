@@ -10,7 +10,7 @@ use layerfs_driver::store::oci::RunConfig;
 use layerfs_driver::store::{Store, image::Image};
 use layerfs_driver::sys::process::start_ticks;
 use layerfs_driver::sys::{dir, host};
-use layerfs_runtime::cgroup::{Cgroup, Limits};
+use layerfs_runtime::cgroup::{Cgroup, CgroupError, Limits};
 use layerfs_runtime::spec::{Access, Input, Network, Streams, Volume};
 use layerfs_runtime::{ContainerSpec, Ended, Request, RunError, Running, Signals};
 
@@ -155,7 +155,11 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
     let cgroup = match Cgroup::create(&id, &asked.limits) {
         Ok(cgroup) => cgroup,
         Err(error) => {
-            living.discard()?;
+            match error {
+                // Of another one: a sweep would end it.
+                CgroupError::Exists(_) => living.discard()?,
+                _ => take_back(living)?,
+            }
             return Err(error.into());
         }
     };
@@ -167,8 +171,7 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
     let ended = match made {
         Ok((running, server)) => watch(running, server, &living, &cgroup),
         Err(error) => {
-            remove(&cgroup);
-            living.discard()?;
+            take_back(living)?;
             return Err(error);
         }
     };
@@ -176,10 +179,15 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
         tracing::warn!("whether memory ran out is not known: {error}");
         0
     });
-    remove(&cgroup);
+    let removed = cgroup.remove().map_err(|error| message::error(&error.into()));
     let (ended, started_ms) = ended?;
     tell_oom(oom_kills, ended, living.name(), &args.limits);
     let status = exit_status(ended);
+    // By its record the next command finds its groups; those of a kept one go with it.
+    if removed.is_err() && asked.keep == Keep::Throwaway {
+        living.leave();
+        return Ok(status);
+    }
     living.end(Exited {
         exit_code: status,
         oom_killed: oom_kills > 0,
@@ -354,14 +362,15 @@ fn watch(
     Ok((ended?, started_ms))
 }
 
-/// Removes the groups. What is refused is tried once more: with the container's record goes who would find them later.
-fn remove(cgroup: &Cgroup) {
-    let removed = cgroup.remove().or_else(|error| {
-        tracing::debug!("groups are removed again: {error}");
-        cgroup.remove()
-    });
-    if let Err(error) = removed {
-        message::error(&error.into());
+/// Takes away what was made of a container that never ran. While its groups can't be removed its record stays.
+fn take_back(living: Living) -> Result<()> {
+    match Cgroup::sweep(living.id().hex()) {
+        Ok(()) => Ok(living.discard()?),
+        Err(error) => {
+            message::error(&error.into());
+            living.leave();
+            Ok(())
+        }
     }
 }
 

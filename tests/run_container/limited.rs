@@ -33,6 +33,46 @@ fn a_root_that_mounts_its_groups_again_does_not_lift_its_limit() {
 }
 
 #[test]
+fn groups_that_a_container_makes_go_with_it() {
+    need_root!();
+    let place = Place::new();
+    let script = "unshare -U --map-root-user -m -C sh -c '
+            mount -t cgroup -o memory none /mnt && mkdir /mnt/evil' 2>/dev/null; true";
+    assert_eq!(place.script(&[], script).said(), "");
+    place.assert_nothing_left();
+}
+
+#[cfg(feature = "fault")]
+#[test]
+fn groups_that_can_not_be_removed_are_found_by_the_next_command() {
+    need_root!();
+    let place = Place::new();
+    for (keep, words) in [(false, &["--rm"][..]), (true, &["--name", "kept"])] {
+        let words = [&["run"], words, &["--rootfs", "/", "true"]].concat();
+        let mut refused = 0;
+        for n in 1.. {
+            let report = place.join("report");
+            let mut command = place.command(&words);
+            command.env("LAYERFS_FAULT", format!("fail:{n}:EIO:unlinkat"));
+            command.env("LAYERFS_FAULT_REPORT", &report);
+            let ran = crate::place::ran(command.output().unwrap());
+            refused += u32::from(ran.err.contains("remove cgroup"));
+            if keep && !place.containers().is_empty() {
+                assert_eq!(place.layerfs(&["rm", "kept"]).said(), "kept\n", "{n}: {ran:?}");
+            }
+            assert_eq!(place.script(&[], "true").status, 0);
+            place.assert_no_group_left();
+            let fired = std::fs::read_to_string(&report).unwrap_or_default();
+            std::fs::write(&report, "").unwrap();
+            if !fired.contains("fired=1") {
+                break;
+            }
+        }
+        assert!(refused > 0);
+    }
+}
+
+#[test]
 fn processes_are_counted() {
     need_root!();
     let place = Place::new();

@@ -62,41 +62,45 @@ impl Place {
     pub fn assert_nothing_left(&self) {
         assert!(self.containers().is_empty(), "{:?}", self.containers());
         photograph(&Scope::Below(self.scratch.path().to_path_buf())).assert_same(&self.before);
+        self.assert_no_group_left();
+    }
+
+    /// No container's group is left.
+    pub fn assert_no_group_left(&self) {
         let left = groups_left();
         assert!(left.is_empty(), "{left:?}");
     }
 }
 
-/// Groups of containers that stay though nothing is in them: those of tests beside hold processes, or go in a moment.
+/// Groups of containers that nobody serves: those of tests beside have a serving process, or will in a moment.
 pub fn groups_left() -> Vec<PathBuf> {
     let until = Instant::now() + Duration::from_secs(5);
-    let mut left = empty_groups();
+    let mut left = unserved_groups();
     while !left.is_empty() && Instant::now() < until {
         // tidy: allow(sleep) another test's container may be between being made and being filled; what stays is told
         std::thread::sleep(Duration::from_millis(100));
-        let now = empty_groups();
+        let now = unserved_groups();
         left.retain(|group| now.contains(group));
     }
     left
 }
 
-fn empty_groups() -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for hierarchy in machine::entries(Path::new("/sys/fs/cgroup")) {
-        for group in machine::entries(&hierarchy.join("layerfs")).iter().filter(|g| g.is_dir()) {
-            let leaves = machine::entries(group).into_iter().filter(|leaf| leaf.is_dir());
-            let used = leaves.chain([group.clone()]).any(|group| {
-                std::fs::read_to_string(group.join("cgroup.procs")).is_ok_and(|t| !t.is_empty())
-            });
-            if !used {
-                found.push(group.clone());
-            }
-        }
-    }
-    found
+/// Whoever is in them. A serving process has the path of its container among its words, and the photograph finds it.
+fn unserved_groups() -> Vec<PathBuf> {
+    let is_id = |name: &str| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let top = PathBuf::from("/sys/fs/cgroup");
+    // Version 2 alone is mounted right there.
+    let shared = machine::entries(&top).into_iter().chain([top]).map(|top| top.join("layerfs"));
+    let groups: Vec<PathBuf> = shared.flat_map(|shared| machine::entries(&shared)).collect();
+    let words: Vec<String> = machine::pids().into_iter().map(machine::command_line).collect();
+    let is_left = |group: &PathBuf| {
+        let name = group.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        is_id(name) && group.is_dir() && !words.iter().any(|words| words.contains(name))
+    };
+    groups.into_iter().filter(is_left).collect()
 }
 
-fn ran(output: Output) -> Ran {
+pub fn ran(output: Output) -> Ran {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ran {
         status: output.status.code().unwrap_or(-1),

@@ -89,6 +89,11 @@ impl Living {
         self.remove()
     }
 
+    /// Gives it up as it is: something of it is left elsewhere, and a sweep finds that by the record.
+    pub fn leave(mut self) {
+        self.when_dropped = WhenDropped::Nothing;
+    }
+
     /// Closes a forked child's share of the lock, and does nothing else: the container is its parent's.
     pub fn close_in_child(mut self) {
         self.when_dropped = WhenDropped::Nothing;
