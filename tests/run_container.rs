@@ -16,3 +16,5 @@ mod limited;
 mod place;
 #[path = "run_container/seen.rs"]
 mod seen;
+#[path = "run_container/shown.rs"]
+mod shown;

@@ -46,6 +46,9 @@ pub fn inspected(store: &Store, container: &Container) -> Value {
             *place = value.clone();
         }
     }
+    if let Some(Value::Object(config)) = all.get_mut("Config") {
+        config.insert("Hostname".into(), container.hostname.clone().into());
+    }
     Value::Object(all)
 }
 

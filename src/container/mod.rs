@@ -1,5 +1,6 @@
 //! The verbs about containers, one file each.
 
+mod details;
 mod files;
 pub mod inspect;
 mod limits;

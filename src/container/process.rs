@@ -26,6 +26,17 @@ pub struct Said<'a> {
     pub user: Option<&'a str>,
 }
 
+impl Said<'_> {
+    /// How many words of the process are its entrypoint.
+    pub fn entrypoint_len(&self, image: &RunConfig) -> usize {
+        match self.entrypoint {
+            Some("") => 0,
+            Some(_) => 1,
+            None => image.entrypoint.len(),
+        }
+    }
+}
+
 /// The process, by the image's configuration and what the user says instead.
 pub fn process(
     said: &Said<'_>,

@@ -1,5 +1,6 @@
 //! `layerfs run`: a command in a container of its own.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use layerfs_runtime::cgroup::{Cgroup, CgroupError, Limits};
 use layerfs_runtime::spec::{Access, Input, Network, Streams, Volume};
 use layerfs_runtime::{ContainerSpec, Ended, Request, RunError, Running, Signals};
 
+use super::details::Noted;
 use super::limits::LimitArgs;
 use super::process::{Said, process};
 use super::server::{self, Started};
@@ -148,7 +150,7 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
     let store = if args.rootfs.is_some() { session.store_to_fill()? } else { session.store()? };
     let asked = asked(args, &store)?;
     sweep(&store)?;
-    let living = store.create_container(new_container(args, &asked))?;
+    let living = store.create_container(new_container(args, &asked)?)?;
     // Not before: until there is something to clear up, a signal ends this command as any other, also where it waits.
     let signals = Signals::take()?;
     let id = living.id().to_string();
@@ -238,20 +240,54 @@ fn rootfs(path: &std::path::Path) -> Result<PathBuf> {
     Ok(dir::path_of(dir::open_path(path).with_context(shown)?)?)
 }
 
-fn new_container(args: &RunArgs, asked: &Asked<'_>) -> NewContainer {
+/// The image's configuration; that of a directory says nothing.
+fn config_of(from: &From) -> Cow<'_, RunConfig> {
+    match from {
+        From::Image { image, .. } => match &image.config.config {
+            Some(config) => Cow::Borrowed(config),
+            None => Cow::default(),
+        },
+        From::Rootfs(_) => Cow::default(),
+    }
+}
+
+fn said<'a>(args: &'a RunArgs, asked: &Asked<'a>) -> Said<'a> {
+    Said {
+        words: asked.words,
+        entrypoint: args.entrypoint.as_deref(),
+        environment: &args.env,
+        directory: args.workdir.as_deref(),
+        user: args.user.as_deref(),
+    }
+}
+
+fn root_of(args: &RunArgs) -> Access {
+    if args.read_only { Access::ReadOnly } else { Access::ReadWrite }
+}
+
+fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> {
     let base = match &asked.from {
         From::Image { image, called } => Base::image(image, called),
         From::Rootfs(path) => Base::rootfs(path),
     };
-    let command = asked.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    NewContainer {
+    let (said, config) = (said(args, asked), config_of(&asked.from));
+    let noted = Noted {
+        process: &process(&said, &config, "", asked.streams)?,
+        entrypoint_len: said.entrypoint_len(&config),
+        terminal: asked.streams == Streams::Terminal,
+        limits: &asked.limits,
+        network: asked.network,
+        root: root_of(args),
+        volumes: &asked.volumes,
+    };
+    Ok(NewContainer {
         name: args.name.clone(),
         base,
-        command,
+        command: noted.command(),
         hostname: args.hostname.clone(),
         keep: asked.keep,
-        details: serde_json::Map::new(),
-    }
+        details: noted.details(),
+    })
 }
 
 /// The directories and files of the container, and how it is to be run and served.
@@ -264,25 +300,16 @@ fn make(
     let upper = dir::path_of(living.make_dir("upper")?)?;
     let work = dir::path_of(living.make_dir("work")?)?;
     let files = files::make(living, asked.network)?;
-    let none = RunConfig::default();
-    let (config, source) = match &asked.from {
-        From::Image { image, called } => {
-            (image.config.config.as_ref().unwrap_or(&none), called.clone())
-        }
-        From::Rootfs(path) => (&none, path.to_string_lossy().into_owned()),
+    let source = match &asked.from {
+        From::Image { called, .. } => called.clone(),
+        From::Rootfs(path) => path.to_string_lossy().into_owned(),
     };
-    let said = Said {
-        words: asked.words,
-        entrypoint: args.entrypoint.as_deref(),
-        environment: &args.env,
-        directory: args.workdir.as_deref(),
-        user: args.user.as_deref(),
-    };
+    let (said, config) = (said(args, asked), config_of(&asked.from));
     let spec = ContainerSpec {
         hostname: living.hostname().to_owned(),
-        process: process(&said, config, living.hostname(), asked.streams)?,
+        process: process(&said, &config, living.hostname(), asked.streams)?,
         source: source.clone(),
-        root: if args.read_only { Access::ReadOnly } else { Access::ReadWrite },
+        root: root_of(args),
         volumes: asked.volumes.clone(),
         files,
         network: asked.network,

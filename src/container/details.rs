@@ -1,0 +1,85 @@
+//! What a container's record says beside the rest, under docker's keys: what runs in it, within which limits, and what of the
+//! host it sees. `docs/json.md` lists the keys.
+
+use std::ffi::CString;
+
+use layerfs_runtime::cgroup::{Cpus, Limits};
+use layerfs_runtime::spec::{Access, Network, Process, Volume};
+use serde_json::{Map, Value, json};
+
+/// Billionths of a processor in a microsecond of each period of 100 ms.
+const NANO_CPUS_OF_QUOTA_US: u64 = 10_000;
+
+/// What is noted of a container when it is made.
+#[derive(Debug)]
+pub struct Noted<'a> {
+    /// What runs, with the image's words where the user said none.
+    pub process: &'a Process,
+    /// How many of its words are the entrypoint.
+    pub entrypoint_len: usize,
+    /// Whether it has a terminal of its own.
+    pub terminal: bool,
+    /// Its limits.
+    pub limits: &'a Limits,
+    /// Which network it sees.
+    pub network: Network,
+    /// What can be done to its root.
+    pub root: Access,
+    /// What of the host it sees.
+    pub volumes: &'a [Volume],
+}
+
+impl Noted<'_> {
+    /// The words of the first process.
+    pub fn command(&self) -> Vec<String> {
+        texts(&self.process.words)
+    }
+
+    /// `Config` and `HostConfig`. The name of the machine stands in the record itself.
+    pub fn details(&self) -> Map<String, Value> {
+        let words = self.command();
+        let (entrypoint, cmd) = words.split_at(self.entrypoint_len.min(words.len()));
+        let mut environment = texts(&self.process.environment);
+        // It is the container's, and known only when that is made.
+        environment.retain(|line| line != "HOSTNAME=");
+        let config = json!({
+            "Cmd": some(cmd),
+            "Entrypoint": some(entrypoint),
+            "Env": environment,
+            "WorkingDir": self.process.directory.to_string_lossy(),
+            "User": self.process.user,
+            "Tty": self.terminal,
+        });
+        let host = json!({
+            "Memory": self.limits.memory_bytes.unwrap_or(0),
+            "NanoCpus": self.limits.cpus.map_or(0, nano_cpus),
+            "CpuShares": self.limits.cpu_shares.unwrap_or(0),
+            "PidsLimit": self.limits.pids_max,
+            "NetworkMode": match self.network {
+                Network::None => "none",
+                Network::Host => "host",
+            },
+            "ReadonlyRootfs": self.root == Access::ReadOnly,
+            "Binds": self.volumes.iter().map(bind).collect::<Vec<_>>(),
+        });
+        Map::from_iter([("Config".to_owned(), config), ("HostConfig".to_owned(), host)])
+    }
+}
+
+fn nano_cpus(cpus: Cpus) -> u64 {
+    cpus.quota_us.saturating_mul(NANO_CPUS_OF_QUOTA_US)
+}
+
+/// Docker's way: none is `null`.
+fn some(words: &[String]) -> Option<&[String]> {
+    (!words.is_empty()).then_some(words)
+}
+
+fn bind(volume: &Volume) -> String {
+    let access = if volume.access == Access::ReadOnly { "ro" } else { "rw" };
+    format!("{}:{}:{access}", volume.source.display(), volume.target.display())
+}
+
+fn texts(lines: &[CString]) -> Vec<String> {
+    lines.iter().map(|line| line.to_string_lossy().into_owned()).collect()
+}
