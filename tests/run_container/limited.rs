@@ -90,6 +90,7 @@ fn words_that_are_no_limits_are_named_and_leave_nothing() {
     for (option, word) in [
         ("--memory", "5x"),
         ("--memory", "1m"),
+        ("--memory", "0.5"),
         ("--cpus", "0"),
         ("--cpu-shares", "1"),
         ("--pids-limit", "0"),

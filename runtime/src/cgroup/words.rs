@@ -45,7 +45,7 @@ pub fn memory(word: &str) -> Result<Option<u64>, WordError> {
     let scaled = (u128::from(whole) << shift) + ((u128::from(billionths) << shift) / 1_000_000_000);
     let bytes = u64::try_from(scaled).ok().filter(|bytes| i64::try_from(*bytes).is_ok());
     match bytes.ok_or(WordError::Memory)? {
-        0 => Ok(None),
+        0 if (whole, billionths) == (0, 0) => Ok(None),
         bytes if bytes < MEMORY_MIN_BYTES => Err(WordError::MemoryTooSmall),
         bytes => Ok(Some(bytes)),
     }
@@ -139,7 +139,7 @@ mod tests {
             assert_eq!(memory(word), Ok(Some(bytes)), "{word}");
         }
         assert_eq!(memory("0"), Ok(None));
-        for word in ["5m", "1", "1k", "6291455"] {
+        for word in ["5m", "1", "1k", "6291455", "0.5", "0.0001k"] {
             assert_eq!(memory(word), Err(WordError::MemoryTooSmall), "{word}");
         }
         for word in
