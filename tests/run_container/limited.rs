@@ -106,3 +106,13 @@ fn words_that_are_no_limits_are_named_and_leave_nothing() {
     }
     place.assert_nothing_left();
 }
+
+#[test]
+fn processor_limits_read_back() {
+    need_root!();
+    let place = Place::new();
+    let script = "cd /sys/fs/cgroup; cat cpu.max 2>/dev/null || cat cpu/cpu.cfs_quota_us; cat cpu.weight 2>/dev/null || cat cpu/cpu.shares";
+    let said = place.script(&["--cpus", "0.5", "--cpu-shares", "2048"], script).said();
+    assert!(["50000\n2048\n", "50000 100000\n174\n"].contains(&said.as_str()), "{said}");
+    place.assert_nothing_left();
+}

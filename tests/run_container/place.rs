@@ -1,8 +1,13 @@
 //! A store of its own for each test, and the command run in it.
 
+use std::collections::BTreeSet;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+
+use rustix::fs::inotify;
 
 use crate::support::watchdog::{Watchdog, watchdog};
 use crate::support::{Photo, Scope, Scratch, machine, photograph};
@@ -11,6 +16,9 @@ use crate::support::{Photo, Scope, Scratch, machine, photograph};
 pub struct Place {
     before: Photo,
     scratch: Scratch,
+    /// Tells what is made in the store's containers: their ids, which nobody knows any more when they are gone.
+    made: OwnedFd,
+    ids: Mutex<BTreeSet<String>>,
     _watch: Watchdog,
 }
 
@@ -27,7 +35,12 @@ impl Place {
         let watch = watchdog(120);
         let scratch = Scratch::new();
         let before = photograph(&Scope::Below(scratch.path().to_path_buf()));
-        Place { before, scratch, _watch: watch }
+        let containers = scratch.join("store/containers");
+        drop(layerfs_driver::store::Store::open(&scratch.join("store")).unwrap());
+        let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
+        let made = inotify::init(flags).unwrap();
+        inotify::add_watch(&made, &containers, inotify::WatchFlags::CREATE).unwrap();
+        Place { before, scratch, made, ids: Mutex::default(), _watch: watch }
     }
 
     pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
@@ -65,39 +78,26 @@ impl Place {
         self.assert_no_group_left();
     }
 
-    /// No container's group is left.
+    /// No group of a container of this store is left, used or not.
     pub fn assert_no_group_left(&self) {
-        let left = groups_left();
+        let mut space = [MaybeUninit::uninit(); 4096];
+        let mut made = inotify::Reader::new(&self.made, &mut space);
+        let mut ids = self.ids.lock().unwrap();
+        while let Ok(event) = made.next() {
+            ids.extend(event.file_name().map(|name| name.to_string_lossy().into_owned()));
+        }
+        let left = groups_of(&ids);
         assert!(left.is_empty(), "{left:?}");
     }
 }
 
-/// Groups of containers that nobody serves: those of tests beside have a serving process, or will in a moment.
-pub fn groups_left() -> Vec<PathBuf> {
-    let until = Instant::now() + Duration::from_secs(5);
-    let mut left = unserved_groups();
-    while !left.is_empty() && Instant::now() < until {
-        // tidy: allow(sleep) another test's container may be between being made and being filled; what stays is told
-        std::thread::sleep(Duration::from_millis(100));
-        let now = unserved_groups();
-        left.retain(|group| now.contains(group));
-    }
-    left
-}
-
-/// Whoever is in them. A serving process has the path of its container among its words, and the photograph finds it.
-fn unserved_groups() -> Vec<PathBuf> {
-    let is_id = |name: &str| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+/// The groups of these containers that are there, in every hierarchy.
+fn groups_of(ids: &BTreeSet<String>) -> Vec<PathBuf> {
     let top = PathBuf::from("/sys/fs/cgroup");
     // Version 2 alone is mounted right there.
-    let shared = machine::entries(&top).into_iter().chain([top]).map(|top| top.join("layerfs"));
-    let groups: Vec<PathBuf> = shared.flat_map(|shared| machine::entries(&shared)).collect();
-    let words: Vec<String> = machine::pids().into_iter().map(machine::command_line).collect();
-    let is_left = |group: &PathBuf| {
-        let name = group.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        is_id(name) && group.is_dir() && !words.iter().any(|words| words.contains(name))
-    };
-    groups.into_iter().filter(is_left).collect()
+    let tops: Vec<PathBuf> = machine::entries(&top).into_iter().chain([top]).collect();
+    let paths = ids.iter().flat_map(|id| tops.iter().map(move |top| top.join("layerfs").join(id)));
+    paths.filter(|group| group.is_dir()).collect()
 }
 
 pub fn ran(output: Output) -> Ran {
