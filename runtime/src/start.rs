@@ -9,6 +9,7 @@ use crate::build::{self, Given};
 use crate::carry::{self, Carriers};
 use crate::cgroup::{Cgroup, CgroupError};
 use crate::plan::plan;
+use crate::served;
 use crate::signals::Signals;
 use crate::spec::{ContainerSpec, Input, Network};
 use crate::supervise::Ended;
@@ -32,12 +33,6 @@ impl Server {
     pub fn new(pid: u32, channel: OwnedFd) -> Result<Self, SysError> {
         Ok(Server { pidfd: process::open(pid)?, channel })
     }
-}
-
-/// Waits for the device of the root to serve; `None` where the container ended before it sent one.
-pub fn receive_device(channel: impl AsFd) -> Result<Option<OwnedFd>, SysError> {
-    let message = ends::receive(channel, MESSAGE_MAX)?;
-    Ok(message.and_then(|(_, device)| device))
 }
 
 /// What a container is made of.
@@ -88,6 +83,8 @@ pub enum RunError {
 pub struct Running {
     pub(crate) child: Child,
     pub(crate) server: OwnedFd,
+    /// Held until the end: by its closing the serving process knows that this process is gone.
+    _to_server: OwnedFd,
     pub(crate) signals: Signals,
     pub(crate) input: Input,
     /// The other end of its terminal.
@@ -120,10 +117,18 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
             build::walk(&steps, given)
         }
         Forked::Parent(child) => {
-            drop((report, channel, ends));
-            let input = spec.input;
-            let mut running = Running { child, server, signals, input, terminal: None, carriers };
-            match running.settle(cgroup, &ours) {
+            drop((report, ends));
+            let handed = served::hand_first(&channel, &child.pidfd).map_err(RunError::Process);
+            let mut running = Running {
+                child,
+                server,
+                _to_server: channel,
+                signals,
+                input: spec.input,
+                terminal: None,
+                carriers,
+            };
+            match handed.and_then(|()| running.settle(cgroup, &ours)) {
                 Ok(()) => Ok(running),
                 Err(error) => {
                     running.give_up(&error)?;

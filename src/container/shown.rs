@@ -1,13 +1,15 @@
 //! How a container is shown: its state as far as it can be known now, in words and in columns.
 
 use layerfs_driver::store::container::{Base, Container, State};
+use layerfs_driver::sys::process::Process;
 
 use crate::output::time;
 
 /// The exit status of what died without saying its own.
 pub const DIED: u8 = 137;
 
-/// What a container is doing. One that said it runs and is held by no process has ended with its command.
+/// What a container is doing. One that said it runs and is held by no process has ended with its command, once its first
+/// process is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doing {
     /// Nothing has run in it yet.
@@ -40,14 +42,18 @@ impl Doing {
                 oom_killed: exited.oom_killed,
                 error: exited.error.clone(),
             },
-            State::Created | State::Running { .. } if !container.is_living => Doing::Exited {
+            State::Running { pid, pid_start_ticks, .. }
+                if container.is_living || is_there(*pid, *pid_start_ticks) =>
+            {
+                Doing::Running { pid: *pid }
+            }
+            State::Created if container.is_living => Doing::Created,
+            State::Created | State::Running { .. } => Doing::Exited {
                 code: DIED,
                 finished_ms: None,
                 oom_killed: false,
                 error: "the command that ran it died".into(),
             },
-            State::Created => Doing::Created,
-            State::Running { pid, .. } => Doing::Running { pid: *pid },
         }
     }
 
@@ -76,6 +82,17 @@ impl Doing {
             Doing::Exited { code, finished_ms: None, .. } => {
                 format!("Exited ({code}), died with its command")
             }
+        }
+    }
+}
+
+/// Whether the first process outlives its command: for the moment until the serving process has ended it.
+fn is_there(pid: u32, start_ticks: u64) -> bool {
+    match Process::find(pid, start_ticks) {
+        Ok(found) => found.is_some(),
+        Err(error) => {
+            tracing::debug!("look for process {pid}: {error}");
+            false
         }
     }
 }

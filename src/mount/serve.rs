@@ -13,6 +13,7 @@ use layerfs_driver::sys::{change, dir, file, host, signal};
 use layerfs_driver::tree::{Acls, MarkSpace};
 use layerfs_driver::union::Union;
 use layerfs_driver::upper::{Durability, UpperOptions};
+use layerfs_runtime::{Handed, SupervisorWatch};
 
 use super::{ending, status, tree};
 use crate::output::{log, message};
@@ -206,8 +207,11 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
             let (mount, serving) = mounted(union, at, args)?;
             (Some(mount), serving)
         }
-        None => match layerfs_runtime::receive_device(std::io::stdin())? {
-            Some(device) => (None, Serving::new(union, device, args.lower_belief())?),
+        None => match layerfs_runtime::receive(std::io::stdin())? {
+            Some(Handed { device, watch }) => {
+                end_with_supervisor(watch);
+                (None, Serving::new(union, device, args.lower_belief())?)
+            }
             // Nothing was mounted: there is nothing to serve.
             None => return Ok(Outcome::Done),
         },
@@ -227,6 +231,15 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
             Ok(Outcome::SomeFailed)
         }
     }
+}
+
+/// Beside the serving: the container's end takes its mounts, and with them this process.
+fn end_with_supervisor(watch: SupervisorWatch) {
+    std::thread::spawn(move || {
+        if let Err(error) = watch.end_with_supervisor() {
+            tracing::error!("end the container whose command is gone: {error}");
+        }
+    });
 }
 
 /// Mounts the tree, and sees to it that it is unmounted when this process is told to end.

@@ -168,6 +168,32 @@ fn a_killed_command_takes_its_container_along_and_the_next_one_clears_up() {
     place.assert_nothing_left();
 }
 
+/// A change of its user takes back what the kernel was asked for: to end it with its parent.
+#[test]
+fn a_first_process_that_changed_its_user_ends_with_a_killed_command() {
+    need_root!();
+    let place = Place::new();
+    let script = "exec python3 -c 'import os, time
+os.setuid(65534)
+print(\"ready\", flush=True)
+time.sleep(1000)'";
+    let mut command = place.command(&["run", "--rm", "--rootfs", "/", "sh", "-c", script]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The container's end of the pipe closes with it.
+    let mut closed = [rustix::event::PollFd::new(out.get_ref(), rustix::event::PollFlags::IN)];
+    let limit = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
+    let ended = rustix::event::poll(&mut closed, Some(&limit)).unwrap();
+    assert_eq!(place.script(&[], "true").status, 0);
+    assert_eq!(ended, 1, "it lived on");
+    place.assert_nothing_left();
+}
+
 #[test]
 fn a_kept_container_keeps_its_changes_until_it_is_removed() {
     need_root!();

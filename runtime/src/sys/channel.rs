@@ -30,6 +30,11 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd), SysError> {
     call("pipe2", || "O_CLOEXEC".to_owned(), make)
 }
 
+/// Another descriptor for the same end.
+pub fn another(channel: impl AsFd) -> Result<OwnedFd, SysError> {
+    call("fcntl", || "F_DUPFD_CLOEXEC".to_owned(), || rustix::io::fcntl_dupfd_cloexec(&channel, 3))
+}
+
 /// Sends one message, with a descriptor or without. An end without a reader is `EPIPE`, never a signal.
 pub fn send(
     channel: impl AsFd,
