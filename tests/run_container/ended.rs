@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::place::Place;
-use crate::support::{machine, need, need_root};
+use crate::support::{figure, fixtures, machine, need, need_root};
 
 #[test]
 fn the_exit_status_is_the_commands() {
@@ -274,19 +274,27 @@ fn a_terminal_is_the_containers_own() {
 fn ten_idle_containers_are_thin() {
     need_root!();
     let place = Place::new();
-    assert_eq!(place.script(&[], "true").status, 0);
-    let before = taken(&place);
+    assert_thin(&place, &["--rootfs", "/"]);
+}
+
+#[test]
+fn ten_idle_containers_of_an_image_are_thin_and_df_knows_them() {
+    need_root!();
+    let place = Place::new();
+    let Some(layout) = fixtures::debian_layout() else { return };
+    let source = format!("oci:{}:debian", layout.display());
+    assert_eq!(place.layerfs(&["pull", &source, "--name", "debian"]).status, 0);
+    assert_thin(&place, &["debian"]);
+}
+
+/// Ten containers that do nothing take at most 64 KiB each, and `df` counts what `du` does.
+fn assert_thin(place: &Place, base: &[&str]) {
+    let of = |script: &'static str| [&["run", "--rm"], base, &["sh", "-c", script]].concat();
+    assert_eq!(place.layerfs(&of("true")).status, 0);
+    let before = taken(place);
     let mut children = Vec::new();
     for _ in 0..10 {
-        let mut command = place.command(&[
-            "run",
-            "--rm",
-            "--rootfs",
-            "/",
-            "sh",
-            "-c",
-            "echo ready; exec sleep 1000",
-        ]);
+        let mut command = place.command(&of("echo ready; exec sleep 1000"));
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
@@ -294,18 +302,37 @@ fn ten_idle_containers_are_thin() {
         assert_eq!(line, "ready\n");
         children.push((child, out));
     }
-    let grown = taken(&place) - before;
+    let all = taken(place);
+    let counted = counted(place);
     for (child, _) in &mut children {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    assert!(grown <= 10 * 64, "{grown} KiB");
     for (_, mut out) in children {
         let mut rest = String::new();
         std::io::Read::read_to_string(&mut out, &mut rest).unwrap();
     }
-    assert_eq!(place.script(&[], "true").status, 0);
+    assert_eq!(place.layerfs(&of("true")).status, 0);
+    figure(format_args!("ten idle containers of {}: {} KiB", base[0], all - before));
+    assert!(all - before <= 10 * 64, "{} KiB", all - before);
+    assert!(counted.abs_diff(all) * 100 <= all, "df counts {counted} KiB, du {all}");
     place.assert_nothing_left();
+}
+
+/// KiB on disk by `df`.
+fn counted(place: &Place) -> u64 {
+    let rows: serde_json::Value =
+        serde_json::from_str(&place.layerfs(&["df", "--json"]).said()).unwrap();
+    let whole = |row: &&serde_json::Value| {
+        ["images", "containers"].map(Some).contains(&row["type"].as_str())
+    };
+    rows.as_array()
+        .unwrap()
+        .iter()
+        .filter(whole)
+        .map(|row| row["size"].as_u64().unwrap())
+        .sum::<u64>()
+        / 1024
 }
 
 /// KiB on disk below the store.
