@@ -107,11 +107,13 @@ fn containers_are_listed_in_dockers_columns() {
     assert_eq!(rows.len(), 1);
     assert_eq!((&rows[0]["state"], &rows[0]["pid"]), (&json!("running"), &json!(child.id())));
     drop(web);
+    let rows = place.rows(&["ps", "--json"]);
+    assert_eq!(rows.len(), 1, "its first process still lives");
+    ends(child);
     let rows = place.rows(&["ps", "-a", "--json"]);
     let died = rows.iter().find(|row| row["name"] == "web").unwrap();
     assert_eq!((&died["state"], &died["exit_code"]), (&json!("exited"), &json!(137)));
     assert_eq!(died["status"], "Exited (137), died with its command");
-    ends(child);
 }
 
 #[test]
@@ -340,7 +342,7 @@ fn removal_by_force_does_not_wait_for_ever() {
     let place = Place::new();
     let web = make(&place, "web", rootfs(), Keep::Kept);
     let line = place.refused(&["rm", "-f", "web"]);
-    assert!(line.contains("only being started"), "{line}");
+    assert!(line.contains("its first process is not known after 10 s"), "{line}");
     // Its first process is killed, and this process, which runs it, does not care.
     let child = start(&web);
     let before = Instant::now();
