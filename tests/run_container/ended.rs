@@ -69,6 +69,10 @@ fn a_program_that_handles_a_signal_gets_it_however_often_and_a_deaf_one_is_kille
     assert_eq!(child.wait().unwrap().code(), Some(7));
     // Of signals of one number that wait, one is left: they are sent until it has ended.
     let (mut child, _out) = started(&place, "echo ready; exec sleep 1000");
+    // Its program may run before its command knows that it is made.
+    while !place.layerfs(&["ps"]).out.contains(" Up ") {
+        std::thread::yield_now();
+    }
     while child.try_wait().unwrap().is_none() {
         signal(&child, rustix::process::Signal::INT);
         std::thread::yield_now();
