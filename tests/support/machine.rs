@@ -93,10 +93,11 @@ pub fn works_in(pid: u32, place: &Path) -> bool {
     links.iter().any(|l| l.starts_with(place)) || mentions(command_line(pid).as_bytes(), place)
 }
 
-/// Whether `text` holds the path as written.
+/// Whether `text` holds the path as written, and not merely a longer name that begins like it.
 pub fn mentions(text: &[u8], place: &Path) -> bool {
     let wanted = place.as_os_str().as_bytes();
-    text.windows(wanted.len()).any(|w| w == wanted)
+    let ends = |at: usize| text.get(at).is_none_or(|b| !b.is_ascii_alphanumeric());
+    text.windows(wanted.len()).enumerate().any(|(at, w)| w == wanted && ends(at + wanted.len()))
 }
 
 /// Children of this process, their children, and so on; not this process.

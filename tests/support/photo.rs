@@ -46,6 +46,12 @@ pub fn photograph(scope: &Scope) -> Photo {
 }
 
 impl Photo {
+    /// The picture in which nothing shows. One that is taken of an unused path is not it: a stranger's command line may hold
+    /// that path.
+    pub fn empty(scope: &Scope) -> Self {
+        Self { scope: scope.clone(), lines: BTreeSet::new() }
+    }
+
     /// What is in this picture and not in `before`, and the other way round, one line each; empty if they are the same.
     pub fn differences(&self, before: &Photo) -> Vec<String> {
         let left = self.lines.difference(&before.lines).map(|l| format!("left behind: {l}"));
