@@ -67,6 +67,7 @@ impl From<IndexError> for Unsound {
             | IndexError::Magic
             | IndexError::Damaged(_)
             | IndexError::TooLarge(_)
+            | IndexError::TooManyFiles
             | IndexError::TooMuchText => Unsound::Damaged(error.to_string()),
         }
     }

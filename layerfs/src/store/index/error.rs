@@ -1,6 +1,6 @@
 //! Why an index can't be read or written.
 
-use super::format::TEXT_MAX_BYTES;
+use super::format::{FILES_MAX, TEXT_MAX_BYTES};
 use crate::sys::{Errno, SysError};
 
 /// Every way an index fails.
@@ -26,6 +26,9 @@ pub enum IndexError {
     /// The tree is larger than the format holds.
     #[error("tree is too large for an index: {0}")]
     TooLarge(&'static str),
+    /// More files or names than are taken.
+    #[error("the tree has more than {FILES_MAX} files or names")]
+    TooManyFiles,
     /// More text than is taken.
     #[error("the tree has more than {} MiB of names, link targets and attributes", TEXT_MAX_BYTES >> 20)]
     TooMuchText,
@@ -37,7 +40,9 @@ impl IndexError {
         match self {
             IndexError::Call(error) => error.errno(),
             IndexError::Magic | IndexError::Version { .. } | IndexError::Damaged(_) => Errno::IO,
-            IndexError::TooLarge(_) | IndexError::TooMuchText => Errno::FBIG,
+            IndexError::TooLarge(_) | IndexError::TooManyFiles | IndexError::TooMuchText => {
+                Errno::FBIG
+            }
         }
     }
 }

@@ -25,6 +25,9 @@ pub const INLINE_MAX_BYTES: u64 = 4096;
 /// Names, link targets and distinct sets of attributes of one layer, or one merged tree, that is written: they are in
 /// memory until it is whole. The form itself holds 4 GiB of either.
 pub const TEXT_MAX_BYTES: u64 = 256 << 20;
+/// Files of one layer, or one merged tree, that is written, and names of them: they are in memory until it is whole. The
+/// form itself holds 2^31 - 1.
+pub const FILES_MAX: usize = 16 << 20;
 const MAGIC: [u8; 8] = *b"LAYERFSX";
 
 /// Whether an index is one layer, with its whiteouts, or a merged tree, which has none.

@@ -12,7 +12,7 @@ mod writer;
 
 pub use check::check;
 pub use error::IndexError;
-pub use format::{INLINE_MAX_BYTES, Kind, TEXT_MAX_BYTES, Totals, VERSION};
+pub use format::{FILES_MAX, INLINE_MAX_BYTES, Kind, TEXT_MAX_BYTES, Totals, VERSION};
 pub use inode::{Body, Child, Inode, Ordinal, Target};
 pub use reader::Index;
 pub use traverse::{DeviceClass, Found, FoundBody, Meta, Node, Origin, XattrSet, write_index};

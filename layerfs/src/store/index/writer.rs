@@ -8,8 +8,8 @@ use zerocopy::{Immutable, IntoBytes};
 
 use super::error::IndexError;
 use super::format::{
-    BLOCK_BYTES, EntryRecord, HEADER_BYTES, InodeRecord, Kind, LinkRecord, ObjectRecord, SECTIONS,
-    TEXT_MAX_BYTES, Totals, encode_header, encode_xattrs,
+    BLOCK_BYTES, EntryRecord, FILES_MAX, HEADER_BYTES, InodeRecord, Kind, LinkRecord, ObjectRecord,
+    SECTIONS, TEXT_MAX_BYTES, Totals, encode_header, encode_xattrs,
 };
 use super::traverse::XattrSet;
 use crate::store::digest::Digest;
@@ -114,11 +114,8 @@ impl IndexWriter {
 
     /// The ordinal that the next inode will have.
     pub(super) fn next_ordinal(&self) -> Result<u32, IndexError> {
-        // Node numbers are twice the ordinal, and some consumers keep inode numbers in 32 bits.
-        u32::try_from(self.inodes.len())
-            .ok()
-            .filter(|n| *n < u32::MAX / 2)
-            .ok_or(IndexError::TooLarge("inodes"))
+        check_files(self.inodes.len(), self.entries.len())?;
+        u32::try_from(self.inodes.len()).map_err(|_| IndexError::TooLarge("inodes"))
     }
 
     /// Writes the records, the checksums and the header. The file is not synced.
@@ -142,6 +139,11 @@ impl IndexWriter {
         file::write_all_at(&file, &header, 0)?;
         Ok(())
     }
+}
+
+/// Refuses one more file, or one more name, than are taken.
+fn check_files(inodes: usize, entries: usize) -> Result<(), IndexError> {
+    if inodes.max(entries) < FILES_MAX { Ok(()) } else { Err(IndexError::TooManyFiles) }
 }
 
 fn bytes_of<T: IntoBytes + Immutable>(records: &[T]) -> &[u8] {
@@ -208,5 +210,12 @@ mod tests {
         let left = 100 - writer.xattrs.len();
         writer.name(&vec![b'n'; left]).unwrap();
         assert!(matches!(writer.name(b"n"), Err(IndexError::TooMuchText)));
+    }
+
+    #[test]
+    fn files_of_a_tree_have_a_bound() {
+        assert!(check_files(FILES_MAX - 1, FILES_MAX - 1).is_ok());
+        assert!(matches!(check_files(FILES_MAX, 1), Err(IndexError::TooManyFiles)));
+        assert!(matches!(check_files(1, FILES_MAX), Err(IndexError::TooManyFiles)));
     }
 }

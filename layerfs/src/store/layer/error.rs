@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::store::archive::{ArchiveError, EntryPath, HOLES_MAX};
-use crate::store::index::{IndexError, TEXT_MAX_BYTES};
+use crate::store::index::{FILES_MAX, IndexError, TEXT_MAX_BYTES};
 use crate::sys::SysError;
 
 /// Every way the unpacking of a layer fails.
@@ -46,7 +46,7 @@ pub enum EntryFault {
     LinkToDirectory(EntryPath),
     /// The root is given a type that is not a directory.
     RootNotDirectory,
-    /// More inodes than an index holds.
+    /// More files or names than are taken.
     TooMany,
     /// More bytes of names, link targets and attributes than are taken.
     TooMuchText,
@@ -69,7 +69,9 @@ impl fmt::Display for EntryFault {
                 write!(f, "hard link to the directory `{target}`")
             }
             EntryFault::RootNotDirectory => f.write_str("the root is not a directory"),
-            EntryFault::TooMany => f.write_str("the layer has more files than an index holds"),
+            EntryFault::TooMany => {
+                write!(f, "with it the layer has more than {FILES_MAX} files or names")
+            }
             EntryFault::TooManyHoles => write!(
                 f,
                 "with it the layers of the image claim more than {} GiB of holes together",

@@ -11,7 +11,8 @@ use super::error::EntryFault;
 use crate::store::archive::{EntryPath, Name, Timestamp};
 use crate::store::digest::Digest;
 use crate::store::index::{
-    DeviceClass, Found, FoundBody, IndexError, Meta, Node, Origin, TEXT_MAX_BYTES, XattrSet,
+    DeviceClass, FILES_MAX, Found, FoundBody, IndexError, Meta, Node, Origin, TEXT_MAX_BYTES,
+    XattrSet,
 };
 use crate::sys::xattr;
 
@@ -31,6 +32,15 @@ pub(super) struct LayerTree {
     last_set: XattrSet,
     /// Bytes of names, link targets and distinct sets, those of entries that were replaced included.
     text_bytes: u64,
+    /// Nodes, and names with those of whiteouts: the larger number of both decides.
+    counted: [usize; 2],
+}
+
+/// What is counted to `FILES_MAX`.
+#[derive(Clone, Copy)]
+enum Counted {
+    Node,
+    Name,
 }
 
 struct LayerNode {
@@ -69,6 +79,7 @@ impl LayerTree {
             xattr_sets: HashSet::new(),
             last_set: XattrSet::default(),
             text_bytes: 0,
+            counted: [0; 2],
         }
     }
 
@@ -98,6 +109,12 @@ impl LayerTree {
     fn count(&mut self, len: usize) -> Result<(), EntryFault> {
         self.text_bytes += len as u64;
         if self.text_bytes > TEXT_MAX_BYTES { Err(EntryFault::TooMuchText) } else { Ok(()) }
+    }
+
+    fn count_one(&mut self, what: Counted) -> Result<(), EntryFault> {
+        let count = &mut self.counted[what as usize];
+        *count += 1;
+        if *count > FILES_MAX { Err(EntryFault::TooMany) } else { Ok(()) }
     }
 
     /// Puts a node at `path`, in place of what stood there. A directory over a directory keeps its entries.
@@ -189,6 +206,7 @@ impl LayerTree {
     }
 
     fn push(&mut self, node: LayerNode) -> Result<NodeNumber, EntryFault> {
+        self.count_one(Counted::Node)?;
         let number = u32::try_from(self.nodes.len()).map_err(|_| EntryFault::TooMany)?;
         self.nodes.push(node);
         Ok(number)
@@ -237,6 +255,7 @@ impl LayerTree {
         let mut slot = Slot::default();
         change(&mut slot);
         directory.slots.insert(name.clone(), slot);
+        self.count_one(Counted::Name)?;
         self.count(name.as_bytes().len())
     }
 
@@ -334,5 +353,31 @@ mod tests {
         assert_eq!(full, Err(EntryFault::TooMuchText));
         let full = tree.xattr_set(vec![(b"user.a"[..].into(), b"v"[..].into())]);
         assert_eq!(full, Err(EntryFault::TooMuchText));
+    }
+
+    #[test]
+    fn files_and_names_are_counted_to_the_bound() {
+        let path = |name: &str| EntryPath::parse(name.as_bytes()).unwrap();
+        let meta = || Meta {
+            permissions: 0o644,
+            uid: 0,
+            gid: 0,
+            mtime: Timestamp::default(),
+            xattrs: XattrSet::default(),
+        };
+        let mut tree = LayerTree::new();
+        tree.insert(&path("dir/file"), meta(), LayerBody::Fifo).unwrap();
+        tree.insert(&path("dir/file"), meta(), LayerBody::Fifo).unwrap();
+        tree.link(&path("link"), &path("dir/file")).unwrap();
+        tree.whiteout(&[], &Name::new(b"white").unwrap()).unwrap();
+        assert_eq!(tree.counted, [3, 4], "a node that was replaced is kept");
+        tree.counted = [FILES_MAX - 1; 2];
+        tree.insert(&path("last"), meta(), LayerBody::Fifo).unwrap();
+        let full = tree.insert(&path("last"), meta(), LayerBody::Fifo);
+        assert_eq!(full, Err(EntryFault::TooMany), "one more node");
+        let full = tree.link(&path("more"), &path("dir/file"));
+        assert_eq!(full, Err(EntryFault::TooMany), "one more name");
+        let full = tree.whiteout(&[], &Name::new(b"hidden").unwrap());
+        assert_eq!(full, Err(EntryFault::TooMany), "one more whiteout");
     }
 }
