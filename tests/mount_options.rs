@@ -26,6 +26,8 @@ mod numbers;
 #[allow(dead_code, reason = "what other tests ask of the command")]
 #[path = "cli/place.rs"]
 mod place;
+#[path = "mount_options/posix.rs"]
+mod posix;
 #[path = "mount_options/refused.rs"]
 mod refused;
 #[path = "mount_options/served.rs"]

@@ -8,16 +8,19 @@ use fuser::{Errno, FileHandle, FopenFlags, INodeNo, OpenFlags, ReplyOpen, Reques
 use super::answer;
 use super::door::Door;
 use crate::sys::xattr_at::SetHow;
-use crate::tree::{Attr, Name, acl};
+use crate::tree::{Attr, Name, NameError, acl};
 use crate::union::{Caller, HandleId, Looked, NewNode, NodeId, OpenHow, SetAttr, UnionError};
 
 pub(super) fn id(ino: INodeNo) -> NodeId {
     NodeId(ino.0)
 }
 
-/// The kernel checks the length of names and sends none that is empty or holds a slash.
+/// The kernel sends no name that is empty or holds a slash, and one of up to 1,024 bytes.
 pub(super) fn named(name: &OsStr) -> Result<Name, Errno> {
-    Name::new(name.as_bytes()).map_err(|_| Errno::EINVAL)
+    Name::new(name.as_bytes()).map_err(|fault| match fault {
+        NameError::TooLong { .. } => Errno::ENAMETOOLONG,
+        NameError::Empty | NameError::Dots | NameError::ForbiddenByte => Errno::EINVAL,
+    })
 }
 
 pub(super) fn caller(request: &Request, umask: u32) -> Caller {

@@ -87,7 +87,9 @@ impl Union {
     pub(super) fn shown_upper(&self, node: &Node, mut attr: Attr) -> Result<Attr, UnionError> {
         if node.is_directory() {
             // As the kernel's overlayfs: the subdirectories of two sides are not counted for each `stat`.
-            attr.nlink = 1;
+            if node.lower().is_some() {
+                attr.nlink = 1;
+            }
         } else if node.group.is_some() {
             attr.nlink = self.group_links(node, attr.nlink)?;
         } else if node.place.lock().orphan.is_some() {
