@@ -12,6 +12,8 @@ mod ended;
 mod hostile;
 #[path = "run_container/limited.rs"]
 mod limited;
+#[path = "run_container/links.rs"]
+mod links;
 #[path = "run_container/place.rs"]
 mod place;
 #[path = "run_container/seen.rs"]

@@ -76,8 +76,7 @@ pub struct ContainerSpec {
     pub root: Access,
     /// What of the host it shows, in the order in which it is mounted.
     pub volumes: Vec<Volume>,
-    /// Files made for this container, each shown at its target: `/etc/hosts` and the like. Without the directory that
-    /// a target lies in, the file is left out.
+    /// Files made for this container, each shown at its target: `/etc/hosts` and the like.
     pub files: Vec<Volume>,
     /// Which network it sees.
     pub network: Network,

@@ -9,12 +9,12 @@ use crate::place::{Place, Ran};
 use crate::support::need_root;
 
 /// A root file system of a few names; its programs are the host's, shown by a volume.
-struct Root {
-    path: PathBuf,
+pub struct Root {
+    pub path: PathBuf,
 }
 
 impl Root {
-    fn new(place: &Place, name: &str) -> Root {
+    pub fn new(place: &Place, name: &str) -> Root {
         let path = place.join(name);
         std::fs::create_dir_all(path.join("usr")).unwrap();
         std::fs::create_dir_all(path.join("etc")).unwrap();
@@ -25,7 +25,7 @@ impl Root {
     }
 
     /// A shell script in a throwaway container on it.
-    fn script(&self, place: &Place, options: &[&str], script: &str) -> Ran {
+    pub fn script(&self, place: &Place, options: &[&str], script: &str) -> Ran {
         let root = self.path.to_str().unwrap();
         let tail = ["-v", "/usr:/usr:ro", "--rootfs", root, "/bin/sh", "-c", script];
         place.layerfs(&[&["run", "--rm"], options, &tail].concat())

@@ -27,6 +27,20 @@ pub enum SetupError {
     /// A place lies outside of the image.
     #[error("`{0}` leads out of the container; give a directory of the image")]
     Outside(String),
+    /// A link leads where nothing may be put: on the root, or into what the container has of the kernel.
+    #[error(
+        "`{path}` leads by a link of the image to the container's own {own}; name another place, or take the link out of \
+         the image"
+    )]
+    Containers {
+        /// Where it begins, as the container sees it.
+        path: String,
+        /// Where it leads.
+        own: String,
+    },
+    /// There are links without end.
+    #[error("`{0}` in the image is more than 40 links after one another, or a circle of them")]
+    Links(String),
     /// The words for the user.
     #[error(transparent)]
     User(UserError),
@@ -58,6 +72,8 @@ impl SetupError {
             SetupError::Refused { .. }
             | SetupError::WrongKind { .. }
             | SetupError::Outside(_)
+            | SetupError::Containers { .. }
+            | SetupError::Links(_)
             | SetupError::User(_)
             | SetupError::Order(_)
             | SetupError::Alone => 125,

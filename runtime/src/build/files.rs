@@ -7,14 +7,21 @@ use std::path::Path;
 use layerfs_driver::sys::file::FileType;
 
 use super::error::{Doing, SetupError};
+use super::way::{self, End};
 use super::{place, walls};
 use crate::spec::{Access, Volume};
 use crate::sys::inside;
 use crate::sys::mounts::{self, Attributes, Depth};
 
-/// Shows a file made for this container. Where the image has no directory for it, nobody looks for it there.
+/// Shows a file made for this container. A link there that leads where nothing may be put, or nowhere, gives way to it.
 pub(super) fn show_file(file: &Volume, root: &OwnedFd) -> Result<(), SetupError> {
-    let Some(place) = place::file(root, &file.target)? else { return Ok(()) };
+    let place = match way::find_or_make(root, &file.target, End::File) {
+        Err(SetupError::Containers { .. } | SetupError::Links(_)) => {
+            way::remove_link(root, &file.target)?;
+            way::find_or_make(root, &file.target, End::File)?
+        }
+        found => found?,
+    };
     let source = clone(file)?;
     check_kinds(file, &source, &place)?;
     attach(file, &source, &place)
@@ -24,16 +31,11 @@ pub(super) fn show_file(file: &Volume, root: &OwnedFd) -> Result<(), SetupError>
 pub(super) fn show_volume(volume: &Volume, root: &OwnedFd) -> Result<(), SetupError> {
     let source = clone(volume)?;
     let deed = || format!("mount `{}`", volume.target.display());
-    let place = match place::kind(&source).doing(deed)? {
-        FileType::Directory => place::directory(root, &volume.target)?,
-        _ => {
-            if let Some(parent) = volume.target.parent() {
-                place::directory(root, parent)?;
-            }
-            place::file(root, &volume.target)?
-                .ok_or_else(|| SetupError::Outside(volume.target.display().to_string()))?
-        }
+    let end = match place::kind(&source).doing(deed)? {
+        FileType::Directory => End::Directory,
+        _ => End::File,
     };
+    let place = way::find_or_make(root, &volume.target, end)?;
     check_kinds(volume, &source, &place)?;
     attach(volume, &source, &place)
 }
@@ -71,7 +73,7 @@ fn attach(volume: &Volume, source: &OwnedFd, place: &OwnedFd) -> Result<(), Setu
 /// Goes where the program starts; makes it where it is missing.
 pub(super) fn enter(root: &OwnedFd, path: &OsStr) -> Result<(), SetupError> {
     let shown = Path::new(path).display().to_string();
-    let directory = place::directory(root, Path::new(path))?;
+    let directory = place::to_start_in(root, Path::new(path))?;
     inside::enter(&directory).doing(|| format!("enter `{shown}`"))?;
     let here = inside::current().doing(|| format!("enter `{shown}`"))?;
     if here.first() == Some(&b'/') { Ok(()) } else { Err(SetupError::Outside(shown)) }

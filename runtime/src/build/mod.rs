@@ -10,6 +10,7 @@ mod streams;
 mod systems;
 mod walk;
 mod walls;
+mod way;
 
 pub use error::SetupError;
 pub(crate) use walk::OPENED;

@@ -27,9 +27,7 @@ pub(super) fn take_callers(made: &Made<'_>) -> Result<(), SetupError> {
         (Input::Caller, None) => return Ok(()),
         (Input::Nothing, _) => {}
     }
-    let deed = || "close standard input".to_owned();
-    let null = inside::open_device(made.dev()?, "null").doing(deed)?;
-    exec::take_input(&null).doing(deed)
+    exec::take_input(made.null()?).doing(|| "close standard input".into())
 }
 
 /// Takes a terminal of the container's own, its console from here on.

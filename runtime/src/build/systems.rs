@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use layerfs_driver::sys::file::{self, FileType};
+
 use super::error::{Doing, SetupError};
 use super::place;
 use super::walk::Made;
@@ -15,9 +17,12 @@ use crate::sys::mounts::{self, Attributes, Depth};
 
 const QUIET: Attributes = Attributes::NO_SUID.and(Attributes::NO_DEV).and(Attributes::NO_EXEC);
 
+/// The numbers of the null device.
+const NULL: (u32, u32) = (1, 3);
+
 /// Devices that everybody may have, with their numbers.
 const DEVICES: [(&str, (u32, u32)); 6] = [
-    ("null", (1, 3)),
+    ("null", NULL),
     ("zero", (1, 5)),
     ("full", (1, 7)),
     ("random", (1, 8)),
@@ -49,6 +54,7 @@ pub(super) fn mount(system: System, made: &mut Made<'_>) -> Result<(), SetupErro
             let attributes = Attributes::NO_SUID.and(Attributes::NO_EXEC);
             let dev = top(made, "dev", ("tmpfs", &options), attributes)?;
             devices(&dev)?;
+            made.null = Some(null(&dev)?);
             made.dev = Some(dev);
         }
         System::Terminals => {
@@ -116,6 +122,21 @@ fn devices(dev: &OwnedFd) -> Result<(), SetupError> {
         inside::make_link(target, dev, name).doing(|| format!("make `/dev/{name}`"))?;
     }
     Ok(())
+}
+
+/// The device that was just made, opened while nobody can have put anything in its place.
+fn null(dev: &OwnedFd) -> Result<OwnedFd, SetupError> {
+    let deed = || "open `/dev/null`".to_owned();
+    let null = inside::open_device(dev, "null").doing(deed)?;
+    let stat = inside::stat(&null).doing(deed)?;
+    match (file::type_of(&stat), file::device_numbers(&stat)) {
+        (FileType::CharacterDevice, NULL) => Ok(null),
+        (other, _) => Err(SetupError::WrongKind {
+            path: "/dev/null".into(),
+            is: place::shown(other),
+            needs: "the null device",
+        }),
+    }
 }
 
 /// Shows the container its own groups, and no other's.

@@ -44,6 +44,8 @@ pub(super) struct Made<'a> {
     pub(super) proc: Option<OwnedFd>,
     pub(super) sys: Option<OwnedFd>,
     pub(super) dev: Option<OwnedFd>,
+    /// The null device, whatever is mounted over its name later.
+    pub(super) null: Option<OwnedFd>,
     pub(super) terminals: Option<OwnedFd>,
     /// An empty, unchangeable directory that is mounted over what is masked; made with the first.
     pub(super) blank: Option<OwnedFd>,
@@ -67,6 +69,10 @@ impl Made<'_> {
         self.dev.as_ref().ok_or(SetupError::Order("/dev"))
     }
 
+    pub(super) fn null(&self) -> Result<&OwnedFd, SetupError> {
+        self.null.as_ref().ok_or(SetupError::Order("/dev/null"))
+    }
+
     pub(super) fn terminals(&self) -> Result<&OwnedFd, SetupError> {
         self.terminals.as_ref().ok_or(SetupError::Order("/dev/pts"))
     }
@@ -86,6 +92,7 @@ pub fn walk(steps: &[Step], given: Given<'_>) -> ! {
         proc: None,
         sys: None,
         dev: None,
+        null: None,
         terminals: None,
         blank: None,
         user: None,

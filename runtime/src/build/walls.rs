@@ -31,10 +31,7 @@ pub(super) fn mask(path: &'static str, made: &mut Made<'_>) -> Result<(), SetupE
         let deed = || format!("mask `{path}`");
         let blank = match place::kind(&target).doing(deed)? {
             FileType::Directory => blank_directory(made).doing(deed)?,
-            _ => {
-                let null = inside::open_name(made.dev()?, "null").doing(deed)?;
-                mounts::clone_of(&null).doing(deed)?
-            }
+            _ => mounts::clone_of(made.null()?).doing(deed)?,
         };
         mounts::attach(&blank, &target).doing(deed)?;
         if made.blank.is_none() && place::kind(&blank).doing(deed)? == FileType::Directory {

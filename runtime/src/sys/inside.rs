@@ -38,10 +38,10 @@ pub fn open(root: impl AsFd, path: &OsStr, purpose: Purpose) -> Result<OwnedFd, 
 }
 
 /// Opens one name of `dir` as a place, a link not followed.
-pub fn open_name(dir: impl AsFd, name: &str) -> Result<OwnedFd, SysError> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+pub fn open_name(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<OwnedFd, SysError> {
+    let (name, flags) = (name.as_ref(), OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC);
     let open = || rustix::fs::openat(&dir, name, flags, Mode::empty());
-    call("openat", || format!("{name:?}, O_PATH"), open)
+    call("openat", || format!("\"{}\", O_PATH", name.as_bytes().escape_ascii()), open)
 }
 
 /// Opens one name of `dir` for reading and writing: a device of ours.
@@ -54,6 +54,19 @@ pub fn open_device(dir: impl AsFd, name: &str) -> Result<OwnedFd, SysError> {
 /// What stands behind a descriptor.
 pub fn stat(object: impl AsFd) -> Result<Stat, SysError> {
     call("fstat", String::new, || rustix::fs::fstat(&object))
+}
+
+/// Whether it lies in a file system whose files are the kernel's words: reading one may wait, or take away what others
+/// wait for, and a link of one may lead by itself.
+pub fn is_kernels(object: impl AsFd) -> Result<bool, SysError> {
+    let stat = call("fstatfs", String::new, || rustix::fs::fstatfs(&object))?;
+    let kinds = [
+        libc::PROC_SUPER_MAGIC,
+        libc::SYSFS_MAGIC,
+        libc::CGROUP_SUPER_MAGIC,
+        libc::CGROUP2_SUPER_MAGIC,
+    ];
+    Ok(kinds.contains(&stat.f_type))
 }
 
 /// Makes a directory in `dir`; one that is there already is left as it is.

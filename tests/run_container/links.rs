@@ -1,0 +1,115 @@
+//! Links of an image where a container has something put: they are resolved inside it, what is missing there is made,
+//! and none of them leads onto what the container has of the kernel.
+
+use std::os::unix::fs::symlink;
+
+use crate::hostile::Root;
+use crate::place::Place;
+use crate::support::need_root;
+
+/// What the devices and masks of a container are, whatever its image holds.
+const KERNELS: &str = "stat -c %t:%T /dev/null; readlink /proc/self/fd/0; echo lost >/dev/null; cat /dev/null; \
+                       cat /proc/keys | wc -c; ls -A /sys/firmware | wc -l; cat /proc/self/comm; \
+                       grep -cE ' /(proc|sys|dev/null)(/[^ ]*)? .* (ext4|xfs|btrfs|overlay) ' /proc/self/mountinfo";
+
+const KERNELS_ARE: &str = "1:3\n/dev/null\n0\n0\ncat\n0\n";
+
+fn link(root: &Root, name: &str, target: &str) {
+    let path = root.path.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    symlink(target, path).unwrap();
+}
+
+#[test]
+fn a_link_of_the_image_puts_no_file_on_a_device() {
+    need_root!();
+    let place = Place::new();
+    for (number, target) in
+        ["/dev/null", "../dev/null", "/a", "/proc/keys", "/sys/firmware/x"].into_iter().enumerate()
+    {
+        let root = Root::new(&place, &format!("root-{number}"));
+        for name in ["etc/hosts", "etc/hostname", "etc/resolv.conf"] {
+            link(&root, name, target);
+        }
+        link(&root, "a", "b/null");
+        link(&root, "b", "dev");
+        let script = format!("{KERNELS}; cat /etc/hostname; grep -c localhost /etc/hosts");
+        let options = ["--hostname", "box", "--network", "host"];
+        let said = root.script(&place, &options, &script).said();
+        assert_eq!(said, format!("{KERNELS_ARE}box\n1\n"), "{target}");
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_directory_that_is_a_link_into_the_kernels_is_refused() {
+    need_root!();
+    let place = Place::new();
+    let root = Root::new(&place, "root");
+    std::fs::remove_dir(root.path.join("etc")).unwrap();
+    link(&root, "etc", "dev");
+    let ran = root.script(&place, &[], "true");
+    let told = "layerfs: `/etc` leads by a link of the image to the container's own /dev; name another \
+                place, or take the link out of the image\n";
+    assert_eq!((ran.status, ran.err.as_str()), (125, told));
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_link_of_the_image_puts_no_volume_on_what_is_the_kernels() {
+    need_root!();
+    let place = Place::new();
+    let root = Root::new(&place, "root");
+    let (dir, file) = (place.join("dir"), place.join("file"));
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(&file, "of the host\n").unwrap();
+    for (name, target) in [
+        ("proc-link", "/proc"),
+        ("sys-link", "../../sys"),
+        ("dev-link", "dev"),
+        ("keys", "/proc/keys"),
+        ("firmware", "/sys/firmware"),
+        ("null", "dev/null"),
+        ("shm", "/dev/shm"),
+        ("chain", "proc-link/bus"),
+        ("root-link", "/"),
+        ("up", "../.."),
+    ] {
+        link(&root, name, target);
+    }
+    for (target, into) in [
+        ("/proc-link", "/proc"),
+        ("/sys-link", "/sys"),
+        ("/dev-link", "/dev"),
+        ("/keys", "/proc"),
+        ("/firmware", "/sys"),
+        ("/null", "/dev"),
+        ("/shm/x", "/dev"),
+        ("/chain", "/proc"),
+        ("/proc-link/self/attr", "/proc"),
+        ("/root-link", "/"),
+        ("/up", "/"),
+    ] {
+        for source in [&dir, &file] {
+            let volume = format!("{}:{target}", source.display());
+            let ran = root.script(&place, &["-v", &volume], "true");
+            let told = format!(
+                "layerfs: `{target}` leads by a link of the image to the container's own {into}; name another \
+                 place, or take the link out of the image\n"
+            );
+            assert_eq!((ran.status, ran.err), (125, told), "{volume}");
+        }
+    }
+    // Who writes such a place means it.
+    let shared = format!("{}:/dev/shm/x", dir.display());
+    let script = format!("{KERNELS}; touch /dev/shm/x/made");
+    assert_eq!(root.script(&place, &["-v", &shared], &script).said(), KERNELS_ARE);
+    assert!(dir.join("made").exists());
+    // A way that only leads past the root is one like any other.
+    link(&root, "data", "../../../srv/./x/../data");
+    let volume = format!("{}:/data", dir.display());
+    assert_eq!(root.script(&place, &["-v", &volume], "ls /srv/data").said(), "made\n");
+    std::fs::remove_dir_all(&dir).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    place.assert_nothing_left();
+}
