@@ -2,6 +2,7 @@
 //! and none of them leads onto what the container has of the kernel.
 
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use crate::hostile::Root;
 use crate::place::Place;
@@ -111,5 +112,75 @@ fn a_link_of_the_image_puts_no_volume_on_what_is_the_kernels() {
     assert_eq!(root.script(&place, &["-v", &volume], "ls /srv/data").said(), "made\n");
     std::fs::remove_dir_all(&dir).unwrap();
     std::fs::remove_file(&file).unwrap();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn what_a_dangling_link_leads_to_is_made_inside_the_container() {
+    need_root!();
+    let place = Place::new();
+    let root = Root::new(&place, "root");
+    let canary = place.join("canary");
+    link(&root, "etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf");
+    link(&root, "etc/hosts", canary.to_str().unwrap());
+    link(&root, "srv/data", "../../../../../../new/one");
+    link(&root, "srv/file", "/new/two/file");
+    link(&root, "work", "/new/three/../four/work");
+    let (dir, file) = (place.join("dir"), place.join("file"));
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("seen"), "").unwrap();
+    std::fs::write(&file, "of the host\n").unwrap();
+    let (on_dir, on_file) =
+        (format!("{}:/srv/data/deep", dir.display()), format!("{}:/srv/file", file.display()));
+    let script = "ls /new/one/deep; cat /new/two/file; pwd -P; grep -c localhost /etc/hosts; cat /etc/resolv.conf";
+    let options = ["--network", "host", "-v", &on_dir, "-v", &on_file, "-w", "/work/x"];
+    let said = root.script(&place, &options, script).said();
+    let hosts = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    assert!(said.starts_with("seen\nof the host\n/new/four/work/x\n"), "{said}");
+    assert!(said.ends_with(&hosts), "{said}");
+    assert!(!canary.exists() && !Path::new("/new").exists() && !root.path.join("new").exists());
+    std::fs::remove_dir_all(&dir).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn links_that_lead_in_a_circle_are_told() {
+    need_root!();
+    let place = Place::new();
+    let root = Root::new(&place, "root");
+    link(&root, "loop", "loop/x");
+    link(&root, "one", "two");
+    link(&root, "two", "/srv/../one");
+    std::fs::create_dir(root.path.join("srv")).unwrap();
+    let dir = place.join("dir");
+    std::fs::create_dir(&dir).unwrap();
+    let on = |target: &str| format!("{}:{target}", dir.display());
+    for (word, target) in [("-v", "/loop"), ("-v", "/one/x"), ("-w", "/two"), ("-w", "/loop/x")] {
+        let value = if word == "-v" { on(target) } else { target.into() };
+        let ran = root.script(&place, &[word, &value], "true");
+        let told = format!(
+            "layerfs: `{target}` in the image is more than 40 links after one another, or a circle of them\n"
+        );
+        assert_eq!((ran.status, ran.err), (125, told), "{word}");
+    }
+    // Forty are taken.
+    for number in 0..40 {
+        link(&root, &format!("l{number}"), &format!("l{}", number + 1));
+    }
+    assert_eq!(root.script(&place, &["-v", &on("/l0")], "ls -d l40").said(), "l40\n");
+    assert_eq!(root.script(&place, &["-v", &on("/l1")], "ls -d l40").said(), "l40\n");
+    std::fs::remove_dir(&dir).unwrap();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn an_image_without_etc_has_its_names() {
+    need_root!();
+    let place = Place::new();
+    let root = Root::new(&place, "root");
+    std::fs::remove_dir(root.path.join("etc")).unwrap();
+    let said = root.script(&place, &["--hostname", "box"], "cat /etc/hostname; ls /etc").said();
+    assert_eq!(said, "box\nhostname\nhosts\n");
     place.assert_nothing_left();
 }
