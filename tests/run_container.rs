@@ -20,3 +20,5 @@ mod place;
 mod seen;
 #[path = "run_container/shown.rs"]
 mod shown;
+#[path = "run_container/streams.rs"]
+mod streams;

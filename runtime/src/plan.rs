@@ -69,6 +69,8 @@ pub enum Step {
     TakeStreams,
     /// Decide who to be, by the image's own lists.
     FindUser,
+    /// Let the streams that were made for the container be that user's.
+    GiveStreams,
     /// Go where the program starts.
     EnterDirectory,
     /// Keep few capabilities and one user.
@@ -136,7 +138,13 @@ pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
         Streams::Terminal => Step::TakeTerminal,
         Streams::Caller => Step::TakeStreams,
     });
-    steps.extend([Step::FindUser, Step::EnterDirectory, Step::DropPrivileges, Step::Start]);
+    steps.extend([
+        Step::FindUser,
+        Step::GiveStreams,
+        Step::EnterDirectory,
+        Step::DropPrivileges,
+        Step::Start,
+    ]);
     steps
 }
 

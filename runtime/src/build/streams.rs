@@ -7,6 +7,7 @@ use super::error::{Doing, SetupError};
 use super::walk::Made;
 use crate::spec::Input;
 use crate::sys::{channel, exec, inside, mounts, terminal};
+use crate::user::User;
 
 /// The word beside which a terminal's other end goes to the supervisor. No error begins with it: they begin with their
 /// status.
@@ -31,7 +32,7 @@ pub(super) fn take_callers(made: &Made<'_>) -> Result<(), SetupError> {
 }
 
 /// Takes a terminal of the container's own, its console from here on.
-pub(super) fn take_terminal(made: &Made<'_>) -> Result<(), SetupError> {
+pub(super) fn take_terminal(made: &mut Made<'_>) -> Result<(), SetupError> {
     let deed = || "make a terminal".to_owned();
     let (master, slave) = terminal::open_pair(made.terminals()?).doing(deed)?;
     channel::send(&made.given.report, TERMINAL, Some(master.as_fd())).doing(deed)?;
@@ -41,5 +42,17 @@ pub(super) fn take_terminal(made: &Made<'_>) -> Result<(), SetupError> {
     let console = mounts::clone_of(&slave).doing(deed)?;
     mounts::attach(&console, &place).doing(deed)?;
     terminal::control(&slave).doing(deed)?;
-    exec::take_streams(&slave).doing(deed)
+    exec::take_streams(&slave).doing(deed)?;
+    made.terminal = Some(slave);
+    Ok(())
+}
+
+/// Lets the program open by name what was made for its streams: `/dev/stdout`, its terminal. The group of a terminal stays
+/// the one that may write to it. The caller's own streams are not ours to give.
+pub(super) fn give(made: &Made<'_>, user: &User) -> Result<(), SetupError> {
+    let ends = &made.given.ends;
+    for own in [&ends.input, &ends.output, &ends.error, &made.terminal].into_iter().flatten() {
+        exec::give_stream(own, user.uid).doing(|| format!("give user {} its streams", user.uid))?;
+    }
+    Ok(())
 }

@@ -49,6 +49,8 @@ pub(super) struct Made<'a> {
     pub(super) terminals: Option<OwnedFd>,
     /// An empty, unchangeable directory that is mounted over what is masked; made with the first.
     pub(super) blank: Option<OwnedFd>,
+    /// The program's end of the terminal that was made for it.
+    pub(super) terminal: Option<OwnedFd>,
     user: Option<User>,
 }
 
@@ -95,6 +97,7 @@ pub fn walk(steps: &[Step], given: Given<'_>) -> ! {
         null: None,
         terminals: None,
         blank: None,
+        terminal: None,
         user: None,
     };
     // Modes are meant as they are given until the program starts.
@@ -142,6 +145,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
             made.user = Some(program::find_user(&made.given.spec.process.user, made.root()?)?);
             Ok(())
         }
+        Step::GiveStreams => streams::give(made, made.user()?),
         Step::EnterDirectory => {
             files::enter(made.root()?, OsStr::new(&made.given.spec.process.directory))
         }

@@ -28,6 +28,12 @@ pub fn take_error(file: impl AsFd) -> Result<(), SysError> {
     call("dup2", || "2".to_owned(), || rustix::stdio::dup2_stderr(&file))
 }
 
+/// Makes the user of number `uid` the owner of a pipe or a terminal.
+pub fn give_stream(file: impl AsFd, uid: u32) -> Result<(), SysError> {
+    let owner = Some(rustix::fs::Uid::from_raw(uid));
+    call("fchown", || uid.to_string(), || rustix::fs::fchown(&file, owner, None))
+}
+
 /// Closes every descriptor but the standard streams and `kept`, which closes on exec.
 pub fn close_all_but(kept: BorrowedFd<'_>) -> Result<(), SysError> {
     let kept = kept.as_raw_fd();
