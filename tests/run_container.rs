@@ -16,6 +16,8 @@ mod limited;
 mod links;
 #[path = "run_container/place.rs"]
 mod place;
+#[path = "run_container/planted.rs"]
+mod planted;
 #[path = "run_container/seen.rs"]
 mod seen;
 #[path = "run_container/shown.rs"]

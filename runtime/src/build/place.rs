@@ -8,7 +8,7 @@ use layerfs_driver::sys::file::{self, FileType};
 
 use super::error::{Doing, SetupError};
 use super::way::{self, End};
-use crate::sys::inside::{self, Purpose};
+use crate::sys::inside;
 use crate::sys::{Errno, SysError};
 
 /// A directory of that name right in the root, never by way of a link: what the kernel's own file systems go on.
@@ -28,11 +28,20 @@ pub(super) fn of_system(root: impl AsFd, name: &'static str) -> Result<OwnedFd, 
 
 /// A directory to start in, links resolved inside the root, made with those it lies in where they are missing.
 pub(super) fn to_start_in(root: &OwnedFd, path: &Path) -> Result<OwnedFd, SetupError> {
-    match inside::open(root, path.as_os_str(), Purpose::Directory) {
-        Err(error) if matches!(error.errno(), Errno::NOENT | Errno::LOOP) => {
-            way::find_or_make(root, path, End::Directory)
+    let deed = || format!("open `{}`", path.display());
+    let found = match inside::open(root, path.as_os_str()) {
+        Err(error) if matches!(error.errno(), Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+            way::find_or_make(root, path, End::Directory)?
         }
-        opened => opened.doing(|| format!("open `{}`", path.display())),
+        opened => opened.doing(deed)?,
+    };
+    match kind(&found).doing(deed)? {
+        FileType::Directory => Ok(found),
+        other => Err(SetupError::WrongKind {
+            path: path.display().to_string(),
+            is: shown(other),
+            needs: "a directory",
+        }),
     }
 }
 

@@ -1,7 +1,6 @@
 //! The program: who it is, where it is found, how it starts.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 
 use layerfs_driver::sys::file::FileType;
@@ -9,8 +8,9 @@ use layerfs_driver::sys::{change, file};
 
 use super::error::{Doing, SetupError};
 use super::place;
+use super::walk::Made;
 use crate::spec::Process;
-use crate::sys::inside::{self, Purpose};
+use crate::sys::inside;
 use crate::sys::{Errno, SysError, exec, signals};
 use crate::user::{User, UserWords};
 
@@ -21,28 +21,32 @@ const LIST_MAX: u64 = 4 << 20;
 const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Decides who the program is.
-pub(super) fn find_user(words: &str, root: impl AsFd) -> Result<User, SetupError> {
-    let passwd = list(&root, "etc/passwd")?;
-    let group = list(&root, "etc/group")?;
-    UserWords::new(words).find(&passwd, &group).map_err(SetupError::User)
+pub(super) fn find_user(made: &Made<'_>) -> Result<User, SetupError> {
+    let passwd = list(made, "etc/passwd")?;
+    let group = list(made, "etc/group")?;
+    UserWords::new(&made.given.spec.process.user).find(&passwd, &group).map_err(SetupError::User)
 }
 
-/// One of the image's lists; an image without it has an empty one.
-fn list(root: impl AsFd, path: &str) -> Result<String, SetupError> {
+/// One of the image's lists; an image without it has an empty one. It is opened for reading only when it is known to be
+/// a file that keeps bytes: opening or reading what a link of the image leads to may wait, or do more than that.
+fn list(made: &Made<'_>, path: &str) -> Result<String, SetupError> {
     let deed = || format!("read `/{path}` of the image");
-    let list = match inside::open(root, OsStr::new(path), Purpose::Read) {
+    let place = match inside::open(made.root()?, OsStr::new(path)) {
         Err(error) if error.is_absent() => return Ok(String::new()),
         opened => opened.doing(deed)?,
     };
-    match place::kind(&list).doing(deed)? {
-        FileType::RegularFile => {}
-        other => {
-            let (path, is) = (format!("/{path}"), place::shown(other));
-            return Err(SetupError::WrongKind { path, is, needs: "a regular file" });
+    let is = match place::kind(&place).doing(deed)? {
+        FileType::RegularFile if inside::is_kernels(&place).doing(deed)? => {
+            "a file of the kernel's"
         }
-    }
-    let bytes = file::read_all(&list, LIST_MAX).doing(deed)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+        FileType::RegularFile => {
+            let list = inside::open_again(made.proc()?, &place).doing(deed)?;
+            let bytes = file::read_all(&list, LIST_MAX).doing(deed)?;
+            return Ok(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        other => place::shown(other),
+    };
+    Err(SetupError::WrongKind { path: format!("/{path}"), is, needs: "a regular file" })
 }
 
 /// Becomes the program. Returns only with why not.

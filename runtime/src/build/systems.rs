@@ -12,7 +12,7 @@ use super::walk::Made;
 use crate::cgroup::View;
 use crate::plan::System;
 use crate::sys::SysError;
-use crate::sys::inside::{self, Purpose};
+use crate::sys::inside;
 use crate::sys::mounts::{self, Attributes, Depth};
 
 const QUIET: Attributes = Attributes::NO_SUID.and(Attributes::NO_DEV).and(Attributes::NO_EXEC);
@@ -143,7 +143,7 @@ fn null(dev: &OwnedFd) -> Result<OwnedFd, SetupError> {
 fn cgroups(made: &Made<'_>) -> Result<(), SetupError> {
     let deed = || "mount `/sys/fs/cgroup`".to_owned();
     let attributes = QUIET.and(Attributes::READ_ONLY);
-    let place = match inside::open(made.sys()?, OsStr::new("fs/cgroup"), Purpose::Place) {
+    let place = match inside::open(made.sys()?, OsStr::new("fs/cgroup")) {
         // A kernel without groups has no such directory.
         Err(error) if error.is_absent() => return Ok(()),
         opened => opened.doing(deed)?,

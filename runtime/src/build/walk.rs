@@ -142,7 +142,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         Step::TakeTerminal => streams::take_terminal(made),
         Step::TakeStreams => streams::take_callers(made),
         Step::FindUser => {
-            made.user = Some(program::find_user(&made.given.spec.process.user, made.root()?)?);
+            made.user = Some(program::find_user(made)?);
             Ok(())
         }
         Step::GiveStreams => streams::give(made, made.user()?),

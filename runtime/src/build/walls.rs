@@ -10,7 +10,7 @@ use super::error::{Doing, SetupError};
 use super::place;
 use super::walk::Made;
 use crate::sys::SysError;
-use crate::sys::inside::{self, Purpose};
+use crate::sys::inside;
 use crate::sys::mounts::{self, Attributes, Depth};
 
 /// Lets an attached mount refuse more, on old kernels too; those know one mount at a time only.
@@ -92,7 +92,7 @@ fn targets(path: &'static str, made: &Made<'_>) -> Result<Vec<OwnedFd>, SetupErr
     };
     let mut found = Vec::new();
     for path in paths {
-        match inside::open(base, OsStr::new(&path), Purpose::Place) {
+        match inside::open(base, OsStr::new(&path)) {
             Ok(target) => found.push(target),
             Err(error) if error.is_absent() || is_no_directory(&error) => {}
             Err(error) => return Err(error).doing(deed),

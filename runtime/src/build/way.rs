@@ -15,7 +15,7 @@ use layerfs_driver::sys::file::{self, FileType};
 
 use super::error::{Doing, SetupError};
 use super::place;
-use crate::sys::inside::{self, Purpose};
+use crate::sys::inside;
 use crate::sys::{Errno, SysError};
 
 /// As many links as the kernel follows.
@@ -42,7 +42,7 @@ pub(super) fn find_or_make(root: &OwnedFd, path: &Path, end: End) -> Result<Owne
         }
     }
     match way.above.pop() {
-        Some(place) => Ok(place),
+        Some((_, place)) => Ok(place),
         None => Err(way.is_the_containers("/".into())),
     }
 }
@@ -64,7 +64,7 @@ struct Way<'a> {
     /// As it was written, for messages.
     path: &'a Path,
     /// The directories that were come through, the root not among them.
-    above: Vec<OwnedFd>,
+    above: Vec<(OsString, OwnedFd)>,
     /// The names still to go, the next one last.
     rest: Vec<OsString>,
     /// Links followed.
@@ -83,7 +83,7 @@ impl Way<'_> {
     }
 
     fn here(&self) -> BorrowedFd<'_> {
-        self.above.last().map_or(self.root, AsFd::as_fd)
+        self.above.last().map_or(self.root, |(_, dir)| dir.as_fd())
     }
 
     /// Goes on by one name; answers what stands there where it is the last, and no directory.
@@ -98,11 +98,13 @@ impl Way<'_> {
         let shown = self.path.display();
         let found = self.open(name, end).doing(|| format!("find or make `{shown}`"))?;
         match place::kind(&found).doing(|| format!("open `{shown}`"))? {
-            FileType::Directory => self.above.push(found),
+            FileType::Directory => self.above.push((name.to_owned(), found)),
             FileType::Symlink => self.follow(&found, name)?,
             _ if self.rest.is_empty() => return Ok(Some(found)),
             other => {
-                let path = self.path.display().to_string();
+                let names = self.above.iter().map(|(name, _)| &**name).chain([name]);
+                let path =
+                    names.fold(String::new(), |path, name| format!("{path}/{}", name.display()));
                 let is = place::shown(other);
                 return Err(SetupError::WrongKind { path, is, needs: "a directory" });
             }
@@ -132,7 +134,7 @@ impl Way<'_> {
         }
         // One that leads by itself, such as /proc/self/fd/7; the others of the kernel's are no circles.
         let kernels = inside::is_kernels(link).doing(deed)?;
-        let opened = || inside::open(self.here(), name, Purpose::Place);
+        let opened = || inside::open(self.here(), name);
         if kernels && opened().is_err_and(|error| error.errno() == Errno::LOOP) {
             return Err(SetupError::Outside(self.path.display().to_string()));
         }

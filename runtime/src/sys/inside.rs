@@ -1,40 +1,19 @@
 //! Names inside a root that is not trusted: every link is resolved as if that root were `/`, and none leads out of it.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 
 use super::{Errno, SysError, call};
 
-/// What a descriptor is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// A place to put a mount on: whatever stands there, links resolved.
-    Place,
-    /// A directory, links resolved.
-    Directory,
-    /// A regular file to read, links resolved.
-    Read,
-}
-
-impl Purpose {
-    fn flags(self) -> OFlags {
-        let wanted = match self {
-            Purpose::Place => OFlags::PATH,
-            Purpose::Directory => OFlags::PATH | OFlags::DIRECTORY,
-            Purpose::Read => OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
-        };
-        wanted | OFlags::CLOEXEC
-    }
-}
-
-/// Opens `path` as it would resolve in a container whose root is `root`.
-pub fn open(root: impl AsFd, path: &OsStr, purpose: Purpose) -> Result<OwnedFd, SysError> {
+/// Opens `path`, as it would resolve in a container whose root is `root`, as a place: to mount on, to ask what it is.
+pub fn open(root: impl AsFd, path: &OsStr) -> Result<OwnedFd, SysError> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let open = || rustix::fs::openat2(&root, path, purpose.flags(), Mode::empty(), resolve);
-    again("openat2", || format!("\"{}\", {purpose:?}", path.as_bytes().escape_ascii()), open)
+    let open = || rustix::fs::openat2(&root, path, flags, Mode::empty(), resolve);
+    again("openat2", || format!("\"{}\"", path.as_bytes().escape_ascii()), open)
 }
 
 /// Opens one name of `dir` as a place, a link not followed.
@@ -49,6 +28,15 @@ pub fn open_device(dir: impl AsFd, name: &str) -> Result<OwnedFd, SysError> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = || rustix::fs::openat(&dir, name, flags, Mode::empty());
     call("openat", || format!("{name:?}, O_RDWR"), open)
+}
+
+/// Opens for reading what `place` is open on, whatever stands at its name by now. `proc` is the root of a `/proc` that
+/// shows this process.
+pub fn open_again(proc: impl AsFd, place: impl AsFd) -> Result<OwnedFd, SysError> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let name = format!("self/fd/{}", place.as_fd().as_raw_fd());
+    let open = || rustix::fs::openat(&proc, &*name, flags, Mode::empty());
+    call("openat", || format!("{name:?}"), open)
 }
 
 /// What stands behind a descriptor.
