@@ -18,6 +18,8 @@ mod links;
 mod place;
 #[path = "run_container/planted.rs"]
 mod planted;
+#[path = "run_container/sealed.rs"]
+mod sealed;
 #[path = "run_container/seen.rs"]
 mod seen;
 #[path = "run_container/shown.rs"]
