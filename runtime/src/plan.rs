@@ -53,6 +53,8 @@ pub enum Step {
     ShowFile(Volume),
     /// Show something of the host's.
     ShowVolume(Volume),
+    /// Find the directory that the program starts in, or make it.
+    FindDirectory,
     /// Refuse changes of the root itself.
     ProtectRoot,
     /// Make the mounted root the root.
@@ -126,6 +128,7 @@ pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
     steps.extend(PROTECTED.map(Step::Protect));
     steps.extend(spec.files.iter().cloned().map(Step::ShowFile));
     steps.extend(spec.volumes.iter().cloned().map(Step::ShowVolume));
+    steps.push(Step::FindDirectory);
     if spec.root == Access::ReadOnly {
         steps.push(Step::ProtectRoot);
     }
@@ -207,6 +210,15 @@ mod tests {
         });
         assert!(last.unwrap() < pivot);
         assert!(place(&steps, |step| *step == Step::ProtectRoot) < pivot);
+    }
+
+    #[test]
+    fn what_is_made_in_the_root_is_made_while_it_can_be_changed() {
+        let steps = plan(&spec());
+        let volume = place(&steps, |step| matches!(step, Step::ShowVolume(_)));
+        let directory = place(&steps, |step| *step == Step::FindDirectory);
+        let protected = place(&steps, |step| *step == Step::ProtectRoot);
+        assert!(volume < directory && directory < protected);
     }
 
     #[test]

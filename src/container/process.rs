@@ -1,7 +1,7 @@
 //! What runs in a container: the user's words over the image's.
 
-use std::ffi::{CString, OsString};
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -19,7 +19,7 @@ pub struct Said<'a> {
     /// `--entrypoint`; empty takes the image's away.
     pub entrypoint: Option<&'a str>,
     /// `--env`, in their order: `NAME=value`, or `NAME` for the caller's own.
-    pub environment: &'a [String],
+    pub environment: &'a [OsString],
     /// `--workdir`.
     pub directory: Option<&'a str>,
     /// `--user`.
@@ -80,37 +80,43 @@ fn words(said: &Said<'_>, image: &RunConfig) -> Result<Vec<CString>> {
 
 /// The image's environment, then the user's; the last value of a name counts.
 fn environment(
-    said: &[String],
+    said: &[OsString],
     image: &RunConfig,
     hostname: &str,
     streams: Streams,
 ) -> Result<Vec<CString>> {
-    let mut lines = vec![PATH.to_owned(), format!("HOSTNAME={hostname}")];
+    let mut lines: Vec<OsString> = vec![PATH.into(), format!("HOSTNAME={hostname}").into()];
     if streams == Streams::Terminal {
         lines.push("TERM=xterm".into());
     }
     for line in &image.env {
-        set(&mut lines, line.clone());
+        set(&mut lines, line.into());
     }
     for line in said {
-        match line.split_once('=') {
-            Some(("", _)) => bail!("--env `{line}`: a name is missing before the `=`"),
+        match line.as_bytes().iter().position(|byte| *byte == b'=') {
+            Some(0) => bail!("--env `{}`: a name is missing before the `=`", line.display()),
             Some(_) => set(&mut lines, line.clone()),
-            None => match std::env::var(line) {
-                Ok(value) => set(&mut lines, format!("{line}={value}")),
+            None => match std::env::var_os(line) {
+                Some(value) => {
+                    let mut whole = line.clone();
+                    whole.push("=");
+                    whole.push(value);
+                    set(&mut lines, whole);
+                }
                 // What the caller has not, the container has not: the image's value goes, too.
-                Err(_) => lines.retain(|old| name(old) != line),
+                None => lines.retain(|old| name(old) != line.as_bytes()),
             },
         }
     }
-    lines.into_iter().map(|line| text(line.into())).collect()
+    lines.into_iter().map(text).collect()
 }
 
-fn name(line: &str) -> &str {
-    line.split_once('=').map_or(line, |(name, _)| name)
+fn name(line: &OsStr) -> &[u8] {
+    let bytes = line.as_bytes();
+    bytes.split(|byte| *byte == b'=').next().unwrap_or(bytes)
 }
 
-fn set(lines: &mut Vec<String>, line: String) {
+fn set(lines: &mut Vec<OsString>, line: OsString) {
     match lines.iter_mut().find(|old| name(old) == name(&line)) {
         Some(old) => *old = line,
         None => lines.push(line),
@@ -162,7 +168,7 @@ mod tests {
     #[test]
     fn the_last_value_of_a_name_counts() {
         let image = image(&[], &[], &["A=image", "PATH=/bin", "B=image"]);
-        let said = ["A=user".to_owned(), "LAYERFS_TEST_IS_NOT_SET".into(), "C=a=b".into()];
+        let said = ["A=user".into(), "LAYERFS_TEST_IS_NOT_SET".into(), "C=a=b".into()];
         let lines = environment(&said, &image, "box", Streams::Caller).unwrap();
         let lines: Vec<&str> = lines.iter().map(|line| line.to_str().unwrap()).collect();
         assert_eq!(lines, ["PATH=/bin", "HOSTNAME=box", "A=user", "B=image", "C=a=b"]);

@@ -44,6 +44,9 @@ could not be made, 126 where the command can't be executed, 127 where there is n
 /// How long a container believes what it has seen of a directory of the host's.
 const LIVE_TIMEOUT_MS: u64 = 1_000;
 
+/// Bytes that the kernel has room for in a host's name.
+const HOSTNAME_MAX: usize = 64;
+
 /// The number of SIGKILL.
 const KILL: u8 = 9;
 
@@ -77,7 +80,7 @@ pub struct RunArgs {
     hostname: Option<String>,
     /// Set a variable; without a value, the caller's own
     #[arg(short, long, value_name = "NAME[=VALUE]")]
-    env: Vec<String>,
+    env: Vec<OsString>,
     /// Start in this directory, made where it is missing
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
@@ -116,6 +119,7 @@ enum From {
 struct Asked<'a> {
     from: From,
     words: &'a [OsString],
+    hostname: Option<&'a str>,
     volumes: Vec<Volume>,
     limits: Limits,
     keep: Keep,
@@ -223,6 +227,7 @@ fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
     Ok(Asked {
         from,
         words,
+        hostname: args.hostname.as_deref().map_or(Ok(None), hostname)?,
         volumes,
         limits,
         keep: if args.rm { Keep::Throwaway } else { Keep::Kept },
@@ -233,6 +238,17 @@ fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
             NetworkWord::Host => Network::Host,
         },
     })
+}
+
+/// A host's name as the kernel and `/etc/hosts` take one; docker's for none is empty.
+fn hostname(word: &str) -> Result<Option<&str>> {
+    if word.len() > HOSTNAME_MAX || word.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        bail!(
+            "--hostname `{}`: a host's name has at most {HOSTNAME_MAX} bytes, no blanks and no control characters",
+            word.escape_debug()
+        );
+    }
+    Ok(Some(word).filter(|word| !word.is_empty()))
 }
 
 fn rootfs(path: &std::path::Path) -> Result<PathBuf> {
@@ -284,7 +300,7 @@ fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> {
         name: args.name.clone(),
         base,
         command: noted.command(),
-        hostname: args.hostname.clone(),
+        hostname: asked.hostname.map(str::to_owned),
         keep: asked.keep,
         details: noted.details(),
     })

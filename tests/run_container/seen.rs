@@ -119,6 +119,62 @@ fn names_variables_directory_and_user_are_as_they_were_given() {
 }
 
 #[test]
+fn variables_are_bytes() {
+    use std::os::unix::ffi::OsStrExt;
+    need_root!();
+    let place = Place::new();
+    let raw = std::ffi::OsStr::from_bytes;
+    let mut command = place.command(&["run", "--rm", "-e"]);
+    command.arg(raw(b"GIVEN=\xff\n\xc3")).args(["-e", "INHERITED", "-e"]).arg(raw(b"\xfe=name"));
+    command.env("INHERITED", raw(b"\x80=\xff"));
+    command.args(["--rootfs", "/", "sh", "-c", "tr '\\0' '\\n' </proc/self/environ"]);
+    let output = command.output().unwrap();
+    for line in [&b"\nGIVEN=\xff\n\xc3\n"[..], b"\nINHERITED=\x80=\xff\n", b"\n\xfe=name\n"] {
+        let found = output.stdout.windows(line.len()).any(|window| window == line);
+        assert!(found, "{}: {output:?}", line.escape_ascii());
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_hostname_is_one_word_of_at_most_64_bytes() {
+    need_root!();
+    let place = Place::new();
+    let long = "h".repeat(65);
+    for name in ["a\nb", "a\n127.0.0.1 evil", "a b", "a\tb", "\u{1b}[31m", "\u{85}", &long] {
+        let ran = place.script(&["--hostname", name], "hostname");
+        let told = format!(
+            "layerfs: --hostname `{}`: a host's name has at most 64 bytes, no blanks and no control characters\n",
+            name.escape_debug()
+        );
+        assert_eq!((ran.status, ran.out.as_str(), ran.err), (125, "", told), "{name:?}");
+    }
+    let name = &long[1..];
+    let said = place.script(&["--hostname", name], "hostname; cat /etc/hostname").said();
+    assert_eq!(said, format!("{name}\n{name}\n"));
+    // As with docker, an empty one is none.
+    assert_eq!(place.script(&["--hostname", ""], "hostname").said().trim().len(), 12);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_directory_to_start_in_is_made_before_the_root_turns_read_only() {
+    need_root!();
+    let place = Place::new();
+    let said = place.script(&["--read-only", "-w", "/new/dir"], "pwd; touch x 2>&1").out;
+    assert_eq!(said, "/new/dir\ntouch: cannot touch 'x': Read-only file system\n");
+    // In a volume it is made there, and not below it.
+    let data = place.join("data");
+    std::fs::create_dir(&data).unwrap();
+    let volume = format!("{}:/new", data.display());
+    let options = ["--read-only", "-v", &volume, "-w", "/new/dir"];
+    assert_eq!(place.script(&options, "pwd; touch x").said(), "/new/dir\n");
+    assert!(data.join("dir/x").exists());
+    std::fs::remove_dir_all(data).unwrap();
+    place.assert_nothing_left();
+}
+
+#[test]
 fn a_copy_of_the_hosts_root_is_all_that_changes() {
     need_root!();
     let place = Place::new();

@@ -1,6 +1,5 @@
 //! What of the host's a container shows: volumes, and files made for it. And the directory it starts in.
 
-use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -70,11 +69,10 @@ fn attach(volume: &Volume, source: &OwnedFd, place: &OwnedFd) -> Result<(), Setu
     walls::restrict(source, attributes, Depth::All).doing(deed)
 }
 
-/// Goes where the program starts; makes it where it is missing.
-pub(super) fn enter(root: &OwnedFd, path: &OsStr) -> Result<(), SetupError> {
-    let shown = Path::new(path).display().to_string();
-    let directory = place::to_start_in(root, Path::new(path))?;
-    inside::enter(&directory).doing(|| format!("enter `{shown}`"))?;
+/// Goes where the program starts.
+pub(super) fn enter(directory: &OwnedFd, path: &Path) -> Result<(), SetupError> {
+    let shown = path.display().to_string();
+    inside::enter(directory).doing(|| format!("enter `{shown}`"))?;
     let here = inside::current().doing(|| format!("enter `{shown}`"))?;
     if here.first() == Some(&b'/') { Ok(()) } else { Err(SetupError::Outside(shown)) }
 }

@@ -1,6 +1,5 @@
 //! The walk through the plan.
 
-use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use layerfs_driver::sys::change;
 
 use super::error::{Doing, SetupError};
-use super::{files, program, root, streams, systems, walls};
+use super::{files, place, program, root, streams, systems, walls};
 use crate::carry::Ends;
 use crate::cgroup::View;
 use crate::plan::Step;
@@ -51,6 +50,7 @@ pub(super) struct Made<'a> {
     pub(super) blank: Option<OwnedFd>,
     /// The program's end of the terminal that was made for it.
     pub(super) terminal: Option<OwnedFd>,
+    directory: Option<OwnedFd>,
     user: Option<User>,
 }
 
@@ -98,6 +98,7 @@ pub fn walk(steps: &[Step], given: Given<'_>) -> ! {
         terminals: None,
         blank: None,
         terminal: None,
+        directory: None,
         user: None,
     };
     // Modes are meant as they are given until the program starts.
@@ -132,6 +133,11 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         Step::Protect(path) => walls::protect(path, made),
         Step::ShowFile(file) => files::show_file(file, made.root()?),
         Step::ShowVolume(volume) => files::show_volume(volume, made.root()?),
+        Step::FindDirectory => {
+            let path = &made.given.spec.process.directory;
+            made.directory = Some(place::to_start_in(made.root()?, path)?);
+            Ok(())
+        }
         Step::ProtectRoot => walls::protect_root(made.root()?),
         Step::Pivot => mounts::pivot(made.root()?).doing(|| "change the root".into()),
         Step::SetHostname(name) => {
@@ -147,7 +153,8 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         }
         Step::GiveStreams => streams::give(made, made.user()?),
         Step::EnterDirectory => {
-            files::enter(made.root()?, OsStr::new(&made.given.spec.process.directory))
+            let directory = made.directory.as_ref().ok_or(SetupError::Order("its directory"))?;
+            files::enter(directory, &made.given.spec.process.directory)
         }
         Step::DropPrivileges => drop_privileges(made),
         Step::Start => Err(program::start(&made.given.spec.process, made.user()?)),
