@@ -21,6 +21,9 @@ use support::rights::have_loop_devices;
 use support::{Scratch, need, need_root, watchdog};
 use tarball::{dir, file, hard, symlink, tar};
 
+/// Images that have to be there after each cut.
+const KEPT: usize = 20;
+
 /// A file system of its own with a store in it, and what was acknowledged of that store.
 struct Disk {
     disk: Scratch,
@@ -116,6 +119,11 @@ impl Disk {
         }
         let output = self.import(None).wait_with_output().unwrap();
         assert!(self.took(&output), "{case}: the next import: {}", told(&output));
+        // The disk holds some fifty of them, and the full matrix makes several hundred.
+        while self.acknowledged.len() > KEPT {
+            let output = self.command(&["rmi", &self.acknowledged.remove(0)]).output().unwrap();
+            assert!(output.status.success(), "{case}: {}", told(&output));
+        }
         let swept = self.command(&["gc"]).output().unwrap();
         assert!(swept.status.success(), "{case}: {}", told(&swept));
         self.images().unwrap_or_else(|told| panic!("{case}, and then: {told}"));

@@ -122,7 +122,7 @@ fn a_fault_at_any_call_of_run_leaves_nothing() {
     need_root!();
     need!("busybox", "timeout");
     let soak = std::env::var_os("LAYERFS_SOAK").is_some();
-    let _watch = watchdog(if soak { 3600 } else { 300 });
+    let _watch = watchdog(if soak { 7200 } else { 900 });
     let before = groups();
     let kinds: [(&str, u64); 5] = [
         ("fail:N:EIO", 1),
