@@ -121,7 +121,8 @@ impl Disk {
         assert!(self.took(&output), "{case}: the next import: {}", told(&output));
         // The disk holds some fifty of them, and the full matrix makes several hundred.
         while self.acknowledged.len() > KEPT {
-            let output = self.command(&["rmi", &self.acknowledged.remove(0)]).output().unwrap();
+            let oldest = self.acknowledged.remove(0);
+            let output = self.command(&["rmi", &oldest]).output().unwrap();
             assert!(output.status.success(), "{case}: {}", told(&output));
         }
         let swept = self.command(&["gc"]).output().unwrap();
