@@ -92,10 +92,15 @@ fn fixture(name: &str, product: &str) -> Option<PathBuf> {
 
 /// Where images are kept: one directory for each version of the builders.
 pub fn cache() -> PathBuf {
+    kept().join(version())
+}
+
+/// Where tests keep what takes long to make.
+pub fn kept() -> PathBuf {
     let home =
         || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into())).join(".cache");
     let base = std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
-    base.join("layerfs-test").join(version())
+    base.join("layerfs-test")
 }
 
 /// FNV-1a over the builders: enough to tell two versions apart.

@@ -16,6 +16,7 @@ pub mod machine;
 pub mod photo;
 pub mod rights;
 pub mod scratch;
+pub mod suites;
 pub mod watchdog;
 
 pub use figure::figure;

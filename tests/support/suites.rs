@@ -1,0 +1,41 @@
+//! Suites of others that judge a file system, built once from crates.io and kept in the user's cache.
+//!
+//! An answer of `None` means that the suite can't be had here and that the test has been told as skipped.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{fixtures, rights};
+
+/// pjdfstest: what POSIX says of each call, as root and as others.
+pub fn pjdfstest() -> Option<PathBuf> {
+    built("pjdfstest", "0.2.2")
+}
+
+/// fsx: random reads, writes, mappings and changes of size of one file, each read compared.
+pub fn fsx() -> Option<PathBuf> {
+    built("fsx", "0.3.2")
+}
+
+fn built(name: &str, version: &str) -> Option<PathBuf> {
+    let root = fixtures::kept().join(format!("{name}-{version}"));
+    let program = root.join("bin").join(name);
+    if program.exists() {
+        return Some(program);
+    }
+    if !rights::have(&["flock"]) {
+        return None;
+    }
+    std::fs::create_dir_all(&root).expect("the user's cache takes a directory");
+    // Whoever holds the lock builds; the others find it installed. cargo puts the program there whole.
+    let mut build = Command::new("flock");
+    build.arg(root.join("lock")).arg(env!("CARGO")).args(["install", "--quiet", "--locked"]);
+    build.args([name, "--version", version, "--root"]).arg(&root);
+    let output = build.output().unwrap_or_else(|e| panic!("start {build:?}: {e}"));
+    if output.status.success() {
+        return Some(program);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    rights::skip(&format!("{name} {version} can't be built here: {}", said.trim_end()));
+    None
+}
