@@ -4,12 +4,16 @@
 
 mod support;
 
+#[path = "run_container/configured.rs"]
+mod configured;
 #[path = "run_container/demo.rs"]
 mod demo;
 #[path = "run_container/ended.rs"]
 mod ended;
 #[path = "run_container/hostile.rs"]
 mod hostile;
+#[path = "run_container/image.rs"]
+mod image;
 #[path = "run_container/limited.rs"]
 mod limited;
 #[path = "run_container/links.rs"]

@@ -73,7 +73,11 @@ fn words(said: &Said<'_>, image: &RunConfig) -> Result<Vec<CString>> {
         words.extend(image.cmd.iter().map(OsString::from));
     }
     if words.first().is_none_or(|word| word.is_empty()) {
-        bail!("no command: the image names none, so say one after it, such as /bin/sh");
+        let why = match said.entrypoint {
+            Some("") => "an empty --entrypoint takes the image's own away",
+            _ => "the image names none",
+        };
+        bail!("no command: {why}, so say one after the image, such as /bin/sh");
     }
     words.into_iter().map(text).collect()
 }

@@ -1,0 +1,140 @@
+//! What an image's configuration says of its containers, and the user's words over it: docker's rules, in running containers.
+
+use serde_json::json;
+
+use crate::image;
+use crate::place::Place;
+use crate::support::{need, need_root};
+
+/// What `show` prints: its words, and the rest of what was configured.
+fn shown(words: &[&str], rest: &str) -> String {
+    words.iter().map(|word| format!("[{word}]\n")).chain([format!("{rest}\n")]).collect()
+}
+
+/// An image that configures all that an image can: its words are those of `show`.
+fn whole(place: &Place) {
+    let config = json!({
+        "Entrypoint": ["show", "entry"], "Cmd": ["one", "two"], "WorkingDir": "/work/here",
+        "User": "ann", "Env": ["PATH=/bin", "GREETING=hello", "COLOUR=red"],
+    });
+    image::make(place, "whole", &config);
+}
+
+#[test]
+fn an_image_decides_words_variables_directory_and_user_until_the_user_does() {
+    need_root!();
+    need!("busybox", "tar");
+    let place = Place::new();
+    whole(&place);
+    let run = |options: &[&str], words: &[&str]| {
+        place.layerfs(&[&["run", "--rm"], options, &["whole"], words].concat()).said()
+    };
+    let rest = "hello red in /work/here as 1000:100 of 100 29";
+    assert_eq!(run(&[], &[]), shown(&["entry", "one", "two"], rest));
+    assert_eq!(run(&[], &["mine", ""]), shown(&["entry", "mine", ""], rest));
+    let options = ["-e", "COLOUR=blue", "-e", "MORE=1", "-w", "/etc", "-u", "0:29"];
+    let rest = "hello blue in /etc as 0:29 of 29";
+    assert_eq!(run(&options, &[]), shown(&["entry", "one", "two"], rest));
+    place.assert_nothing_left();
+}
+
+#[test]
+fn an_entrypoint_of_the_users_takes_the_images_words_away() {
+    need_root!();
+    need!("busybox", "tar");
+    let place = Place::new();
+    whole(&place);
+    let run = |entrypoint: &str, words: &[&str]| {
+        place.layerfs(&[&["run", "--rm", "--entrypoint", entrypoint, "whole"], words].concat())
+    };
+    let rest = "hello red in /work/here as 1000:100 of 100 29";
+    assert_eq!(run("/bin/show", &[]).said(), shown(&[], rest));
+    assert_eq!(run("show", &["mine"]).said(), shown(&["mine"], rest));
+    assert_eq!(run("echo", &["a  b", "c"]).said(), "a  b c\n");
+    assert_eq!(run("", &["show", "mine"]).said(), shown(&["mine"], rest));
+    // As with docker, the image's command goes with its entrypoint.
+    let nothing = run("", &[]);
+    let told = "layerfs: no command: an empty --entrypoint takes the image's own away, so say one after the image, such as /bin/sh\n";
+    assert_eq!((nothing.status, nothing.err.as_str()), (125, told));
+    place.assert_nothing_left();
+}
+
+#[test]
+fn an_image_without_a_word_needs_one_of_the_users() {
+    need_root!();
+    need!("busybox", "tar");
+    let place = Place::new();
+    image::make(&place, "bare", &json!({}));
+    let nothing = place.layerfs(&["run", "--rm", "bare"]);
+    let told =
+        "layerfs: no command: the image names none, so say one after the image, such as /bin/sh\n";
+    assert_eq!((nothing.status, nothing.err.as_str()), (125, told));
+    let said = place.layerfs(&["run", "--rm", "bare", "show"]).said();
+    assert_eq!(said, shown(&[], "  in / as 0:0 of 0"));
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_user_is_found_by_names_and_numbers_of_the_image() {
+    need_root!();
+    need!("busybox", "tar");
+    let place = Place::new();
+    let cases = [
+        ("ann", "1000:100 100 29"),
+        ("ann:audio", "1000:29 29"),
+        ("ann:7", "1000:7 7"),
+        ("1000", "1000:100 100 29"),
+        ("1000:audio", "1000:29 29"),
+        ("77", "77:0 0"),
+        ("77:78", "77:78 78"),
+        ("0", "0:0 0"),
+        ("", "0:0 0"),
+    ];
+    for (n, (user, ids)) in cases.into_iter().enumerate() {
+        let name = format!("of-{n}");
+        let cmd = ["sh", "-c", "echo $(id -u):$(id -g) $(id -G)"];
+        image::make(&place, &name, &json!({"Cmd": cmd, "User": user}));
+        let ran = place.layerfs(&["run", "--rm", &name]);
+        assert_eq!(ran.said(), format!("{ids}\n"), "{user}");
+        // What an image says, the user can.
+        let said = place.layerfs(&[&["run", "--rm", "-u", user, &name][..], &cmd].concat());
+        assert_eq!(said.said(), format!("{ids}\n"), "-u {user}");
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_user_that_an_image_does_not_have_is_one_line() {
+    need_root!();
+    need!("busybox", "tar");
+    let place = Place::new();
+    let too_great =
+        |id: &str| format!("`{id}` is no number of a user or a group: they end at 2147483647");
+    let absent = |kind: &str, name: &str, file: &str| {
+        format!("{kind} `{name}` is not in the image's {file}; give a number, or a name that is")
+    };
+    let cases = [
+        ("eve", absent("user", "eve", "/etc/passwd")),
+        ("eve:users", absent("user", "eve", "/etc/passwd")),
+        ("ann:eves", absent("group", "eves", "/etc/group")),
+        ("-1", absent("user", "-1", "/etc/passwd")),
+        ("1:-1", absent("group", "-1", "/etc/group")),
+        ("4294967295", too_great("4294967295")),
+        ("2147483648", too_great("2147483648")),
+        ("1:4294967295", too_great("4294967295")),
+        ("18446744073709551616", too_great("18446744073709551616")),
+    ];
+    for (n, (user, told)) in cases.into_iter().enumerate() {
+        let name = format!("of-{n}");
+        image::make(&place, &name, &json!({"Cmd": ["id"], "User": user}));
+        let ran = place.layerfs(&["run", "--rm", &name]);
+        let line = format!("layerfs: {told}\n");
+        assert_eq!((ran.status, ran.out.as_str(), ran.err.as_str()), (125, "", line.as_str()));
+        assert_eq!(
+            place.layerfs(&["run", "--rm", &format!("--user={user}"), &name]).err,
+            line,
+            "{user}"
+        );
+    }
+    place.assert_nothing_left();
+}
