@@ -6,6 +6,8 @@ mod support;
 
 #[path = "run_container/configured.rs"]
 mod configured;
+#[path = "run_container/console.rs"]
+mod console;
 #[path = "run_container/demo.rs"]
 mod demo;
 #[path = "run_container/ended.rs"]

@@ -11,6 +11,17 @@ use crate::sys::{SysError, exec};
 /// Bytes that are taken at a time.
 const CHUNK: usize = 16 << 10;
 
+/// Gives a container's terminal the size of the user's, which is the one that is looked at, or else that which is typed on.
+/// Where the standard streams are neither, it stays as it is.
+pub(crate) fn follow_size(terminal: impl AsFd) -> Result<(), SysError> {
+    let (stdout, stdin) = (std::io::stdout(), std::io::stdin());
+    let users = [stdout.as_fd(), stdin.as_fd()];
+    match users.into_iter().find(|users| terminal::is_terminal(users)) {
+        Some(users) => terminal::set_size(terminal, terminal::size(users)?),
+        None => Ok(()),
+    }
+}
+
 /// Carries bytes both ways. While it lives, the user's terminal passes every key on as it is.
 #[derive(Debug)]
 pub(crate) struct Relay {
@@ -46,12 +57,9 @@ impl Relay {
         Ok(relay)
     }
 
-    /// Gives the container's terminal the size of the user's, where that has one.
+    /// Gives the container's terminal the size that the user's has now.
     pub(crate) fn resize(&self) -> Result<(), SysError> {
-        if !terminal::is_terminal(&self.output) {
-            return Ok(());
-        }
-        terminal::set_size(&self.master, terminal::size(&self.output)?)
+        follow_size(&self.master)
     }
 
     pub(crate) fn terminal(&self) -> BorrowedFd<'_> {

@@ -7,6 +7,7 @@ use super::error::{Doing, SetupError};
 use super::walk::Made;
 use crate::spec::Input;
 use crate::sys::{channel, exec, inside, mounts, terminal};
+use crate::terminal::follow_size;
 use crate::user::User;
 
 /// The word beside which a terminal's other end goes to the supervisor. No error begins with it: they begin with their
@@ -35,6 +36,8 @@ pub(super) fn take_callers(made: &Made<'_>) -> Result<(), SetupError> {
 pub(super) fn take_terminal(made: &mut Made<'_>) -> Result<(), SetupError> {
     let deed = || "make a terminal".to_owned();
     let (master, slave) = terminal::open_pair(made.terminals()?).doing(deed)?;
+    // Here, and not by the supervisor alone: the program does not wait for that one. The streams are still the caller's.
+    follow_size(&master).doing(|| "give the terminal its size".into())?;
     channel::send(&made.given.report, TERMINAL, Some(master.as_fd())).doing(deed)?;
     let dev = made.dev()?;
     inside::create(dev, OsStr::new("console"), 0o600).doing(deed)?;

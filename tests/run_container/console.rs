@@ -1,0 +1,139 @@
+//! The terminal of a container with `-t`: it has the size of the user's and follows it, and a reader that has gone ends
+//! nothing else.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::OpenptFlags;
+use rustix::termios::Winsize;
+
+use crate::place::Place;
+use crate::support::{need, need_root};
+
+/// A terminal of this test's: the end that a window would hold, and that of the programs in it.
+struct Window {
+    master: File,
+    slave: OwnedFd,
+}
+
+impl Window {
+    fn new(rows: u16, columns: u16) -> Window {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = rustix::pty::openpt(flags).unwrap();
+        rustix::pty::unlockpt(&master).unwrap();
+        let name = rustix::pty::ptsname(&master, Vec::new()).unwrap();
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let slave = rustix::fs::open(name, flags, Mode::empty()).unwrap();
+        let window = Window { master: master.into(), slave };
+        window.resize(rows, columns);
+        window
+    }
+
+    fn resize(&self, rows: u16, columns: u16) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&self.master, size).unwrap();
+    }
+
+    /// A command in it, in a session of its own that it controls.
+    fn start(&self, command: &Command) -> Child {
+        let mut started = Command::new("setsid");
+        started.arg("--ctty").arg(command.get_program()).args(command.get_args());
+        started.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let end = || Stdio::from(self.slave.try_clone().unwrap());
+        started.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap()
+    }
+
+    /// The next line on it, which comes within 20 s.
+    fn line(&self) -> String {
+        let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while !line.ends_with(b"\n") {
+            let mut ready = [PollFd::new(&self.master, PollFlags::IN)];
+            assert_eq!(poll(&mut ready, Some(&limit)).unwrap(), 1, "after {line:?} nothing comes");
+            (&self.master).read_exact(&mut byte).unwrap();
+            line.extend(byte);
+        }
+        String::from_utf8(line).unwrap().replace('\r', "")
+    }
+}
+
+#[test]
+fn a_terminal_has_the_users_size_before_the_program_starts() {
+    need_root!();
+    need!("setsid", "stty");
+    let place = Place::new();
+    for round in 0..10 {
+        for options in ["-t", "-it"] {
+            let window = Window::new(37, 91);
+            let run = place.command(&["run", "--rm", options, "--rootfs", "/", "stty", "size"]);
+            let mut child = if options == "-t" {
+                let mut run = run;
+                run.stdout(Stdio::from(window.slave.try_clone().unwrap())).spawn().unwrap()
+            } else {
+                window.start(&run)
+            };
+            // Without -i its input is the terminal all the same.
+            assert_eq!(window.line(), "37 91\n", "{options}, round {round}");
+            assert!(child.wait().unwrap().success());
+        }
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_terminal_follows_the_users_size() {
+    need_root!();
+    need!("setsid", "stty");
+    let place = Place::new();
+    let window = Window::new(24, 80);
+    let script =
+        "trap 'stty size' WINCH; trap 'exit 7' USR1; stty size; while :; do sleep 0.05; done";
+    let run = place.command(&["run", "--rm", "-it", "--rootfs", "/", "sh", "-c", script]);
+    let mut child = window.start(&run);
+    assert_eq!(window.line(), "24 80\n");
+    for (rows, columns) in [(50, 132), (1, 2), (24, 80)] {
+        window.resize(rows, columns);
+        assert_eq!(window.line(), format!("{rows} {columns}\n"));
+    }
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&child),
+        rustix::process::Signal::USR1,
+    )
+    .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(7));
+    place.assert_nothing_left();
+}
+
+/// Only the output goes elsewhere, as with `| tee log`: the user still looks at the terminal that is typed on.
+#[test]
+fn a_terminal_whose_output_is_piped_has_the_size_of_that_which_is_typed_on() {
+    need_root!();
+    need!("setsid", "stty");
+    let place = Place::new();
+    let window = Window::new(37, 91);
+    let mut run = place.command(&["run", "--rm", "-it", "--rootfs", "/", "stty", "size"]);
+    run.stdin(Stdio::from(window.slave.try_clone().unwrap()));
+    assert_eq!(crate::place::ran(run.output().unwrap()).out, "37 91\r\n");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn what_is_typed_reaches_the_program() {
+    need_root!();
+    need!("setsid");
+    let place = Place::new();
+    let window = Window::new(24, 80);
+    let script = "stty -echo; echo ready; read line; echo \"got $line\"";
+    let run = place.command(&["run", "--rm", "-it", "--rootfs", "/", "sh", "-c", script]);
+    let mut child = window.start(&run);
+    assert_eq!(window.line(), "ready\n");
+    (&window.master).write_all(b"words\r").unwrap();
+    assert_eq!(window.line(), "got words\n");
+    assert!(child.wait().unwrap().success());
+    place.assert_nothing_left();
+}
