@@ -7,13 +7,16 @@ use crate::start::{RunError, Running};
 pub use crate::sys::process::Ended;
 use crate::sys::watch::Until;
 use crate::sys::{SysError, process, signals, watch};
-use crate::terminal::Relay;
+use crate::terminal::{Relay, Step};
 
 /// So many requests to end, within [`REQUESTS_WITHIN`], to a container that is deaf to them: then it is made to.
 const REQUESTS_MAX: usize = 3;
 
 /// Who asks once in a while is not impatient.
 const REQUESTS_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a container whose terminal has hung up may take to end by itself: nobody could see it or steer it any more.
+const HANG_UP_MAX: Duration = Duration::from_secs(2);
 
 /// How long the process that serves the root may take to end after the container has.
 const SERVER_END_MAX: Duration = Duration::from_secs(10);
@@ -44,7 +47,7 @@ impl Running {
     pub fn supervise(mut self) -> Result<Ended, RunError> {
         let terminal = self.terminal.take().map(|terminal| Relay::new(terminal, self.input));
         let mut relay = terminal.transpose().map_err(RunError::Process)?;
-        let watched = self.watch(relay.as_mut());
+        let watched = self.watch(&mut relay);
         let last = relay.map_or(Ok(()), Relay::end);
         let carriers = std::mem::take(&mut self.carriers);
         let carried = if watched.is_ok() { carriers.end() } else { Ok(()) };
@@ -61,10 +64,17 @@ impl Running {
         Ok(ended)
     }
 
-    fn watch(&mut self, mut relay: Option<&mut Relay>) -> Result<Ended, RunError> {
-        let mut requests = Vec::new();
+    /// Takes the relay away where nobody looks at it any more.
+    fn watch(&mut self, relay: &mut Option<Relay>) -> Result<Ended, RunError> {
+        let (mut requests, mut hung_up) = (Vec::new(), None::<Instant>);
         loop {
-            let ready = self.ready(relay.as_deref()).map_err(RunError::Process)?;
+            let limit = hung_up.map(|since| HANG_UP_MAX.saturating_sub(since.elapsed()));
+            if limit.is_some_and(|limit| limit.is_zero()) {
+                hung_up = None;
+                process::signal(&self.child.pidfd, signals::KILL).map_err(RunError::Process)?;
+                continue;
+            }
+            let ready = self.ready(relay.as_ref(), limit).map_err(RunError::Process)?;
             let carriers: Vec<usize> = ready.iter().filter_map(|source| source.carrier()).collect();
             self.carriers.carry(&carriers).map_err(RunError::Process)?;
             for source in ready {
@@ -75,24 +85,30 @@ impl Running {
                     Source::Carrier(_) => {}
                     Source::Server => return Err(RunError::ServerEnded),
                     Source::Signals => {
-                        self.pass_on(relay.as_deref(), &mut requests).map_err(RunError::Process)?
+                        self.pass_on(relay.as_ref(), &mut requests).map_err(RunError::Process)?
                     }
                     Source::Input | Source::Terminal | Source::TerminalRoom => {
-                        let Some(relay) = relay.as_deref_mut() else { continue };
-                        match source {
-                            Source::Input => relay.take_input(),
-                            Source::Terminal => relay.take_output().map(drop),
-                            _ => relay.give_input(),
+                        let Some(open) = relay.as_mut() else { continue };
+                        let step = match source {
+                            Source::Input => open.take_input(),
+                            Source::Terminal => open.take_output(),
+                            _ => open.give_input(),
+                        };
+                        if step.map_err(RunError::Process)? == Step::UserGone {
+                            (*relay, hung_up) = (None, Some(Instant::now()));
                         }
-                        .map_err(RunError::Process)?;
                     }
                 }
             }
         }
     }
 
-    /// Waits until something has to be done. The container's end comes last: what it wrote before is taken first.
-    fn ready(&self, relay: Option<&Relay>) -> Result<Vec<Source>, SysError> {
+    /// Waits until something has to be done, at most for `limit`. The container's end comes last: what it wrote before is taken first.
+    fn ready(
+        &self,
+        relay: Option<&Relay>,
+        limit: Option<Duration>,
+    ) -> Result<Vec<Source>, SysError> {
         let mut watched: Vec<(Source, (BorrowedFd<'_>, Until))> =
             vec![(Source::Signals, (self.signals.taken.as_fd(), Until::Readable))];
         if let Some(relay) = relay {
@@ -112,7 +128,7 @@ impl Running {
         // The server ends when the container's mounts go, which is a moment before the container's end is told.
         watched.push((Source::Server, (self.server.as_fd(), Until::Readable)));
         let files: Vec<_> = watched.iter().map(|(_, file)| *file).collect();
-        let ready = watch::wait(&files, None)?;
+        let ready = watch::wait(&files, limit)?;
         let mut ready: Vec<Source> = watched
             .iter()
             .zip(ready)

@@ -2,11 +2,11 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use layerfs_driver::sys::file;
+use layerfs_driver::sys::file::{self, FileType};
 
 use crate::spec::Input;
 use crate::sys::terminal::{self, Modes};
-use crate::sys::{SysError, exec};
+use crate::sys::{Errno, SysError, exec};
 
 /// Bytes that are taken at a time.
 const CHUNK: usize = 16 << 10;
@@ -80,51 +80,78 @@ impl Relay {
     }
 
     /// Takes what the user typed.
-    pub(crate) fn take_input(&mut self) -> Result<(), SysError> {
-        let Some(input) = &self.input else { return Ok(()) };
+    pub(crate) fn take_input(&mut self) -> Result<Step, SysError> {
+        let Some(input) = &self.input else { return Ok(Step::Waiting) };
         let mut bytes = [0; CHUNK];
         match terminal::read(input, &mut bytes)? {
             Some(len) => self.pending.extend_from_slice(&bytes[..len]),
+            // A terminal that passes every key on ends only when it is taken away.
+            None if self.user.is_some() => return Ok(Step::UserGone),
             None => self.input = None,
         }
         self.give_input()
     }
 
     /// Gives the container as much of it as it takes now.
-    pub(crate) fn give_input(&mut self) -> Result<(), SysError> {
+    pub(crate) fn give_input(&mut self) -> Result<Step, SysError> {
         if self.pending.is_empty() {
-            return Ok(());
+            return Ok(Step::Waiting);
         }
         let len = terminal::write(&self.master, &self.pending)?;
         self.pending.drain(..len);
-        Ok(())
+        Ok(Step::Moved)
     }
 
-    /// Shows the user what the container wrote; answers how much.
-    pub(crate) fn take_output(&mut self) -> Result<usize, SysError> {
+    /// Shows the user what the container wrote.
+    pub(crate) fn take_output(&mut self) -> Result<Step, SysError> {
         let mut bytes = [0; CHUNK];
         match terminal::read(&self.master, &mut bytes)? {
-            Some(len) => {
-                file::write_all(&self.output, &bytes[..len])?;
-                Ok(len)
-            }
+            Some(0) => Ok(Step::Waiting),
+            Some(len) => match file::write_all(&self.output, &bytes[..len]) {
+                Ok(()) => Ok(Step::Moved),
+                Err(error) if self.is_user_gone(&error)? => Ok(Step::UserGone),
+                Err(error) => Err(error),
+            },
             None => {
                 self.open = false;
-                Ok(0)
+                Ok(Step::Waiting)
             }
         }
+    }
+
+    /// Whether that is what a refused write means: a pipe without a reader, a terminal that was taken away. Of a file,
+    /// `EIO` is a broken disk.
+    fn is_user_gone(&self, error: &SysError) -> Result<bool, SysError> {
+        Ok(match error.errno() {
+            Errno::PIPE | Errno::CONNRESET => true,
+            Errno::IO => file::type_of(&file::stat(&self.output)?) == FileType::CharacterDevice,
+            _ => false,
+        })
     }
 
     /// Shows what is left, and gives the user's terminal its modes back.
     pub(crate) fn end(mut self) -> Result<(), SysError> {
-        while self.open && self.take_output()? > 0 {}
+        while self.open && self.take_output()? == Step::Moved {}
         Ok(())
     }
+}
+
+/// What came of taking or giving some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Bytes went on.
+    Moved,
+    /// There is nothing to take yet.
+    Waiting,
+    /// Nobody looks any more. The container's terminal hangs up when the relay is dropped, as the kernel has it: who is on
+    /// it gets SIGHUP, and can neither read nor write.
+    UserGone,
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
         if let Some((user, modes)) = &self.user
+            && terminal::is_terminal(user)
             && let Err(error) = terminal::set_modes(user, modes)
         {
             tracing::warn!("the terminal keeps its raw modes (`stty sane` mends it): {error}");

@@ -69,6 +69,8 @@ pub fn start(level: LogLevel) {
     let log = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_ansi(false)
+        // Told on standard error, and by a panic where that is gone: a terminal that was closed.
+        .log_internal_errors(false)
         .event_format(Line)
         .with_writer(ToSink)
         .finish();

@@ -2,7 +2,7 @@
 //! nothing else.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 
@@ -135,5 +135,65 @@ fn what_is_typed_reaches_the_program() {
     (&window.master).write_all(b"words\r").unwrap();
     assert_eq!(window.line(), "got words\n");
     assert!(child.wait().unwrap().success());
+    place.assert_nothing_left();
+}
+
+/// `layerfs run -t … | head -1`: answers what the command said on standard error and how it ended.
+fn first_line_of(place: &Place, options: &[&str], script: &str) -> (Option<i32>, String) {
+    let words = [&["run", "--rm"], options, &["--rootfs", "/", "sh", "-c", script]].concat();
+    let mut run = place.command(&words);
+    let mut child = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "line\r\n");
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_reader_that_goes_hangs_the_terminal_up() {
+    need_root!();
+    let place = Place::new();
+    let quiet = |status| (Some(status), String::new());
+    // A program that cannot write any more, one that hears of it, and one that does neither.
+    assert_eq!(first_line_of(&place, &["-t"], "exec yes line"), quiet(1));
+    let hears = "trap 'exit 7' HUP; while :; do echo line; sleep 0.05; done";
+    assert_eq!(first_line_of(&place, &["-t"], hears), quiet(7));
+    let deaf = "trap '' HUP; while :; do echo line; sleep 0.05; done 2>/dev/null";
+    assert_eq!(first_line_of(&place, &["-t"], deaf), quiet(137));
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_window_that_is_closed_hangs_the_terminal_up() {
+    need_root!();
+    need!("setsid");
+    let place = Place::new();
+    for (script, status) in [
+        ("trap 'exit 7' HUP; echo ready; while :; do sleep 0.05; done", 7),
+        ("echo ready; read line; exit 8", 8),
+        // It writes nothing and hears nothing.
+        ("echo ready; exec sleep 1000", 137),
+    ] {
+        let window = Window::new(24, 80);
+        let run = place.command(&["run", "--rm", "-it", "--rootfs", "/", "sh", "-c", script]);
+        let mut child = window.start(&run);
+        assert_eq!(window.line(), "ready\n");
+        drop(window);
+        assert_eq!(child.wait().unwrap().code(), Some(status), "{script}");
+    }
+    place.assert_nothing_left();
+}
+
+/// A disk that is full is no reader that has gone.
+#[test]
+fn output_that_can_not_be_written_is_told() {
+    need_root!();
+    let place = Place::new();
+    let mut run = place.command(&["run", "--rm", "-t", "--rootfs", "/", "yes"]);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ran = crate::place::ran(run.stdout(full).stderr(Stdio::piped()).output().unwrap());
+    assert_eq!((ran.status, ran.err.lines().count()), (125, 1), "{ran:?}");
+    assert!(ran.err.contains("No space left on device"), "{ran:?}");
     place.assert_nothing_left();
 }
