@@ -20,6 +20,8 @@ mod image;
 mod limited;
 #[path = "run_container/links.rs"]
 mod links;
+#[path = "run_container/lost.rs"]
+mod lost;
 #[path = "run_container/place.rs"]
 mod place;
 #[path = "run_container/planted.rs"]

@@ -43,25 +43,32 @@ impl Source {
 }
 
 impl Running {
-    /// Stands by until the container has ended, and with it everything that served it.
+    /// Stands by until the container has ended, and with it everything that served it. An error ends it, too.
     pub fn supervise(mut self) -> Result<Ended, RunError> {
-        let terminal = self.terminal.take().map(|terminal| Relay::new(terminal, self.input));
-        let mut relay = terminal.transpose().map_err(RunError::Process)?;
+        let relay = self.terminal.take().map(|terminal| Relay::new(terminal, self.input));
+        let mut relay = match relay.transpose().map_err(RunError::Process) {
+            Ok(relay) => relay,
+            Err(error) => return Err(self.abandon(error)),
+        };
         let watched = self.watch(&mut relay);
         let last = relay.map_or(Ok(()), Relay::end);
         let carriers = std::mem::take(&mut self.carriers);
-        let carried = if watched.is_ok() { carriers.end() } else { Ok(()) };
         let ended = match watched {
             Ok(ended) => ended,
-            Err(error) => {
-                self.end()?;
-                self.await_server()?;
-                return Err(error);
-            }
+            Err(error) => return Err(self.abandon(error)),
         };
+        let carried = carriers.end();
         self.await_server()?;
         last.and(carried).map_err(RunError::Process)?;
         Ok(ended)
+    }
+
+    /// Ends what nobody can stand by any more; answers why.
+    fn abandon(&self, error: RunError) -> RunError {
+        if let Err(late) = self.end().and_then(|_| self.await_server()) {
+            tracing::warn!("end the container: {late}");
+        }
+        error
     }
 
     /// Takes the relay away where nobody looks at it any more.

@@ -174,7 +174,7 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
     let hidden = hidden.filter(|path| dir::open_path(path.as_path()).is_ok()).cloned().collect();
     let made = make(args, &asked, &living, hidden)
         .and_then(|(spec, serve)| begin(&spec, &serve, &living, &cgroup, (session, signals)));
-    let ended = match made {
+    let (ended, started_ms) = match made {
         Ok((running, server)) => watch(running, server, &living, &cgroup),
         Err(error) => {
             take_back(living)?;
@@ -186,21 +186,23 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
         0
     });
     let removed = cgroup.remove().map_err(|error| message::error(&error.into()));
-    let (ended, started_ms) = ended?;
-    tell_oom(oom_kills, ended, living.name(), &args.limits);
-    let status = exit_status(ended);
+    if let Ok(ended) = ended {
+        tell_oom(oom_kills, ended, living.name(), &args.limits);
+    }
     // By its record the next command finds its groups; those of a kept one go with it.
     if removed.is_err() && asked.keep == Keep::Throwaway {
         living.leave();
-        return Ok(status);
+        return ended.map(exit_status);
     }
-    living.end(Exited {
-        exit_code: status,
+    let recorded = living.end(Exited {
+        exit_code: ended.as_ref().map_or_else(status_of, |ended| exit_status(*ended)),
         oom_killed: oom_kills > 0,
         started_ms: Some(started_ms),
         finished_ms: host::now_ms(),
-        error: String::new(),
-    })?;
+        error: ended.as_ref().err().map(message::line_of).unwrap_or_default(),
+    });
+    let status = exit_status(ended?);
+    recorded?;
     Ok(status)
 }
 
@@ -373,13 +375,14 @@ fn begin(
     });
     match started {
         Ok(running) => Ok((running, server)),
-        Err(RunError::ServerEnded) => Err(match server.last_words() {
-            Some(words) => anyhow!("{words}"),
-            None => RunError::ServerEnded.into(),
-        }),
         Err(error) => {
+            // A step of the container's own may fail for want of its server, which knows why.
+            let words = match error {
+                RunError::ServerEnded | RunError::Setup { .. } => server.last_words(),
+                _ => None,
+            };
             server.reap();
-            Err(error.into())
+            Err(words.map_or_else(|| error.into(), |words| anyhow!("{words}")))
         }
     }
 }
@@ -390,19 +393,19 @@ fn watch(
     mut server: Started,
     living: &Living,
     cgroup: &Cgroup,
-) -> Result<(Ended, u64)> {
+) -> (Result<Ended>, u64) {
     let started_ms = host::now_ms();
     let pid = running.pid();
-    let state =
-        State::Running { pid, pid_start_ticks: start_ticks(pid)?.unwrap_or_default(), started_ms };
-    let said = living.set_state(&state);
+    let said = start_ticks(pid).map_err(anyhow::Error::from).and_then(|ticks| {
+        let pid_start_ticks = ticks.unwrap_or_default();
+        Ok(living.set_state(&State::Running { pid, pid_start_ticks, started_ms })?)
+    });
     let ended = running.supervise();
     if let Err(error) = cgroup.kill_all() {
         tracing::warn!("end what is left of the container: {error}");
     }
     server.reap();
-    said?;
-    Ok((ended?, started_ms))
+    (said.and(ended.map_err(anyhow::Error::from)), started_ms)
 }
 
 /// Takes away what was made of a container that never ran. While its groups can't be removed its record stays.
