@@ -73,6 +73,9 @@ pub enum RunError {
     /// The process that serves the root ended first.
     #[error("the process that serves the container's file system has ended")]
     ServerEnded,
+    /// The process that serves the root ended while the program ran.
+    #[error("the container has lost its file system: the process that serves it {0}")]
+    ServerLost(Ended),
     /// A signal asked to end before the program ran.
     #[error("ended by signal {0} before the program ran")]
     Interrupted(u8),
@@ -189,7 +192,7 @@ impl Running {
             process::signal(&self.server, signals::KILL).map_err(RunError::Process)?;
         }
         process::wait(&self.child.pidfd).map_err(RunError::Process)?;
-        self.await_server()
+        self.await_server().map(drop)
     }
 
     /// Ends it at once, with everything in its namespaces.

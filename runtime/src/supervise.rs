@@ -58,9 +58,22 @@ impl Running {
             Err(error) => return Err(self.abandon(error)),
         };
         let carried = carriers.end();
-        self.await_server()?;
+        // What ended after its file system had gone did not end of itself.
+        if let Some(served) = self.await_server()?
+            && served != Ended::Exited(0)
+        {
+            return Err(RunError::ServerLost(served));
+        }
         last.and(carried).map_err(RunError::Process)?;
         Ok(ended)
+    }
+
+    fn server_lost(&self) -> RunError {
+        match process::how_ended(&self.server) {
+            Ok(Some(ended)) => RunError::ServerLost(ended),
+            Ok(None) => RunError::ServerEnded,
+            Err(error) => RunError::Process(error),
+        }
     }
 
     /// Ends what nobody can stand by any more; answers why.
@@ -90,7 +103,7 @@ impl Running {
                         return process::wait(&self.child.pidfd).map_err(RunError::Process);
                     }
                     Source::Carrier(_) => {}
-                    Source::Server => return Err(RunError::ServerEnded),
+                    Source::Server => return Err(self.server_lost()),
                     Source::Signals => {
                         self.pass_on(relay.as_ref(), &mut requests).map_err(RunError::Process)?
                     }
@@ -172,13 +185,15 @@ impl Running {
         Ok(())
     }
 
-    /// Waits until the serving process has ended: its descriptors hold what is about to be removed.
-    pub(crate) fn await_server(&self) -> Result<(), RunError> {
+    /// Waits until the serving process has ended: its descriptors hold what is about to be removed. Answers how it ended;
+    /// `None` where it had to be made to.
+    pub(crate) fn await_server(&self) -> Result<Option<Ended>, RunError> {
         let server = [(self.server.as_fd(), Until::Readable)];
         let ended = watch::wait(&server, Some(SERVER_END_MAX)).map_err(RunError::Process)?[0];
         if !ended {
             process::signal(&self.server, signals::KILL).map_err(RunError::Process)?;
+            return Ok(None);
         }
-        Ok(())
+        process::how_ended(&self.server).map_err(RunError::Process)
     }
 }

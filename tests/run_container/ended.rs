@@ -121,7 +121,7 @@ fn only_id(place: &Place) -> String {
 }
 
 /// The process that serves the container's root: the command's first child.
-fn server_of(child: &Child) -> rustix::process::Pid {
+pub fn server_of(child: &Child) -> rustix::process::Pid {
     let children = format!("/proc/{0}/task/{0}/children", child.id());
     loop {
         let text = std::fs::read_to_string(&children).unwrap();

@@ -94,6 +94,8 @@ pub(super) fn negotiate(config: &mut KernelConfig, acls: Acls) -> String {
         InitFlags::FUSE_CACHE_SYMLINKS,
         InitFlags::FUSE_NO_OPENDIR_SUPPORT,
         InitFlags::FUSE_EXPLICIT_INVAL_DATA,
+        // A connection that an administrator breaks off does not look as if the mount had gone.
+        InitFlags::FUSE_ABORT_ERROR,
         // A default access control list takes the umask's place, and which it is the union knows.
         InitFlags::FUSE_DONT_MASK,
     ];

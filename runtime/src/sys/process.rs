@@ -37,6 +37,15 @@ pub enum Ended {
     Killed(u8),
 }
 
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Ended::Exited(status) => write!(f, "ended with status {status}"),
+            Ended::Killed(signal) => write!(f, "was killed by signal {signal}"),
+        }
+    }
+}
+
 /// `struct clone_args` of `linux/sched.h`, as long as version 1 knows it.
 #[repr(C)]
 #[derive(Default)]
@@ -122,6 +131,13 @@ pub fn wait(pidfd: impl AsFd) -> Result<Ended, SysError> {
     let wait = || rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
     let status = call("waitid", || "pidfd".to_owned(), wait)?;
     Ok(status.map_or(Ended::Exited(0), |status| ended(&status)))
+}
+
+/// How a child has ended, its status left for whoever waits for it; `None` where it has not.
+pub fn how_ended(pidfd: impl AsFd) -> Result<Option<Ended>, SysError> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let wait = || rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), options);
+    Ok(call("waitid", || "pidfd, WNOHANG|WNOWAIT".to_owned(), wait)?.map(|status| ended(&status)))
 }
 
 fn ended(status: &WaitIdStatus) -> Ended {
