@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "run_container/caller.rs"]
+mod caller;
 #[path = "run_container/configured.rs"]
 mod configured;
 #[path = "run_container/console.rs"]

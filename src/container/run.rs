@@ -130,7 +130,8 @@ struct Asked<'a> {
 
 /// Runs the command, and answers as it ended.
 pub fn run(args: &RunArgs, session: &Session) -> Result<Outcome> {
-    let ended = sealed::make_sure().and_then(|()| contain(args, session));
+    let ended =
+        need_root().and_then(|()| sealed::make_sure()).and_then(|()| contain(args, session));
     match ended {
         Ok(status) => Ok(Outcome::Status(status)),
         Err(error) if error.is::<Misused>() => Err(error),
@@ -139,6 +140,17 @@ pub fn run(args: &RunArgs, session: &Session) -> Result<Outcome> {
             Ok(Outcome::Status(status_of(&error)))
         }
     }
+}
+
+/// Said before anything is tried: the first call that is refused would not say it.
+fn need_root() -> Result<()> {
+    if host::is_root() {
+        return Ok(());
+    }
+    bail!(
+        "`layerfs run` needs root for now: user namespaces, which give other users containers, are not there yet; \
+         start it as root, by sudo for example"
+    )
 }
 
 fn status_of(error: &anyhow::Error) -> u8 {
