@@ -65,6 +65,8 @@ pub enum Step {
     RaiseLoopback,
     /// Begin a session that no terminal of the host controls.
     NewSession,
+    /// Part from the session keyring, which is the caller's.
+    NewKeyring,
     /// Take a terminal of the container's own, and send its other end out.
     TakeTerminal,
     /// Take the caller's streams, or none.
@@ -136,7 +138,7 @@ pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
     if spec.network == Network::None {
         steps.push(Step::RaiseLoopback);
     }
-    steps.push(Step::NewSession);
+    steps.extend([Step::NewSession, Step::NewKeyring]);
     steps.push(match spec.streams {
         Streams::Terminal => Step::TakeTerminal,
         Streams::Caller => Step::TakeStreams,

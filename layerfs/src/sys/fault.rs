@@ -229,6 +229,7 @@ mod armed {
             "EMFILE" => Some(Errno::MFILE),
             "EDQUOT" => Some(Errno::DQUOT),
             "ENOMEM" => Some(Errno::NOMEM),
+            "ENOSYS" => Some(Errno::NOSYS),
             _ => None,
         }
     }

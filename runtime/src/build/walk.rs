@@ -12,7 +12,7 @@ use crate::carry::Ends;
 use crate::cgroup::View;
 use crate::plan::Step;
 use crate::spec::ContainerSpec;
-use crate::sys::{channel, identity, mounts, namespace, process, terminal, watch};
+use crate::sys::{channel, identity, keyring, mounts, namespace, process, terminal, watch};
 use crate::user::User;
 
 /// The word by which the supervisor knows that the limits may come.
@@ -145,6 +145,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         }
         Step::RaiseLoopback => namespace::raise_loopback().doing(|| "bring the loopback up".into()),
         Step::NewSession => terminal::new_session().doing(|| "begin a session".into()),
+        Step::NewKeyring => part_from_keys(),
         Step::TakeTerminal => streams::take_terminal(made),
         Step::TakeStreams => streams::take_callers(made),
         Step::FindUser => {
@@ -164,6 +165,14 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
 fn await_limits(made: &Made<'_>) -> Result<(), SetupError> {
     let word = channel::receive(&made.given.report, 1).doing(|| "wait for the limits".into())?;
     word.map(drop).ok_or(SetupError::Alone)
+}
+
+/// Whoever shares a session keyring possesses the keys in it, whatever user it is.
+fn part_from_keys() -> Result<(), SetupError> {
+    match keyring::join_new() {
+        Err(error) if mounts::is_missing(&error) => Ok(()),
+        joined => joined.doing(|| "part from the caller's keys".into()),
+    }
 }
 
 fn drop_privileges(made: &Made<'_>) -> Result<(), SetupError> {
