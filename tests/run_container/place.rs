@@ -31,9 +31,13 @@ pub struct Ran {
 }
 
 impl Place {
+    /// In memory, where a container has something else.
     pub fn new() -> Place {
+        Place::on(Scratch::new())
+    }
+
+    pub fn on(scratch: Scratch) -> Place {
         let watch = watchdog(120);
-        let scratch = Scratch::new();
         let before = photograph(&Scope::Below(scratch.path().to_path_buf()));
         let containers = scratch.join("store/containers");
         drop(layerfs_driver::store::Store::open(&scratch.join("store")).unwrap());

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::place::Place;
-use crate::support::{fixtures, need, need_root};
+use crate::support::{Scratch, fixtures, need, need_root};
 
 #[test]
 fn every_namespace_but_the_users_is_its_own() {
@@ -191,14 +191,12 @@ fn a_copy_of_the_hosts_root_is_all_that_changes() {
 #[test]
 fn the_store_is_not_seen_through_a_copy_of_the_hosts_root() {
     need_root!();
-    let place = Place::new();
-    let on_disk = crate::support::Scratch::on_disk();
-    let store = on_disk.join("store");
-    let shown = store.to_str().unwrap();
-    let words = ["--root", shown, "run", "--rm", "--rootfs", "/", "ls", shown];
-    let ran = place.layerfs(&words);
+    let place = Place::on(Scratch::on_disk());
+    let store = place.join("store");
+    let ran = place.layerfs(&["run", "--rm", "--rootfs", "/", "ls", store.to_str().unwrap()]);
     assert_ne!(ran.status, 0, "{ran:?}");
     assert!(store.join("containers").exists());
+    place.assert_nothing_left();
 }
 
 #[test]
@@ -215,8 +213,7 @@ fn volumes_show_the_host_and_may_be_read_only() {
     let said = place.script(&["-v", &write, "-v", &read, "-v", &file], script).said();
     assert_eq!(said, "ro\ndeep\nnew\none");
     assert!(place.join("data/new").exists());
-    std::fs::remove_file(place.join("data/new")).unwrap();
-    assert!(place.containers().is_empty());
+    place.assert_nothing_left();
 }
 
 #[test]
@@ -269,5 +266,5 @@ fn a_debian_image_works_with_its_package_manager_and_python() {
         (0, "12.15\nchanged\ncompiled\ninstalled\n"),
         "{said:?}"
     );
-    assert!(place.containers().is_empty());
+    place.assert_nothing_left();
 }
