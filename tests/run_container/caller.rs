@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use crate::console::Window;
 use crate::place::{Place, Ran, ran};
 use crate::support::{Scratch, need, need_root};
 
@@ -98,5 +99,62 @@ fn a_keyring_that_can_not_be_had_is_told_unless_there_are_none() {
     let refused = of_a_caller_with_a_key(&place, "0", "fail:1:EDQUOT:keyctl");
     let told = "layerfs: part from the caller's keys: keyctl(KEYCTL_JOIN_SESSION_KEYRING): Disk quota exceeded\n";
     assert_eq!((refused.status, refused.err.as_str()), (125, told), "{refused:?}");
+    place.assert_nothing_left();
+}
+
+/// Opens files, a directory, a socket, a pipe and a file in memory, all of them for whatever it executes, at low numbers and
+/// at high ones; becomes the command.
+const HOLDS_MUCH: &str = r#"
+import os, socket, sys
+held = [os.open("/etc/passwd", os.O_RDONLY), os.open("/", os.O_RDONLY), os.memfd_create("secret", 0)]
+held += [socket.socket().detach(), *os.pipe()]
+for number in [*range(20, 60), 255, 1000]:
+    os.dup2(held[number % len(held)], number)
+for number in held:
+    os.set_inheritable(number, True)
+os.execv(sys.argv[1], sys.argv[1:])
+"#;
+
+/// The command of a caller that holds much open.
+fn of_a_caller_that_holds_much(command: &Command) -> Command {
+    let mut holds = Command::new("python3");
+    holds.args(["-c", HOLDS_MUCH]).arg(command.get_program()).args(command.get_args());
+    holds.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    holds.stdin(Stdio::null());
+    holds
+}
+
+#[test]
+fn files_that_the_caller_holds_open_are_not_the_containers() {
+    need_root!();
+    need!("python3", "setsid");
+    let place = Place::new();
+    // The fourth is the listing's own.
+    let lists = "import os; print(*sorted(os.listdir('/proc/self/fd'), key=int))";
+    let run = |options: &[&str]| {
+        let words =
+            [&["run", "--rm"], options, &["--rootfs", "/", "python3", "-c", lists]].concat();
+        of_a_caller_that_holds_much(&place.command(&words))
+    };
+    for options in [&[][..], &["-i"], &["-t"], &["--network", "host"], &["-u", "1234"]] {
+        let said = ran(run(options).output().unwrap()).said().replace('\r', "");
+        assert_eq!(said, "0 1 2 3\n", "{options:?}");
+    }
+    let window = Window::new(24, 80);
+    let mut child = window.start(&run(&["-it"]));
+    assert_eq!(window.line(), "0 1 2 3\n");
+    assert!(child.wait().unwrap().success());
+    // Streams that are files are carried, through more descriptors of the command's.
+    let (given, log) = (place.join("given"), place.join("log"));
+    std::fs::write(&given, "x").unwrap();
+    let mut carried = run(&["-i"]);
+    carried.stdin(std::fs::File::open(&given).unwrap());
+    carried.stdout(std::fs::File::create(&log).unwrap());
+    assert!(carried.status().unwrap().success());
+    drop(carried);
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "0 1 2 3\n");
+    for name in [given, log] {
+        std::fs::remove_file(name).unwrap();
+    }
     place.assert_nothing_left();
 }

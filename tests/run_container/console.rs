@@ -15,13 +15,13 @@ use crate::place::Place;
 use crate::support::{need, need_root};
 
 /// A terminal of this test's: the end that a window would hold, and that of the programs in it.
-struct Window {
+pub struct Window {
     master: File,
     slave: OwnedFd,
 }
 
 impl Window {
-    fn new(rows: u16, columns: u16) -> Window {
+    pub fn new(rows: u16, columns: u16) -> Window {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = rustix::pty::openpt(flags).unwrap();
         rustix::pty::unlockpt(&master).unwrap();
@@ -39,7 +39,7 @@ impl Window {
     }
 
     /// A command in it, in a session of its own that it controls.
-    fn start(&self, command: &Command) -> Child {
+    pub fn start(&self, command: &Command) -> Child {
         let mut started = Command::new("setsid");
         started.arg("--ctty").arg(command.get_program()).args(command.get_args());
         started.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -48,7 +48,7 @@ impl Window {
     }
 
     /// The next line on it, which comes within 20 s.
-    fn line(&self) -> String {
+    pub fn line(&self) -> String {
         let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
         let mut line = Vec::new();
         let mut byte = [0];
