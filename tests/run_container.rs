@@ -30,6 +30,9 @@ mod place;
 mod planted;
 #[path = "run_container/sealed.rs"]
 mod sealed;
+#[cfg(feature = "fault")]
+#[path = "run_container/refused.rs"]
+mod refused;
 #[path = "run_container/seen.rs"]
 mod seen;
 #[path = "run_container/shown.rs"]

@@ -1,76 +1,11 @@
-//! What is made for a container and goes wrong while it runs: the command ends with a reason, and nothing is left.
+//! A container that loses its file system: the command ends with a reason, and nothing is left.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
 use crate::ended::server_of;
-use crate::place::{Place, Ran, ran};
+use crate::place::{Place, ran};
 use crate::support::{machine, need, need_root};
-
-/// Whether the host has control groups for the command to use.
-#[derive(Clone, Copy, Debug)]
-enum Groups {
-    There,
-    Absent,
-}
-
-/// A command that ends within 20 s, or with status 124.
-fn within_bounds(command: &Command, groups: Groups) -> Command {
-    let mut bounded = Command::new("timeout");
-    bounded.args(["-k", "5", "20"]);
-    if let Groups::Absent = groups {
-        let script = "mount -t tmpfs none /sys/fs/cgroup && exec \"$@\"";
-        bounded.args(["unshare", "-m", "sh", "-c", script, "sh"]);
-    }
-    bounded.arg(command.get_program()).args(command.get_args());
-    bounded.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    bounded.stdin(Stdio::null());
-    bounded
-}
-
-/// A container that runs for some seconds, on a terminal, whose n-th call `call` of ours is refused. `None` where none was.
-#[cfg(feature = "fault")]
-fn with_refused(place: &Place, call: &str, n: u32, groups: Groups) -> Option<Ran> {
-    let report = place.join("report");
-    std::fs::write(&report, "").unwrap();
-    let words = ["run", "--name", "refused", "-t", "--rootfs", "/", "sleep", "3"];
-    let mut command = within_bounds(&place.command(&words), groups);
-    command.env("LAYERFS_FAULT", format!("fail:{n}:EIO:{call}"));
-    command.env("LAYERFS_FAULT_REPORT", &report);
-    let ran = ran(command.output().unwrap());
-    let fired = std::fs::read_to_string(&report).unwrap().contains("fired=1");
-    (fired || ran.status != 0).then_some(ran)
-}
-
-/// What carries the streams is made last, when the program runs.
-#[cfg(feature = "fault")]
-#[test]
-fn a_terminal_that_can_not_be_carried_ends_the_container_and_leaves_nothing() {
-    need_root!();
-    need!("timeout", "unshare");
-    let place = Place::new();
-    for groups in [Groups::There, Groups::Absent] {
-        let mut late = 0;
-        for call in ["ioctl", "fcntl"] {
-            for n in 1.. {
-                let Some(ran) = with_refused(&place, call, n, groups) else { break };
-                let case = format!("{call} {n}, groups {groups:?}: {ran:?}");
-                assert_eq!((ran.status, ran.err.lines().count()), (125, 1), "{case}");
-                assert!(ran.err.contains(&format!("{call}(")), "{case}");
-                if !place.containers().is_empty() {
-                    late += 1;
-                    let listed = place.layerfs(&["ps", "-a"]).said();
-                    assert!(listed.contains("Exited (125)"), "{case}\n{listed}");
-                    assert_eq!(place.layerfs(&["rm", "refused"]).said(), "refused\n", "{case}");
-                }
-                place.assert_nothing_left();
-            }
-            let removed = place.layerfs(&["rm", "refused"]);
-            assert_eq!(removed.said(), "refused\n");
-        }
-        assert!(late > 0, "{groups:?}: nothing was refused while the program ran");
-    }
-}
 
 /// Asks its root for a name until that has no answer, says why and does something more. What it needs for that, it has
 /// needed before: afterwards nothing can be read.
