@@ -2,11 +2,11 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use layerfs_driver::sys::file::{self, FileType};
+use layerfs_driver::sys::file;
 
 use crate::spec::Input;
 use crate::sys::terminal::{self, Modes};
-use crate::sys::{Errno, SysError, exec};
+use crate::sys::{Errno, SysError, exec, watch};
 
 /// Bytes that are taken at a time.
 const CHUNK: usize = 16 << 10;
@@ -85,8 +85,8 @@ impl Relay {
         let mut bytes = [0; CHUNK];
         match terminal::read(input, &mut bytes)? {
             Some(len) => self.pending.extend_from_slice(&bytes[..len]),
-            // A terminal that passes every key on ends only when it is taken away.
-            None if self.user.is_some() => return Ok(Step::UserGone),
+            // A terminal that refuses to be read from is there all the same: this command is in the background.
+            None if self.user.is_some() && watch::is_hung_up(input)? => return Ok(Step::UserGone),
             None => self.input = None,
         }
         self.give_input()
@@ -120,11 +120,11 @@ impl Relay {
     }
 
     /// Whether that is what a refused write means: a pipe without a reader, a terminal that was taken away. Of a file,
-    /// `EIO` is a broken disk.
+    /// `EIO` is a broken disk; of a terminal that is there, that this command is in the background.
     fn is_user_gone(&self, error: &SysError) -> Result<bool, SysError> {
         Ok(match error.errno() {
             Errno::PIPE | Errno::CONNRESET => true,
-            Errno::IO => file::type_of(&file::stat(&self.output)?) == FileType::CharacterDevice,
+            Errno::IO => watch::is_hung_up(&self.output)?,
             _ => false,
         })
     }

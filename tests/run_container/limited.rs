@@ -60,7 +60,8 @@ fn groups_that_can_not_be_removed_are_found_by_the_next_command() {
             if keep && !place.containers().is_empty() {
                 assert_eq!(place.layerfs(&["rm", "kept"]).said(), "kept\n", "{n}: {ran:?}");
             }
-            assert_eq!(place.script(&[], "true").status, 0);
+            let next = place.script(&[], "true");
+            assert_eq!(next.status, 0, "{n}: {next:?} after {ran:?}");
             place.assert_no_group_left();
             let fired = std::fs::read_to_string(&report).unwrap_or_default();
             std::fs::write(&report, "").unwrap();

@@ -11,6 +11,8 @@ use fuser::{
 
 use super::aside::Aside;
 use super::door::Door;
+use crate::sys::SysError;
+use crate::sys::connection::{self, Ending};
 use crate::tree::Acls;
 use crate::union::Union;
 
@@ -29,6 +31,9 @@ pub enum SessionError {
     /// The first words with the kernel went wrong.
     #[error("begin to talk to the kernel: {0}")]
     Handshake(io::Error),
+    /// The device could not be asked or kept.
+    #[error("ask the FUSE device: {0}")]
+    Device(SysError),
     /// The connection broke, other than by an unmount.
     #[error("talk to the kernel: {0}")]
     Broken(io::Error),
@@ -37,6 +42,7 @@ pub enum SessionError {
 /// A mounted union that is ready to be served.
 pub struct Serving {
     session: Session<Door>,
+    device: OwnedFd,
     agreed: Arc<OnceLock<String>>,
 }
 
@@ -52,6 +58,7 @@ impl Serving {
     ) -> Result<Self, SessionError> {
         let mut config = Config::default();
         config.n_threads = Some(THREADS);
+        let kept = connection::another(&device).map_err(SessionError::Device)?;
         // Who may enter is the mount's own option (`allow_other`), which the kernel keeps.
         let (notifier, agreed) = (Arc::<OnceLock<Notifier>>::default(), Arc::default());
         let door = Door {
@@ -64,7 +71,7 @@ impl Serving {
         let session = Session::from_fd(door, device, SessionACL::All, config);
         let session = session.map_err(SessionError::Handshake)?;
         notifier.get_or_init(|| session.notifier());
-        Ok(Serving { session, agreed })
+        Ok(Serving { session, device: kept, agreed })
     }
 
     /// What was agreed with the kernel, for people: its version of the protocol, and which of its offers were taken.
@@ -74,7 +81,17 @@ impl Serving {
 
     /// Serves requests until the mount goes.
     pub fn run(self) -> Result<(), SessionError> {
-        self.session.run().map_err(SessionError::Broken)
+        match self.session.run() {
+            Ok(()) => Ok(()),
+            // What an abort gives, and now and then an unmount.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {
+                match connection::ending(&self.device).map_err(SessionError::Device)? {
+                    Ending::Unmounted => Ok(()),
+                    Ending::Aborted => Err(SessionError::Broken(error)),
+                }
+            }
+            Err(error) => Err(SessionError::Broken(error)),
+        }
     }
 }
 

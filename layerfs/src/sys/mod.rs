@@ -7,6 +7,7 @@
 pub mod again;
 pub mod beneath;
 pub mod change;
+pub mod connection;
 pub mod deep;
 pub mod dir;
 mod error;

@@ -1,6 +1,6 @@
 //! Waiting until one of several descriptors has something to tell.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -36,4 +36,12 @@ pub fn wait(
     let wait = || rustix::event::poll(&mut watched, limit.as_ref());
     call("poll", || format!("{} descriptors", files.len()), wait)?;
     Ok(watched.iter().map(|file| !file.revents().is_empty()).collect())
+}
+
+/// Whether the other end is gone: a terminal that was taken away, a pipe that nobody reads. Of a file, never.
+pub fn is_hung_up(file: impl AsFd) -> Result<bool, SysError> {
+    let mut watched = [PollFd::new(&file, PollFlags::empty())];
+    let ask = || rustix::event::poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    call("poll", || "POLLHUP".to_owned(), ask)?;
+    Ok(watched[0].revents().intersects(PollFlags::HUP | PollFlags::ERR))
 }
