@@ -17,15 +17,14 @@ const LOWER_BYTES: usize = 1 << 20;
 /// Operations of fsx on one file; `LAYERFS_SOAK=1` makes a million of them.
 const OPERATIONS: u64 = 50_000;
 
-/// One disk with an image mounted, directories mounted and, for comparison, kernel overlayfs.
+/// One disk with an image mounted, directories mounted and, for comparison, kernel overlayfs. The mounts go with it.
 struct Ground {
     disk: Scratch,
-    mounts: Vec<PathBuf>,
 }
 
 impl Ground {
     fn new(disk: Scratch) -> Ground {
-        let mut ground = Ground { disk, mounts: Vec::new() };
+        let ground = Ground { disk };
         for dir in ["lower", "kernel-upper", "kernel-work", "upper", "work", "art"] {
             std::fs::create_dir(ground.at(dir)).unwrap();
         }
@@ -48,30 +47,20 @@ impl Ground {
         ran(&mut command);
     }
 
-    fn mount(&mut self, name: &str, words: &[&str]) {
+    fn mount(&self, name: &str, words: &[&str]) {
         std::fs::create_dir(self.at(name)).unwrap();
         self.layerfs(&[words, &[name]].concat());
-        self.mounts.push(self.at(name));
     }
 
     /// Kernel overlayfs of the same lower directory.
-    fn kernel(&mut self) -> PathBuf {
+    fn kernel(&self) -> PathBuf {
         let at = self.at("kernel");
         std::fs::create_dir(&at).unwrap();
         let options = "lowerdir=lower,upperdir=kernel-upper,workdir=kernel-work";
         let mut mount = Command::new("mount");
         mount.args(["-t", "overlay", "overlay", "-o", options, "kernel"]);
         ran(mount.current_dir(self.disk.path()));
-        self.mounts.push(at.clone());
         at
-    }
-}
-
-impl Drop for Ground {
-    fn drop(&mut self) {
-        for mount in &self.mounts {
-            let _ = Command::new("umount").arg(mount).stderr(Stdio::null()).status();
-        }
     }
 }
 
@@ -117,7 +106,7 @@ fn pjdfstest_passes_wherever_kernel_overlayfs_passes() {
     let Some(pjdfstest) = suites::pjdfstest() else { return };
     let _watch = watchdog(LIMIT_S);
     for (kind, disk) in disks() {
-        let mut ground = Ground::new(disk);
+        let ground = Ground::new(disk);
         let settings = ground.at("pjdfstest.toml");
         std::fs::write(&settings, include_str!("posix_suites/pjdfstest.toml")).unwrap();
         let kernel = ground.kernel();
@@ -133,7 +122,7 @@ fn pjdfstest_passes_wherever_kernel_overlayfs_passes() {
                 .collect();
             assert!(worse.is_empty(), "{name} on {kind}: {worse:?}");
             let ok = ours.values().filter(|end| *end == "ok").count();
-            figure(&format!(
+            figure(format_args!(
                 "pjdfstest on {kind}, {name}: {ok} of {}, kernel overlayfs {passed}",
                 ours.len()
             ));
@@ -157,7 +146,7 @@ fn fsx_finds_nothing_in_a_new_file_and_in_a_copied_one() {
             let mut command = Command::new(&fsx);
             command.args(["-N", &operations.to_string(), "-S", seed, "-P"]).arg(ground.at("art"));
             ran(command.arg("-f").arg(&toml).arg(ground.at(name).join(file)));
-            figure(&format!("fsx on {kind}, {name}/{file}: {operations} operations"));
+            figure(format_args!("fsx on {kind}, {name}/{file}: {operations} operations"));
         };
         // The first leaves a file that is there its size and writes zeros over it; the second empties what it copied up.
         let (in_place, sizes) =

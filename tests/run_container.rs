@@ -28,11 +28,11 @@ mod lost;
 mod place;
 #[path = "run_container/planted.rs"]
 mod planted;
-#[path = "run_container/sealed.rs"]
-mod sealed;
 #[cfg(feature = "fault")]
 #[path = "run_container/refused.rs"]
 mod refused;
+#[path = "run_container/sealed.rs"]
+mod sealed;
 #[path = "run_container/seen.rs"]
 mod seen;
 #[path = "run_container/shown.rs"]
