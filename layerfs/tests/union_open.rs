@@ -127,6 +127,45 @@ fn hard_links_stay_one_file_when_the_work_directory_was_lost() {
     }
 }
 
+#[test]
+fn the_index_of_hard_links_is_made_for_its_first_entry_and_again_where_it_was_lost() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    for side in [Side::Image, Side::Dirs] {
+        let scratch = Scratch::new();
+        let (ground, place) = (Ground::new(scratch.path(), side), scratch.join("place"));
+        let records = place.join("work/layerfs");
+        // What a killed mount of an earlier version left.
+        std::fs::create_dir_all(records.join("orphans")).unwrap();
+        std::fs::write(records.join("orphans/#1"), "open and without a name").unwrap();
+        let names = || std::fs::read_dir(&records).unwrap().count();
+        let mounted = || ground.mount(&place);
+        let union = mounted();
+        let visit = Visit::new(&union);
+        visit.write("small", b"one").unwrap();
+        let handle = visit.open("small", OpenHow::Write).unwrap();
+        visit.unlink("small").unwrap();
+        union.release(handle);
+        assert_eq!(names(), 0, "{side:?}: nothing needed a record");
+        visit.unlink("g1").unwrap();
+        assert_eq!((names(), visit.walk("g2").unwrap().attr.nlink), (1, 2), "{side:?}");
+        visit.write("g2", b"GROUP").unwrap();
+        drop(visit);
+        drop(union);
+        let union = mounted();
+        let visit = Visit::new(&union);
+        assert_eq!(visit.read("d/g3").unwrap(), b"GROUP\n", "{side:?}");
+        assert_eq!(visit.walk("g2").unwrap().attr.nlink, 2, "{side:?}");
+        drop(visit);
+        drop(union);
+        std::fs::remove_dir_all(records.join("index")).unwrap();
+        let union = mounted();
+        let visit = Visit::new(&union);
+        assert_eq!(visit.read("d/g3").unwrap(), b"GROUP\n", "{side:?}, the index was lost");
+        assert_eq!(visit.walk("g2").unwrap().attr.nlink, 2, "{side:?}, the index was lost");
+    }
+}
+
 /// What was listed and is gone again costs nothing, and neither does a directory that nobody holds.
 #[test]
 fn what_is_gone_or_forgotten_takes_no_memory() {

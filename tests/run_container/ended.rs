@@ -5,7 +5,8 @@ use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::place::Place;
-use crate::support::{figure, fixtures, machine, need, need_root};
+use crate::support::rights::have_loop_devices;
+use crate::support::{Scratch, figure, fixtures, machine, need, need_root};
 
 #[test]
 fn the_exit_status_is_the_commands() {
@@ -291,6 +292,24 @@ fn ten_idle_containers_of_an_image_are_thin_and_df_knows_them() {
     assert_thin(&place, &["debian"]);
 }
 
+/// Where each directory takes a block, of an image that has none of the directories that a container needs.
+#[test]
+fn ten_idle_containers_of_a_bare_image_are_thin_on_ext4() {
+    need_root!();
+    need!("busybox", "mkfs.ext4");
+    if !have_loop_devices() {
+        return;
+    }
+    let place = Place::on(Scratch::ext4_of_blocks(1024));
+    let bare = "mkdir -p bare/bin && cp \"$(command -v busybox)\" bare/bin/sh && tar -C bare -cf bare.tar .";
+    let built =
+        std::process::Command::new("sh").args(["-ec", bare]).current_dir(place.join("")).output();
+    assert!(built.as_ref().unwrap().status.success(), "{built:?}");
+    let tar = place.join("bare.tar");
+    assert_eq!(place.layerfs(&["import", "-q", tar.to_str().unwrap(), "bare"]).status, 0);
+    assert_thin(&place, &["-w", "/made/here", "bare"]);
+}
+
 /// Ten containers that do nothing take at most 64 KiB each, and `df` counts what `du` does.
 fn assert_thin(place: &Place, base: &[&str]) {
     let of = |script: &'static str| [&["run", "--rm"], base, &["sh", "-c", script]].concat();
@@ -317,7 +336,7 @@ fn assert_thin(place: &Place, base: &[&str]) {
         std::io::Read::read_to_string(&mut out, &mut rest).unwrap();
     }
     assert_eq!(place.layerfs(&of("true")).status, 0);
-    figure(format_args!("ten idle containers of {}: {} KiB", base[0], all - before));
+    figure(format_args!("ten idle containers of {}: {} KiB", base.join(" "), all - before));
     assert!(all - before <= 10 * 64, "{} KiB", all - before);
     assert!(counted.abs_diff(all) * 100 <= all, "df counts {counted} KiB, du {all}");
     place.assert_nothing_left();

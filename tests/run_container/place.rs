@@ -36,6 +36,7 @@ impl Place {
         Place::on(Scratch::new())
     }
 
+    /// The same on the file system of that directory.
     pub fn on(scratch: Scratch) -> Place {
         let watch = watchdog(120);
         let before = photograph(&Scope::Below(scratch.path().to_path_buf()));

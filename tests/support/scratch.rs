@@ -51,6 +51,12 @@ impl Scratch {
         Scratch::loop_mounted("mkfs.ext4", &["-q", "-F"], size_mib)
     }
 
+    /// The same with blocks of 4 KiB, of which each directory takes one however empty it is.
+    pub fn ext4_of_blocks(size_mib: u32) -> Scratch {
+        let flags = ["-q", "-F", "-b", "4096", "-O", "^inline_data"];
+        Scratch::loop_mounted("mkfs.ext4", &flags, size_mib)
+    }
+
     /// A fresh XFS, loop-mounted from a file on disk; at least 300 MiB, less is refused by mkfs. Needs root.
     pub fn xfs(size_mib: u32) -> Scratch {
         Scratch::loop_mounted("mkfs.xfs", &["-q", "-f"], size_mib.max(300))

@@ -97,7 +97,7 @@ impl Union {
         upper.sync(&*self.upper_file(&open)?)?;
         if open.node.group.is_some() {
             // Its other names are found by the index.
-            upper.sync(upper.index_dir())?;
+            upper.sync_index()?;
         }
         match open.node.one_name() {
             Some((parent, _)) => self.sync_dir(parent),

@@ -63,7 +63,8 @@ impl Union {
             return Ok(Spot { dir: self.upper_dir(node)?, name: (*b".").into() });
         }
         if let Some(group) = &node.group {
-            return Ok(Spot { dir: duplicate(upper.index_dir())?, name: group.as_bytes().into() });
+            let Some(index) = upper.index_dir() else { return answer(Errno::NOENT) };
+            return Ok(Spot { dir: duplicate(index)?, name: group.as_bytes().into() });
         }
         if let Some(orphan) = node.place.lock().orphan.clone() {
             return Ok(Spot {

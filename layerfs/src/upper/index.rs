@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering;
 
 use super::error::{During, MarkFault, UpperError};
 use super::look::mark_error;
-use super::open::Upper;
+use super::open::{self, Upper};
+use super::rename::At;
 use super::stage::Staged;
 use crate::store::digest::Digest;
 use crate::sys::file::{self, FileType, Stat, Symlinks};
@@ -32,9 +33,23 @@ impl Upper {
         Digest::of(&origin.encode()).hex()
     }
 
-    /// The directory of the index.
-    pub fn index_dir(&self) -> &OwnedFd {
-        &self.index
+    /// The directory of the index, where there is one: most mounts never make an entry.
+    pub fn index_dir(&self) -> Option<&OwnedFd> {
+        self.index.get()
+    }
+
+    /// Makes the entries of the index durable.
+    pub fn sync_index(&self) -> Result<(), UpperError> {
+        self.index_dir().map_or(Ok(()), |index| self.sync(index))
+    }
+
+    /// The directory of the index, made for the first entry. Who makes it at the same time makes the same one.
+    fn index_for_entry(&self) -> Result<&OwnedFd, UpperError> {
+        if let Some(index) = self.index.get() {
+            return Ok(index);
+        }
+        let made = open::made(&self.lock, "index")?;
+        Ok(self.index.get_or_init(|| made))
     }
 
     /// What the index knows of a group; `None` of one that is as the lower has it.
@@ -42,13 +57,14 @@ impl Upper {
         if let Some(unmarked) = &self.unmarked {
             return Ok(unmarked.group(name));
         }
-        match file::stat_at(&self.index, name, Symlinks::Stop) {
+        let Some(index) = self.index_dir() else { return Ok(None) };
+        match file::stat_at(index, name, Symlinks::Stop) {
             Err(error) if error.is_absent() => return Ok(None),
             stat => stat.during("look into the index")?,
         };
         let damaged = || mark_error(name.as_bytes(), MarkFault::Links);
-        let value = xattr_at::get(&self.index, name.as_bytes(), &self.count_mark())
-            .during("read the index")?;
+        let value =
+            xattr_at::get(index, name.as_bytes(), &self.count_mark()).during("read the index")?;
         let value = value.ok_or_else(damaged)?;
         let text = std::str::from_utf8(&value).map_err(|_| damaged())?;
         let (state, links) = text.split_at_checked(1).ok_or_else(damaged)?;
@@ -69,7 +85,8 @@ impl Upper {
         let deed = "write the index";
         let value = encode(group);
         let mark = self.count_mark();
-        match xattr_at::set(&self.index, name.as_bytes(), (&mark, value.as_bytes()), SetHow::Any) {
+        let index = self.index_for_entry()?;
+        match xattr_at::set(index, name.as_bytes(), (&mark, value.as_bytes()), SetHow::Any) {
             Err(error) if error.is_absent() => {}
             set => return set.during(deed),
         }
@@ -79,31 +96,49 @@ impl Upper {
         let marked = made.and_then(|()| {
             xattr_at::set(&self.work, aside.as_bytes(), (&mark, value.as_bytes()), SetHow::Any)
         });
-        let placed =
-            marked.and_then(|()| dir::rename(&self.work, aside.as_str(), &self.index, name));
+        let placed = marked.and_then(|()| dir::rename(&self.work, aside.as_str(), index, name));
         self.or_sweep(&aside, placed).during(deed)
     }
 
-    /// Enters the copies of groups that the layer holds into an empty index: its work directory was lost, or is another.
-    /// What only the index knew, the hidden names of groups that were not copied up, counts again as in the lower.
-    pub(super) fn rebuild_index(&self) -> Result<(), UpperError> {
+    /// Opens the index where there is one, and makes it anew where there must be one: the layer has copies of groups, and
+    /// would show lower files under their other names. Its work directory was lost then, or is another. What only the
+    /// index knew, the hidden names of groups that were not copied up, counts again as in the lower.
+    pub(super) fn find_index(&self) -> Result<(), UpperError> {
+        const NEW: &str = "index.new";
         let deed = "rebuild the index";
+        let is_there = match file::stat_at(&self.lock, "index", Symlinks::Stop) {
+            Err(error) if error.is_absent() => false,
+            found => found.map(|_| true).during("look for the index")?,
+        };
+        if is_there {
+            return self.index_for_entry().map(|_| ());
+        }
         if xattr_at::get(&self.root, b".", &self.groups_mark()).during(deed)?.is_none() {
             return Ok(());
         }
-        deep::visit(&self.root, |dir, name, stat| match self.enter_found(dir, name, stat) {
+        deep::remove(&self.lock, NEW).during(deed)?;
+        let index = open::made(&self.lock, NEW)?;
+        let enter = |at: At<'_>, stat: &Stat| match self.enter_found(&index, at, stat) {
             Err(UpperError::Call { source, .. }) => Err(source),
             Err(damaged) => {
                 tracing::warn!("a copy is not entered into the index: {damaged}");
                 Ok(())
             }
             Ok(()) => Ok(()),
-        })
-        .during(deed)
+        };
+        deep::visit(&self.root, |dir, name, stat| enter((dir, name), stat)).during(deed)?;
+        dir::rename(&self.lock, NEW, &self.lock, "index").during(deed)?;
+        self.index.get_or_init(|| index);
+        Ok(())
     }
 
-    /// Enters an object of the layer, where it is the copy of a group.
-    fn enter_found(&self, dir: &OwnedFd, name: &[u8], stat: &Stat) -> Result<(), UpperError> {
+    /// Enters an object of the layer into an index, where it is the copy of a group.
+    fn enter_found(
+        &self,
+        index: &OwnedFd,
+        (dir, name): At<'_>,
+        stat: &Stat,
+    ) -> Result<(), UpperError> {
         let deed = "rebuild the index";
         if file::type_of(stat) == FileType::Directory {
             return Ok(());
@@ -113,14 +148,14 @@ impl Upper {
             return Ok(());
         }
         let Some(origin) = self.origin((dir, name), kind, stat.st_ino)? else { return Ok(()) };
-        match change::link(dir, name, &self.index, Self::group_name(&origin).as_str()) {
+        match change::link(dir, name, index, Self::group_name(&origin).as_str()) {
             // By another of its names.
             Err(error) if error.errno() == Errno::EXIST => Ok(()),
             linked => linked.during(deed),
         }
     }
 
-    /// Marks the root, once, before the first copy of a group: an index that is lost is rebuilt then.
+    /// Marks the root, once, before the first copy of a group and after the index was made: one that is lost is rebuilt.
     fn note_groups(&self) -> Result<(), UpperError> {
         if self.has_groups.load(Ordering::Acquire) {
             return Ok(());
@@ -140,6 +175,7 @@ impl Upper {
         let deed = "write the index";
         let group = Group { links, copied_up: true };
         let (value, aside) = (encode(group), staged.name.as_bytes());
+        let index = self.index_for_entry()?;
         if self.unmarked.is_none() {
             self.note_groups()?;
             xattr_at::set(&self.work, aside, (&self.count_mark(), value.as_bytes()), SetHow::Any)
@@ -147,8 +183,7 @@ impl Upper {
         }
         let link = self.aside();
         change::link(&self.work, aside, &self.work, link.as_str()).during(deed)?;
-        self.or_sweep(&link, dir::rename(&self.work, link.as_str(), &self.index, name))
-            .during(deed)?;
+        self.or_sweep(&link, dir::rename(&self.work, link.as_str(), index, name)).during(deed)?;
         if let Some(unmarked) = &self.unmarked {
             unmarked.set_group(name, group);
         }
@@ -160,7 +195,8 @@ impl Upper {
         if let Some(unmarked) = &self.unmarked {
             unmarked.drop_group(name);
         }
-        match dir::unlink(&self.index, name) {
+        let Some(index) = self.index_dir() else { return Ok(()) };
+        match dir::unlink(index, name) {
             Err(error) if error.is_absent() => Ok(()),
             other => other.during("write the index"),
         }

@@ -5,10 +5,10 @@
 //!
 //! ```text
 //! <upper>/                the layer: objects, whiteouts, marks
-//! <work>/work/            things being made; emptied at every mount, by the kernel's overlayfs too
+//! <work>/work/            things being made, and open objects that have no name any more; emptied at every mount, by
+//!                         the kernel's overlayfs too
 //! <work>/work/incompat/   names of what a mount must know to use the upper; left as it is
-//! <work>/layerfs/index/   a hard link to each copied-up inode of a hard-link group, by its origin
-//! <work>/layerfs/orphans/ open objects that have no name any more; emptied at every mount
+//! <work>/layerfs/index/   a hard link to each copied-up inode of a hard-link group, by its origin; made for the first
 //! ```
 
 mod error;

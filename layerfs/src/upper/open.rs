@@ -1,6 +1,7 @@
 //! Opening an upper: its directories, what its file system can do, the sweep of what a dead mount left.
 
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
@@ -41,8 +42,8 @@ pub struct Upper {
     pub(super) root: OwnedFd,
     /// Things being made.
     pub(super) work: OwnedFd,
-    pub(super) index: OwnedFd,
-    pub(super) orphans: OwnedFd,
+    /// Hard-link groups; made for the first entry.
+    pub(super) index: OnceLock<OwnedFd>,
     pub(super) space: MarkSpace,
     pub(super) redirects: Redirects,
     /// Where the file system keeps no attributes.
@@ -53,8 +54,8 @@ pub struct Upper {
     pub(super) next: AtomicU64,
     /// The root is marked: copies of hard-link groups were made. `false` where it was not looked at yet.
     pub(super) has_groups: AtomicBool,
-    /// Held for as long as the upper is mounted.
-    lock: OwnedFd,
+    /// The directory of our records, locked for as long as the upper is mounted.
+    pub(super) lock: OwnedFd,
 }
 
 impl Upper {
@@ -79,23 +80,13 @@ impl Upper {
         // Again: the mount that was waited for may have left its mark.
         incompat::refuse(work)?;
         let inner = made(work, "work")?;
-        let orphans = made(&private, "orphans")?;
         emptied(&inner)?;
-        emptied(&orphans)?;
+        // Where earlier versions kept what is open without a name.
+        deep::remove(&private, "orphans").during("sweep the work directory")?;
         let unmarked = Unmarked::where_needed(&inner, options.space)?;
-        // Without its index an upper that has copies of hard-link groups would show lower files under their other names.
-        let is_lost = match file::stat_at(&private, "index", Symlinks::Stop) {
-            Err(error) if error.is_absent() => true,
-            found => found.map(|_| false).during(deed)?,
-        };
-        let index = if is_lost { "index.new" } else { "index" };
-        if is_lost {
-            deep::remove(&private, index).during(deed)?;
-        }
         let upper = Upper {
-            index: made(&private, index)?,
+            index: OnceLock::new(),
             work: inner,
-            orphans,
             space: options.space,
             // They are marks.
             redirects: if unmarked.is_some() { Redirects::Refuse } else { options.redirects },
@@ -107,13 +98,10 @@ impl Upper {
             root,
             lock: private,
         };
-        if is_lost {
-            upper.rebuild_index()?;
-            dir::rename(&upper.lock, index, &upper.lock, "index").during(deed)?;
-        }
+        upper.find_index()?;
         // Entries without counts mean nothing to a later mount.
-        if upper.unmarked.is_some() {
-            emptied(&upper.index)?;
+        if let (Some(_), Some(index)) = (&upper.unmarked, upper.index_dir()) {
+            emptied(index)?;
         }
         Ok(upper)
     }
@@ -181,7 +169,7 @@ fn emptied(swept: &OwnedFd) -> Result<(), UpperError> {
     Ok(())
 }
 
-fn made(parent: &OwnedFd, name: &str) -> Result<OwnedFd, UpperError> {
+pub(super) fn made(parent: &OwnedFd, name: &str) -> Result<OwnedFd, UpperError> {
     dir::make_if_absent(parent, name, 0o700).during("make a work directory")?;
     let made = dir::open(parent, name, Symlinks::Stop).during("open a work directory")?;
     // What is made in it would have the access control list that the user's work directory hands on, and be more open

@@ -1,4 +1,7 @@
 //! Orphans: open objects that have no name any more, kept under a name of ours until the last close.
+//!
+//! They stand among the things being made: a directory of their own would take a block of each upper, and had to be made
+//! when one is needed, which a full disk refuses just when a file is to be removed.
 
 use std::os::fd::OwnedFd;
 
@@ -10,7 +13,7 @@ use crate::sys::dir;
 impl Upper {
     /// The directory of orphans.
     pub fn orphan_dir(&self) -> &OwnedFd {
-        &self.orphans
+        &self.work
     }
 
     /// A name for an orphan of this mount.
@@ -20,7 +23,7 @@ impl Upper {
 
     /// Takes a name of the upper away; what it led to lives on as an orphan.
     pub fn orphan(&self, from: &OwnedFd, name: &[u8], orphan: &str) -> Result<(), UpperError> {
-        dir::rename(from, name, &self.orphans, orphan).during("keep an open object")
+        dir::rename(from, name, &self.work, orphan).during("keep an open object")
     }
 
     /// The same for what a change put into the work directory.
@@ -35,7 +38,7 @@ impl Upper {
 
     /// Removes an orphan.
     pub fn drop_orphan(&self, orphan: &str) -> Result<(), UpperError> {
-        match dir::unlink(&self.orphans, orphan) {
+        match dir::unlink(&self.work, orphan) {
             Err(error) if error.is_absent() => Ok(()),
             other => other.during("remove an open object"),
         }

@@ -11,10 +11,11 @@ const COUNT_MARK: &str = "trusted.overlay.layerfs.nlink";
 pub fn leftovers(work: &Path) -> Vec<String> {
     let stays = |path: &PathBuf| path.file_name().is_some_and(|name| name == "#whiteout");
     let left = entries(&work.join("work")).into_iter().filter(|path| !stays(path));
-    let orphans = entries(&work.join("layerfs/orphans"));
-    let nameless =
-        entries(&work.join("layerfs/index")).into_iter().filter(|path| is_nameless(path));
-    left.chain(orphans).chain(nameless).map(|path| format!("{} is left", path.display())).collect()
+    // Made for its first entry.
+    let index = work.join("layerfs/index");
+    let index = if index.exists() { entries(&index) } else { Vec::new() };
+    let nameless = index.into_iter().filter(|path| is_nameless(path));
+    left.chain(nameless).map(|path| format!("{} is left", path.display())).collect()
 }
 
 fn is_nameless(entry: &Path) -> bool {

@@ -125,18 +125,11 @@ pub fn copy(from: &Path, to: &Path) {
     assert!(done.success(), "copy {}", from.display());
 }
 
-/// What is left in the private directories of a work directory.
+/// What is left in the directory of things being made.
 pub fn leftovers(place: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for room in ["work/work", "work/layerfs/orphans"] {
-        for entry in std::fs::read_dir(place.join(room)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.file_name().is_some_and(|name| name != "#whiteout") {
-                found.push(path);
-            }
-        }
-    }
-    found
+    let work = std::fs::read_dir(place.join("work/work")).unwrap();
+    let paths = work.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.file_name().is_some_and(|name| name != "#whiteout")).collect()
 }
 
 /// Runs a script in a directory.
