@@ -12,11 +12,10 @@ mod support;
 mod tarball;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use support::power::{Switch, reboot};
 use support::rights::have_loop_devices;
 use support::{Scratch, need, need_root, watchdog};
 use tarball::{dir, file, hard, symlink, tar};
@@ -85,19 +84,6 @@ impl Disk {
         number.unwrap().parse().unwrap()
     }
 
-    /// Unmounts what is left of the file system and mounts it again, as after a reboot.
-    fn reboot(&self) {
-        let image: PathBuf = self.disk.path().parent().unwrap().join("image");
-        let place = self.disk.path();
-        for command in [
-            Command::new("umount").arg(place),
-            Command::new("mount").args(["-o", "loop"]).arg(&image).arg(place),
-        ] {
-            let output = command.output().unwrap();
-            assert!(output.status.success(), "{command:?}: {}", told(&output));
-        }
-    }
-
     /// The images of the store, where it lists them and has nothing to complain of.
     fn images(&self) -> Result<Vec<String>, String> {
         let mut images = Vec::new();
@@ -131,39 +117,6 @@ impl Disk {
     }
 }
 
-/// What stops the file system, started before it is needed.
-struct Switch {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Switch {
-    fn of(disk: &Disk) -> Switch {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/power.py");
-        let mut command = Command::new("python3");
-        command.arg(script).arg(disk.disk.path());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let input = child.stdin.take().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let mut switch = Switch { child, input, output };
-        switch.hear("ready");
-        switch
-    }
-
-    fn hear(&mut self, word: &str) {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        assert_eq!(line.trim_end(), word);
-    }
-
-    fn cut(mut self) {
-        self.input.write_all(b"\n").unwrap();
-        self.hear("cut");
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
 fn cuts() -> u64 {
     if std::env::var_os("LAYERFS_SOAK").is_some() { 100 } else { 10 }
 }
@@ -172,10 +125,11 @@ fn cuts() -> u64 {
 /// another program syncs a file of its own: that takes the names of others' files to the disk, and not their contents.
 fn cut_at_calls(mut disk: Disk) {
     let points = disk.points();
+    let mut switch = Switch::new();
     for round in 0..=cuts() {
         // The number of points differs a little from one image to the next: the last cut is well after the last of them.
         let n = if round == cuts() { 2 * points } else { 1 + points * round / cuts() };
-        let switch = Switch::of(&disk);
+        switch.ready(disk.disk.path());
         let output = disk.import(Some(&format!("die:{n}"))).wait_with_output().unwrap();
         let other = File::create(disk.disk.join("other")).unwrap();
         other.sync_all().unwrap();
@@ -183,7 +137,7 @@ fn cut_at_calls(mut disk: Disk) {
         switch.cut();
         let took = disk.took(&output);
         assert_eq!(took, n > points, "call {n} of about {points}: {}", told(&output));
-        disk.reboot();
+        reboot(&disk.disk);
         disk.holds(&format!("cut at call {n} of about {points}"));
     }
 }
@@ -195,8 +149,9 @@ fn cut_at_instants(mut disk: Disk) {
     assert!(disk.took(&output), "{}", told(&output));
     let life = started.elapsed();
     let mut refused = 0;
+    let mut switch = Switch::new();
     for round in 0..cuts() {
-        let switch = Switch::of(&disk);
+        switch.ready(disk.disk.path());
         let started = Instant::now();
         let child = disk.import(None);
         let instant = life.mul_f64((round as f64 + 0.5) * 1.25 / cuts() as f64);
@@ -207,7 +162,7 @@ fn cut_at_instants(mut disk: Disk) {
         // One that has not ended meets a disk that is gone; where it says that it worked, it must have.
         let output = child.wait_with_output().unwrap();
         refused += u32::from(!disk.took(&output));
-        disk.reboot();
+        reboot(&disk.disk);
         disk.holds(&format!("cut after {instant:?} of {life:?}: {}", told(&output)));
     }
     eprintln!("{refused} of {} imports were cut", cuts());
@@ -216,11 +171,12 @@ fn cut_at_instants(mut disk: Disk) {
 
 /// The control: with syncs that do nothing, an image that was acknowledged does not survive.
 fn without_syncs_an_image_is_lost(mut disk: Disk) {
-    let switch = Switch::of(&disk);
+    let mut switch = Switch::new();
+    switch.ready(disk.disk.path());
     let output = disk.import(Some("ignore-syncs")).wait_with_output().unwrap();
     switch.cut();
     assert!(disk.took(&output), "{}", told(&output));
-    disk.reboot();
+    reboot(&disk.disk);
     let images = disk.images();
     let is_whole =
         images.is_ok_and(|images| disk.acknowledged.iter().all(|id| images.contains(id)));

@@ -14,6 +14,7 @@ pub mod figure;
 pub mod fixtures;
 pub mod machine;
 pub mod photo;
+pub mod power;
 pub mod rights;
 pub mod scratch;
 pub mod suites;

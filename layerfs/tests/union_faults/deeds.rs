@@ -65,7 +65,7 @@ impl Way<'_> {
         self.0.set_attr(self.walk(path)?.id, &set).map(drop)
     }
 
-    fn size(&self, path: &str, size: u64) -> Done {
+    pub fn size(&self, path: &str, size: u64) -> Done {
         self.set(path, SetAttr { size: Some(size), ..SetAttr::default() })
     }
 
