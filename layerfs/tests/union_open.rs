@@ -16,7 +16,8 @@ mod visit;
 
 use ground::{Ground, Side};
 use layerfs_driver::sys::Errno;
-use layerfs_driver::union::{OpenHow, SetAttr, Union};
+use layerfs_driver::tree::Name;
+use layerfs_driver::union::{NodeId, OpenHow, RenameHow, RenameTried, SetAttr, Union};
 use support::{Scratch, watchdog};
 use visit::Visit;
 
@@ -210,11 +211,40 @@ fn a_directory_too_deep_for_a_redirect_is_not_renamed_and_stays() {
     std::fs::write(low.join(&path).join("file"), "deep").unwrap();
     let union = ground::joined(ground::lower_of(&[low]), &scratch.join("place"));
     let visit = Visit::new(&union);
-    let moved = visit.rename(&path, "moved", layerfs_driver::union::RenameHow::Replace);
+    let moved = visit.rename(&path, "moved", RenameHow::Replace);
     assert_eq!(moved.unwrap_err().errno(), Errno::XDEV);
     assert_eq!(visit.read(&format!("{path}/file")).unwrap(), b"deep");
     // What is above it can be: its own path is short.
     let (top, below) = path.split_once('/').unwrap();
-    visit.rename(top, "moved", layerfs_driver::union::RenameHow::Replace).unwrap();
+    visit.rename(top, "moved", RenameHow::Replace).unwrap();
     assert_eq!(visit.read(&format!("moved/{below}/file")).unwrap(), b"deep");
+}
+
+/// Whoever answers requests has it done elsewhere then.
+#[test]
+fn a_rename_that_has_to_copy_a_large_file_says_so_and_does_nothing() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    let scratch = Scratch::new();
+    let low = scratch.join("low");
+    std::fs::create_dir(&low).unwrap();
+    for (name, len) in [("large", 300 * 1024), ("small", 3), ("other", 3)] {
+        std::fs::write(low.join(name), vec![b'x'; len]).unwrap();
+    }
+    let union = ground::joined(ground::lower_of(&[low]), &scratch.join("place"));
+    let name = |text: &str| Name::new(text.as_bytes()).unwrap();
+    let tried = |from: &str, to: &str, how| {
+        let (from, to) = (name(from), name(to));
+        union.try_rename((NodeId::ROOT, &from), (NodeId::ROOT, &to), how).unwrap()
+    };
+    let upper = || std::fs::read_dir(scratch.join("place/upper")).unwrap().count();
+    assert_eq!(tried("large", "new", RenameHow::Replace), RenameTried::WouldLast);
+    assert_eq!(tried("small", "large", RenameHow::Exchange), RenameTried::WouldLast);
+    assert_eq!((upper(), union.node_count()), (0, 1), "nothing is done, and nothing held");
+    assert_eq!(tried("small", "new", RenameHow::Replace), RenameTried::Done);
+    // What is replaced is not copied.
+    assert_eq!(tried("other", "large", RenameHow::Replace), RenameTried::Done);
+    let visit = Visit::new(&union);
+    assert_eq!(visit.read("large").unwrap(), b"xxx");
+    assert!(visit.walk("other").is_err());
 }

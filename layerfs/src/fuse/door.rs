@@ -20,7 +20,7 @@ use super::{listing, session};
 use crate::sys::change::Special;
 use crate::sys::xattr_at::SetHow;
 use crate::tree::Kind;
-use crate::union::{HandleId, NewNode, OpenHow, RenameHow, SetAttr, Union};
+use crate::union::{HandleId, NewNode, OpenHow, RenameHow, RenameTried, SetAttr, Union};
 
 /// A union behind a FUSE connection.
 #[derive(Clone)]
@@ -181,11 +181,12 @@ impl Filesystem for Door {
             _ => return reply.error(Errno::EINVAL),
         };
         let (from, to) = (id(parent), id(newparent));
-        let is_long = self.union.copies_much_at(from, &name)
-            || (how == RenameHow::Exchange && self.union.copies_much_at(to, &newname));
-        self.serve(Takes::long_if(is_long), move |door| {
-            emptied(reply, door.union.rename((from, &name), (to, &newname), how));
-        });
+        match self.union.try_rename((from, &name), (to, &newname), how) {
+            Ok(RenameTried::WouldLast) => self.serve(Takes::Long, move |door| {
+                emptied(reply, door.union.rename((from, &name), (to, &newname), how));
+            }),
+            tried => emptied(reply, tried.map(|_| ())),
+        }
     }
 
     fn link(

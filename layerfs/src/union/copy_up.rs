@@ -11,12 +11,11 @@ use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::mount::{Shared, Union};
 use super::node::{Node, Side};
-use super::view::View;
 use crate::lower::{LowerFile, LowerNode};
 use crate::sys::change::{self, SetTime};
 use crate::sys::file::Stat;
 use crate::sys::{Errno, SysError, file};
-use crate::tree::{Attr, Kind, Name, Timestamp};
+use crate::tree::{Attr, Kind, Timestamp};
 use crate::upper::{Contents, Copied, Cover, Staged, Upper, UpperError};
 
 /// How much of a file's contents a copy-up takes along.
@@ -103,17 +102,6 @@ impl Union {
         };
         let size = |lower: LowerNode| self.lower.attr(&lower).map_or(0, |attr| attr.size);
         self.upper.is_some() && lower.map_or(0, size) > MUCH_BYTES
-    }
-
-    /// The same of a name.
-    pub fn copies_much_at(&self, parent: NodeId, name: &Name) -> bool {
-        let _topology = self.topology.read();
-        let Ok(dir) = self.dir_node(parent) else { return false };
-        let _names = dir.dir.read();
-        match self.view(&dir, name) {
-            Ok(View::Lower(lower)) => self.copies_much(self.lower_id(&lower)),
-            _ => false,
-        }
     }
 
     fn copy_and_install(

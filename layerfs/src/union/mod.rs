@@ -37,5 +37,5 @@ pub use ids::NodeId;
 pub use list::DirEntry;
 pub use lookup::Looked;
 pub use mount::{Mode, Union};
-pub use rename::RenameHow;
+pub use rename::{RenameHow, RenameTried};
 pub use set_attr::SetAttr;

@@ -34,6 +34,22 @@ pub enum RenameHow {
     Whiteout,
 }
 
+/// What came of a rename that is done only where it does not last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenameTried {
+    /// It is done.
+    Done,
+    /// Nothing is done: much would have to be copied first, or is being copied.
+    WouldLast,
+}
+
+/// Whether a rename copies whatever it has to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copying {
+    Anything,
+    Little,
+}
+
 /// One end of a rename.
 struct End<'a> {
     dir: Shared,
@@ -59,20 +75,43 @@ impl Union {
         to: (NodeId, &Name),
         how: RenameHow,
     ) -> Result<(), UnionError> {
+        self.rename_within(from, to, (how, Copying::Anything)).map(|_| ())
+    }
+
+    /// The same, unless a file that has to be copied up first is large: whoever asks must not be kept waiting by that.
+    pub fn try_rename(
+        &self,
+        from: (NodeId, &Name),
+        to: (NodeId, &Name),
+        how: RenameHow,
+    ) -> Result<RenameTried, UnionError> {
+        self.rename_within(from, to, (how, Copying::Little))
+    }
+
+    fn rename_within(
+        &self,
+        from: (NodeId, &Name),
+        to: (NodeId, &Name),
+        (how, copying): (RenameHow, Copying),
+    ) -> Result<RenameTried, UnionError> {
         let upper = self.writable()?;
         loop {
             let (moved, target) = self.peek(from, to)?;
             let ends = (how, &moved, target.as_ref());
-            let done = self
-                .allowed(from.0, to.0, ends)
-                .and_then(|()| self.rename_once(upper, from, to, ends));
+            let exchanged = target.as_ref().filter(|_| how == RenameHow::Exchange);
+            let lasts = copying == Copying::Little
+                && [Some(&moved), exchanged].into_iter().flatten().any(|n| self.copies_much(n.id));
+            let tried = self.allowed(from.0, to.0, ends).and_then(|()| match lasts {
+                true => Ok(Some(RenameTried::WouldLast)),
+                false => Ok(self.rename_once(upper, from, to, ends)?.then_some(RenameTried::Done)),
+            });
             // Nobody may hold what was found just now.
             [Some(&moved), target.as_ref()]
                 .into_iter()
                 .flatten()
                 .for_each(|node| self.forget(node.id, 0));
-            if done? {
-                return Ok(());
+            if let Some(tried) = tried? {
+                return Ok(tried);
             }
         }
     }
