@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
+use super::list::{Became, begin_change};
 use super::lookup::Looked;
 use super::mount::{Seed, Shared, Union};
 use super::node::{DirState, Side};
@@ -58,7 +59,7 @@ impl Union {
         let above = self.ensure_upper_dir(&dir)?;
         let mut state = dir.dir.write();
         let cover = self.free_name(&dir, &state, name)?;
-        changed(&mut state);
+        let listing = begin_change(&mut state);
         let birth = self.birth(upper, &above, (new, permissions), caller)?;
         let (owner, blank) = (birth.owner, blank_of(new));
         // Made in place where nothing has to be set afterwards; else aside, so that no one meets it half made.
@@ -72,7 +73,10 @@ impl Union {
             let staged = upper.stage_new(&blank, owner, &birth.lists)?;
             upper.install(&staged, &above, name.as_bytes(), cover)?;
         }
-        self.new_node(&dir, &above, name)
+        let looked = self.new_node(&dir, &above, name)?;
+        let became = Became::Node(name, looked.attr.kind, looked.id);
+        self.end_change(&mut state, listing, &[became]);
+        Ok(looked)
     }
 
     /// An answer that needs no copy-up of the directory: most failed creates ask for a name that is there.
@@ -122,13 +126,6 @@ impl Union {
             }
         }
     }
-}
-
-/// Notes that a directory's names change. The caller holds its lock and says so before it changes anything: what fails
-/// half-way may have changed a name, and no listing may be older than that.
-pub(super) fn changed(state: &mut DirState) {
-    state.version += 1;
-    state.listing = None;
 }
 
 /// Whether what this process makes has that owner without further ado.

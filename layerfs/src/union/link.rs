@@ -1,9 +1,9 @@
 //! Hard links.
 
 use super::copy_up::Extent;
-use super::create::changed;
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
+use super::list::{Became, begin_change};
 use super::lookup::Looked;
 use super::mount::Union;
 use super::node::Node;
@@ -37,9 +37,10 @@ impl Union {
         if node.place.lock().gone.is_some() || (node.group.is_none() && node.one_name().is_none()) {
             return answer(Errno::NOENT);
         }
-        changed(&mut state);
+        let listing = begin_change(&mut state);
         self.add_link(upper, &node, (&above, name.as_bytes()), cover)?;
         self.add_name(&node, (dir.id, name));
+        self.end_change(&mut state, listing, &[Became::Node(name, node.kind, id)]);
         let attr = self.attr_of(&node)?;
         node.count_lookup();
         Ok(Looked { id, generation: node.generation, attr })

@@ -4,11 +4,15 @@
 //! same place from the first request to the last. So a name that the lower has keeps its place in the lower's order,
 //! copied up, whited out or made again; a name that only the upper has gets a number when it is first listed, and
 //! keeps it for as long as it stands and its directory is known.
+//!
+//! A change of one name changes one place of the listing: made anew for each, the listings of a directory that is
+//! emptied would cost the square of its names.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
@@ -16,7 +20,7 @@ use super::mount::{Shared, Union};
 use super::node::{DirState, Node};
 use crate::sys::Errno;
 use crate::tree::{Ino, Kind, Name};
-use crate::upper::{Glance, Look};
+use crate::upper::{Glance, Listed};
 
 /// Cookies of names that only the upper has begin here: no lower directory has so many entries.
 const UPPER_COOKIES: u64 = 1 << 62;
@@ -34,21 +38,63 @@ pub struct DirEntry {
     pub ino: Ino,
 }
 
-/// A directory's entries at one version of it, by cookie.
-#[derive(Debug)]
+/// A directory's entries as they are now.
+#[derive(Debug, Default)]
 pub(super) struct Listing {
-    version: u64,
-    entries: Vec<DirEntry>,
+    /// Of every name that the lower has, in its order, which is that of the names: the n-th has cookie n, counted from 1.
+    lower: Vec<Slot>,
+    /// Of names that only the upper has, by cookie.
+    upper: BTreeMap<u64, DirEntry>,
+}
+
+/// The place of a name that the lower has.
+#[derive(Debug)]
+struct Slot {
+    entry: DirEntry,
+    /// It stands: no whiteout hides it.
+    is_shown: bool,
+}
+
+/// What became of a name.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Became<'a> {
+    /// Nothing stands there any more.
+    Gone(&'a Name),
+    /// A node of that type and number.
+    Node(&'a Name, Kind, NodeId),
+}
+
+impl Listing {
+    /// The entries behind `cookie`, in the order of their cookies.
+    fn behind(&self, cookie: u64) -> impl Iterator<Item = &DirEntry> {
+        let first = usize::try_from(cookie).unwrap_or(usize::MAX).min(self.lower.len());
+        let lower = self.lower[first..].iter().filter(|slot| slot.is_shown);
+        let upper = self.upper.range(cookie.saturating_add(1)..);
+        lower.map(|slot| &slot.entry).chain(upper.map(|(_, entry)| entry))
+    }
+
+    /// The place of a name that the lower has.
+    fn slot(&mut self, name: &Name) -> Option<&mut Slot> {
+        let at = self.lower.binary_search_by(|slot| slot.entry.name.cmp(name)).ok()?;
+        self.lower.get_mut(at)
+    }
+}
+
+/// Notes that a directory's names are about to change. The caller holds its lock and says so before it changes anything:
+/// what fails half-way may have changed a name, and leaves no listing that is older than that. What succeeds gives the
+/// listing back to [`Union::end_change`].
+pub(super) fn begin_change(state: &mut DirState) -> Option<Listing> {
+    state.listing.take()
 }
 
 impl Union {
     /// The entries of a directory behind `cookie`, 0 for the first, in the order of their cookies, without `.` and
-    /// `..`. `take` answers `false` for the first entry that it has no room for.
+    /// `..`. `take` answers `false` for the first entry that it has no room for; it is called under the directory's lock.
     pub fn list(
         &self,
         id: NodeId,
         cookie: u64,
-        mut take: impl FnMut(&DirEntry) -> bool,
+        take: impl FnMut(&DirEntry) -> bool,
     ) -> Result<(), UnionError> {
         let _topology = self.topology.read();
         let dir = self.dir_node(id)?;
@@ -56,13 +102,9 @@ impl Union {
         if cookie == 0 && self.lower.may_change() {
             dir.dir.write().listing = None;
         }
-        let listing = self.listing(&dir)?;
-        let first = listing.entries.partition_point(|entry| entry.cookie <= cookie);
-        for entry in &listing.entries[first..] {
-            if !take(entry) {
-                break;
-            }
-        }
+        let state = self.listed(&dir)?;
+        // The first that is not taken ends it.
+        state.listing.iter().flat_map(|listing| listing.behind(cookie)).all(take);
         Ok(())
     }
 
@@ -74,60 +116,93 @@ impl Union {
 
     /// Whether a directory shows nothing. The caller holds its lock.
     pub(super) fn is_empty(&self, dir: &Shared) -> Result<bool, UnionError> {
-        let names = self.upper_names(dir)?;
-        if names.values().any(Option::is_some) {
+        let listed = match (&self.upper, self.upper_dir_if_any(dir)?) {
+            (Some(upper), Some(above)) => upper.list(&above)?,
+            _ => Vec::new(),
+        };
+        if listed.iter().any(|listed| listed.kind.is_some()) {
             return Ok(false);
         }
-        match dir.lower() {
-            Some(lower) => {
-                Ok(self.lower.list(&lower)?.iter().all(|entry| names.contains_key(&entry.name)))
+        let Some(lower) = dir.lower() else { return Ok(true) };
+        let hidden: HashSet<Name> = listed.into_iter().map(|listed| listed.name).collect();
+        Ok(self.lower.list(&lower)?.iter().all(|entry| hidden.contains(&entry.name)))
+    }
+
+    /// Ends a change that succeeded: the listing goes on with what became of the names.
+    pub(super) fn end_change(
+        &self,
+        state: &mut DirState,
+        listing: Option<Listing>,
+        names: &[Became<'_>],
+    ) {
+        state.listing = listing;
+        for became in names {
+            match became {
+                Became::Gone(name) => {
+                    let cookie = state.cookies.remove(*name);
+                    let Some(listing) = &mut state.listing else { continue };
+                    if let Some(cookie) = cookie {
+                        listing.upper.remove(&cookie);
+                    }
+                    if let Some(slot) = listing.slot(name) {
+                        slot.is_shown = false;
+                    }
+                }
+                Became::Node(name, kind, id) => self.show(state, (name, *kind, id.ino())),
             }
-            None => Ok(true),
         }
     }
 
-    fn listing(&self, dir: &Shared) -> Result<Arc<Listing>, UnionError> {
+    /// Shows a name of the upper in the directory's listing, where there is one.
+    fn show(&self, state: &mut DirState, (name, kind, ino): (&Name, Kind, Ino)) {
+        let Some(listing) = &mut state.listing else { return };
+        if let Some(slot) = listing.slot(name) {
+            (slot.entry.kind, slot.entry.ino, slot.is_shown) = (kind, ino, true);
+            return;
+        }
+        let new = || UPPER_COOKIES + self.next_cookie.fetch_add(1, Ordering::Relaxed);
+        let cookie = *state.cookies.entry(name.clone()).or_insert_with(new);
+        listing.upper.insert(cookie, DirEntry { cookie, name: name.clone(), kind, ino });
+    }
+
+    /// The directory's state with a listing in it.
+    fn listed<'a>(&self, dir: &'a Shared) -> Result<RwLockReadGuard<'a, DirState>, UnionError> {
         {
             let state = dir.dir.read();
-            if let Some(known) = known(&state) {
-                return Ok(known);
+            if state.listing.is_some() && !state.removed {
+                return Ok(state);
             }
         }
         let mut state = dir.dir.write();
         if state.removed {
             return answer(Errno::NOENT);
         }
-        if let Some(known) = known(&state) {
-            return Ok(known);
+        if state.listing.is_none() {
+            self.make_listing(dir, &mut state)?;
         }
-        let listing = Arc::new(self.make_listing(dir, &mut state)?);
-        state.listing = Some(Arc::clone(&listing));
-        Ok(listing)
+        Ok(RwLockWriteGuard::downgrade(state))
     }
 
-    fn make_listing(&self, dir: &Shared, state: &mut DirState) -> Result<Listing, UnionError> {
+    fn make_listing(&self, dir: &Shared, state: &mut DirState) -> Result<(), UnionError> {
         let mut names = self.upper_names(dir)?;
-        let mut entries = Vec::new();
-        if let Some(lower) = dir.lower() {
-            for (cookie, entry) in (1..).zip(self.lower.list(&lower)?) {
-                let (kind, ino) = match names.remove(&entry.name) {
-                    None => (entry.kind, entry.ino),
-                    Some(None) => continue,
-                    Some(Some(seen)) => seen,
-                };
-                entries.push(DirEntry { cookie, name: entry.name, kind, ino });
+        let mut listing = Listing::default();
+        let lower = dir.lower().map_or(Ok(Vec::new()), |lower| self.lower.list(&lower))?;
+        for (cookie, entry) in (1..).zip(lower) {
+            let (seen, is_shown) = match names.remove(&entry.name) {
+                None => ((entry.kind, entry.ino), true),
+                Some(Some(seen)) => (seen, true),
+                Some(None) => ((entry.kind, entry.ino), false),
+            };
+            let entry = DirEntry { cookie, name: entry.name, kind: seen.0, ino: seen.1 };
+            listing.lower.push(Slot { entry, is_shown });
+        }
+        state.listing = Some(listing);
+        for (name, seen) in names {
+            if let Some((kind, ino)) = seen {
+                self.show(state, (&name, kind, ino));
             }
         }
-        let first = entries.len();
-        for (name, seen) in names {
-            let Some((kind, ino)) = seen else { continue };
-            let cookie = *state.cookies.entry(name.clone()).or_insert_with(|| {
-                UPPER_COOKIES + self.next_cookie.fetch_add(1, Ordering::Relaxed)
-            });
-            entries.push(DirEntry { cookie, name, kind, ino });
-        }
-        entries[first..].sort_by_key(|entry| entry.cookie);
-        Ok(Listing { version: state.version, entries })
+        Ok(())
     }
 
     /// What the upper says of the names of a directory: hidden, or a type and a number.
@@ -136,10 +211,10 @@ impl Union {
         let (Some(upper), Some(above)) = (&self.upper, self.upper_dir_if_any(dir)?) else {
             return Ok(names);
         };
-        for listed in upper.list(&above)? {
+        for mut listed in upper.list(&above)? {
             let seen = match listed.kind {
                 None => None,
-                Some(kind) => Some((kind, self.listed_ino(dir, &above, &listed.name)?)),
+                Some(kind) => Some((kind, self.listed_ino(dir, &above, &mut listed)?)),
             };
             names.insert(listed.name, seen);
         }
@@ -148,29 +223,23 @@ impl Union {
 
     /// The number of a name of the upper, without giving it a node: as a lookup would number it. What a lookup would refuse
     /// for its marks is listed all the same.
-    fn listed_ino(&self, dir: &Node, above: &OwnedFd, name: &Name) -> Result<Ino, UnionError> {
-        match self.looked_up_ino(dir, above, name) {
-            Err(error) if error.is_of_marks() => self.own_ino(above, name),
-            known => known,
+    fn listed_ino(
+        &self,
+        dir: &Node,
+        above: &OwnedFd,
+        listed: &mut Listed,
+    ) -> Result<Ino, UnionError> {
+        let name = &listed.name;
+        let stat = match listed.stat.take() {
+            Some(stat) => stat,
+            None => match self.writable()?.glance(above, name.as_bytes())? {
+                Glance::Object(_, stat) => stat,
+                Glance::Absent | Glance::Whiteout => return answer(Errno::IO),
+            },
+        };
+        match self.number_of(dir, (above, name), &stat) {
+            Err(error) if error.is_of_marks() => Ok(self.lower.ino_of_upper(&stat)?),
+            known => Ok(known?.ino()),
         }
     }
-
-    fn looked_up_ino(&self, dir: &Node, above: &OwnedFd, name: &Name) -> Result<Ino, UnionError> {
-        match self.writable()?.look(above, name.as_bytes())? {
-            Look::Found(found) => Ok(self.number_of(dir, name, &found)?.ino()),
-            Look::Absent | Look::Whiteout => answer(Errno::IO),
-        }
-    }
-
-    /// The number of an object of which nothing but its own file system is asked.
-    fn own_ino(&self, above: &OwnedFd, name: &Name) -> Result<Ino, UnionError> {
-        match self.writable()?.glance(above, name.as_bytes())? {
-            Glance::Object(_, stat) => Ok(self.lower.ino_of_upper(&stat)?),
-            Glance::Absent | Glance::Whiteout => answer(Errno::IO),
-        }
-    }
-}
-
-fn known(state: &DirState) -> Option<Arc<Listing>> {
-    state.listing.as_ref().filter(|listing| listing.version == state.version).cloned()
 }

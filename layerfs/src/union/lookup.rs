@@ -1,5 +1,6 @@
 //! Lookup and forget: names become nodes, and nodes that no one holds go.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,6 +11,7 @@ use super::node::{Node, Side};
 use super::view::View;
 use crate::lower::LowerNode;
 use crate::sys::Errno;
+use crate::sys::file::Stat;
 use crate::tree::{Attr, Kind, Name, Origin};
 use crate::upper::{Found, Upper};
 
@@ -242,18 +244,19 @@ impl Union {
         Ok(NodeId(ino.0))
     }
 
-    /// The same, for a name that gets no node.
+    /// The same, for a name that gets no node and an object whose metadata is known.
     pub(super) fn number_of(
         &self,
         dir: &Node,
-        name: &Name,
-        found: &Found,
+        (above, name): (&OwnedFd, &Name),
+        stat: &Stat,
     ) -> Result<NodeId, UnionError> {
+        let found = self.writable()?.look_for_number((above, name.as_bytes()), stat)?;
         let lower = match found.attr.kind {
-            Kind::Directory => self.lower_part(dir, name, found)?,
+            Kind::Directory => self.lower_part(dir, name, &found)?,
             _ => None,
         };
-        self.id_of_found(lower.as_ref(), found)
+        self.id_of_found(lower.as_ref(), &found)
     }
 
     /// The node of a number that the kernel holds.

@@ -67,12 +67,10 @@ pub(super) struct Place {
 pub(super) struct DirState {
     /// Removed: nothing can be made in it any more.
     pub removed: bool,
-    /// Counts changes: a listing made before the last one is old.
-    pub version: u64,
     /// Cookies of names that only the upper has; each keeps its own for as long as it stands and the node is known.
     pub cookies: HashMap<Name, u64>,
-    /// The listing made last.
-    pub listing: Option<std::sync::Arc<super::list::Listing>>,
+    /// Its listing, once there was one and no change failed since.
+    pub listing: Option<super::list::Listing>,
 }
 
 impl Node {

@@ -2,9 +2,9 @@
 
 use std::os::fd::OwnedFd;
 
-use super::create::changed;
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
+use super::list::{Became, begin_change};
 use super::mount::{Shared, Union};
 use super::node::Node;
 use super::view::View;
@@ -25,10 +25,10 @@ impl Union {
         if node.is_directory() {
             return answer(Errno::ISDIR);
         }
-        changed(&mut state);
+        let listing = begin_change(&mut state);
         let taken = self.take_name(upper, (&dir, &above), name, &node);
         if taken.is_ok() {
-            state.cookies.remove(name);
+            self.end_change(&mut state, listing, &[Became::Gone(name)]);
         }
         // Nobody may hold what was found just now.
         self.forget(node.id, 0);
@@ -44,10 +44,10 @@ impl Union {
         let above = self.ensure_upper_dir(&dir)?;
         let mut state = dir.dir.write();
         let node = self.victim(&dir, name)?;
-        changed(&mut state);
+        let listing = begin_change(&mut state);
         let removed = self.take_directory(upper, (&dir, &above), name, &node);
         if removed.is_ok() {
-            state.cookies.remove(name);
+            self.end_change(&mut state, listing, &[Became::Gone(name)]);
         }
         // Nobody may hold what was found just now.
         self.forget(node.id, 0);

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use parking_lot::RwLockWriteGuard;
 
 use super::copy_up::Extent;
-use super::create::changed;
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
+use super::list::{Became, begin_change};
 use super::mount::{Shared, Union};
 use super::node::{DirState, Node};
 use super::view::View;
@@ -263,19 +263,25 @@ impl Union {
         if moved.is_directory() && self.is_below(to.dir.id, moved.id)? {
             return answer(Errno::INVAL);
         }
-        states.iter_mut().for_each(|state| changed(state));
+        let listings: Vec<_> = states.iter_mut().map(|state| begin_change(state)).collect();
         self.link_group_name(upper, &from, moved)?;
-        match (how, target) {
+        let left = match (how, target) {
             (RenameHow::Exchange, Some(target)) => {
                 self.link_group_name(upper, &to, target)?;
                 self.exchange_ends(upper, (&from, moved), (&to, target))?;
+                Became::Node(from.name, target.kind, target.id)
             }
             _ => {
                 self.move_end(upper, (&from, moved), (&to, target))?;
-                if let Some(state) = states.first_mut() {
-                    state.cookies.remove(from.name);
-                }
+                Became::Gone(from.name)
             }
+        };
+        // That of the old name is the first; where there is one only, it has both names.
+        let became = [left, Became::Node(to.name, moved.kind, moved.id)];
+        let parts: &[&[Became<'_>]] =
+            if states.len() == 1 { &[&became] } else { &[&became[..1], &became[1..]] };
+        for ((state, listing), names) in states.iter_mut().zip(listings).zip(parts) {
+            self.end_change(state, listing, names);
         }
         Ok(true)
     }

@@ -69,6 +69,18 @@ impl Upper {
         Ok(Look::Found(Box::new(found)))
     }
 
+    /// The same of an object whose metadata is known, with no more of its marks than its number depends on.
+    pub fn look_for_number(&self, (dir, name): At<'_>, stat: &Stat) -> Result<Found, UpperError> {
+        let attr = Attr::of_stat(stat);
+        let (opaque, redirect) = (Opaque::No, None);
+        let mut found = Found { attr, stat: *stat, origin: None, opaque, redirect };
+        match attr.kind {
+            Kind::Directory => self.read_directory_marks(dir, name, &mut found)?,
+            kind => found.origin = self.origin((dir, name), kind, stat.st_ino)?,
+        }
+        Ok(found)
+    }
+
     /// The same without the marks of an object: what they say, and whether they can be understood, is no matter.
     pub fn glance(&self, dir: &OwnedFd, name: &[u8]) -> Result<Glance, UpperError> {
         let stat = match file::stat_at(dir, name, Symlinks::Stop) {
@@ -151,6 +163,8 @@ pub struct Listed {
     pub name: Name,
     /// `None` for a whiteout.
     pub kind: Option<Kind>,
+    /// The metadata of an object, where telling it from a whiteout took a look at it.
+    pub stat: Option<Box<Stat>>,
 }
 
 impl Upper {
@@ -162,16 +176,16 @@ impl Upper {
         for entry in crate::sys::dir::list(&readable).during(deed)? {
             let Ok(name) = Name::new(&entry.name) else { continue };
             // Only devices and empty files can be whiteouts, so only they cost a closer look.
-            let kind = match entry.kind {
-                Some(crate::sys::dir::ListedKind::Directory) => Some(Kind::Directory),
-                Some(crate::sys::dir::ListedKind::Symlink) => Some(Kind::Symlink),
+            let (kind, stat) = match entry.kind {
+                Some(crate::sys::dir::ListedKind::Directory) => (Some(Kind::Directory), None),
+                Some(crate::sys::dir::ListedKind::Symlink) => (Some(Kind::Symlink), None),
                 _ => match self.glance(dir, &entry.name)? {
                     Glance::Absent => continue,
-                    Glance::Whiteout => None,
-                    Glance::Object(attr, _) => Some(attr.kind),
+                    Glance::Whiteout => (None, None),
+                    Glance::Object(attr, stat) => (Some(attr.kind), Some(stat)),
                 },
             };
-            listed.push(Listed { name, kind });
+            listed.push(Listed { name, kind, stat });
         }
         Ok(listed)
     }
