@@ -104,6 +104,11 @@ impl Lower {
         on!(self, node, |tree, node| tree.attr(node))
     }
 
+    /// The type, which is the same for as long as the node is.
+    pub fn kind(&self, node: &LowerNode) -> Result<Kind, LowerError> {
+        on!(self, node, |tree, node| Ok(tree.attr(node)?.kind), |_stack, node| Ok(node.kind()))
+    }
+
     /// The inode number. Image: 1 for the root, else twice the ordinal. Directories: `st_ino`; of further file systems
     /// with a slot in the top 8 bits. Below the root never 0 or 1.
     pub fn ino(&self, node: &LowerNode) -> Ino {
@@ -175,12 +180,10 @@ impl Lower {
         )
     }
 
-    /// Whether the node has more than one name. In a stack of directories the others may lie where nothing shows them.
+    /// Whether the node has more than one name. In a stack of directories the others may lie where nothing shows them, and
+    /// it is what was so when the node was looked up.
     pub fn is_group(&self, node: &LowerNode) -> Result<bool, LowerError> {
-        on!(self, node, |tree, node| tree.is_group(node), |stack, node| {
-            let attr = stack.attr(node)?;
-            Ok(attr.kind != Kind::Directory && attr.nlink > 1)
-        })
+        on!(self, node, |tree, node| tree.is_group(node), |_stack, node| Ok(node.is_group()))
     }
 
     /// The path from the root: of an image's hard-link group by its first name, of directories as it was found.

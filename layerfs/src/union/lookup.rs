@@ -120,7 +120,7 @@ impl Union {
     }
 
     pub(super) fn lower_seed(&self, lower: &LowerNode) -> Result<Seed, UnionError> {
-        let kind = self.lower.attr(lower)?.kind;
+        let kind = self.lower.kind(lower)?;
         let (group, side) = self.group_of(lower)?;
         Ok(Seed { kind, lower: Some(lower.clone()), group, side })
     }

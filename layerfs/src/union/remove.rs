@@ -6,7 +6,7 @@ use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::list::{Became, begin_change};
 use super::mount::{Shared, Union};
-use super::node::Node;
+use super::node::{DirState, Node};
 use super::view::View;
 use crate::sys::Errno;
 use crate::tree::{Attr, Kind, Name};
@@ -21,12 +21,14 @@ impl Union {
         self.expect(&dir, name, Is::NoDirectory)?;
         let above = self.ensure_upper_dir(&dir)?;
         let mut state = dir.dir.write();
-        let node = self.victim(&dir, name)?;
+        let victim = self.victim(&dir, &state, name)?;
+        let node = &victim.node;
         if node.is_directory() {
+            self.forget(node.id, 0);
             return answer(Errno::ISDIR);
         }
         let listing = begin_change(&mut state);
-        let taken = self.take_name(upper, (&dir, &above), name, &node);
+        let taken = self.take_name(upper, (&dir, &above), name, &victim);
         if taken.is_ok() {
             self.end_change(&mut state, listing, &[Became::Gone(name)]);
         }
@@ -43,7 +45,7 @@ impl Union {
         self.expect(&dir, name, Is::Directory)?;
         let above = self.ensure_upper_dir(&dir)?;
         let mut state = dir.dir.write();
-        let node = self.victim(&dir, name)?;
+        let node = self.victim(&dir, &state, name)?.node;
         let listing = begin_change(&mut state);
         let removed = self.take_directory(upper, (&dir, &above), name, &node);
         if removed.is_ok() {
@@ -84,8 +86,11 @@ impl Union {
         Ok(())
     }
 
-    /// An answer that needs no copy-up of the directory.
+    /// An answer that needs no copy-up of the directory, where that is still to be made.
     fn expect(&self, dir: &Shared, name: &Name, is: Is) -> Result<(), UnionError> {
+        if dir.is_upper() {
+            return Ok(());
+        }
         let state = dir.dir.read();
         if state.removed {
             return answer(Errno::NOENT);
@@ -93,7 +98,7 @@ impl Union {
         let kind = match self.view(dir, name)? {
             View::Absent { .. } => return answer(Errno::NOENT),
             View::Upper(found) => found.attr.kind,
-            View::Lower(lower) => self.lower.attr(&lower)?.kind,
+            View::Lower(lower) => self.lower.kind(&lower)?,
         };
         match (is, kind) {
             (Is::Directory, Kind::Directory) => Ok(()),
@@ -104,12 +109,16 @@ impl Union {
     }
 
     /// The node of a name that is to go. The caller holds the directory's lock.
-    pub(super) fn victim(&self, dir: &Shared, name: &Name) -> Result<Shared, UnionError> {
-        match self.view(dir, name)? {
-            View::Absent { .. } => answer(Errno::NOENT),
-            View::Lower(lower) => self.lower_object(dir.id, name, &lower),
-            View::Upper(found) => self.upper_node(dir, name, &found),
+    fn victim(&self, dir: &Shared, state: &DirState, name: &Name) -> Result<Victim, UnionError> {
+        if state.removed {
+            return answer(Errno::NOENT);
         }
+        let (node, in_upper) = match self.view(dir, name)? {
+            View::Absent { .. } => return answer(Errno::NOENT),
+            View::Lower(lower) => (self.lower_object(dir.id, name, &lower)?, false),
+            View::Upper(found) => (self.upper_node(dir, name, &found)?, true),
+        };
+        Ok(Victim { node, in_upper })
     }
 
     /// Takes a name of a node that is no directory away: hides it where the lower has it, keeps what is open.
@@ -118,12 +127,12 @@ impl Union {
         upper: &Upper,
         (dir, above): (&Shared, &OwnedFd),
         name: &Name,
-        node: &Shared,
+        Victim { node, in_upper }: &Victim,
     ) -> Result<(), UnionError> {
         let _count = node.count.lock();
         let last = self.attr_of(node)?;
-        let hides = self.lower_name(dir, name)?.is_some();
-        let in_upper = matches!(self.view(dir, name)?, View::Upper(_));
+        let in_upper = *in_upper;
+        let hides = !in_upper || self.lower_name(dir, name)?.is_some();
         let keep = in_upper && node.is_open() && self.loses_last(node);
         match (in_upper, hides, keep) {
             (false, _, _) => upper.add_whiteout(above, name.as_bytes())?,
@@ -208,6 +217,13 @@ impl Union {
             place.gone = Some(last);
         }
     }
+}
+
+/// What stands at a name that is to go.
+struct Victim {
+    node: Shared,
+    /// The name stands in the upper. It stays so under the lock of its directory.
+    in_upper: bool,
 }
 
 /// What a name must be.

@@ -77,7 +77,7 @@ impl Union {
             None => self.lower_name(parent, name)?,
         };
         let is_dir =
-            |node: &LowerNode| Ok::<_, UnionError>(self.lower.attr(node)?.kind == Kind::Directory);
+            |node: &LowerNode| Ok::<_, UnionError>(self.lower.kind(node)? == Kind::Directory);
         match part {
             // It leads past the permissions of the directories on the way, wherever whoever owns the upper wants.
             Some(_) if found.redirect.is_some() && self.refuses_redirects() => {

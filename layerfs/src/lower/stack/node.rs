@@ -14,6 +14,8 @@ use crate::tree::{Attr, Ino, Kind, Name};
 pub struct StackNode {
     pub(super) places: Box<[Place]>,
     pub(super) kind: Kind,
+    /// How many names it had when it was looked up.
+    pub(super) links: u32,
     pub(super) ino: Ino,
     /// The directory and the name by which it was found; `None` for the root.
     pub(super) above: Option<(Arc<StackNode>, Name)>,
@@ -60,6 +62,11 @@ impl StackNode {
     /// The type.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether it is no directory and had more than one name.
+    pub fn is_group(&self) -> bool {
+        self.kind != Kind::Directory && self.links > 1
     }
 
     /// The numbers of the layers that have a part in it, topmost first.

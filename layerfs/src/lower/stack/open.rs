@@ -114,6 +114,7 @@ fn root_of(
     Ok(StackNode {
         places: layers.iter().enumerate().map(place).collect::<Result<_, LowerError>>()?,
         kind: Kind::Directory,
+        links: 1,
         ino: devices.number(top.root_stat.st_dev, top.root_stat.st_ino),
         above: None,
     })

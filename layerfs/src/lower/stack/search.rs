@@ -18,7 +18,7 @@ use super::peek::{Looking, Object, Said};
 use super::trail::Trail;
 use crate::lower::error::LowerError;
 use crate::sys::beneath::Purpose;
-use crate::tree::{Kind, Name, Opaque, Redirect};
+use crate::tree::{Attr, Kind, Name, Opaque, Redirect};
 
 /// Where the next layer is asked.
 enum Aim {
@@ -33,6 +33,8 @@ struct Search<'a> {
     aim: Aim,
     found: Vec<Place>,
     kind: Option<Kind>,
+    /// Names of the topmost object.
+    links: u32,
     /// The last file found has no data of its own.
     wants_data: bool,
     /// Layers below have no part in it.
@@ -60,18 +62,19 @@ impl DirStack {
             aim: Aim::Sibling(name.clone()),
             found: Vec::new(),
             kind: None,
+            links: 1,
             wants_data: false,
             stop: false,
         };
         search.run(dir)?;
-        let Search { found, kind, wants_data, .. } = search;
+        let Search { found, kind, links, wants_data, .. } = search;
         let (Some(kind), Some(top)) = (kind, found.first()) else { return Ok(None) };
         if wants_data {
             return Err(LowerError::DataMissing(top.trail.shown()));
         }
         let ino = self.number(top.identity.device, top.identity.inode);
         let above = Some((dir.clone(), name.clone()));
-        Ok(Some(Arc::new(StackNode { places: found.into(), kind, ino, above })))
+        Ok(Some(Arc::new(StackNode { places: found.into(), kind, links, ino, above })))
     }
 }
 
@@ -170,7 +173,9 @@ impl Search<'_> {
         };
         let Some(redirect) = redirect else { return Ok((None, None)) };
         if step.is_last {
-            self.kind.get_or_insert(object.kind);
+            if self.kind.is_none() {
+                (self.kind, self.links) = (Some(object.kind), Attr::of_stat(&object.stat).nlink);
+            }
             self.found.push(place.clone());
         }
         Ok((Some(place), redirect))

@@ -1,0 +1,71 @@
+//! What operations cost: the calls of the kernel that each makes over directories, where every look at the lower is three.
+
+#![cfg(feature = "fault")]
+#![allow(clippy::unwrap_used)] // a test that can't go on should fail there
+
+#[path = "union_faults/ground.rs"]
+#[allow(dead_code, reason = "faults use more of it")]
+mod ground;
+#[path = "lower_trees/image.rs"]
+#[allow(dead_code, reason = "archives are imported by others")]
+mod image;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+#[path = "union_races/visit.rs"]
+#[allow(dead_code, reason = "races use more of it")]
+mod visit;
+
+use layerfs_driver::sys::fault::{Plan, with_plan};
+use layerfs_driver::tree::Name;
+use layerfs_driver::union::{Caller, NewNode, Union};
+use support::{Scratch, watchdog};
+use visit::Visit;
+
+/// The fault points that a deed passes; a descriptor that is closed is none.
+fn points<T>(deed: impl FnOnce() -> T) -> u64 {
+    with_plan(Plan::Count, deed).1.points
+}
+
+/// A directory of both sides, with `lower0` to `lower9` and `upper0` to `upper9`.
+fn merged(check: impl Fn(&Union, &Visit<'_>)) {
+    support::need_root!();
+    let _watch = watchdog(120);
+    let scratch = Scratch::new();
+    let low = scratch.join("low");
+    std::fs::create_dir_all(low.join("d")).unwrap();
+    for number in 0..10 {
+        std::fs::write(low.join(format!("d/lower{number}")), "x").unwrap();
+    }
+    let union = ground::joined(ground::lower_of(&[low]), &scratch.join("place"));
+    let visit = Visit::new(&union);
+    for number in 0..10 {
+        visit.make(&format!("d/upper{number}"), NewNode::File).unwrap();
+        visit.write(&format!("d/upper{number}"), b"x").unwrap();
+    }
+    // The first whiteout makes the device that the others are links to.
+    visit.unlink("d/lower9").unwrap();
+    check(&union, &visit);
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text.as_bytes()).unwrap()
+}
+
+#[test]
+fn a_name_is_looked_at_once_for_a_lookup_or_a_removal() {
+    merged(|union, visit| {
+        let dir = visit.walk("d").unwrap().id;
+        // The upper has nothing; the lower is opened, looked at and asked for a mark; then its attributes.
+        let cost = points(|| union.lookup(dir, &name("lower1")).unwrap());
+        assert!(cost <= 6, "{cost} calls to look up a lower file");
+        // The same, and the link.
+        let cost = points(|| union.unlink(dir, &name("lower1")).unwrap());
+        assert!(cost <= 7, "{cost} calls to unlink a lower file");
+        let cost = points(|| union.unlink(dir, &name("upper1")).unwrap());
+        assert!(cost <= 7, "{cost} calls to unlink an upper file");
+        let caller = Caller { uid: 0, gid: 0, umask: 0o022 };
+        let new = name("new");
+        let cost = points(|| union.create((dir, &new), NewNode::File, 0o644, caller).unwrap());
+        assert!(cost <= 8, "{cost} calls to make a file");
+    });
+}
