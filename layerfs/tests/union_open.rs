@@ -248,3 +248,28 @@ fn a_rename_that_has_to_copy_a_large_file_says_so_and_does_nothing() {
     assert_eq!(visit.read("large").unwrap(), b"xxx");
     assert!(visit.walk("other").is_err());
 }
+
+/// A child has its parent's descriptors until it executes another program.
+#[test]
+fn an_upper_is_free_when_its_union_is_gone_whatever_was_started_meanwhile() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    let scratch = Scratch::new();
+    let low = scratch.join("low");
+    std::fs::create_dir(&low).unwrap();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let over = &over;
+        scope.spawn(move || {
+            while !over.load(std::sync::atomic::Ordering::Acquire) {
+                assert!(std::process::Command::new("true").status().unwrap().success());
+            }
+        });
+        let mount =
+            || ground::joined(ground::lower_of(std::slice::from_ref(&low)), &scratch.join("place"));
+        let mounts = || (0..1500).for_each(|_| drop(mount()));
+        let free = std::panic::catch_unwind(std::panic::AssertUnwindSafe(mounts));
+        over.store(true, std::sync::atomic::Ordering::Release);
+        assert!(free.is_ok(), "it was in use");
+    });
+}

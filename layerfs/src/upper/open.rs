@@ -147,12 +147,12 @@ impl Upper {
 }
 
 impl Drop for Upper {
-    /// The lock goes now, not when the last child that was forked meanwhile has closed its copy of the descriptor.
+    /// The locks go now, not when the last child that was forked meanwhile has closed its copies of the descriptors.
     fn drop(&mut self) {
-        if let Err(error) = lock::release(&self.lock) {
-            tracing::warn!(
-                "the lock of the work directory goes when its descriptor is closed: {error}"
-            );
+        for locked in [&self.lock, &self.root] {
+            if let Err(error) = lock::release(locked) {
+                tracing::warn!("the lock of an upper goes when its descriptor is closed: {error}");
+            }
         }
     }
 }
