@@ -7,6 +7,9 @@ mod model;
 mod support;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use model::history::{Case, Start};
 use model::kernel::KernelOverlay;
@@ -40,15 +43,23 @@ fn kernel_overlay_shows_the_same_tree_of_the_same_upper() {
     let _watch = watchdog(120 * soak());
     let scratch = Scratch::new();
     std::fs::create_dir(scratch.join("merged")).unwrap();
+    let mut broken = 0;
     for seed in 60_000_000..60_000_000 + HISTORIES * soak() {
         let memory = if seed % 2 == 0 { Memory::Long } else { Memory::Short };
         let place = scratch.path().to_owned();
         let ground = Ground { place, lowers: Lowers::Directories, memory };
         let ours = after_history(&Case::random(seed, STEPS), &ground);
         let theirs = KernelOverlay::mount(scratch.path(), OPTIONS).snapshot();
-        let found = differences(&ours, &theirs);
+        let found = differences(&ours, &theirs, &scratch.join("upper"));
+        // One history in twenty-five has such a name at its end.
+        let (links, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|found| found.is_link);
         assert!(found.is_empty(), "seed {seed}: {found:#?}");
+        broken += u64::from(!links.is_empty());
     }
+    assert!(
+        broken * 10 <= HISTORIES * soak(),
+        "{broken} histories with hard links that the kernel breaks"
+    );
 }
 
 /// What the union shows at the end of a history, when it is unmounted.
@@ -66,19 +77,35 @@ fn after_history(case: &Case, ground: &Ground) -> Snapshot {
     shown
 }
 
-/// A line for each difference. Link counts and numbers are each one's own affair: overlayfs without an index breaks hard
+/// Something that the two do not show alike.
+#[derive(Debug)]
+struct Difference {
+    /// It is told in the test's failure.
+    #[allow(dead_code, reason = "read by Debug")]
+    told: String,
+    /// A name of a copied-up file that the upper does not have, because nothing was done by that name: there the kernel,
+    /// whose index is off, goes on showing the lower's file of several names.
+    is_link: bool,
+}
+
+/// What the two do not show alike. Link counts and numbers are each one's own affair: overlayfs without an index breaks hard
 /// links of the lower.
-fn differences(ours: &Snapshot, theirs: &Snapshot) -> Vec<String> {
-    let mut found: Vec<String> = ours.disorder.iter().chain(&theirs.disorder).cloned().collect();
+fn differences(ours: &Snapshot, theirs: &Snapshot, upper: &Path) -> Vec<Difference> {
+    let disorder = ours.disorder.iter().chain(&theirs.disorder).cloned();
+    let mut found: Vec<_> = disorder.map(|told| Difference { told, is_link: false }).collect();
     let mut others: BTreeMap<_, _> = theirs.entries.iter().map(|at| (&at.path, at)).collect();
     for entry in &ours.entries {
         let other = others.remove(&entry.path);
         let (ours, theirs) = (told(entry), other.map(told));
         if theirs.as_ref() != Some(&ours) {
-            found.push(format!("{:?}: ours {ours}, the kernel's {theirs:?}", entry.path));
+            let only_lower = !upper.join(OsStr::from_bytes(entry.path.as_bytes())).exists();
+            let is_link = only_lower && other.is_some_and(|other| other.facts.links > 1);
+            let told = format!("{:?}: ours {ours}, the kernel's {theirs:?}", entry.path);
+            found.push(Difference { told, is_link });
         }
     }
-    found.extend(others.keys().map(|path| format!("{path:?}: only the kernel shows it")));
+    let only = others.keys().map(|path| format!("{path:?}: only the kernel shows it"));
+    found.extend(only.map(|told| Difference { told, is_link: false }));
     found
 }
 
