@@ -11,6 +11,7 @@ mod support;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use support::groups::Groups;
 use support::{Photo, Scope, Scratch, figure, machine, need, need_root, photograph, watchdog};
 
 /// A command that has not ended after so long hangs.
@@ -26,6 +27,7 @@ const QUIET_MAX: u64 = 25;
 struct Lane {
     before: Photo,
     scratch: Scratch,
+    groups: Groups,
 }
 
 impl Lane {
@@ -37,7 +39,9 @@ impl Lane {
         let busybox = String::from_utf8(found.stdout).unwrap();
         std::fs::copy(busybox.trim(), root.join("busybox")).unwrap();
         let before = photograph(&Scope::Below(scratch.path().to_path_buf()));
-        let lane = Lane { before, scratch };
+        drop(layerfs_driver::store::Store::open(&scratch.join("store")).unwrap());
+        let groups = Groups::of(&scratch.join("store/containers"));
+        let lane = Lane { before, scratch, groups };
         let tree = lane.scratch.join("tree");
         let imported = lane.layerfs(&["import", tree.to_str().unwrap(), "small"], None);
         assert!(imported.status.success(), "{imported:?}");
@@ -81,6 +85,8 @@ impl Lane {
         );
         let left = machine::entries(&self.scratch.join("store/containers"));
         assert!(left.is_empty(), "{plan}: {left:?} is left");
+        let left = self.groups.left();
+        assert!(left.is_empty(), "{plan}: {left:?} is left");
         photograph(&Scope::Below(self.scratch.path().to_path_buf())).assert_same(&self.before);
         !ran || std::fs::read_to_string(self.report()).unwrap().contains("fired=1")
     }
@@ -109,21 +115,12 @@ fn all_cases(every: u64, plan: impl Fn(u64) -> String + Sync) -> u64 {
     })
 }
 
-fn groups() -> Vec<PathBuf> {
-    let all = machine::entries(std::path::Path::new("/sys/fs/cgroup"));
-    all.iter()
-        .flat_map(|hierarchy| machine::entries(&hierarchy.join("layerfs")))
-        .filter(|g| g.is_dir())
-        .collect()
-}
-
 #[test]
 fn a_fault_at_any_call_of_run_leaves_nothing() {
     need_root!();
     need!("busybox", "timeout");
     let soak = std::env::var_os("LAYERFS_SOAK").is_some();
     let _watch = watchdog(if soak { 7200 } else { 900 });
-    let before = groups();
     let kinds: [(&str, u64); 5] = [
         ("fail:N:EIO", 1),
         ("die:N", 1),
@@ -140,6 +137,4 @@ fn a_fault_at_any_call_of_run_leaves_nothing() {
         figure(format_args!("{kind}: points: {points}, every {every}."));
         assert!(points > 100, "{kind}: {points} points: where did they go?");
     }
-    let left: Vec<PathBuf> = groups().into_iter().filter(|group| !before.contains(group)).collect();
-    assert!(left.is_empty(), "{left:?}");
 }

@@ -30,6 +30,7 @@ enum Source {
     Input,
     Terminal,
     TerminalRoom,
+    View,
     Carrier(usize),
 }
 
@@ -50,13 +51,11 @@ impl Running {
             Ok(relay) => relay,
             Err(error) => return Err(self.abandon(error)),
         };
-        let watched = self.watch(&mut relay);
-        let last = relay.map_or(Ok(()), Relay::end);
+        // What can't be stood by any more ends first: it would go on writing for as long as there is somebody to read.
+        let watched = self.watch(&mut relay).map_err(|error| self.abandon(error));
+        let last = relay.map_or(Ok(()), |relay| relay.end(&self.signals.taken));
         let carriers = std::mem::take(&mut self.carriers);
-        let ended = match watched {
-            Ok(ended) => ended,
-            Err(error) => return Err(self.abandon(error)),
-        };
+        let ended = watched?;
         let carried = carriers.end();
         // What ended after its file system had gone did not end of itself.
         if let Some(served) = self.await_server()?
@@ -107,11 +106,12 @@ impl Running {
                     Source::Signals => {
                         self.pass_on(relay.as_ref(), &mut requests).map_err(RunError::Process)?
                     }
-                    Source::Input | Source::Terminal | Source::TerminalRoom => {
+                    Source::Input | Source::Terminal | Source::TerminalRoom | Source::View => {
                         let Some(open) = relay.as_mut() else { continue };
                         let step = match source {
                             Source::Input => open.take_input(),
                             Source::Terminal => open.take_output(),
+                            Source::View => open.show(),
                             _ => open.give_input(),
                         };
                         if step.map_err(RunError::Process)? == Step::UserGone {
@@ -138,9 +138,10 @@ impl Running {
             if relay.has_input() {
                 watched.push((Source::TerminalRoom, (relay.terminal(), Until::Writable)));
             }
-            if relay.is_open() {
-                watched.push((Source::Terminal, (relay.terminal(), Until::Readable)));
+            if let Some(terminal) = relay.wanted_output() {
+                watched.push((Source::Terminal, (terminal, Until::Readable)));
             }
+            watched.push((Source::View, relay.view()));
         }
         let carried = self.carriers.wanted();
         watched.extend(carried.map(|(number, file)| (Source::Carrier(number), file)));

@@ -2,14 +2,16 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use layerfs_driver::sys::file;
-
 use crate::spec::Input;
 use crate::sys::terminal::{self, Modes};
-use crate::sys::{Errno, SysError, exec, watch};
+use crate::sys::watch::Until;
+use crate::sys::{Errno, SysError, exec, signals, watch};
 
 /// Bytes that are taken at a time.
 const CHUNK: usize = 16 << 10;
+
+/// Bytes that a pipe takes without a wait where it is said to take any: `PIPE_BUF`.
+const SHOWN_AT_ONCE: usize = 4096;
 
 /// Gives a container's terminal the size of the user's, which is the one that is looked at, or else that which is typed on.
 /// Where the standard streams are neither, it stays as it is.
@@ -36,6 +38,8 @@ pub(crate) struct Relay {
     /// The user's terminal, and the modes it gets back.
     user: Option<(OwnedFd, Modes)>,
     output: OwnedFd,
+    /// Taken from the container, not yet shown.
+    unseen: Vec<u8>,
 }
 
 impl Relay {
@@ -52,7 +56,8 @@ impl Relay {
             _ => None,
         };
         let input = (input == Input::Caller).then_some(stdin);
-        let relay = Relay { master, open: true, input, pending: Vec::new(), user, output };
+        let (pending, unseen) = (Vec::new(), Vec::new());
+        let relay = Relay { master, open: true, input, pending, user, output, unseen };
         relay.resize()?;
         Ok(relay)
     }
@@ -66,8 +71,15 @@ impl Relay {
         self.master.as_fd()
     }
 
-    pub(crate) fn is_open(&self) -> bool {
-        self.open
+    /// The container's terminal, while what it says is wanted: not before the last of it is shown.
+    pub(crate) fn wanted_output(&self) -> Option<BorrowedFd<'_>> {
+        (self.open && self.unseen.is_empty()).then(|| self.master.as_fd())
+    }
+
+    /// What the user looks at, and what of it is waited for: that it takes what there is to show, or that it goes.
+    pub(crate) fn view(&self) -> (BorrowedFd<'_>, Until) {
+        let until = if self.unseen.is_empty() { Until::HungUp } else { Until::Writable };
+        (self.output.as_fd(), until)
     }
 
     /// Where the user's bytes come from, while they are wanted: not before the last ones are given.
@@ -102,20 +114,32 @@ impl Relay {
         Ok(Step::Moved)
     }
 
-    /// Shows the user what the container wrote.
+    /// Takes what the container wrote.
     pub(crate) fn take_output(&mut self) -> Result<Step, SysError> {
         let mut bytes = [0; CHUNK];
-        match terminal::read(&self.master, &mut bytes)? {
-            Some(0) => Ok(Step::Waiting),
-            Some(len) => match file::write_all(&self.output, &bytes[..len]) {
-                Ok(()) => Ok(Step::Moved),
-                Err(error) if self.is_user_gone(&error)? => Ok(Step::UserGone),
-                Err(error) => Err(error),
-            },
-            None => {
-                self.open = false;
-                Ok(Step::Waiting)
+        let Some(len) = terminal::read(&self.master, &mut bytes)? else {
+            self.open = false;
+            return Ok(Step::Waiting);
+        };
+        self.unseen.extend_from_slice(&bytes[..len]);
+        Ok(if len == 0 { Step::Waiting } else { Step::Moved })
+    }
+
+    /// Shows the user as much of it as its terminal or pipe, which is ready for some, takes now. A reader that stands still
+    /// is not waited for: signals are to be passed on meanwhile.
+    pub(crate) fn show(&mut self) -> Result<Step, SysError> {
+        if self.unseen.is_empty() {
+            let gone = watch::is_hung_up(&self.output)?;
+            return Ok(if gone { Step::UserGone } else { Step::Waiting });
+        }
+        let len = self.unseen.len().min(SHOWN_AT_ONCE);
+        match terminal::write(&self.output, &self.unseen[..len]) {
+            Ok(len) => {
+                self.unseen.drain(..len);
+                Ok(Step::Moved)
             }
+            Err(error) if self.is_user_gone(&error)? => Ok(Step::UserGone),
+            Err(error) => Err(error),
         }
     }
 
@@ -129,10 +153,23 @@ impl Relay {
         })
     }
 
-    /// Shows what is left, and gives the user's terminal its modes back.
-    pub(crate) fn end(mut self) -> Result<(), SysError> {
-        while self.open && self.take_output()? == Step::Moved {}
-        Ok(())
+    /// Shows what is left, unless the user does not want it any more, and gives the user's terminal its modes back.
+    pub(crate) fn end(mut self, signals: impl AsFd) -> Result<(), SysError> {
+        loop {
+            while !self.unseen.is_empty() {
+                let view = self.view();
+                let ready = watch::wait(&[(signals.as_fd(), Until::Readable), view], None)?;
+                if ready[0] && signals::asks_to_end(&signals)? {
+                    return Ok(());
+                }
+                if ready[1] && self.show()? == Step::UserGone {
+                    return Ok(());
+                }
+            }
+            if !self.open || self.take_output()? != Step::Moved {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
@@ -12,7 +13,7 @@ use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
 use crate::place::Place;
-use crate::support::{need, need_root};
+use crate::support::{machine, need, need_root};
 
 /// A terminal of this test's: the end that a window would hold, and that of the programs in it.
 pub struct Window {
@@ -159,8 +160,51 @@ fn a_reader_that_goes_hangs_the_terminal_up() {
     assert_eq!(first_line_of(&place, &["-t"], "exec yes line"), quiet(1));
     let hears = "trap 'exit 7' HUP; while :; do echo line; sleep 0.05; done";
     assert_eq!(first_line_of(&place, &["-t"], hears), quiet(7));
+    // It writes nothing more.
+    assert_eq!(first_line_of(&place, &["-t"], "echo line; exec sleep 1000"), quiet(137));
     let deaf = "trap '' HUP; while :; do echo line; sleep 0.05; done 2>/dev/null";
     assert_eq!(first_line_of(&place, &["-t"], deaf), quiet(137));
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_reader_that_stands_still_keeps_no_signal_from_the_container() {
+    need_root!();
+    need!("perl");
+    let place = Place::new();
+    let script =
+        "use POSIX; $SIG{TERM} = sub { POSIX::_exit(7) }; syswrite STDOUT, 'line' while 1;";
+    let words = ["run", "--rm", "-t", "--rootfs", "/", "perl", "-e", script];
+    let mut child = place.command(&words).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    output.read_exact(&mut [0; 1000]).unwrap();
+    // Until the pipe is full and stays so.
+    let mut held = 0;
+    loop {
+        // tidy: allow(sleep) that nothing more comes is told by nothing
+        std::thread::sleep(Duration::from_millis(200));
+        let now = rustix::io::ioctl_fionread(&output).unwrap();
+        if now > 1000 && now == std::mem::replace(&mut held, now) {
+            break;
+        }
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    let mine = |pid: &u32| machine::command_line(*pid).starts_with("perl -e use POSIX");
+    let serves = || machine::descendants().iter().any(mine);
+    assert!(serves(), "the program runs");
+    let until = Instant::now() + Duration::from_secs(20);
+    let mut told = false;
+    // The first asks the container to end, those that come after its end to wait no longer for the reader.
+    while child.try_wait().unwrap().is_none() && Instant::now() < until {
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        // tidy: allow(sleep) nothing tells when a process of the container has gone
+        std::thread::sleep(Duration::from_millis(50));
+        told |= !serves();
+    }
+    let ended = child.try_wait().unwrap();
+    drop(output);
+    assert!(child.wait().is_ok() && told, "the container is told while nobody reads");
+    assert_eq!(ended.and_then(|ended| ended.code()), Some(7), "it waits for the reader");
     place.assert_nothing_left();
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::ended::server_of;
 use crate::place::{Place, ran};
@@ -105,4 +106,27 @@ fn a_container_that_loses_its_file_system_is_ended_and_told_and_leaves_nothing()
             assert_eq!(place.script(&[], "echo next").said(), "next\n");
         }
     }
+}
+
+#[test]
+fn a_container_that_floods_its_terminal_ends_when_it_is_lost() {
+    need_root!();
+    let place = Place::new();
+    let words = ["run", "--rm", "-t", "--rootfs", "/", "yes"];
+    let mut command = place.command(&words);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    let mut some = [0; 4096];
+    out.read_exact(&mut some).unwrap();
+    rustix::process::kill_process(server_of(&child), rustix::process::Signal::KILL).unwrap();
+    // A slow reader: what is written meanwhile is never all read.
+    let until = Instant::now() + Duration::from_secs(30);
+    while out.read(&mut some).unwrap() > 0 {
+        assert!(Instant::now() < until, "it still writes");
+        // tidy: allow(sleep) the reader is slow on purpose
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let ran = ran(child.wait_with_output().unwrap());
+    assert_eq!(ran.status, 125, "{ran:?}");
+    place.assert_nothing_left();
 }

@@ -1,24 +1,17 @@
 //! A store of its own for each test, and the command run in it.
 
-use std::collections::BTreeSet;
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Mutex;
 
-use rustix::fs::inotify;
-
+use crate::support::groups::Groups;
 use crate::support::watchdog::{Watchdog, watchdog};
-use crate::support::{Photo, Scope, Scratch, machine, photograph};
+use crate::support::{Photo, Scope, Scratch, photograph};
 
 /// A store of its own; dropped, it is compared with how it was found.
 pub struct Place {
     before: Photo,
     scratch: Scratch,
-    /// Tells what is made in the store's containers: their ids, which nobody knows any more when they are gone.
-    made: OwnedFd,
-    ids: Mutex<BTreeSet<String>>,
+    groups: Groups,
     _watch: Watchdog,
 }
 
@@ -42,10 +35,8 @@ impl Place {
         let before = photograph(&Scope::Below(scratch.path().to_path_buf()));
         let containers = scratch.join("store/containers");
         drop(layerfs_driver::store::Store::open(&scratch.join("store")).unwrap());
-        let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
-        let made = inotify::init(flags).unwrap();
-        inotify::add_watch(&made, &containers, inotify::WatchFlags::CREATE).unwrap();
-        Place { before, scratch, made, ids: Mutex::default(), _watch: watch }
+        let groups = Groups::of(&containers);
+        Place { before, scratch, groups, _watch: watch }
     }
 
     pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
@@ -85,24 +76,9 @@ impl Place {
 
     /// No group of a container of this store is left, used or not.
     pub fn assert_no_group_left(&self) {
-        let mut space = [MaybeUninit::uninit(); 4096];
-        let mut made = inotify::Reader::new(&self.made, &mut space);
-        let mut ids = self.ids.lock().unwrap();
-        while let Ok(event) = made.next() {
-            ids.extend(event.file_name().map(|name| name.to_string_lossy().into_owned()));
-        }
-        let left = groups_of(&ids);
+        let left = self.groups.left();
         assert!(left.is_empty(), "{left:?}");
     }
-}
-
-/// The groups of these containers that are there, in every hierarchy.
-fn groups_of(ids: &BTreeSet<String>) -> Vec<PathBuf> {
-    let top = PathBuf::from("/sys/fs/cgroup");
-    // Version 2 alone is mounted right there.
-    let tops: Vec<PathBuf> = machine::entries(&top).into_iter().chain([top]).collect();
-    let paths = ids.iter().flat_map(|id| tops.iter().map(move |top| top.join("layerfs").join(id)));
-    paths.filter(|group| group.is_dir()).collect()
 }
 
 pub fn ran(output: Output) -> Ran {

@@ -12,6 +12,7 @@
 
 pub mod figure;
 pub mod fixtures;
+pub mod groups;
 pub mod machine;
 pub mod photo;
 pub mod power;

@@ -75,6 +75,15 @@ pub fn next(taken: impl AsFd) -> Result<Option<i32>, SysError> {
     Ok(Some(info.ssi_signo.cast_signed()))
 }
 
+/// Whether one of the signals that came asks to end; the others that came are passed over.
+pub fn asks_to_end(taken: impl AsFd) -> Result<bool, SysError> {
+    let mut asked = false;
+    while let Some(signal) = next(&taken)? {
+        asked |= [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM].contains(&signal);
+    }
+    Ok(asked)
+}
+
 /// Lets signals through and gives each the effect that a new program expects.
 pub fn give_back() -> Result<(), SysError> {
     for signal in 1..=libc::SIGRTMAX() {

@@ -14,6 +14,8 @@ pub enum Until {
     Readable,
     /// Something can be written, or the other end is gone.
     Writable,
+    /// The other end is gone: a terminal that was taken away, a pipe that nobody reads. Of a file, never.
+    HungUp,
 }
 
 /// Waits, at most for `limit`; answers for each descriptor whether its time has come.
@@ -26,6 +28,7 @@ pub fn wait(
         let wanted = match until {
             Until::Readable => PollFlags::IN,
             Until::Writable => PollFlags::OUT,
+            Until::HungUp => PollFlags::empty(),
         };
         watched.push(PollFd::from_borrowed_fd(*file, wanted));
     }
