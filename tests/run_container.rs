@@ -6,6 +6,8 @@ mod support;
 
 #[path = "run_container/caller.rs"]
 mod caller;
+#[path = "run_container/carried.rs"]
+mod carried;
 #[path = "run_container/configured.rs"]
 mod configured;
 #[path = "run_container/console.rs"]

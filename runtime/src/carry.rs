@@ -1,28 +1,51 @@
-//! Files of the caller's that are a program's standard streams: carried through pipes.
+//! The caller's streams, which a program is not given itself: they are carried through pipes.
 //!
-//! A program that holds a file can open it again by `/proc/self/fd`, for writing too where it was given for reading: a
-//! mount namespace does not stand in the way. So it gets one end of a pipe, and the supervisor carries the bytes. A
-//! directory can't be carried, and would lead out of the container.
+//! 1. A program that holds a file can open it again by `/proc/self/fd`, for writing too where it was given for reading:
+//!    a mount namespace does not stand in the way. Root of a container, who is root of the host, can change mode and
+//!    owner of it as well, of a device or a terminal as of a file. So it gets one end of a pipe that was made for it, and
+//!    the supervisor carries the bytes. The null device has nothing to carry: the container's own stands for it.
+//! 2. A directory can't be carried, and would lead out of the container.
+//! 3. The supervisor waits in one place only, where signals are heard: before it takes or gives, it asks.
+//! 4. What is set on a stream of the caller's holds for everybody who shares it: nothing is.
 
 use std::io::{stderr, stdin, stdout};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use layerfs_driver::sys::file::{self, FileType};
 
 use crate::spec::{ContainerSpec, Input, Streams};
 use crate::start::RunError;
-use crate::sys::watch::Until;
-use crate::sys::{Errno, SysError, channel, exec, terminal};
+use crate::sys::watch::{self, Until};
+use crate::sys::{Errno, SysError, channel, exec, signals, stream, terminal};
 
 /// Bytes that are taken at a time: what a pipe holds.
 const CHUNK: usize = 64 << 10;
 
-/// The program's ends, for those of its streams that are carried.
+/// Bytes that a pipe takes at once when it says that it takes some (`PIPE_BUF` of `pipe(7)`).
+const PIECE: usize = 4096;
+
+/// The numbers of the null device.
+pub(crate) const NULL: (u32, u32) = (1, 3);
+
+/// The device that is another terminal each time it is opened.
+const NEW_TERMINAL: (u32, u32) = (5, 2);
+
+/// The program's ends, for those of its streams that are carried; the others are the null device.
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
     pub(crate) input: Option<OwnedFd>,
     pub(crate) output: Option<OwnedFd>,
     pub(crate) error: Option<OwnedFd>,
+}
+
+/// How much is given at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Giving {
+    /// Everything: a file takes it all, an end of ours as much as it has room for.
+    Whole,
+    /// A [`PIECE`], when there is room for it: more might have to wait.
+    Pieces,
 }
 
 /// One stream under way.
@@ -33,6 +56,9 @@ struct Carrier {
     /// Taken, not yet given.
     pending: Vec<u8>,
     direction: Direction,
+    giving: Giving,
+    /// Whether somebody at the other end of `to` may go. A file has none, and some of the kernel's say that it has gone.
+    hangs_up: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,15 +79,15 @@ pub(crate) fn part(spec: &ContainerSpec) -> Result<(Carriers, Ends), RunError> {
     }
     if spec.input == Input::Caller && is_carried(stdin(), "standard input")? {
         let (read, write) = channel::pipe().map_err(RunError::Process)?;
-        carriers.push(Carrier::new(stdin(), write, Direction::In).map_err(RunError::Process)?);
+        carriers.push(Carrier::from_caller(stdin(), write).map_err(RunError::Process)?);
         ends.input = Some(read);
     }
     let output = is_carried(stdout(), "standard output")?;
     let error = is_carried(stderr(), "standard error")?;
     if output {
         let (read, write) = channel::pipe().map_err(RunError::Process)?;
-        carriers.push(Carrier::new(stdout(), read, Direction::Out).map_err(RunError::Process)?);
-        // Into one file they go by one pipe: what was written first comes first.
+        carriers.push(Carrier::to_caller(stdout(), read).map_err(RunError::Process)?);
+        // Where they are one, they go by one pipe: what was written first comes first.
         if error && is_same(stdout(), stderr()).map_err(RunError::Process)? {
             ends.error = Some(exec::duplicate(&write).map_err(RunError::Process)?);
         }
@@ -69,19 +95,18 @@ pub(crate) fn part(spec: &ContainerSpec) -> Result<(Carriers, Ends), RunError> {
     }
     if error && ends.error.is_none() {
         let (read, write) = channel::pipe().map_err(RunError::Process)?;
-        carriers.push(Carrier::new(stderr(), read, Direction::Out).map_err(RunError::Process)?);
+        carriers.push(Carrier::to_caller(stderr(), read).map_err(RunError::Process)?);
         ends.error = Some(write);
     }
     Ok((Carriers(carriers), ends))
 }
 
 fn is_carried(stream: impl AsFd, name: &'static str) -> Result<bool, RunError> {
-    match file::type_of(&file::stat(stream).map_err(RunError::Process)?) {
+    let stat = file::stat(stream).map_err(RunError::Process)?;
+    match file::type_of(&stat) {
         FileType::Directory => Err(RunError::Stream(name)),
-        FileType::RegularFile | FileType::BlockDevice | FileType::Unknown => Ok(true),
-        FileType::Fifo | FileType::Socket | FileType::CharacterDevice | FileType::Symlink => {
-            Ok(false)
-        }
+        FileType::CharacterDevice => Ok(file::device_numbers(&stat) != NULL),
+        _ => Ok(true),
     }
 }
 
@@ -90,37 +115,149 @@ fn is_same(one: impl AsFd, other: impl AsFd) -> Result<bool, SysError> {
     Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
+/// A terminal or a pipe of the caller's, opened once more to be written to without waiting; `None` where that can't be.
+fn unwaiting(stream: impl AsFd, kind: FileType) -> Result<Option<OwnedFd>, SysError> {
+    let fits = match kind {
+        FileType::Fifo => true,
+        FileType::CharacterDevice => {
+            terminal::is_terminal(&stream)
+                && file::device_numbers(&file::stat(&stream)?) != NEW_TERMINAL
+        }
+        _ => false,
+    };
+    if !fits {
+        return Ok(None);
+    }
+    match stream::open_unwaiting(stream) {
+        Err(error) => {
+            tracing::debug!("a stream is carried in pieces: {error}");
+            Ok(None)
+        }
+        opened => opened,
+    }
+}
+
+fn is_device(file: impl AsFd) -> Result<bool, SysError> {
+    Ok(file::type_of(&file::stat(file)?) == FileType::CharacterDevice)
+}
+
+fn is_now(file: impl AsFd, until: Until) -> Result<bool, SysError> {
+    Ok(watch::wait(&[(file.as_fd(), until)], Some(Duration::ZERO))?[0])
+}
+
 impl Carrier {
-    fn new(stream: impl AsFd, pipe: OwnedFd, direction: Direction) -> Result<Self, SysError> {
+    fn from_caller(stream: impl AsFd, pipe: OwnedFd) -> Result<Self, SysError> {
         terminal::never_wait(&pipe)?;
-        let stream = exec::duplicate(stream)?;
-        let (from, to) = match direction {
-            Direction::In => (stream, pipe),
-            Direction::Out => (pipe, stream),
-        };
-        Ok(Carrier { from, to, pending: Vec::new(), direction })
+        Ok(Carrier {
+            from: exec::duplicate(stream)?,
+            to: pipe,
+            pending: Vec::new(),
+            direction: Direction::In,
+            giving: Giving::Whole,
+            hangs_up: true,
+        })
     }
 
-    /// Takes some or gives some.
+    fn to_caller(stream: impl AsFd, pipe: OwnedFd) -> Result<Self, SysError> {
+        terminal::never_wait(&pipe)?;
+        let kind = file::type_of(&file::stat(&stream)?);
+        let hangs_up =
+            matches!(kind, FileType::Fifo | FileType::Socket | FileType::CharacterDevice);
+        let (to, giving) = match unwaiting(&stream, kind)? {
+            Some(own) => (own, Giving::Whole),
+            None if hangs_up => (exec::duplicate(stream)?, Giving::Pieces),
+            None => (exec::duplicate(stream)?, Giving::Whole),
+        };
+        let (pending, direction) = (Vec::new(), Direction::Out);
+        Ok(Carrier { from: pipe, to, pending, direction, giving, hangs_up })
+    }
+
+    /// Takes some where nothing is left to give, and gives some.
     fn step(&mut self) -> Result<Step, SysError> {
         if self.pending.is_empty() {
-            let mut bytes = vec![0; CHUNK];
-            match terminal::read(&self.from, &mut bytes)? {
-                None => return Ok(Step::Through),
-                Some(0) => return Ok(Step::Waiting),
-                Some(len) => bytes.truncate(len),
+            match self.take()? {
+                Step::Moved => {}
+                Step::Waiting if self.hangs_up && watch::is_hung_up(&self.to)? => {
+                    return Ok(Step::Through);
+                }
+                other => return Ok(other),
             }
-            self.pending = bytes;
         }
-        match terminal::write(&self.to, &self.pending) {
-            Ok(len) => drop(self.pending.drain(..len)),
-            // The program reads no more.
-            Err(error) if self.direction == Direction::In && error.errno() == Errno::PIPE => {
+        self.give()
+    }
+
+    fn take(&mut self) -> Result<Step, SysError> {
+        if !is_now(&self.from, Until::Readable)? {
+            return Ok(Step::Waiting);
+        }
+        let mut bytes = vec![0; CHUNK];
+        match file::read(&self.from, &mut bytes) {
+            Ok(0) => return Ok(Step::Through),
+            Ok(len) => bytes.truncate(len),
+            Err(error) if error.errno() == Errno::AGAIN => return Ok(Step::Waiting),
+            // A terminal that was taken away, or whose foreground others have. Of a file it is a broken disk.
+            Err(error) if error.errno() == Errno::IO && is_device(&self.from)? => {
                 return Ok(Step::Through);
             }
             Err(error) => return Err(error),
         }
+        self.pending = bytes;
         Ok(Step::Moved)
+    }
+
+    fn give(&mut self) -> Result<Step, SysError> {
+        let len_max = match self.giving {
+            Giving::Whole => self.pending.len(),
+            Giving::Pieces if !is_now(&self.to, Until::Writable)? => return Ok(Step::Waiting),
+            Giving::Pieces => self.pending.len().min(PIECE),
+        };
+        match terminal::write(&self.to, &self.pending[..len_max]) {
+            Ok(0) => Ok(Step::Waiting),
+            Ok(len) => {
+                self.pending.drain(..len);
+                Ok(Step::Moved)
+            }
+            Err(error) if self.is_reader_gone(&error)? => Ok(Step::Through),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether that is what a refused write means. The program's end is let go of then, and it is told by the kernel.
+    fn is_reader_gone(&self, error: &SysError) -> Result<bool, SysError> {
+        Ok(match error.errno() {
+            Errno::PIPE | Errno::CONNRESET => true,
+            Errno::IO => self.hangs_up && watch::is_hung_up(&self.to)?,
+            _ => false,
+        })
+    }
+
+    /// What to wait for: room for what was taken, or something to take; then also whether it is still wanted.
+    fn wanted(&self) -> impl Iterator<Item = (BorrowedFd<'_>, Until)> {
+        let (from, to) = (self.from.as_fd(), self.to.as_fd());
+        let (first, then) = match self.pending.is_empty() {
+            true => ((from, Until::Readable), self.hangs_up.then_some((to, Until::HungUp))),
+            false => ((to, Until::Writable), None),
+        };
+        std::iter::once(first).chain(then)
+    }
+
+    /// Carries out what is in the pipe, unless a signal comes first.
+    fn end(mut self, signals: &OwnedFd) -> Result<(), SysError> {
+        loop {
+            match self.step()? {
+                Step::Moved => {}
+                Step::Waiting if !self.pending.is_empty() => {
+                    let room = (self.to.as_fd(), Until::Writable);
+                    watch::wait(&[room, (signals.as_fd(), Until::Readable)], None)?;
+                    while let Some(signal) = signals::next(signals)? {
+                        if signal != signals::WINDOW {
+                            return Ok(());
+                        }
+                    }
+                }
+                Step::Waiting | Step::Through => return Ok(()),
+            }
+        }
     }
 }
 
@@ -129,32 +266,28 @@ impl Carrier {
 enum Step {
     /// Bytes went on.
     Moved,
-    /// There is nothing to take yet.
+    /// There is nothing to take yet, or no room to give.
     Waiting,
-    /// Nothing comes any more.
+    /// Nothing comes any more, or nobody wants it.
     Through,
 }
 
 impl Carriers {
-    /// What to wait for, each with its number.
+    /// What to wait for, each with the number of whose it is.
     pub(crate) fn wanted(&self) -> impl Iterator<Item = (usize, (BorrowedFd<'_>, Until))> {
-        self.0.iter().enumerate().map(|(number, carrier)| match carrier.pending.is_empty() {
-            // A file is always ready: the pipe is what may have to be waited for.
-            _ if carrier.direction == Direction::In => {
-                (number, (carrier.to.as_fd(), Until::Writable))
-            }
-            true => (number, (carrier.from.as_fd(), Until::Readable)),
-            false => (number, (carrier.to.as_fd(), Until::Writable)),
-        })
+        let numbered = self.0.iter().enumerate();
+        numbered.flat_map(|(number, one)| one.wanted().map(move |file| (number, file)))
     }
 
-    /// Carries some of those whose time has come, and lets go of those that are through.
+    /// Carries some of those whose time has come, and lets go of those that are through. Numbers come in their order.
     pub(crate) fn carry(&mut self, numbers: &[usize]) -> Result<(), SysError> {
+        let mut numbers = numbers.to_vec();
+        numbers.dedup();
         let mut through = Vec::new();
         for number in numbers {
-            let Some(carrier) = self.0.get_mut(*number) else { continue };
+            let Some(carrier) = self.0.get_mut(number) else { continue };
             if carrier.step()? == Step::Through {
-                through.push(*number);
+                through.push(number);
             }
         }
         for number in through.iter().rev() {
@@ -163,11 +296,12 @@ impl Carriers {
         Ok(())
     }
 
-    /// Carries out what an ended container has left in its pipes. Others may still hold an end of one, by a socket that it
-    /// came through: they are not waited for.
-    pub(crate) fn end(self) -> Result<(), SysError> {
-        for mut carrier in self.0 {
-            while carrier.direction == Direction::Out && carrier.step()? == Step::Moved {}
+    /// Carries out what an ended container has left in its pipes, however slow the reader is; a signal ends that. Others
+    /// may still hold an end of one, by a socket that it came through: they are not waited for.
+    pub(crate) fn end(self, signals: &OwnedFd) -> Result<(), SysError> {
+        let out = self.0.into_iter().filter(|carrier| carrier.direction == Direction::Out);
+        for carrier in out {
+            carrier.end(signals)?;
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ pub enum Step {
     NewKeyring,
     /// Take a terminal of the container's own, and send its other end out.
     TakeTerminal,
-    /// Take the caller's streams, or none.
+    /// Take what stands for the caller's streams: pipes, or nothing.
     TakeStreams,
     /// Decide who to be, by the image's own lists.
     FindUser,

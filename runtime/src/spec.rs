@@ -33,7 +33,7 @@ pub enum Input {
 /// What a program's standard streams are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Streams {
-    /// The caller's own.
+    /// The caller's, through pipes.
     Caller,
     /// A new terminal, whose other end the caller keeps.
     Terminal,

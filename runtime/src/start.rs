@@ -92,7 +92,7 @@ pub struct Running {
     pub(crate) input: Input,
     /// The other end of its terminal.
     pub(crate) terminal: Option<OwnedFd>,
-    /// Its streams that are files of the caller's.
+    /// What carries the caller's streams.
     pub(crate) carriers: Carriers,
 }
 

@@ -56,7 +56,7 @@ impl Running {
         let last = relay.map_or(Ok(()), |relay| relay.end(&self.signals.taken));
         let carriers = std::mem::take(&mut self.carriers);
         let ended = watched?;
-        let carried = carriers.end();
+        let carried = carriers.end(&self.signals.taken);
         // What ended after its file system had gone did not end of itself.
         if let Some(served) = self.await_server()?
             && served != Ended::Exited(0)

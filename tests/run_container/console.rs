@@ -34,6 +34,16 @@ impl Window {
         window
     }
 
+    /// The end of the programs in it.
+    pub fn end(&self) -> OwnedFd {
+        self.slave.try_clone().unwrap()
+    }
+
+    /// Types these words.
+    pub fn types(&self, words: &[u8]) {
+        (&self.master).write_all(words).unwrap();
+    }
+
     fn resize(&self, rows: u16, columns: u16) {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&self.master, size).unwrap();

@@ -1,6 +1,6 @@
-//! A container's standard streams belong to its user where they were made for it, and to nobody else where they are the
-//! caller's.
+//! A container's standard streams belong to its user; the caller's, which they stand for, to whom they belonged.
 
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 
 use crate::hostile::Root;
@@ -57,24 +57,30 @@ fn a_terminal_is_opened_again_by_a_user_who_is_not_root() {
 }
 
 #[test]
-fn streams_of_the_callers_keep_their_owner() {
+fn streams_of_the_callers_keep_their_owner_and_are_opened_by_a_user_who_is_not_root() {
     need_root!();
     let place = Place::new();
     let root = Root::new(&place, "root");
-    let owner = |file: &dyn Fn() -> rustix::io::Result<rustix::fs::Stat>| file().unwrap().st_uid;
-    let (read, write) = rustix::pipe::pipe().unwrap();
-    let (ours, its) = std::os::unix::net::UnixStream::pair().unwrap();
     let to = root.path.to_str().unwrap();
-    let words = ["run", "--rm", "-i", "-u", "1000", "-v", "/usr:/usr:ro", "--rootfs", to, "true"];
-    let mut command = place.command(&words);
-    command.stdin(its.as_fd().try_clone_to_owned().unwrap());
-    command.stdout(write.as_fd().try_clone_to_owned().unwrap());
-    let run = ran(command.output().unwrap());
-    assert_eq!((run.status, run.err.as_str()), (0, ""));
-    drop(command);
-    assert_eq!(owner(&|| rustix::fs::fstat(&read)), 0);
-    assert_eq!(owner(&|| rustix::fs::fstat(&write)), 0);
-    assert_eq!(owner(&|| rustix::fs::fstat(&ours)), 0);
-    assert_eq!(owner(&|| rustix::fs::fstat(&its)), 0);
+    for user in ["1000", "0"] {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        let (mut ours, its) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.write_all(b"line\n").unwrap();
+        let of = "/usr:/usr:ro";
+        let words = ["run", "--rm", "-i", "-u", user, "-v", of, "--rootfs", to, "sh", "-c", OPENED];
+        let mut command = place.command(&words);
+        command.stdin(its.as_fd().try_clone_to_owned().unwrap());
+        command.stdout(write.as_fd().try_clone_to_owned().unwrap());
+        let run = ran(command.output().unwrap());
+        assert_eq!((run.status, run.err.as_str()), (0, "three\nfour\n"), "{user}");
+        drop(command);
+        for end in [read.as_fd(), write.as_fd(), ours.as_fd(), its.as_fd()] {
+            assert_eq!(rustix::fs::fstat(end).unwrap().st_uid, 0);
+        }
+        drop(write);
+        let mut said = String::new();
+        std::fs::File::from(read).read_to_string(&mut said).unwrap();
+        assert_eq!(said, format!("{user}\nline\none\ntwo\n"));
+    }
     place.assert_nothing_left();
 }

@@ -5,7 +5,6 @@ use std::os::fd::AsFd;
 
 use super::error::{Doing, SetupError};
 use super::walk::Made;
-use crate::spec::Input;
 use crate::sys::{channel, exec, inside, mounts, terminal};
 use crate::terminal::follow_size;
 use crate::user::User;
@@ -14,22 +13,14 @@ use crate::user::User;
 /// status.
 pub(crate) const TERMINAL: &[u8] = b"T";
 
-/// Keeps the caller's streams, without its input where that was not asked for.
+/// Takes what stands for the caller's streams: ends of pipes where they are carried, nothing where they are nothing or, as
+/// for input, were not asked for. The caller's own are let go of.
 pub(super) fn take_callers(made: &Made<'_>) -> Result<(), SetupError> {
     let taking = || "take the streams".to_owned();
-    let ends = &made.given.ends;
-    if let Some(output) = &ends.output {
-        exec::take_output(output).doing(taking)?;
-    }
-    if let Some(error) = &ends.error {
-        exec::take_error(error).doing(taking)?;
-    }
-    match (made.given.spec.input, &ends.input) {
-        (Input::Caller, Some(input)) => return exec::take_input(input).doing(taking),
-        (Input::Caller, None) => return Ok(()),
-        (Input::Nothing, _) => {}
-    }
-    exec::take_input(made.null()?).doing(|| "close standard input".into())
+    let (ends, null) = (&made.given.ends, made.null()?);
+    exec::take_output(ends.output.as_ref().unwrap_or(null)).doing(taking)?;
+    exec::take_error(ends.error.as_ref().unwrap_or(null)).doing(taking)?;
+    exec::take_input(ends.input.as_ref().unwrap_or(null)).doing(taking)
 }
 
 /// Takes a terminal of the container's own, its console from here on.
@@ -51,7 +42,7 @@ pub(super) fn take_terminal(made: &mut Made<'_>) -> Result<(), SetupError> {
 }
 
 /// Lets the program open by name what was made for its streams: `/dev/stdout`, its terminal. The group of a terminal stays
-/// the one that may write to it. The caller's own streams are not ours to give.
+/// the one that may write to it. The null device everybody may open.
 pub(super) fn give(made: &Made<'_>, user: &User) -> Result<(), SetupError> {
     let ends = &made.given.ends;
     for own in [&ends.input, &ends.output, &ends.error, &made.terminal].into_iter().flatten() {

@@ -9,6 +9,7 @@ use layerfs_driver::sys::file::{self, FileType};
 use super::error::{Doing, SetupError};
 use super::place;
 use super::walk::Made;
+use crate::carry::NULL;
 use crate::cgroup::View;
 use crate::plan::System;
 use crate::sys::SysError;
@@ -16,9 +17,6 @@ use crate::sys::inside;
 use crate::sys::mounts::{self, Attributes, Depth};
 
 const QUIET: Attributes = Attributes::NO_SUID.and(Attributes::NO_DEV).and(Attributes::NO_EXEC);
-
-/// The numbers of the null device.
-const NULL: (u32, u32) = (1, 3);
 
 /// Devices that everybody may have, with their numbers.
 const DEVICES: [(&str, (u32, u32)); 6] = [

@@ -29,7 +29,7 @@ pub struct Given<'a> {
     pub place: &'a Path,
     /// To the supervisor.
     pub report: OwnedFd,
-    /// Ends of pipes, for those of the caller's streams that the container may not hold itself.
+    /// Ends of pipes, for those of the caller's streams that are carried.
     pub(crate) ends: Ends,
     /// To the process that serves the root.
     pub server: Option<OwnedFd>,

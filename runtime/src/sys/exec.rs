@@ -79,7 +79,7 @@ pub fn exec(program: &OsStr, words: &[CString], environment: &[CString]) -> SysE
     refused.err().unwrap_or_else(|| SysError::of_deed("execve", "returned without an error"))
 }
 
-/// A copy of standard input that is not closed by taking its place.
+/// Another descriptor for what `file` is open on, none of those of the standard streams; it closes on exec.
 pub fn duplicate(file: impl AsFd) -> Result<OwnedFd, SysError> {
     call("fcntl", || "F_DUPFD_CLOEXEC".to_owned(), || rustix::io::fcntl_dupfd_cloexec(&file, 3))
 }
