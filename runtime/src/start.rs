@@ -12,7 +12,7 @@ use crate::plan::plan;
 use crate::served;
 use crate::signals::Signals;
 use crate::spec::{ContainerSpec, Input, Network};
-use crate::supervise::Ended;
+use crate::supervise::{Ended, SERVER_END_MAX};
 use crate::sys::process::{self, Child, Forked};
 use crate::sys::{channel as ends, namespace, signals, watch};
 
@@ -86,8 +86,8 @@ pub enum RunError {
 pub struct Running {
     pub(crate) child: Child,
     pub(crate) server: OwnedFd,
-    /// Held until the end: by its closing the serving process knows that this process is gone.
-    _to_server: OwnedFd,
+    /// Held until the end: by its closing the serving process knows that this process is gone, or that nothing comes.
+    to_server: Option<OwnedFd>,
     pub(crate) signals: Signals,
     pub(crate) input: Input,
     /// The other end of its terminal.
@@ -125,7 +125,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
             let mut running = Running {
                 child,
                 server,
-                _to_server: channel,
+                to_server: Some(channel),
                 signals,
                 input: spec.input,
                 terminal: None,
@@ -185,14 +185,21 @@ impl Running {
     }
 
     /// Ends what was being made. The first process may wait for an answer of the server's that never comes, and a server
-    /// that does nothing more would be waited for without end.
-    fn give_up(&self, error: &RunError) -> Result<(), RunError> {
+    /// that does nothing more would be waited for without end; one that still waits for its device is told that none comes.
+    fn give_up(&mut self, error: &RunError) -> Result<(), RunError> {
         process::signal(&self.child.pidfd, signals::KILL).map_err(RunError::Process)?;
         if matches!(error, RunError::Interrupted(_)) {
             process::signal(&self.server, signals::KILL).map_err(RunError::Process)?;
         }
         process::wait(&self.child.pidfd).map_err(RunError::Process)?;
-        self.await_server().map(drop)
+        self.to_server = None;
+        let watched = [self.server.as_fd(), self.signals.taken.as_fd()];
+        let watched = watched.map(|fd| (fd, watch::Until::Readable));
+        // It may have words to say. Whoever does not want to wait for them sends a signal.
+        if !watch::wait(&watched, Some(SERVER_END_MAX)).map_err(RunError::Process)?[0] {
+            process::signal(&self.server, signals::KILL).map_err(RunError::Process)?;
+        }
+        Ok(())
     }
 
     /// Ends it at once, with everything in its namespaces.

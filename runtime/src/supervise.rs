@@ -19,7 +19,7 @@ const REQUESTS_WITHIN: Duration = Duration::from_secs(2);
 const HANG_UP_MAX: Duration = Duration::from_secs(2);
 
 /// How long the process that serves the root may take to end after the container has.
-const SERVER_END_MAX: Duration = Duration::from_secs(10);
+pub(crate) const SERVER_END_MAX: Duration = Duration::from_secs(10);
 
 /// What has something to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! What is made for a container that runs already and is refused: the command ends with a reason, and nothing is left.
 
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::place::{Place, Ran, ran};
 use crate::support::{need, need_root};
@@ -66,4 +67,37 @@ fn a_terminal_that_can_not_be_carried_ends_the_container_and_leaves_nothing() {
         }
         assert!(late > 0, "{groups:?}: nothing was refused while the program ran");
     }
+}
+
+/// What is refused before the root is mounted: the process that is to serve it still waits for its device.
+#[test]
+fn a_container_that_fails_early_is_told_at_once() {
+    need_root!();
+    need!("timeout", "unshare");
+    let place = Place::new();
+    let run = || place.command(&["run", "--rm", "--rootfs", "/", "true"]);
+    let refused = |plan: &str| {
+        let mut command = within_bounds(&run(), Groups::There);
+        command.env("LAYERFS_FAULT", plan);
+        command
+    };
+    let mut broken = Command::new("unshare");
+    broken.args(["-m", "sh", "-c", "mount --bind /dev/null /dev/fuse && exec \"$@\"", "sh"]);
+    broken.arg(run().get_program()).args(run().get_args()).stdin(Stdio::null());
+    broken.envs(
+        run().get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))),
+    );
+    let cases = [
+        refused("fail:1:EIO:unshare"),
+        refused("fail:1:EIO:fsopen"),
+        refused("fail:1:EIO:fsmount"),
+        broken,
+    ];
+    for mut command in cases {
+        let began = Instant::now();
+        let ran = ran(command.output().unwrap());
+        assert_eq!((ran.status, ran.err.lines().count()), (125, 1), "{ran:?}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}: {ran:?}", began.elapsed());
+    }
+    place.assert_nothing_left();
 }
