@@ -16,9 +16,6 @@ use crate::supervise::{Ended, SERVER_END_MAX};
 use crate::sys::process::{self, Child, Forked};
 use crate::sys::{channel as ends, namespace, signals, watch};
 
-/// What a message from inside has room for.
-const MESSAGE_MAX: usize = 4096;
-
 /// The process that serves the root.
 #[derive(Debug)]
 pub struct Server {
@@ -158,7 +155,7 @@ impl Running {
             if ready[2] {
                 self.heed_signals()?;
             } else if ready[0] {
-                match ends::receive(report, MESSAGE_MAX).map_err(RunError::Process)? {
+                match ends::receive(report, build::MESSAGE_MAX).map_err(RunError::Process)? {
                     // It closed on exec, or with the process, which then tells by its status.
                     None => return Ok(()),
                     Some((_, Some(terminal))) => self.terminal = Some(terminal),

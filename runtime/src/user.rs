@@ -32,11 +32,24 @@ pub enum UserError {
     /// A number that the kernel reads as "no change", or that some programs do.
     #[error("`{0}` is no number of a user or a group: they end at {ID_MAX}")]
     IdTooGreat(String),
+    /// More groups than a process can have.
+    #[error(
+        "user `{user}` is in {count} groups of the image's /etc/group, and the kernel takes {GROUPS_MAX}"
+    )]
+    TooManyGroups {
+        /// The user, as said.
+        user: String,
+        /// Groups that name it.
+        count: usize,
+    },
 }
 
 /// The greatest id that is taken. 2^32-1 is the kernel's word for "leave it as it is", which here is root; what has the
 /// highest bit set is negative to programs that keep ids as `int`. Docker has the same bound.
 const ID_MAX: u32 = i32::MAX.cast_unsigned();
+
+/// Further groups that a process can have (`NGROUPS_MAX` of `linux/limits.h`).
+const GROUPS_MAX: usize = 65_536;
 
 impl<'a> UserWords<'a> {
     /// Splits the words; nothing is looked up yet.
@@ -68,6 +81,9 @@ impl<'a> UserWords<'a> {
             user.gid = find_group(words, group)?;
             // Who names a group wants that one and no other.
             user.groups.clear();
+        }
+        if user.groups.len() > GROUPS_MAX {
+            return Err(UserError::TooManyGroups { user: name.into(), count: user.groups.len() });
         }
         let all = user.groups.iter().chain([&user.uid, &user.gid]).copied();
         if let Some(id) = all.max().filter(|id| *id > ID_MAX) {
@@ -172,6 +188,18 @@ mod tests {
         let (user, group) = ("eve:x:4294967295:1::/:", "eve:x:1:4294967295::/:");
         assert!(words.find(user, "").is_err() && words.find(group, "").is_err());
         assert!(words.find("eve:x:1:1::/:", "wide:x:4294967295:eve").is_err());
+    }
+
+    #[test]
+    fn more_groups_than_a_process_can_have_are_refused() {
+        let groups =
+            |count: u32| -> String { (0..count).map(|id| format!("g{id}:x:{id}:eve\n")).collect() };
+        let find = |words, count| UserWords::new(words).find("eve:x:1:1::/:", &groups(count));
+        assert_eq!(find("eve", 65_536).unwrap().groups.len(), 65_536);
+        let told = UserError::TooManyGroups { user: "eve".into(), count: 65_537 };
+        assert_eq!(find("eve", 65_537), Err(told));
+        // Who names a group wants no other.
+        assert_eq!(find("eve:g7", 65_537).unwrap().gid, 7);
     }
 
     #[test]

@@ -65,6 +65,39 @@ fn an_id_that_means_no_change_is_refused() {
     place.assert_nothing_left();
 }
 
+/// Words and lists may be long; what is said of them is one line of at most 4 KiB, and a kept container keeps it.
+#[test]
+fn a_reason_is_told_however_long_the_words_are() {
+    need_root!();
+    let place = Place::new();
+    let root = Root::new(&place, "root");
+    let tree = root.path.to_str().unwrap();
+    std::fs::write(root.path.join("etc/passwd"), "eve:x:1000:1000::/:/bin/sh\n").unwrap();
+    let groups = |count: u32| {
+        let lines: String = (1..=count).map(|id| format!("g{id}:x:{id}:eve\n")).collect();
+        std::fs::write(root.path.join("etc/group"), lines).unwrap();
+    };
+    let refused = |options: &[&str]| {
+        let words = [&["run", "--name", "told"], options, &["--rootfs", tree, "true"]].concat();
+        let ran = place.layerfs(&words);
+        assert_eq!((ran.status, ran.err.lines().count()), (125, 1), "{ran:?}");
+        assert!(ran.err.len() <= 4_200, "{} bytes", ran.err.len());
+        ran.err
+    };
+    groups(70_000);
+    let told = "layerfs: user `eve` is in 70000 groups of the image's /etc/group, and the kernel takes 65536\n";
+    assert_eq!(refused(&["-u", "eve"]), told);
+    let long = format!("/{}", "é/".repeat(40_000));
+    for option in ["-w", "-u"] {
+        assert!(refused(&[option, &long]).contains("é/é/"), "{option}");
+    }
+    let long = "g".repeat(120_000);
+    assert!(refused(&["-u", &format!("eve:{long}")]).starts_with("layerfs: group `ggg"));
+    groups(65_536);
+    assert_eq!(root.script(&place, &["-u", "eve"], "id -G | wc -w").said().trim(), "65536");
+    place.assert_nothing_left();
+}
+
 #[test]
 fn a_file_that_is_a_stream_can_not_be_opened_again() {
     need_root!();

@@ -13,5 +13,5 @@ mod walls;
 mod way;
 
 pub use error::SetupError;
-pub(crate) use walk::OPENED;
 pub use walk::{Given, walk};
+pub(crate) use walk::{MESSAGE_MAX, OPENED};

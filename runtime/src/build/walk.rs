@@ -15,6 +15,12 @@ use crate::spec::ContainerSpec;
 use crate::sys::{channel, identity, keyring, mounts, namespace, process, terminal, watch};
 use crate::user::User;
 
+/// Bytes of a message to the supervisor, at most. Far more than this is refused by the socket, and would not be heard.
+pub(crate) const MESSAGE_MAX: usize = 4096;
+
+/// Stands for the rest of a reason.
+const CUT: &str = "…";
+
 /// The word by which the supervisor knows that the limits may come.
 pub(crate) const OPENED: &[u8] = b"O";
 
@@ -193,9 +199,40 @@ fn drop_privileges(made: &Made<'_>) -> Result<(), SetupError> {
 }
 
 fn tell(report: &OwnedFd, error: &SetupError) {
-    let mut words = vec![error.status()];
-    words.extend_from_slice(error.to_string().as_bytes());
+    let words = message(error.status(), &error.to_string());
     if let Err(error) = channel::send(report, &words, None) {
         tracing::debug!("nobody hears why the container was not made: {error}");
+    }
+}
+
+/// The status, then the reason, cut to what a message has room for: the words of a user or of an image have any length.
+fn message(status: u8, reason: &str) -> Vec<u8> {
+    let mut message = vec![status];
+    if message.len() + reason.len() <= MESSAGE_MAX {
+        message.extend_from_slice(reason.as_bytes());
+        return message;
+    }
+    let len_max = MESSAGE_MAX - message.len() - CUT.len();
+    let end = (0..=len_max).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or_default();
+    message.extend_from_slice(&reason.as_bytes()[..end]);
+    message.extend_from_slice(CUT.as_bytes());
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_as_long_as_there_is_room_and_ends_between_characters() {
+        assert_eq!(message(125, "short"), b"\x7dshort");
+        let fits = "x".repeat(MESSAGE_MAX - 1);
+        assert_eq!(message(1, &fits)[1..], *fits.as_bytes());
+        for shift in 0..4 {
+            let long = format!("{}{}", "x".repeat(shift), "\u{1f600}".repeat(MESSAGE_MAX));
+            let message = message(1, &long);
+            assert!((MESSAGE_MAX - 4..=MESSAGE_MAX).contains(&message.len()));
+            assert!(std::str::from_utf8(&message).unwrap().ends_with(CUT));
+        }
     }
 }
