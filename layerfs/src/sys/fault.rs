@@ -230,6 +230,7 @@ mod armed {
             "EDQUOT" => Some(Errno::DQUOT),
             "ENOMEM" => Some(Errno::NOMEM),
             "ENOSYS" => Some(Errno::NOSYS),
+            "EPERM" => Some(Errno::PERM),
             _ => None,
         }
     }

@@ -119,7 +119,11 @@ impl Way<'_> {
             opened => return opened,
         }
         if self.rest.is_empty() && end == End::File {
-            file::create_new(here, name, 0o644).map(drop)?;
+            match file::create_new(here, name, 0o644) {
+                // Another container that shows the same directory was faster; whatever it made is looked at next.
+                Err(error) if error.errno() == Errno::EXIST => {}
+                made => drop(made?),
+            }
         } else {
             inside::make_directory(here, name, 0o755)?;
         }
@@ -149,5 +153,32 @@ impl Way<'_> {
 
     fn is_the_containers(&self, own: String) -> SetupError {
         SetupError::Containers { path: self.path.display().to_string(), own }
+    }
+}
+
+#[cfg(all(test, feature = "fault"))]
+mod tests {
+    use layerfs_driver::sys::fault::{Plan, with_plan};
+
+    use super::*;
+
+    /// Two containers that share a directory: what the first look does not find, the other has made meanwhile.
+    #[test]
+    fn a_place_that_another_container_makes_meanwhile_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), "its").unwrap();
+        std::fs::create_dir(dir.path().join("dir")).unwrap();
+        std::os::unix::fs::symlink("file", dir.path().join("link")).unwrap();
+        let root = dir::open_path(dir.path()).unwrap();
+        for (path, end, kind) in [
+            ("/file", End::File, FileType::RegularFile),
+            ("/link", End::File, FileType::RegularFile),
+            ("/dir", End::Directory, FileType::Directory),
+        ] {
+            let plan = Plan::Fail { n: 1, errno: Errno::NOENT, call: Some("openat".into()) };
+            let (found, outcome) = with_plan(plan, || find_or_make(&root, Path::new(path), end));
+            assert!(outcome.fired, "{path}");
+            assert_eq!(place::kind(found.unwrap()).unwrap(), kind, "{path}");
+        }
     }
 }
