@@ -184,3 +184,35 @@ fn an_image_without_etc_has_its_names() {
     assert_eq!(said, "box\nhostname\nhosts\n");
     place.assert_nothing_left();
 }
+
+#[test]
+fn a_link_that_leads_too_deep_is_told() {
+    need_root!();
+    let place = Place::new();
+    let root = Root::new(&place, "root");
+    let dir = place.join("dir");
+    std::fs::create_dir(&dir).unwrap();
+    let deep = |depth: usize| vec!["d"; depth].join("/");
+    link(&root, "too-deep", &deep(2_000));
+    link(&root, "deep", &deep(512));
+    // It comes up again.
+    link(&root, "wide", &format!("{}d", "d/../".repeat(800)));
+    let run = |target: &str| {
+        let (tree, volume) = (root.path.to_str().unwrap(), format!("{}:{target}", dir.display()));
+        let tail = ["-v", &volume, "-v", "/usr:/usr:ro", "--rootfs", tree, "true"];
+        let run = place.command(&[&["run", "--rm"], &tail[..]].concat());
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "ulimit -n 1024; exec \"$@\"", "sh"]);
+        command.arg(run.get_program()).args(run.get_args()).stdin(std::process::Stdio::null());
+        command.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        crate::place::ran(command.output().unwrap())
+    };
+    let told = "layerfs: `/too-deep` in the image leads through more than 512 directories in one another; \
+                name another place\n";
+    let ran = run("/too-deep");
+    assert_eq!((ran.status, ran.err.as_str()), (125, told));
+    assert_eq!(run("/deep").said(), "");
+    assert_eq!(run("/wide").said(), "");
+    std::fs::remove_dir(&dir).unwrap();
+    place.assert_nothing_left();
+}

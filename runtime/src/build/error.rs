@@ -3,6 +3,9 @@
 use crate::sys::SysError;
 use crate::user::UserError;
 
+/// Directories in one another that a way may lead through: a process may have 1024 files open, as a rule.
+pub(super) const DEPTH_MAX: usize = 512;
+
 /// What went wrong inside.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -41,6 +44,11 @@ pub enum SetupError {
     /// There are links without end.
     #[error("`{0}` in the image is more than 40 links after one another, or a circle of them")]
     Links(String),
+    /// A place lies too deep: each directory on the way is held open.
+    #[error(
+        "`{0}` in the image leads through more than {DEPTH_MAX} directories in one another; name another place"
+    )]
+    Deep(String),
     /// The words for the user.
     #[error(transparent)]
     User(UserError),
@@ -74,6 +82,7 @@ impl SetupError {
             | SetupError::Outside(_)
             | SetupError::Containers { .. }
             | SetupError::Links(_)
+            | SetupError::Deep(_)
             | SetupError::User(_)
             | SetupError::Order(_)
             | SetupError::Alone => 125,

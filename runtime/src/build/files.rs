@@ -12,10 +12,10 @@ use crate::spec::{Access, Volume};
 use crate::sys::inside;
 use crate::sys::mounts::{self, Attributes, Depth};
 
-/// Shows a file made for this container. A link there that leads where nothing may be put, or nowhere, gives way to it.
+/// Shows a file made for this container. A link there that leads where nothing may be put, too deep, or nowhere, gives way to it.
 pub(super) fn show_file(file: &Volume, root: &OwnedFd) -> Result<(), SetupError> {
     let place = match way::find_or_make(root, &file.target, End::File) {
-        Err(SetupError::Containers { .. } | SetupError::Links(_)) => {
+        Err(SetupError::Containers { .. } | SetupError::Links(_) | SetupError::Deep(_)) => {
             way::remove_link(root, &file.target)?;
             way::find_or_make(root, &file.target, End::File)?
         }

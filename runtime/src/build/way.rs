@@ -3,7 +3,7 @@
 //! 1. No link leaves the root: an absolute one begins at it again, and `..` goes back to the directory that was come from.
 //! 2. No link leads onto the root itself, nor to what the container has of the kernel: something mounted there would take
 //!    devices and masks away. Who writes such a place himself means it.
-//! 3. Every way ends: it has at most [`LINKS_MAX`] links.
+//! 3. Every way ends: it has at most [`LINKS_MAX`] links, and leads at most [`DEPTH_MAX`] directories down.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,7 +13,7 @@ use std::path::{Component, Path};
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::file::{self, FileType};
 
-use super::error::{Doing, SetupError};
+use super::error::{DEPTH_MAX, Doing, SetupError};
 use super::place;
 use crate::sys::inside;
 use crate::sys::{Errno, SysError};
@@ -98,6 +98,9 @@ impl Way<'_> {
         let shown = self.path.display();
         let found = self.open(name, end).doing(|| format!("find or make `{shown}`"))?;
         match place::kind(&found).doing(|| format!("open `{shown}`"))? {
+            FileType::Directory if self.above.len() == DEPTH_MAX => {
+                return Err(SetupError::Deep(self.path.display().to_string()));
+            }
             FileType::Directory => self.above.push((name.to_owned(), found)),
             FileType::Symlink => self.follow(&found, name)?,
             _ if self.rest.is_empty() => return Ok(Some(found)),
