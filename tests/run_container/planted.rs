@@ -6,13 +6,14 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 use crate::hostile::Root;
-use crate::place::Place;
-use crate::support::{Scratch, need_root};
+use crate::place::{Place, ran};
+use crate::support::{Scratch, need, need_root};
 
 /// What one case may take.
 const WITHIN: Duration = Duration::from_secs(15);
@@ -225,5 +226,50 @@ fn lists_of_users_are_read_of_regular_files_only() {
     let said = root.script(&place, &["-v", &volume, "-u", "eve"], "id -u; id -g").said();
     assert_eq!(said, "4242\n4243\n");
     std::fs::remove_file(file).unwrap();
+    place.assert_nothing_left();
+}
+
+/// File systems that hosts have mounted below `/sys` and `/proc`, for volumes to lead into.
+const KERNELS: [&str; 9] = [
+    "debugfs",
+    "tracefs",
+    "securityfs",
+    "bpf",
+    "configfs",
+    "efivarfs",
+    "binfmt_misc",
+    "mqueue",
+    "hugetlbfs",
+];
+
+/// The first file of a new mount of `$1` on `$2` stands where the list of users is looked for.
+const SHOWN: &str = "mount -t $1 none $2 || exit 77; touch $2/made 2>/dev/null; file=$(find $2 -maxdepth 1 -type f | head -n 1); \
+                     test -n \"$file\" || exit 77; shift 2; exec \"$@\" -v $file:/etc/passwd --rootfs / true";
+
+#[test]
+fn a_list_of_users_is_no_file_of_any_of_the_kernels_file_systems() {
+    need_root!();
+    need!("unshare");
+    let place = Place::new();
+    let at = place.join("at");
+    std::fs::create_dir(&at).unwrap();
+    let mut shown = Vec::new();
+    for kind in KERNELS {
+        let run = place.command(&["run", "--rm", "-u", "1000"]);
+        let mut command = Command::new("unshare");
+        command.args(["-m", "-i", "sh", "-c", SHOWN, "sh", kind]).arg(&at);
+        command.arg(run.get_program()).args(run.get_args()).stdin(Stdio::null());
+        command.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let ran = ran(command.output().unwrap());
+        if ran.status == 77 {
+            eprintln!("{kind}: this kernel has none, or no file in it");
+            continue;
+        }
+        let told = "layerfs: `/etc/passwd` in the image is a file of the kernel's, and a container needs a regular file there\n";
+        assert_eq!((ran.status, ran.err.as_str()), (125, told), "{kind}");
+        shown.push(kind);
+    }
+    assert!(shown.len() > 1, "{shown:?}");
+    std::fs::remove_dir(at).unwrap();
     place.assert_nothing_left();
 }

@@ -8,6 +8,29 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 
 use super::{Errno, SysError, call};
 
+/// File systems whose files are the kernel's words, by their numbers (`linux/magic.h`, and the sources of those it leaves
+/// out).
+const KERNELS: [u32; 18] = [
+    0x9fa0,      // proc
+    0x6265_6572, // sysfs
+    0x0027_e0eb, // cgroup
+    0x6367_7270, // cgroup2
+    0x6462_6720, // debugfs
+    0x7472_6163, // tracefs
+    0x7363_6673, // securityfs
+    0xcafe_4a11, // bpf
+    0x6265_6570, // configfs
+    0x6165_676c, // pstore
+    0xde5e_81e4, // efivarfs
+    0xf97c_ff8c, // selinuxfs
+    0x4341_5d53, // smackfs
+    0x5a3c_69f0, // apparmorfs
+    0x4249_4e4d, // binfmt_misc
+    0x1980_0202, // mqueue
+    0x9584_58f6, // hugetlbfs
+    0x6573_5543, // fusectl
+];
+
 /// Opens `path`, as it would resolve in a container whose root is `root`, as a place: to mount on, to ask what it is.
 pub fn open(root: impl AsFd, path: &OsStr) -> Result<OwnedFd, SysError> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -48,13 +71,7 @@ pub fn stat(object: impl AsFd) -> Result<Stat, SysError> {
 /// wait for, and a link of one may lead by itself.
 pub fn is_kernels(object: impl AsFd) -> Result<bool, SysError> {
     let stat = call("fstatfs", String::new, || rustix::fs::fstatfs(&object))?;
-    let kinds = [
-        libc::PROC_SUPER_MAGIC,
-        libc::SYSFS_MAGIC,
-        libc::CGROUP_SUPER_MAGIC,
-        libc::CGROUP2_SUPER_MAGIC,
-    ];
-    Ok(kinds.contains(&stat.f_type))
+    Ok(u32::try_from(stat.f_type).is_ok_and(|kind| KERNELS.contains(&kind)))
 }
 
 /// Makes a directory in `dir`; one that is there already is left as it is.
