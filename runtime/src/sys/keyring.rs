@@ -6,7 +6,7 @@ use super::{SysError, call, last_errno};
 const JOIN_SESSION_KEYRING: libc::c_ulong = 1;
 
 /// Joins a session keyring that is new, empty and without a name, in the place of the one that this process was born with.
-/// `ENOSYS` where the kernel knows no keys.
+/// `ENOSYS` where the kernel knows no keys, `EPERM` where a filter forbids the call.
 pub fn join_new() -> Result<(), SysError> {
     call(
         "keyctl",
