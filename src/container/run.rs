@@ -175,8 +175,8 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
         Err(error) => {
             match error {
                 // Of another one: a sweep would end it.
-                CgroupError::Exists(_) => living.discard()?,
-                _ => take_back(living)?,
+                CgroupError::Exists(_) => told(living.discard()),
+                _ => take_back(living),
             }
             return Err(error.into());
         }
@@ -189,7 +189,7 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
     let (ended, started_ms) = match made {
         Ok((running, server)) => watch(running, server, &living, &cgroup),
         Err(error) => {
-            take_back(living)?;
+            take_back(living);
             return Err(error);
         }
     };
@@ -206,16 +206,21 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
         living.leave();
         return ended.map(exit_status);
     }
-    let recorded = living.end(Exited {
+    told(living.end(Exited {
         exit_code: ended.as_ref().map_or_else(status_of, |ended| exit_status(*ended)),
         oom_killed: oom_kills > 0,
         started_ms: Some(started_ms),
         finished_ms: host::now_ms(),
         error: ended.as_ref().err().map(message::line_of).unwrap_or_default(),
-    });
-    let status = exit_status(ended?);
-    recorded?;
-    Ok(status)
+    }));
+    ended.map(exit_status)
+}
+
+/// Says what went wrong beside the container, whose own end is the answer.
+fn told(beside: Result<(), impl Into<anyhow::Error>>) {
+    if let Err(error) = beside {
+        message::error(&error.into());
+    }
 }
 
 fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
@@ -408,26 +413,25 @@ fn watch(
 ) -> (Result<Ended>, u64) {
     let started_ms = host::now_ms();
     let pid = running.pid();
-    let said = start_ticks(pid).map_err(anyhow::Error::from).and_then(|ticks| {
+    told(start_ticks(pid).map_err(anyhow::Error::from).and_then(|ticks| {
         let pid_start_ticks = ticks.unwrap_or_default();
         Ok(living.set_state(&State::Running { pid, pid_start_ticks, started_ms })?)
-    });
+    }));
     let ended = running.supervise();
     if let Err(error) = cgroup.kill_all() {
         tracing::warn!("end what is left of the container: {error}");
     }
     server.reap();
-    (said.and(ended.map_err(anyhow::Error::from)), started_ms)
+    (ended.map_err(anyhow::Error::from), started_ms)
 }
 
 /// Takes away what was made of a container that never ran. While its groups can't be removed its record stays.
-fn take_back(living: Living) -> Result<()> {
+fn take_back(living: Living) {
     match Cgroup::sweep(living.id().hex()) {
-        Ok(()) => Ok(living.discard()?),
+        Ok(()) => told(living.discard()),
         Err(error) => {
             message::error(&error.into());
             living.leave();
-            Ok(())
         }
     }
 }

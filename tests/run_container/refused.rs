@@ -101,3 +101,34 @@ fn a_container_that_fails_early_is_told_at_once() {
     }
     place.assert_nothing_left();
 }
+
+/// A record that can not be written, as on a full disk, is told, and the answer stays the container's own.
+#[test]
+fn a_container_that_ran_answers_as_it_ended_though_its_record_can_not_be_written() {
+    need_root!();
+    let place = Place::new();
+    let mut told = 0;
+    for (keep, rounds) in [("--name=kept", 12), ("--rm", 12)] {
+        for call in ["renameat", "renameat2", "unlinkat"] {
+            for n in 1..rounds {
+                let words = ["run", keep, "--rootfs", "/", "sh", "-c", "echo ran; exit 3"];
+                let mut command = place.command(&words);
+                command.env("LAYERFS_FAULT", format!("fail:{n}:ENOSPC:{call}"));
+                let ran = ran(command.output().unwrap());
+                let case = format!("{keep}, {call} {n}: {ran:?}");
+                if ran.out == "ran\n" {
+                    assert_eq!(ran.status, 3, "{case}");
+                    told += u32::from(ran.err.contains("No space left on device"));
+                } else {
+                    // The plan holds for the serving process, too.
+                    assert!(ran.status == 125 && !ran.err.is_empty(), "{case}");
+                }
+                // What could not be written or removed is made good by the next command.
+                place.layerfs(&["rm", "kept"]);
+                assert_eq!(place.layerfs(&["ps", "-aq"]).said(), "", "{case}");
+                place.assert_nothing_left();
+            }
+        }
+    }
+    assert!(told > 1, "no record was refused after the program ran");
+}
