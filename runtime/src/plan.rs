@@ -31,11 +31,11 @@ pub enum System {
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// End when the supervisor ends, and make sure that it has not yet.
+    /// End when the supervisor ends, from here on.
     DieWithParent,
     /// Open the device that the root's server will speak through: the groups will forbid it.
     OpenDevice,
-    /// Wait until this process is in the groups that limit it.
+    /// Wait until this process is in the groups that limit it. A supervisor that has ended before says no word, and ends it.
     AwaitLimits,
     /// See no group but those.
     UnshareCgroups,
@@ -223,10 +223,26 @@ mod tests {
         assert!(volume < directory && directory < protected);
     }
 
+    /// Streams are given to a user who is known, by root, who may read the lists of users; and all of that by who has no key
+    /// of the caller's any more.
     #[test]
     fn privileges_go_last() {
-        let steps = plan(&spec());
-        assert_eq!(steps[steps.len() - 2..], [Step::DropPrivileges, Step::Start]);
+        for (streams, taken) in
+            [(Streams::Caller, Step::TakeStreams), (Streams::Terminal, Step::TakeTerminal)]
+        {
+            let steps = plan(&ContainerSpec { streams, ..spec() });
+            let last = [
+                Step::NewSession,
+                Step::NewKeyring,
+                taken,
+                Step::FindUser,
+                Step::GiveStreams,
+                Step::EnterDirectory,
+                Step::DropPrivileges,
+                Step::Start,
+            ];
+            assert_eq!(steps[steps.len() - last.len()..], last);
+        }
     }
 
     #[test]
