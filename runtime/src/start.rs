@@ -13,8 +13,11 @@ use crate::served;
 use crate::signals::Signals;
 use crate::spec::{ContainerSpec, Input, Network};
 use crate::supervise::{Ended, SERVER_END_MAX};
-use crate::sys::process::{self, Child, Forked};
+use crate::sys::process::{self, Child, EndsHere, Forked};
 use crate::sys::{channel as ends, namespace, signals, watch};
+
+/// The exit status of a first process that panics: like any container that could not be made.
+const PANIC_STATUS: u8 = 125;
 
 /// The process that serves the root.
 #[derive(Debug)]
@@ -84,7 +87,7 @@ pub struct Running {
     pub(crate) child: Child,
     pub(crate) server: OwnedFd,
     /// Held until the end: by its closing the serving process knows that this process is gone, or that nothing comes.
-    to_server: Option<OwnedFd>,
+    pub(crate) to_server: Option<OwnedFd>,
     pub(crate) signals: Signals,
     pub(crate) input: Input,
     /// The other end of its terminal.
@@ -112,6 +115,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
     };
     match process::fork_into(namespace::ALWAYS | own_network).map_err(RunError::Process)? {
         Forked::Child => {
+            let _here = EndsHere { status: PANIC_STATUS };
             drop((ours, carriers));
             let given = Given { spec, view: &view, place, report, ends, server: Some(channel) };
             build::walk(&steps, given)

@@ -57,6 +57,8 @@ impl Running {
         let carriers = std::mem::take(&mut self.carriers);
         let ended = watched?;
         let carried = carriers.end(&self.signals.taken);
+        // One that ended without a word may never have had a root: its server waits for none any more.
+        self.to_server = None;
         // What ended after its file system had gone did not end of itself.
         if let Some(served) = self.await_server()?
             && served != Ended::Exited(0)
@@ -76,8 +78,10 @@ impl Running {
     }
 
     /// Ends what nobody can stand by any more; answers why.
-    fn abandon(&self, error: RunError) -> RunError {
-        if let Err(late) = self.end().and_then(|_| self.await_server()) {
+    fn abandon(&mut self, error: RunError) -> RunError {
+        let ended = self.end();
+        self.to_server = None;
+        if let Err(late) = ended.and_then(|_| self.await_server()) {
             tracing::warn!("end the container: {late}");
         }
         error

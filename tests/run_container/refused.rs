@@ -132,3 +132,25 @@ fn a_container_that_ran_answers_as_it_ended_though_its_record_can_not_be_written
     }
     assert!(told > 1, "no record was refused after the program ran");
 }
+
+/// A mistake of ours in the container's first process: it is a copy of the command, and may not go on as that one.
+#[test]
+fn a_first_process_that_panics_ends_there() {
+    need_root!();
+    need!("timeout", "unshare");
+    let place = Place::new();
+    for call in ["unshare", "fsmount", "pivot_root", "setsid"] {
+        let words = ["run", "--name", "kept", "--rootfs", "/", "true"];
+        let mut command = within_bounds(&place.command(&words), Groups::There);
+        command.env("LAYERFS_FAULT", format!("panic:1:{call}")).env("RUST_BACKTRACE", "0");
+        let began = Instant::now();
+        let ran = ran(command.output().unwrap());
+        assert_eq!(ran.status, 125, "{call}: {ran:?}");
+        assert!(ran.err.contains("a planned fault"), "{call}: {ran:?}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{call}: {:?}", began.elapsed());
+        let listed = place.layerfs(&["ps", "-a"]).said();
+        assert!(listed.contains("Exited (125)"), "{call}: {listed}");
+        assert_eq!(place.layerfs(&["rm", "kept"]).said(), "kept\n");
+        place.assert_nothing_left();
+    }
+}

@@ -1,7 +1,7 @@
 //! Fault points: the n-th call fails with an errno, or the process dies there.
 //!
 //! Behind the feature `fault`; without it a point is nothing. A plan comes from the environment, for a whole process
-//! (`LAYERFS_FAULT=fail:N:ERRNO[:CALL]`, `die:N[:CALL]`, `count`, `ignore-syncs`), or from [`with_plan`], for the current
+//! (`LAYERFS_FAULT=fail:N:ERRNO[:CALL]`, `die:N[:CALL]`, `panic:N[:CALL]`, `count`, `ignore-syncs`), or from [`with_plan`], for the current
 //! thread. With `LAYERFS_FAULT_REPORT=FILE` the process appends `points=N fired=0|1` to FILE when it calls [`report`], and
 //! after that, where it only counts, `CALL=N` for each name of a call.
 
@@ -68,6 +68,13 @@ mod armed {
         },
         /// The process kills itself with SIGKILL instead of making the n-th call.
         Die {
+            /// Which call, counted from 1.
+            n: u64,
+            /// Only calls of this name count.
+            call: Option<Box<str>>,
+        },
+        /// The n-th call panics, as a mistake of ours would.
+        Panic {
             /// Which call, counted from 1.
             n: u64,
             /// Only calls of this name count.
@@ -166,16 +173,16 @@ mod armed {
     fn counts(plan: &Plan, call: &str) -> bool {
         match plan {
             Plan::Count | Plan::IgnoreSyncs => true,
-            Plan::Fail { call: only, .. } | Plan::Die { call: only, .. } => {
-                only.as_deref().is_none_or(|only| only == call)
-            }
+            Plan::Fail { call: only, .. }
+            | Plan::Die { call: only, .. }
+            | Plan::Panic { call: only, .. } => only.as_deref().is_none_or(|only| only == call),
         }
     }
 
     fn is_due(plan: &Plan, points: u64) -> bool {
         match plan {
             Plan::Count | Plan::IgnoreSyncs => false,
-            Plan::Fail { n, .. } | Plan::Die { n, .. } => points == *n,
+            Plan::Fail { n, .. } | Plan::Die { n, .. } | Plan::Panic { n, .. } => points == *n,
         }
     }
 
@@ -183,6 +190,7 @@ mod armed {
         match plan {
             Plan::Count | Plan::IgnoreSyncs => Ok(()),
             Plan::Fail { errno, .. } => Err(*errno),
+            Plan::Panic { .. } => std::panic::panic_any("a planned fault"),
             Plan::Die { .. } => {
                 let killed = rustix::process::kill_process(
                     rustix::process::getpid(),
@@ -214,6 +222,10 @@ mod armed {
                 Some(Plan::Fail { n, errno, call: parts.next().map(Into::into) })
             }
             "die" => Some(Plan::Die {
+                n: parts.next()?.parse().ok()?,
+                call: parts.next().map(Into::into),
+            }),
+            "panic" => Some(Plan::Panic {
                 n: parts.next()?.parse().ok()?,
                 call: parts.next().map(Into::into),
             }),

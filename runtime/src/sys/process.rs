@@ -159,3 +159,17 @@ pub fn exit_now(status: u8) -> ! {
     // SAFETY: ends the process; nothing after it can be unsound.
     unsafe { libc::_exit(i32::from(status)) }
 }
+
+/// Ends this process when it is dropped: by a panic, as long as whoever holds it does not return. A forked child that unwound
+/// further would clear up what belongs to its parent.
+#[derive(Debug)]
+pub struct EndsHere {
+    /// The exit status then.
+    pub status: u8,
+}
+
+impl Drop for EndsHere {
+    fn drop(&mut self) {
+        exit_now(self.status);
+    }
+}
