@@ -70,8 +70,14 @@ fn a_program_that_handles_a_signal_gets_it_however_often_and_a_deaf_one_is_kille
     assert_eq!(child.wait().unwrap().code(), Some(7));
     // Of signals of one number that wait, one is left: they are sent until it has ended.
     let (mut child, _out) = started(&place, "echo ready; exec sleep 1000");
-    // Its program may run before its command knows that it is made.
-    while !place.layerfs(&["ps"]).out.contains(" Up ") {
+    // The shell itself is not deaf.
+    let sleeps = || {
+        let said = place.layerfs(&["ps", "--json"]).said();
+        let listed: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let name = std::fs::read_to_string(format!("/proc/{}/comm", listed[0]["pid"]));
+        name.is_ok_and(|name| name == "sleep\n")
+    };
+    while !sleeps() {
         std::thread::yield_now();
     }
     while child.try_wait().unwrap().is_none() {
