@@ -18,6 +18,10 @@ def ask(name):
         return 0
     except OSError as error:
         return error.errno
+try:
+    raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), "/absent")
+except OSError as error:
+    print(errno.errorcode[error.errno], file=open("/dev/null", "w"))
 print("ready" if ask("/absent") == errno.ENOENT else "what?", flush=True)
 while ask("/absent") == errno.ENOENT:
     time.sleep(0.01)
