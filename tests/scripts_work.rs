@@ -74,6 +74,28 @@ fn uninstall_removes_exactly_what_install_put() {
 }
 
 #[test]
+fn an_install_makes_the_directories_it_needs_and_uninstall_removes_them() {
+    let scratch = Scratch::new();
+    let binary = stand_in(scratch.path(), VERBS);
+    let staged = scratch.join("staged/usr");
+    for kept in [None, Some("share/man/man1/other.1")] {
+        for _ in 0..2 {
+            run(script("install").arg(&binary).arg(&staged));
+        }
+        assert_eq!(std::fs::read_link(staged.join("bin/fuse-layerfs")).unwrap(), Path::new("layerfs"));
+        if let Some(kept) = kept {
+            std::fs::write(staged.join(kept), "not ours").unwrap();
+        }
+        run(script("uninstall").arg(&staged));
+        assert_eq!(staged.exists(), kept.is_some());
+        if let Some(kept) = kept {
+            assert_eq!(files(&staged).keys().collect::<Vec<_>>(), [&staged.join(kept)]);
+            assert!(!staged.join("bin").exists());
+        }
+    }
+}
+
+#[test]
 fn an_install_that_fails_puts_nothing() {
     let scratch = Scratch::new();
     let binary = stand_in(scratch.path(), "[ \"$2\" = zsh ] && exit 1\ntrue");
