@@ -15,7 +15,7 @@ layerfs keeps container images as content-addressed, read-only layers, each file
 
 Images come from OCI layouts, OCI archives and docker archives; registries are not spoken yet, `skopeo copy` gets an \
 image from there. Results go to standard output, messages to standard error. The exit status is 0 when all was done, \
-1 when something failed, 2 when the words were not understood.";
+1 when something failed, 2 (of `run` 125) when the words were not understood.";
 
 const EXAMPLES: &str = "\
 EXAMPLES:
@@ -34,6 +34,10 @@ EXAMPLES:
 ENVIRONMENT:
   LAYERFS_ROOT, LAYERFS_RUNROOT, LAYERFS_LOG stand for --root, --runroot, --log-level.
   NO_COLOR turns colours off.";
+
+/// Clap knows the words after the options as one list only.
+const RUN_USAGE: &str = "layerfs run [OPTIONS] IMAGE [COMMAND...]
+       layerfs run [OPTIONS] --rootfs DIR COMMAND...";
 
 /// Keep container images as content-addressed layers
 #[derive(Debug, Parser)]
@@ -100,6 +104,9 @@ pub enum Verb {
     /// Remove images, or names of images
     Rmi(rmi::RmiArgs),
     /// Run a command in a container of its own
+    #[command(override_usage = RUN_USAGE, mut_arg("words", |words| {
+        words.value_name("IMAGE|COMMAND").help_heading(None::<&str>)
+    }))]
     Run(run::RunArgs),
     /// Mount an image as a merged tree, or list mounts
     Mount(make::MountArgs),

@@ -4,6 +4,7 @@ mod called;
 mod cli;
 mod container;
 mod image;
+mod misunderstood;
 mod mount;
 mod output;
 mod roots;

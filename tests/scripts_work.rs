@@ -82,7 +82,10 @@ fn an_install_makes_the_directories_it_needs_and_uninstall_removes_them() {
         for _ in 0..2 {
             run(script("install").arg(&binary).arg(&staged));
         }
-        assert_eq!(std::fs::read_link(staged.join("bin/fuse-layerfs")).unwrap(), Path::new("layerfs"));
+        assert_eq!(
+            std::fs::read_link(staged.join("bin/fuse-layerfs")).unwrap(),
+            Path::new("layerfs")
+        );
         if let Some(kept) = kept {
             std::fs::write(staged.join(kept), "not ours").unwrap();
         }

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use layerfs_driver::store::StoreError;
 use layerfs_driver::store::source::SourceError;
 use layerfs_driver::sys::SysError;
+use layerfs_runtime::RunError;
 
 use super::text::one_line;
 
@@ -45,8 +46,16 @@ pub fn line_of(error: &anyhow::Error) -> String {
     one_line(&line)
 }
 
-/// What to do about a failure of the store, where its kind says it.
+/// What a container's first process ends with where there is no such program.
+const NO_SUCH_PROGRAM: u8 = 127;
+
+/// What to do about a failure, where its kind says it.
 fn cure(error: &anyhow::Error) -> Option<&'static str> {
+    if let Some(RunError::Setup { status: NO_SUCH_PROGRAM, reason }) = error.downcast_ref()
+        && reason.starts_with("`-")
+    {
+        return Some("; options of `layerfs run` go before the image");
+    }
     let failure = error.downcast_ref::<StoreError>();
     if let Some(StoreError::NoSuchImage(_)) = failure {
         return Some("; `layerfs images` lists what is here");
@@ -111,6 +120,15 @@ mod tests {
             "write: No space left on device"
         );
         assert_eq!(without_number("a (os error x)"), "a (os error x)");
+    }
+
+    #[test]
+    fn an_option_after_the_image_is_told_its_place() {
+        let told = |reason: &str| {
+            line_of(&RunError::Setup { status: NO_SUCH_PROGRAM, reason: reason.into() }.into())
+        };
+        assert_eq!(told("`-m`: none"), "`-m`: none; options of `layerfs run` go before the image");
+        assert_eq!(told("`m`: none"), "`m`: none");
     }
 
     #[test]

@@ -83,8 +83,55 @@ fn help_of_a_verb_can_be_asked_for_in_two_ways() {
 #[test]
 fn verbs_to_come_are_told_from_misspelled_ones() {
     let place = Place::new();
-    let line = place.run(&["exec", "debian", "/mnt"]).refusal(2);
-    assert_eq!(line, "`exec` is not there yet; `layerfs --help` lists what is");
+    for verb in ["exec", "save", "stop", "logs", "commit", "container", "cp", "volume", "start"] {
+        let line = place.run(&[verb, "debian", "/mnt"]).refusal(2);
+        assert_eq!(line, format!("`{verb}` is not there yet; `layerfs --help` lists what is"));
+    }
+}
+
+#[test]
+fn no_verb_is_offered_that_users_do_not_say() {
+    let place = Place::new();
+    for words in [&["serv"][..], &["serve2"], &["mann"], &["--lower", "x"], &["help", "serv"]] {
+        let line = place.run(words).refusal(2);
+        assert!(!line.contains("'serve'") && !line.contains("'man'"), "{words:?}: {line}");
+    }
+    assert!(place.run(&["image"]).stderr.contains("not there yet"));
+    assert!(place.run(&["imagess"]).stderr.contains("'images'"));
+}
+
+/// The statuses below 125 are those of the command.
+#[test]
+fn words_of_run_that_are_not_understood_end_with_125() {
+    let place = Place::new();
+    for option in
+        ["-d", "--detach", "-p", "--privileged", "--tmpfs", "--cap-add", "--env-file", "-l"]
+    {
+        let line = place.run(&["run", "--rm", option, "debian"]).refusal(125);
+        assert_eq!(
+            line,
+            format!("`run {option}` is not there yet; `layerfs run --help` lists what is")
+        );
+    }
+    assert!(place.run(&["run", "-dit", "debian"]).refusal(125).starts_with("`run -d` is not"));
+    let usage = "frob' found; usage: layerfs run [OPTIONS] IMAGE [COMMAND...] or layerfs run [OPTIONS] --rootfs DIR";
+    let rows: [(&[&str], &str); 5] = [
+        (&["run"], "an image is needed; usage: layerfs run [OPTIONS] IMAGE [COMMAND...]"),
+        (&["run", "--frob"], usage),
+        (&["run", "--frob", "debian"], "unexpected argument '--frob' found"),
+        (&["run", "--network", "bridge", "debian"], "possible values: none, host"),
+        (&["run", "--rm", "--rootfs", "."], "a command is needed"),
+    ];
+    for (words, expected) in rows {
+        let line = place.run(words).refusal(125);
+        assert!(line.contains(expected), "{words:?}: {line}");
+    }
+    let help = place.said(&["run", "--help"]);
+    let limits = help.split("\nLimits:").nth(1).unwrap();
+    assert!(
+        !limits.contains("IMAGE") && help.contains("\nArguments:\n  <IMAGE|COMMAND>..."),
+        "{help}"
+    );
 }
 
 #[test]
