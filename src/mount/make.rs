@@ -9,6 +9,7 @@ use layerfs_driver::sys::{dir, host};
 
 use super::options::{self, Options, Rule, Unknown};
 use super::places::{Places, Resolver};
+use super::rights::need_root;
 use super::serve::{self, Flag, Ground, ServeArgs};
 use super::{list, start};
 use crate::container::sweep::sweep;
@@ -97,6 +98,7 @@ pub fn run(args: &MountArgs, session: &Session, results: &mut Results) -> Result
     if args.image.is_none() && args.options.is_empty() {
         return list::run(args.json, results);
     }
+    need_root("mount")?;
     if let Some(namespace) = &args.namespace {
         let shown = namespace.display();
         bail!("namespace `{shown}`: call layerfs in it, with `nsenter --mount=… layerfs mount …`");

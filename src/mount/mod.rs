@@ -5,6 +5,7 @@ mod list;
 pub mod make;
 mod options;
 mod places;
+mod rights;
 pub mod serve;
 mod start;
 pub mod status;

@@ -9,6 +9,7 @@ use layerfs_driver::fuse;
 use layerfs_driver::sys::mount::{self, UnmountHow};
 use layerfs_driver::sys::{dir, file};
 
+use super::rights::need_root;
 use crate::output::message;
 use crate::session::Outcome;
 
@@ -35,6 +36,7 @@ pub struct UmountArgs {
 
 /// Takes each mount away; those that can't be have their line.
 pub fn run(args: &UmountArgs) -> Result<Outcome> {
+    need_root("umount")?;
     let known: Vec<PathBuf> = mount::mounted("fuse.layerfs")?
         .into_iter()
         .map(|mount| std::ffi::OsStr::from_bytes(&mount.at).into())

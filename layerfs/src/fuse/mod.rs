@@ -14,5 +14,5 @@ mod mount;
 mod session;
 
 pub use belief::LASTING;
-pub use mount::{Access, Mount, MountError, MountOptions, TakenAway, mount, unmount};
+pub use mount::{Access, Mount, MountError, MountOptions, TakenAway, device_cure, mount, unmount};
 pub use session::{Serving, SessionError};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::mount::{self as calls, MountFlags};
 use crate::sys::standing::MountId;
-use crate::sys::{SysError, file};
+use crate::sys::{Errno, SysError, file};
 
 /// Who may enter the mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct MountOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
     /// The FUSE device can't be opened.
-    #[error("{0}: load the kernel's module with `modprobe fuse`, or give this place /dev/fuse")]
+    #[error("{0}; cure: {cure}", cure = device_cure(.0.errno()))]
     Device(SysError),
     /// The kernel refused the mount.
     #[error("mount at `{}`: {source}", at.display())]
@@ -41,6 +41,23 @@ pub enum MountError {
         /// The refused call.
         source: SysError,
     },
+}
+
+/// What to do where the FUSE device can't be opened.
+pub fn device_cure(refused: Errno) -> &'static str {
+    match refused {
+        Errno::NOENT => "`modprobe fuse`; in a container start it with `--device /dev/fuse`",
+        Errno::ACCESS => {
+            "`chmod 666 /dev/fuse` as root (the usual mode), or join the group that owns it"
+        }
+        Errno::PERM => {
+            "the device cgroup forbids it: start the container with `--device /dev/fuse`"
+        }
+        Errno::NODEV | Errno::NXIO => {
+            "the kernel has no FUSE: `modprobe fuse`, or a kernel with CONFIG_FUSE_FS"
+        }
+        _ => "see the error",
+    }
 }
 
 /// A mount that this process made, told from others that may come to stand at the same place.

@@ -47,17 +47,20 @@ fn judge(name: &'static str, tried: Result<(), SysError>) -> Item {
     }
 }
 
-/// Only root may have them; for others the user.* ones stand in.
+/// Only root of the host may have them.
 fn trusted_xattrs(tried: Result<(), SysError>, who: Who) -> Item {
     let name = "trusted.* xattrs";
     match tried {
         Err(error) if error.errno() == Errno::PERM => {
             let cure = match who {
-                Who::User => "none is needed, or run layerfs as root",
-                Who::Root => "none is needed, or give it CAP_SYS_ADMIN",
+                Who::User => "start layerfs as root, by sudo for example",
+                Who::Root => "start layerfs outside of a user namespace, with CAP_SYS_ADMIN",
             };
             let item = Item::ok(name, Need::Some, "");
-            item.limited("not allowed here: user.overlay.* is used instead", cure)
+            item.limited(
+                "not allowed here: writable mounts need them, but for directories with -o userxattr",
+                cure,
+            )
         }
         tried => judge(name, tried),
     }

@@ -25,11 +25,6 @@ pub fn stat(path: &str) -> Result<Option<Stat>, SysError> {
     }
 }
 
-/// The number that a file of one number holds; `None` where it is absent or holds none.
-pub fn number(path: &str) -> Result<Option<u64>, SysError> {
-    Ok(text(path)?.and_then(|text| text.trim().parse().ok()))
-}
-
 /// The effective user id of this process.
 pub fn user_id() -> Result<Option<u32>, SysError> {
     Ok(stat("/proc/self")?.map(|stat| stat.st_uid))

@@ -1,5 +1,6 @@
 //! /dev/fuse: there, a device, and openable.
 
+use layerfs_driver::fuse::device_cure;
 use layerfs_driver::sys::file::{self, FileType};
 use layerfs_driver::sys::{Errno, SysError};
 
@@ -12,10 +13,7 @@ const DEVICE: &str = "/dev/fuse";
 pub fn device() -> Result<Item, SysError> {
     let item = Item::ok(DEVICE, Need::Main, "openable");
     let Some(stat) = facts::stat(DEVICE)? else {
-        return Ok(item.missing(
-            "not there",
-            "`modprobe fuse`; in a container start it with `--device /dev/fuse`",
-        ));
+        return Ok(item.missing("not there", device_cure(Errno::NOENT)));
     };
     if file::type_of(&stat) != FileType::CharacterDevice {
         return Ok(
@@ -25,23 +23,8 @@ pub fn device() -> Result<Item, SysError> {
     Ok(match file::open_read_path(DEVICE) {
         Ok(_) => item,
         Err(error) => {
-            let cure = cure_of(error.errno());
+            let cure = device_cure(error.errno());
             item.missing(error.to_string(), cure)
         }
     })
-}
-
-fn cure_of(errno: Errno) -> &'static str {
-    match errno {
-        Errno::ACCESS => {
-            "`chmod 666 /dev/fuse` as root (the usual mode), or join the group that owns it"
-        }
-        Errno::PERM => {
-            "the device cgroup forbids it: start the container with `--device /dev/fuse`"
-        }
-        Errno::NODEV | Errno::NXIO => {
-            "the kernel has no FUSE: `modprobe fuse`, or a kernel with CONFIG_FUSE_FS"
-        }
-        _ => "see the error",
-    }
 }

@@ -6,8 +6,6 @@ mod facts;
 mod fuse;
 mod item;
 mod kernel;
-mod tools;
-mod userns;
 mod verb;
 
 pub use verb::{CheckArgs, run};

@@ -5,7 +5,7 @@ use clap::Args;
 use layerfs_driver::sys::{SysError, host};
 
 use super::item::{Item, Need};
-use super::{cgroup, disk, fuse, kernel, tools, userns};
+use super::{cgroup, disk, fuse, kernel};
 use crate::output::{Results, text};
 use crate::roots::Who;
 use crate::session::{Outcome, Session};
@@ -42,19 +42,23 @@ pub fn run(args: &CheckArgs, session: &Session, results: &mut Results) -> Result
 
 fn look(session: &Session) -> Vec<Item> {
     let who = if host::is_root() { Who::Root } else { Who::User };
-    let mut items = vec![kernel::version(), seen("/dev/fuse", fuse::device())];
+    let mut items = vec![kernel::version(), rights(who), seen("/dev/fuse", fuse::device())];
     items.extend(disk::items(session, who));
-    items.push(seen("user namespaces", userns::unprivileged(who)));
-    if who == Who::User {
-        items.push(seen("subordinate ids", userns::subordinate_ids()));
-    }
     items.push(seen("cgroups", cgroup::controllers(who)));
     items.push(seen("overlayfs", kernel::overlayfs()));
-    match tools::items(std::env::var_os("PATH")) {
-        Ok(tools) => items.extend(tools),
-        Err(error) => items.push(unseen("programs", &error)),
-    }
     items
+}
+
+/// Whether mounts and containers can be made; a store is had without.
+fn rights(who: Who) -> Item {
+    let item = Item::ok("rights", Need::Main, "root");
+    match who {
+        Who::Root => item,
+        Who::User => item.missing(
+            "not root: images can be stored, and neither mounted nor run yet",
+            "start layerfs as root, by sudo for example",
+        ),
+    }
 }
 
 /// What could not be looked at is told in its place, and the rest is looked at all the same.
