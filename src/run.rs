@@ -76,7 +76,7 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
         Verb::Rmi(args) => image::rmi::run(args, session, results),
         Verb::Run(args) => container::run::run(args, session),
         Verb::Mount(args) => mount::make::run(args, session, results),
-        Verb::Umount(args) => mount::umount::run(args),
+        Verb::Umount(args) => mount::umount::run(args, results),
         Verb::Serve(args) => mount::serve::run_in_background(args, session),
         Verb::Ps(args) => container::ps::run(args, session, results),
         Verb::Rm(args) => container::rm::run(args, session, results),

@@ -35,7 +35,9 @@ fn umount_all_takes_every_mount_away_and_no_other() {
     std::fs::create_dir_all(live.place.join("base/d")).unwrap();
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_layerfs")]);
+    let at = live.place.join("mnt");
+    let expected = format!("{0}/d\n{0}\n[]", at.display());
     let run = finished(command.current_dir(live.place.join("")));
-    assert_eq!((run.status, run.stdout.trim(), &*run.stderr), (Some(0), "[]", ""));
+    assert_eq!((run.status, run.stdout.trim(), &*run.stderr), (Some(0), &*expected, ""));
     live.assert_nothing_left();
 }

@@ -10,7 +10,7 @@ use layerfs_driver::sys::mount::{self, UnmountHow};
 use layerfs_driver::sys::{dir, file};
 
 use super::rights::need_root;
-use crate::output::message;
+use crate::output::{Results, message, text};
 use crate::session::Outcome;
 
 const EXAMPLES: &str = "\
@@ -26,7 +26,7 @@ pub struct UmountArgs {
     /// Mountpoints
     #[arg(value_name = "DIR", required_unless_present = "all")]
     mountpoints: Vec<PathBuf>,
-    /// Take every layerfs mount away
+    /// Take away every layerfs mount that `layerfs mount` lists, whichever store it is of, and print where each was
     #[arg(long, conflicts_with = "mountpoints")]
     all: bool,
     /// Take it out of the tree now, and end it when its last user goes
@@ -35,7 +35,7 @@ pub struct UmountArgs {
 }
 
 /// Takes each mount away; those that can't be have their line.
-pub fn run(args: &UmountArgs) -> Result<Outcome> {
+pub fn run(args: &UmountArgs, results: &mut Results) -> Result<Outcome> {
     need_root("umount")?;
     let known: Vec<PathBuf> = mount::mounted("fuse.layerfs")?
         .into_iter()
@@ -46,9 +46,17 @@ pub fn run(args: &UmountArgs) -> Result<Outcome> {
     let how = if args.lazy { UnmountHow::Lazy } else { UnmountHow::Now };
     let mut outcome = Outcome::Done;
     for at in wanted {
-        if let Err(error) = one(&at, &known, how) {
-            message::error(&error);
-            outcome = Outcome::SomeFailed;
+        match one(&at, &known, how) {
+            // Who said the places knows them.
+            Ok(()) if args.all => {
+                results.line(text::one_line(&at.to_string_lossy()))?;
+                results.flush()?;
+            }
+            Ok(()) => {}
+            Err(error) => {
+                message::error(&error);
+                outcome = Outcome::SomeFailed;
+            }
         }
     }
     Ok(outcome)
