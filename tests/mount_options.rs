@@ -10,6 +10,8 @@ mod acl;
 mod callers;
 #[path = "mount_options/changing.rs"]
 mod changing;
+#[path = "mount_options/kept.rs"]
+mod kept;
 #[allow(dead_code, reason = "the images of other tests")]
 #[path = "cli/layout.rs"]
 mod layout;

@@ -295,7 +295,7 @@ fn nobody_waits_for_a_long_fsck() {
         }
         store.import_image(&source, &image, &[], &Silent).unwrap();
         let found = store.images().unwrap().remove(0);
-        let hold = store.hold(&found, "held").unwrap();
+        let hold = store.hold(&found, "held", Path::new("/m")).unwrap();
         store.forget(&found).unwrap();
         store.collect().unwrap();
         assert!(!object.join(&endless).exists(), "gc takes what is being read");
@@ -328,7 +328,7 @@ fn holds_are_made_beside_each_other() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..200 {
-                    let hold = store.hold(&image, "held").unwrap();
+                    let hold = store.hold(&image, "held", Path::new("/m")).unwrap();
                     hold.make_dir("upper").unwrap();
                     drop(hold);
                 }

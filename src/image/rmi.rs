@@ -8,6 +8,7 @@ use layerfs_driver::store::container::{Base, Container};
 use layerfs_driver::store::digest::Digest;
 use layerfs_driver::store::image::Image;
 use layerfs_driver::store::{Store, StoreError};
+use layerfs_driver::sys::mount;
 
 use crate::output::results::ResultsError;
 use crate::output::{Results, message};
@@ -22,7 +23,7 @@ EXAMPLES:
 
 An image that a container uses stays. With --force its names go all the same, and the image too, unless a container \
 that runs uses it; what the container needs of it is kept until the container is removed. With --force an image that is \
-not there is told, and is no failure. Words that mean several names remove none.";
+not there is told, and is no failure. An image that is mounted goes on being so. Words that mean several names remove none.";
 
 /// The words of `layerfs rmi`.
 #[derive(Debug, Args)]
@@ -96,8 +97,21 @@ fn remove(store: &Store, words: &str, force: Force, results: &mut Results) -> Re
         }
         Some(keeper) => bail!("{}", in_use(image, &keeper)),
     }
+    let mut mountpoints = store.mountpoints_of(&image.id)?;
+    if !mountpoints.is_empty() {
+        // A process that served one may still be ending.
+        let mounted = mount::mounted("fuse.layerfs")?;
+        mountpoints.retain(|at| mounted.iter().any(|mount| mount.at == at.as_bytes()));
+    }
     store.forget(image)?;
     told_gone(image, results)?;
+    for at in mountpoints {
+        message::say(format_args!(
+            "image {} is still mounted at `{at}`, which works until it is unmounted; to mount its --upper again, import \
+             the image again first",
+            image.id.short()
+        ));
+    }
     Ok(image.layers.iter().map(|layer| layer.diff_id).collect())
 }
 

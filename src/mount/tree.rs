@@ -41,8 +41,8 @@ pub fn union(
     };
     let store = session.store()?;
     let Hit { image, .. } = store.find(name)?;
-    let hold = match args.mountpoint {
-        Some(_) => Some(store.hold(&image, name)?),
+    let hold = match &args.mountpoint {
+        Some(at) => Some(store.hold(&image, name, at)?),
         None => None,
     };
     let chain = image.chain_id().with_context(|| format!("image `{name}` has no layers"))?;

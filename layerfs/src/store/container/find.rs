@@ -5,8 +5,9 @@ use std::os::fd::OwnedFd;
 use serde_json::{Map, Value};
 
 use super::id::{ContainerId, is_digits};
-use super::record::{self, Base, Keep};
+use super::record::{self, Base, Keep, MOUNTPOINT};
 use super::state::{self, State};
+use crate::store::digest::Digest;
 use crate::store::error::{During, StoreError};
 use crate::store::root::Store;
 use crate::sys::file::Symlinks;
@@ -73,6 +74,22 @@ impl Store {
                 hits: all.iter().map(|one| format!("container {}", one.id.short())).collect(),
             }),
         }
+    }
+
+    /// Where living mounts of an image stand; of those that did not note it, nothing is said.
+    pub fn mountpoints_of(&self, image: &Digest) -> Result<Vec<String>, StoreError> {
+        let mut found = Vec::new();
+        for (id, dir) in self.container_dirs()? {
+            if !is_living(&dir).during(|| format!("look after container {}", id.short()))? {
+                continue;
+            }
+            let Some((_, words)) = record::read(&dir, &id)? else { continue };
+            let is_meant = matches!(&words.base, Base::Image { id, .. } if id == image);
+            let at = words.details.get(MOUNTPOINT).and_then(Value::as_str);
+            found.extend(at.filter(|_| is_meant && words.name.is_none()).map(str::to_owned));
+        }
+        found.sort();
+        Ok(found)
     }
 
     /// The directories that are named as those of containers, each opened for itself.

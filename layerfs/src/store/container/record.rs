@@ -17,6 +17,9 @@ use crate::sys::{SysError, dir};
 /// The form that this build writes, and the latest it knows.
 const VERSION: u32 = 1;
 
+/// What a mount notes: where it stands.
+pub(super) const MOUNTPOINT: &str = "Mountpoint";
+
 /// What becomes of a container when its process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
