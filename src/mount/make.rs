@@ -3,10 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
-use layerfs_driver::sys::{dir, host};
+use layerfs_driver::sys::host;
 
+use super::kept::Kept;
 use super::options::{self, Options, Rule, Unknown};
 use super::places::{Places, Resolver};
 use super::rights::need_root;
@@ -105,21 +106,29 @@ pub fn run(args: &MountArgs, session: &Session, results: &mut Results) -> Result
     }
     let unknown = if args.sloppy { Unknown::Ignore } else { Unknown::Refuse };
     let said = options::parse(&args.options.join(OsStr::new(",")), unknown)?;
+    let mut kept = Kept::default();
     let serve = if said.lowers.is_empty() {
-        of_image(args, &said, session)?
+        of_image(args, &said, session, &mut kept)
     } else {
-        of_directories(args, &said, session)?
+        of_directories(args, &said, session)
     };
-    if args.fake {
-        return Ok(Outcome::Done);
+    let done = serve.and_then(|serve| match (args.fake, args.foreground) {
+        (true, _) => Ok(Outcome::Done),
+        (false, true) => serve::run(&serve, session, Ground::Foreground),
+        (false, false) => start::start(&serve, session),
+    });
+    if done.is_err() || args.fake {
+        kept.take_back();
     }
-    if args.foreground {
-        return serve::run(&serve, session, Ground::Foreground);
-    }
-    start::start(&serve, session)
+    done
 }
 
-fn of_image(args: &MountArgs, said: &Options, session: &Session) -> Result<ServeArgs> {
+fn of_image(
+    args: &MountArgs,
+    said: &Options,
+    session: &Session,
+    kept: &mut Kept,
+) -> Result<ServeArgs> {
     let (Some(image), Some(mountpoint)) = (&args.image, &args.mountpoint) else {
         return Err(Misused(
             "an image and a mountpoint are needed, or -o lowerdir= and a mountpoint; usage: layerfs mount IMAGE DIR; \
@@ -138,10 +147,11 @@ fn of_image(args: &MountArgs, said: &Options, session: &Session) -> Result<Serve
         resolver.add_upper(&mut places, upper, work)?;
     } else if let Some(upper) = &args.upper {
         let work = work_of(args, upper);
-        make_kept(upper)?;
-        make_kept(&work)?;
+        kept.make("upper directory", upper)?;
+        kept.make("work directory", &work)?;
         resolver.add_upper(&mut places, upper, &work)?;
     }
+    resolver.refuse_in_store(&places, &session.roots().store)?;
     let mut flags = flags_of(said, Rule::Deny);
     if args.read_only {
         flags.push(Flag::ReadOnly);
@@ -231,10 +241,6 @@ fn text(word: &OsStr, role: &str) -> Result<String> {
         Some(text) => Ok(text.to_owned()),
         None => bail!("{role} `{}` is not UTF-8", word.display()),
     }
-}
-
-fn make_kept(path: &Path) -> Result<()> {
-    dir::make_all(path, 0o700).with_context(|| format!("directory `{}`", path.display()))
 }
 
 fn work_of(args: &MountArgs, upper: &Path) -> PathBuf {

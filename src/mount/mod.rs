@@ -1,6 +1,7 @@
 //! Verbs on mounts, one file each, and the process that serves one.
 
 mod ending;
+mod kept;
 mod list;
 pub mod make;
 mod options;

@@ -69,6 +69,13 @@ impl Resolver {
         places.upper = Some((upper, self.place("work directory", work)?));
         Ok(())
     }
+
+    /// Refuses an upper or a work directory in the store: what lies there belongs to the store, and may go.
+    pub fn refuse_in_store(&self, places: &Places, store: &Path) -> Result<()> {
+        let store = self.place("store", store)?;
+        let changed = places.upper.iter().flat_map(|(upper, work)| [upper, work]);
+        changed.into_iter().try_for_each(|changed| refuse_inside(changed, &store))
+    }
 }
 
 fn is_absent(error: &anyhow::Error) -> bool {

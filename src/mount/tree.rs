@@ -8,7 +8,7 @@ use layerfs_driver::lower::{DirStack, ImageTree, Lower, StackOptions, WhNames};
 use layerfs_driver::store::container::Living;
 use layerfs_driver::store::image::Hit;
 use layerfs_driver::sys::dir;
-use layerfs_driver::union::{Mode, Union};
+use layerfs_driver::union::{Mode, Union, UnionError};
 use layerfs_driver::upper::{Durability, Upper, UpperError};
 
 use super::serve::{Flag, Ground, ServeArgs};
@@ -53,7 +53,13 @@ pub fn union(
         }
         _ => mode(args, ground)?,
     };
-    Ok((Union::new(lower, mode)?, hold))
+    let union = match (Union::new(lower, mode), &args.upper) {
+        (Err(error @ UnionError::Upper(_)), Some(upper)) => {
+            return Err(error).with_context(|| shown(upper));
+        }
+        (union, _) => union?,
+    };
+    Ok((union, hold))
 }
 
 fn stack_options(args: &ServeArgs) -> StackOptions {

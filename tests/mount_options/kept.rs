@@ -22,3 +22,79 @@ fn rmi_of_a_mounted_image_tells_where_it_is_mounted() {
     let run = live.place.run(&["rmi", "small:1"]);
     assert_eq!((run.status, &*run.stderr), (Some(0), ""));
 }
+
+#[test]
+fn an_upper_belongs_to_the_image_that_it_was_made_over() {
+    let Some(live) = live() else { return };
+    live.place.pull_small("small");
+    live.place.said(&["import", "base", "other:1"]);
+    live.place.said(&["mount", "--upper", "changes", "small:1", "mnt"]);
+    live.shell("echo x > mnt/new; test -z \"$(getfattr -m - mnt 2>&1)\"");
+    live.umount();
+    let before = live.shell("ls -A changes changes.work");
+    for words in [
+        &["mount", "--upper", "changes", "other:1", "mnt"][..],
+        &["mount", "-o", "upperdir=changes,workdir=changes.work", "other:1", "mnt"],
+    ] {
+        let line = live.place.refused(words);
+        assert!(line.starts_with("upper directory `/"), "{line}");
+        let told = "/changes`: it holds changes of an image whose layers have the chain id ";
+        assert!(line.contains(told) && line.contains(", and this image's have "), "{line}");
+    }
+    assert_eq!(live.shell("ls -A changes changes.work"), before);
+    live.place.said(&["mount", "--upper", "changes", "small:1", "mnt"]);
+    assert_eq!(live.read("mnt/new"), "x\n");
+    live.umount();
+}
+
+/// Made by hand, by the kernel's overlayfs, or before there was such a mark.
+#[test]
+fn an_upper_without_the_mark_is_taken_and_marked() {
+    let Some(live) = live() else { return };
+    live.place.pull_small("small");
+    live.place.said(&["import", "base", "other:1"]);
+    live.shell("echo x > up/new; chmod 751 up");
+    live.place.said(&["mount", "--upper", "up", "small:1", "mnt"]);
+    assert_eq!(live.shell("cat mnt/new; stat -c %a mnt"), "x\n751\n");
+    live.umount();
+    let line = live.place.refused(&["mount", "--upper", "up", "other:1", "mnt"]);
+    assert!(line.contains("it holds changes of an image"), "{line}");
+}
+
+#[test]
+fn an_upper_that_can_not_be_had_leaves_nothing() {
+    let Some(live) = live() else { return };
+    live.place.pull_small("small");
+    live.place.said(&["mount", "--upper", "up", "small:1", "mnt"]);
+    std::fs::create_dir(live.place.join("other")).unwrap();
+    let before = live.shell("ls -A . store");
+    let rows = [
+        (
+            "gone/up",
+            "upper directory `gone/up`: the directory that it is to lie in does not exist; make that first",
+        ),
+        ("base/only/up", "upper directory `base/only/up`"),
+        ("store/up", "/store/up` lies inside the store `"),
+        ("up", "the upper directory is in use by another mount"),
+    ];
+    std::thread::scope(|scope| {
+        for (upper, expected) in rows {
+            let live = &live;
+            scope.spawn(move || {
+                let words = [
+                    "mount",
+                    "--upper",
+                    upper,
+                    "--work",
+                    &format!("{upper}.w"),
+                    "small:1",
+                    "other",
+                ];
+                let line = live.place.refused(&words);
+                assert!(line.contains(expected), "{upper}: {line}");
+            });
+        }
+    });
+    assert_eq!(live.shell("ls -A . store"), before);
+    live.umount();
+}

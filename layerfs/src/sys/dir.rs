@@ -121,6 +121,16 @@ pub fn make_if_absent(dir: impl AsFd, name: impl AtPath, mode: u32) -> Result<()
     }
 }
 
+/// Makes the directory at a path of the user's, whose parent is there.
+pub fn make_path(path: &std::path::Path, mode: u32) -> Result<(), SysError> {
+    make(rustix::fs::CWD, path, mode)
+}
+
+/// Removes the empty directory at a path of the user's.
+pub fn remove_path(path: &std::path::Path) -> Result<(), SysError> {
+    remove(rustix::fs::CWD, path)
+}
+
 /// Makes the directory at a path of the user's, with the parents that are missing.
 pub fn make_all(path: &std::path::Path, mode: u32) -> Result<(), SysError> {
     match make(rustix::fs::CWD, path, mode) {

@@ -39,6 +39,17 @@ pub enum UpperError {
         "`{0}` in `work/incompat` of the work directory is not known: mount it with what wrote that"
     )]
     Incompatible(String),
+    /// Its changes are those of another image: the trees would be mixed.
+    #[error(
+        "it holds changes of an image whose layers have the chain id {made}, and this image's have {given}: mount it \
+         over that image, or take another upper"
+    )]
+    OtherImage {
+        /// The chain id of the image that it was first mounted over.
+        made: String,
+        /// That of the image that it is to be mounted over.
+        given: String,
+    },
     /// A redirect does not fit into an attribute.
     #[error("the path of a renamed directory is too long to be stored")]
     LongRedirect,
@@ -89,7 +100,9 @@ impl UpperError {
                 Errno::XDEV
             }
             UpperError::RedirectRefused(_) => Errno::PERM,
-            UpperError::Volatile | UpperError::Incompatible(_) => Errno::INVAL,
+            UpperError::Volatile | UpperError::Incompatible(_) | UpperError::OtherImage { .. } => {
+                Errno::INVAL
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
 use super::error::{During, UpperError};
+use super::look::mark_error;
 use super::open::Upper;
 use crate::sys::change::{self, SetTime, Special};
 use crate::sys::file::Symlinks;
@@ -163,12 +164,17 @@ impl Upper {
     }
 
     /// Gives the root of an upper that was never used the look of the lower's: it is what the mount shows. An upper that
-    /// holds anything, or was used before, is left as it is.
+    /// holds anything is left as it is, but for the mark that says over which image it lies; one that was used over
+    /// another image is refused.
     pub fn dress_root(&self, copied: &Copied<'_>) -> Result<(), UpperError> {
         let deed = "give the upper's root the look of the lower's";
-        let is_used = self.mark(&self.root, b".", Mark::Origin)?.is_some();
-        if is_used || !self.list(&self.root)?.is_empty() {
-            return Ok(());
+        if let Some(used) = self.mark(&self.root, b".", Mark::Origin)? {
+            let used = Origin::decode(&used).map_err(|fault| mark_error(b".", fault.into()))?;
+            return same_image(&used, copied.origin.as_ref());
+        }
+        let origin = (Kind::Directory, copied.origin.as_ref());
+        if !self.list(&self.root)?.is_empty() {
+            return self.mark_root(origin);
         }
         let attr = &copied.attr;
         change::chown_at(&self.root, ".", Some(attr.uid), Some(attr.gid)).during(deed)?;
@@ -176,10 +182,11 @@ impl Upper {
         change::chmod_at(&self.root, ".", attr.permissions).during(deed)?;
         change::set_times_at(&self.root, ".", at(attr.atime), at(attr.mtime)).during(deed)?;
         // The mark is last: without it all is done again.
-        match &copied.origin {
-            Some(origin) => self.set_origin(&self.root, b".", (Kind::Directory, origin)),
-            None => Ok(()),
-        }
+        self.mark_root(origin)
+    }
+
+    fn mark_root(&self, (kind, origin): (Kind, Option<&Origin>)) -> Result<(), UpperError> {
+        origin.map_or(Ok(()), |origin| self.set_origin(&self.root, b".", (kind, origin)))
     }
 
     /// Installs a staged object at a name that has nothing, or a whiteout.
@@ -321,6 +328,18 @@ fn blank_of<'a>(copied: &'a Copied<'_>) -> Blank<'a> {
         Kind::BlockDevice => Blank::Special(Special::Block { major, minor }),
         Kind::Fifo => Blank::Special(Special::Fifo),
         Kind::Socket => Blank::Special(Special::Socket),
+    }
+}
+
+/// Refuses an upper that was used over another image. Directories may change under one.
+fn same_image(used: &Origin, given: Option<&Origin>) -> Result<(), UpperError> {
+    match (used, given) {
+        (Origin::Image { chain_id: made, .. }, Some(Origin::Image { chain_id: given, .. }))
+            if made != given =>
+        {
+            Err(UpperError::OtherImage { made: made.short(), given: given.short() })
+        }
+        _ => Ok(()),
     }
 }
 
