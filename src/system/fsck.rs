@@ -14,7 +14,7 @@ EXAMPLES:
   layerfs fsck --repair
   layerfs fsck --json | jq -r '.[0].findings[].what'
 
-Reads every byte of the store. With --repair, damaged parts are set aside: import the images they belonged to again, \
+Reads every byte of the store. With --repair, damaged parts are set aside, and what can be made from others is mended: import the images they belonged to again, \
 and the store is whole. So is what lies in the store and is no part of it. A container whose record is damaged is set aside with what it wrote, in `damaged/` of the store, \
 until `layerfs gc`. The exit status is 1 while damage is left.";
 
@@ -56,6 +56,8 @@ pub fn run(args: &FsckArgs, session: &Session, results: &mut Results) -> Result<
     } else {
         lines_of(&report).into_iter().try_for_each(|line| results.line(line))?;
     }
+    // Messages speak of what is printed: they come after it on one pipe, too.
+    results.flush()?;
     let left = report.findings.iter().filter(|finding| !finding.mended).count();
     if left == 0 {
         return Ok(Outcome::Done);
@@ -66,7 +68,9 @@ pub fn run(args: &FsckArgs, session: &Session, results: &mut Results) -> Result<
                 "damage found: {left}; `layerfs fsck --repair` sets it aside, then import the images again"
             )
         }
-        Repair::SetAside => format!("damage left: {left}; each line above says why"),
+        Repair::SetAside => format!(
+            "damage left: {left}; each line above says why; import the images again whose parts are set aside"
+        ),
     });
     Ok(Outcome::SomeFailed)
 }
@@ -83,7 +87,11 @@ fn finding_row(finding: &Finding) -> FindingRow<'_> {
 
 fn lines_of(report: &FsckReport) -> Vec<String> {
     let line = |finding: &Finding| {
-        let state = if finding.mended { "mended" } else { "damaged" };
+        let state = match (finding.whole, finding.mended) {
+            (true, _) => "mended",
+            (false, true) => "set aside",
+            (false, false) => "damaged",
+        };
         text::one_line(&format!("{state}: {}: {}", finding.what, finding.reason))
     };
     let mut lines: Vec<String> = report.findings.iter().map(line).collect();

@@ -58,7 +58,10 @@ fn one_damaged_name_is_told_and_the_others_go_on() {
     );
     let run = place.run(&["fsck", "--repair"]);
     assert_eq!((run.status, findings(&run).len()), (Some(0), 2), "{run:?}");
-    assert!(findings(&run).iter().all(|line| line.starts_with("mended: images/names/")), "{run:?}");
+    assert!(
+        findings(&run).iter().all(|line| line.starts_with("set aside: images/names/")),
+        "{run:?}"
+    );
     assert_clean(&place);
     assert_eq!(place.said(&["images", "-q", "--no-trunc"]), format!("{id}\n"));
     place.said(&["tag", "small:1", "again"]);
@@ -125,7 +128,10 @@ fn a_damaged_record_or_configuration_is_set_aside_and_comes_again() {
         assert_eq!(run.status, Some(1), "{file}: {run:?}");
         let run = place.run(&["fsck", "--repair"]);
         assert_eq!(run.status, Some(0), "{file}: {run:?}");
-        assert!(findings(&run).iter().all(|line| line.starts_with("mended: ")), "{file}: {run:?}");
+        assert!(
+            findings(&run).iter().all(|line| line.starts_with("set aside: ")),
+            "{file}: {run:?}"
+        );
         assert_clean(&place);
         // Without its configuration an image is nothing: no name leads to it any more.
         assert_eq!(place.said(&["images", "-q"]), "", "{file}");
@@ -158,7 +164,7 @@ fn a_damaged_manifest_is_set_aside_and_comes_again() {
     let hex = manifest.strip_prefix("sha256:").expect("a digest");
     spoil(&place.join("store/blobs/sha256").join(hex));
     let run = place.run(&["fsck", "--repair"]);
-    assert!(run.stdout.starts_with("mended: "), "{run:?}");
+    assert!(run.stdout.starts_with("set aside: "), "{run:?}");
     assert!(!place.join("store/blobs/sha256").join(hex).exists());
     assert_eq!(place.said(&["images", "-q", "--no-trunc"]), format!("{id}\n"));
     assert_eq!(place.run(&["fsck"]).status, Some(1), "it is missing until it comes again");

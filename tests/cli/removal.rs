@@ -120,7 +120,7 @@ fn damage_is_found_set_aside_and_mended_by_another_pull() {
     );
     assert!(run.stderr.contains("`layerfs fsck --repair`"), "{run:?}");
     let mended = place.run(&["fsck", "--repair"]);
-    assert!(mended.stdout.starts_with("mended: object "), "{mended:?}");
+    assert!(mended.stdout.starts_with("set aside: object "), "{mended:?}");
     assert_eq!(mended.status, Some(1), "the image lacks a layer until it comes again: {mended:?}");
     assert!(mended.stdout.contains("damaged: image "), "{mended:?}");
     place.said(&["pull", "oci:small"]);

@@ -102,7 +102,7 @@ fn assert_stranger(place: &Place, id: &str, path: &Path) {
     let run = place.run(&["fsck", "--repair"]);
     let found = findings(&run.stdout);
     assert_eq!((run.status, found.len()), (Some(0), 1), "{shown}: {run:?}");
-    assert!(found[0].starts_with(&format!("mended: {shown}: a stranger")), "{shown}: {run:?}");
+    assert!(found[0].starts_with(&format!("set aside: {shown}: a stranger")), "{shown}: {run:?}");
     assert!(!is_there(path), "{shown}");
     let aside = fs::read_dir(store.join("damaged")).expect("the store is ours").count();
     assert_eq!(aside, 1, "{shown}: it is kept until gc");

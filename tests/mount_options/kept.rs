@@ -1,4 +1,6 @@
-//! Changes of an image that are kept: the user's upper, and the image that it belongs to.
+//! An image and what a mount needs of it: the changes that are kept for it, and parts of it that are lost.
+
+use std::process::Command;
 
 use crate::live::live;
 
@@ -96,5 +98,23 @@ fn an_upper_that_can_not_be_had_leaves_nothing() {
         }
     });
     assert_eq!(live.shell("ls -A . store"), before);
+    live.umount();
+}
+
+#[test]
+fn a_mount_of_an_image_whose_parts_were_set_aside_says_to_import_it_again() {
+    let Some(live) = live() else { return };
+    live.place.pull_small("small");
+    live.shell("for part in store/trees/* store/layers/*; do echo x >> $part; done");
+    let mut both = Command::new("sh");
+    both.args(["-c", "exec \"$0\" fsck --repair 2>&1", env!("CARGO_BIN_EXE_layerfs")]);
+    let said = crate::place::finished(both.env("LAYERFS_ROOT", live.place.join("store")));
+    assert!(said.stdout.contains("\nset aside: merged tree "), "{said:?}");
+    let last = said.stdout.lines().last().unwrap();
+    assert!(last.starts_with("layerfs: damage left: "), "{said:?}");
+    let line = live.place.refused(&["mount", "small:1", "mnt"]);
+    assert!(line.ends_with("is missing: import the image again"), "{line}");
+    live.place.said(&["pull", "-q", "oci:small"]);
+    live.place.said(&["mount", "small:1", "mnt"]);
     live.umount();
 }

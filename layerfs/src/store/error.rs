@@ -80,7 +80,7 @@ pub enum StoreError {
         /// Why.
         source: IndexError,
     },
-    /// A layer that an image needs is not in the store.
+    /// A layer that an image needs, or its merged tree, is not in the store.
     #[error("{0} is missing: import the image again")]
     LayerMissing(String),
     /// What an import found in the store and counted on was found damaged and set aside before it was published.

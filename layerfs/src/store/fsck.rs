@@ -41,6 +41,8 @@ pub struct Finding {
     pub reason: String,
     /// Whether it was set aside or made again.
     pub mended: bool,
+    /// Whether it is whole again already: made anew from what the store has, and not only set aside.
+    pub whole: bool,
 }
 
 /// What was checked and found.
@@ -251,11 +253,14 @@ impl Check<'_> {
         let Some(chain) = chain_id(diff_ids.iter()) else { return Ok(()) };
         let tree = settle(self.store.tree(&chain).map_err(Unsound::from))?;
         if tree.is_err() && layers.len() == diff_ids.len() {
-            let mended = self.repair == Repair::SetAside;
-            if mended {
-                self.fold_again(&layers, chain)?;
+            let reason = "its merged tree is missing".to_owned();
+            match self.repair {
+                Repair::SetAside => {
+                    self.fold_again(&layers, chain)?;
+                    self.found_made_anew(what, reason);
+                }
+                Repair::Report => self.find(what, reason, false),
             }
-            self.find(what, "its merged tree is missing".into(), mended);
         }
         Ok(())
     }
@@ -298,7 +303,7 @@ impl Check<'_> {
             return Ok(());
         }
         if self.repair == Repair::SetAside && container::mend_state(id, dir)? {
-            self.find(&what, reason, true);
+            self.found_made_anew(&what, reason);
             return Ok(());
         }
         let containers = self.store.open_containers()?;
@@ -419,7 +424,12 @@ impl Check<'_> {
     }
 
     fn find(&mut self, what: &str, reason: String, mended: bool) {
-        self.report.findings.push(Finding { what: what.to_owned(), reason, mended });
+        self.report.findings.push(Finding { what: what.to_owned(), reason, mended, whole: false });
+    }
+
+    fn found_made_anew(&mut self, what: &str, reason: String) {
+        let finding = Finding { what: what.to_owned(), reason, mended: true, whole: true };
+        self.report.findings.push(finding);
     }
 }
 

@@ -11,14 +11,8 @@ use crate::sys::file::{self, Symlinks};
 impl Store {
     /// The index of a layer.
     pub fn layer_index(&self, diff_id: &Digest) -> Result<Index, StoreError> {
-        open(&self.layers, diff_id, Kind::Layer).map_err(|source| {
-            let what = format!("layer {}", diff_id.short());
-            if is_absent(&source) {
-                StoreError::LayerMissing(what)
-            } else {
-                StoreError::Index { what, source }
-            }
-        })
+        open(&self.layers, diff_id, Kind::Layer)
+            .map_err(|source| missing_or_damaged(format!("layer {}", diff_id.short()), source))
     }
 
     /// Whether the store has a layer, whoever needs it.
@@ -29,8 +23,15 @@ impl Store {
     /// The merged tree of a chain of layers.
     pub fn tree(&self, chain_id: &Digest) -> Result<Index, StoreError> {
         let what = || format!("merged tree {}", chain_id.short());
-        open(&self.trees, chain_id, Kind::Tree)
-            .map_err(|source| StoreError::Index { what: what(), source })
+        open(&self.trees, chain_id, Kind::Tree).map_err(|source| missing_or_damaged(what(), source))
+    }
+}
+
+fn missing_or_damaged(what: String, source: IndexError) -> StoreError {
+    if is_absent(&source) {
+        StoreError::LayerMissing(what)
+    } else {
+        StoreError::Index { what, source }
     }
 }
 
