@@ -12,3 +12,4 @@ mod start;
 pub mod status;
 mod tree;
 pub mod umount;
+mod users;

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use layerfs_driver::fuse;
+use layerfs_driver::fuse::{self, MountError};
 use layerfs_driver::sys::mount::{self, UnmountHow};
-use layerfs_driver::sys::{dir, file};
+use layerfs_driver::sys::{Errno, dir, file};
 
 use super::rights::need_root;
+use super::users::first_user;
 use crate::output::{Results, message, text};
 use crate::session::Outcome;
 
@@ -71,5 +72,23 @@ fn one(at: &Path, known: &[PathBuf], how: UnmountHow) -> Result<()> {
     if !known.contains(&listed) {
         bail!("`{}` is not a layerfs mount; `layerfs mount` lists those there are", at.display());
     }
-    Ok(fuse::unmount(&listed, how)?)
+    match fuse::unmount(&listed, how) {
+        Err(MountError::Refused { source, .. }) if source.errno() == Errno::BUSY => {
+            bail!("{}", in_use(at, &listed))
+        }
+        unmounted => Ok(unmounted?),
+    }
+}
+
+fn in_use(at: &Path, listed: &Path) -> String {
+    let user = first_user(listed).unwrap_or_else(|error| {
+        tracing::debug!("who uses the mount is not known: {error}");
+        None
+    });
+    let cure =
+        "or take it out of the tree with `layerfs umount -l`, and it ends with its last user";
+    match user {
+        Some(user) => format!("`{}` is in use by {user}: end that, {cure}", at.display()),
+        None => format!("`{}` is in use: end what works in it, {cure}", at.display()),
+    }
 }

@@ -242,7 +242,7 @@ fn a_mount_in_use_is_taken_away_lazily_and_served_until_it_is_let_go() {
     let [pid] = live.servers()[..] else { panic!("one process serves") };
     let mut used = std::fs::File::open(live.place.join("mnt/only")).unwrap();
     let line = live.place.refused(&["umount", "mnt"]);
-    assert!(line.contains("busy"), "{line}");
+    assert!(line.contains("`mnt` is in use by process "), "{line}");
     live.place.said(&["umount", "-l", "mnt"]);
     assert!(live.place.join("mnt/in").exists(), "it is out of the tree");
     let mut text = String::new();
@@ -284,6 +284,28 @@ fn verbose_tells_what_was_agreed_with_the_kernel() {
     }
     let run = live.run_named("mount.layerfs", &["given", "mnt", "-v", "-o", "lowerdir=base"]);
     assert!(run.stderr.starts_with("layerfs: FUSE 7."), "{run:?}");
+    live.umount();
+    live.assert_nothing_left();
+}
+
+#[test]
+fn an_unmount_of_what_is_in_use_names_its_user_and_the_cure() {
+    let Some(live) = live() else { return };
+    live.place.said(&CHANGED);
+    for (dir, file) in [("mnt", "/dev/null"), (".", "mnt/only")] {
+        let mut user = Command::new("sh");
+        user.args(["-c", &format!("exec 7<{file}; echo in; read line")])
+            .current_dir(live.place.join(dir));
+        let (said, speaks) = std::io::pipe().unwrap();
+        let mut user = user.stdin(std::process::Stdio::piped()).stdout(speaks).spawn().unwrap();
+        let mut told = [0; 3];
+        (&said).read_exact(&mut told).unwrap();
+        let expected = format!("`mnt` is in use by process {} (sh): end that, or take", user.id());
+        let line = live.place.refused(&["umount", "mnt"]);
+        assert!(line.starts_with(&expected), "{line}");
+        drop(user.stdin.take());
+        user.wait().unwrap();
+    }
     live.umount();
     live.assert_nothing_left();
 }
