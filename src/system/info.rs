@@ -78,8 +78,11 @@ fn gather(session: &Session) -> Result<(Info, Outcome)> {
     let layers = images.iter().flat_map(|image| &image.layers).map(|layer| layer.diff_id);
     let layers: std::collections::HashSet<_> = layers.collect();
     // Of a store that is not there, where it would come to lie.
-    let ground = root.ancestors().find_map(|path| dir::open_path(path).ok());
-    let ground = ground.with_context(|| format!("look at `{}`", root.display()))?;
+    let whole = std::path::absolute(root)
+        .with_context(|| format!("find the directory that holds `{}`", root.display()))?;
+    let ground = whole.ancestors().find_map(|path| dir::open_path(path).ok());
+    let ground =
+        ground.with_context(|| format!("no directory above `{}` opens", whole.display()))?;
     let space = host::space(&ground)
         .with_context(|| format!("measure the file system of `{}`", root.display()))?;
     let (kernel, machine) = host::kernel();

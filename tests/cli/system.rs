@@ -117,3 +117,12 @@ fn the_log_speaks_on_standard_error_only() {
     assert!(run.stderr.contains("layerfs: debug: open the store `"), "{run:?}");
     assert!(run.stderr.lines().all(|line| line.starts_with("layerfs: ")), "{run:?}");
 }
+
+#[test]
+fn info_tells_of_a_place_that_is_relative_and_absent() {
+    let place = Place::new();
+    let run = place.run(&["--root", "rel", "info"]);
+    assert_eq!(run.status, Some(0), "{run:?}");
+    assert!(run.stdout.contains("Root: rel\n"), "{run:?}");
+    assert!(run.stderr.starts_with("layerfs: no store at `rel` yet"), "{run:?}");
+}
