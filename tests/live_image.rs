@@ -127,8 +127,8 @@ fn what_can_not_be_mounted_is_told_in_one_line_and_leaves_nothing() {
     let place = |name: &str| scratch.join(name).to_str().unwrap().to_owned();
     let rows: [(&[&str], &str); 5] = [
         (&["mount", "absent", &place("mnt")], "no image `absent`"),
-        (&["mount", "image:1", &place("nowhere")], "No such file or directory"),
-        (&["mount", "image:1", &place("file")], "Not a directory"),
+        (&["mount", "image:1", &place("nowhere")], "it does not exist"),
+        (&["mount", "image:1", &place("file")], "it is not a directory"),
         (&["mount", "--upper", &place("file"), "image:1", &place("mnt")], "file"),
         (&["umount", &place("mnt")], "is not a layerfs mount"),
     ];

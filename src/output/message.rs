@@ -37,6 +37,7 @@ pub fn line_of(error: &anyhow::Error) -> String {
         if line.is_empty() {
             line = words;
         } else if !line.contains(&words) {
+            let words = of_a_place(cause, &line).map_or(words, str::to_owned);
             line = format!("{line}: {words}");
         }
     }
@@ -44,6 +45,26 @@ pub fn line_of(error: &anyhow::Error) -> String {
         line.push_str(cure);
     }
     one_line(&line)
+}
+
+/// What is wrong with a place of the user's that the line names already, where it is a frequent mistake.
+fn of_a_place(cause: &(dyn std::error::Error + 'static), line: &str) -> Option<&'static str> {
+    let refused = cause.downcast_ref::<SysError>()?;
+    let args = refused.args();
+    // Without more words on how it was to be opened: one that is to be made lacks its parent.
+    let quoted = args.strip_suffix(", O_DIRECTORY").unwrap_or(args);
+    let place = quoted.strip_prefix('"')?.strip_suffix('"').filter(|place| !place.is_empty())?;
+    if !line.contains(place) {
+        return None;
+    }
+    match io::Error::from(refused.errno()).kind() {
+        io::ErrorKind::NotFound => Some("it does not exist; is its name right?"),
+        io::ErrorKind::NotADirectory => Some("it is not a directory; is its name right?"),
+        io::ErrorKind::PermissionDenied => {
+            Some("it may not be read by this user; change its permissions, or call as root")
+        }
+        _ => None,
+    }
 }
 
 /// What a container's first process ends with where there is no such program.
@@ -120,6 +141,21 @@ mod tests {
             "write: No space left on device"
         );
         assert_eq!(without_number("a (os error x)"), "a (os error x)");
+    }
+
+    #[test]
+    fn a_place_that_is_named_is_told_in_plain_words() {
+        let line = |args: &str, errno, named: &str| {
+            let refused = SysError::new("openat", args, errno);
+            line_of(&anyhow::Error::from(refused).context(named.to_owned()))
+        };
+        let absent = layerfs_driver::sys::Errno::NOENT;
+        let told = line("\"a/b\", O_DIRECTORY", absent, "lower directory `a/b`");
+        assert_eq!(told, "lower directory `a/b`: it does not exist; is its name right?");
+        let told = line("\"a/b\", O_CREAT", absent, "log file `a/b`");
+        assert_eq!(told, "log file `a/b`: openat(\"a/b\", O_CREAT): No such file or directory");
+        let told = line("\"other\"", absent, "log file `a/b`");
+        assert_eq!(told, "log file `a/b`: openat(\"other\"): No such file or directory");
     }
 
     #[test]

@@ -281,3 +281,26 @@ fn a_name_that_docker_writes_twice_is_given_once() {
     }
     assert!(place.rows(&["images", "--json"]).len() <= 1);
 }
+
+#[test]
+fn sources_that_are_not_there_or_none_are_told_in_plain_words() {
+    let place = Place::new();
+    std::fs::write(place.join("text"), "root:x:0:0:\n".repeat(200)).unwrap();
+    let absent = ": it does not exist; is its name right?";
+    let none = ": it is not a tar archive, plain or packed with gzip or zstd: ";
+    let rows: [(&[&str], &str); 7] = [
+        (&["pull", "oci:nope"], absent),
+        (&["pull", "oci-archive:nope"], absent),
+        (&["load", "-i", "nope"], absent),
+        (&["import", "nope", "x"], absent),
+        (&["pull", "oci:text"], ": it is not a directory; is its name right?"),
+        (&["import", "text", "x"], none),
+        (&["load", "-i", "text"], none),
+    ];
+    for (words, expected) in rows {
+        let run = place.run(words);
+        assert_eq!(run.status, Some(1), "{words:?}: {run:?}");
+        let line = run.stderr.lines().last().unwrap();
+        assert!(line.contains(expected) && !line.contains("openat"), "{words:?}: {line}");
+    }
+}

@@ -204,7 +204,7 @@ fn umount_finds_the_mount_by_every_path() {
     }
     for (path, why) in [
         ("mnt", "is not a layerfs mount"),
-        ("nope", "`nope`: openat(\"nope\""),
+        ("nope", "`nope`: it does not exist"),
         ("mnt/in", "is not a layerfs mount"),
     ] {
         let line = live.place.refused(&["umount", path]);

@@ -20,6 +20,11 @@ impl SysError {
         self.errno
     }
 
+    /// The arguments of the call, as they are printed.
+    pub fn args(&self) -> &str {
+        &self.args
+    }
+
     /// Whether the object is absent (`ENOENT`). No other error means absent.
     pub fn is_absent(&self) -> bool {
         self.errno == Errno::NOENT

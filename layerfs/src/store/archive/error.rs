@@ -38,6 +38,14 @@ pub enum ArchiveError {
         /// Offset of the zero block in the stream.
         position: u64,
     },
+    /// The first block is no header.
+    #[error("it is not a tar archive, plain or packed with gzip or zstd: {entry}: {fault}")]
+    NotTar {
+        /// The beginning.
+        entry: Place,
+        /// What is wrong with it.
+        fault: HeaderFault,
+    },
     /// The header block says something that cannot be.
     #[error("{entry}: {fault}")]
     ParseHeader {
@@ -129,6 +137,11 @@ impl Place {
         &self.path
     }
 
+    /// Whether nothing has been read yet.
+    fn is_beginning(&self) -> bool {
+        self.position == 0 && self.path.is_empty()
+    }
+
     /// Offset of the header in the stream.
     pub fn position(&self) -> u64 {
         self.position
@@ -165,6 +178,9 @@ impl Fault {
             }
             Fault::Stream(StreamFault::Ended, part) => ArchiveError::Truncated { entry, part },
             Fault::LoneZeroBlock { position } => ArchiveError::LoneZeroBlock { entry, position },
+            Fault::Header(fault) if entry.is_beginning() && fault.is_no_header() => {
+                ArchiveError::NotTar { entry, fault }
+            }
             Fault::Header(fault) => ArchiveError::ParseHeader { entry, fault },
             Fault::Extension(fault) => ArchiveError::ParseExtension { entry, fault },
             Fault::Sparse(fault) => ArchiveError::ParseSparseMap { entry, fault },

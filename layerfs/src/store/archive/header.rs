@@ -9,6 +9,9 @@ const STAR_PREFIX_LEN: usize = 131;
 /// Offset of the mark that tells star's headers from ustar's.
 const STAR_MARK_AT: usize = 508;
 
+/// The field that tells a header from other bytes.
+const CHECKSUM: &str = "checksum";
+
 /// What can be wrong with a header block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderFault {
@@ -154,10 +157,21 @@ pub(in crate::store) fn begins_archive(head: &[u8]) -> bool {
 /// type may hold anything.
 pub(super) struct Header<'a>(&'a tar::Header);
 
+impl HeaderFault {
+    /// Whether the block is no header, as against one that says something that cannot be.
+    pub(super) fn is_no_header(&self) -> bool {
+        match self {
+            HeaderFault::Checksum { .. } => true,
+            HeaderFault::NotANumber { field, .. } => *field == CHECKSUM,
+            _ => false,
+        }
+    }
+}
+
 impl<'a> Header<'a> {
     pub(super) fn verify(block: &'a Block) -> Result<Header<'a>, HeaderFault> {
         let header = Header(tar::Header::from_byte_slice(block));
-        let stored = number("checksum", &header.0.as_old().cksum)?;
+        let stored = number(CHECKSUM, &header.0.as_old().cksum)?;
         let sums = checksums(block);
         if sums.contains(&stored) {
             return Ok(header);
