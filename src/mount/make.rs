@@ -35,7 +35,7 @@ are listed.
 OPTIONS OF -o:
   lowerdir=A:B  the directories to merge, the first on top; \\: \\, and \\\\ stand for : , and \\
   upperdir=U,workdir=W  keep changes in U; W is empty and on the same mount
-  ro rw suid nosuid dev nodev exec noexec atime noatime  as of mount(8)
+  ro rw suid nosuid dev nodev exec noexec atime noatime strictatime nodiratime lazytime sync async  as of mount(8)
   allow_other   everyone may enter; always so for root
   userxattr     marks are user.overlay.* attributes; always so for others than root
   redirect_dir=on|off  follow directories that were renamed, and rename those of lower directories; off for root with \
@@ -226,6 +226,10 @@ fn flags_of(said: &Options, privileged: Rule) -> Vec<Flag> {
         (said.dev.unwrap_or(privileged) == Rule::Deny, Flag::NoDev),
         (denied(said.exec), Flag::NoExec),
         (denied(said.atime), Flag::NoAtime),
+        (said.strict_atime, Flag::StrictAtime),
+        (denied(said.dir_atime), Flag::NoDirAtime),
+        (said.lazy_time == Some(Rule::Allow), Flag::LazyTime),
+        (said.sync == Some(Rule::Allow), Flag::Sync),
         (root || said.allow_other, Flag::Everyone),
         (!root || said.userxattr, Flag::UserMarks),
         (denied(said.redirect) || untrusted, Flag::NoRedirects),

@@ -49,6 +49,14 @@ pub struct Options {
     pub exec: Option<Rule>,
     /// `noatime` is `Deny`.
     pub atime: Option<Rule>,
+    /// `sync` is `Allow`.
+    pub sync: Option<Rule>,
+    /// `nodiratime` is `Deny`.
+    pub dir_atime: Option<Rule>,
+    /// `strictatime` was said, and no other word on times of access after it.
+    pub strict_atime: bool,
+    /// `lazytime` is `Allow`.
+    pub lazy_time: Option<Rule>,
     /// `redirect_dir=on` or `off`.
     pub redirect: Option<Rule>,
     /// `acl` or `noacl`.
@@ -64,8 +72,8 @@ pub struct Options {
 }
 
 /// Words that say nothing to a file system: mount(8) and fstab(5) have them for themselves; `default_permissions` always
-/// holds, and so does `relatime` as far as FUSE knows times of access.
-const PASSED_OVER: [&[u8]; 13] = [
+/// holds.
+const PASSED_OVER: [&[u8]; 14] = [
     b"",
     b"defaults",
     b"nofail",
@@ -78,7 +86,26 @@ const PASSED_OVER: [&[u8]; 13] = [
     b"auto",
     b"noauto",
     b"default_permissions",
-    b"relatime",
+    b"norelatime",
+    b"comment",
+];
+
+/// Words of overlayfs and of fuse-overlayfs that ask for what is done anyway: inodes keep their numbers and hard links
+/// their one inode, copies are whole, any number of threads answers. `threaded=0` changes nothing that a user could see.
+const DONE_ANYWAY: [&[u8]; 13] = [
+    b"index=off",
+    b"index=on",
+    b"xino=off",
+    b"xino=auto",
+    b"xino=on",
+    b"metacopy=off",
+    b"nfs_export=off",
+    b"uuid=off",
+    b"uuid=null",
+    b"uuid=auto",
+    b"threaded=0",
+    b"threaded=1",
+    b"verity=off",
 ];
 
 /// Reads the words of one `-o`, or of several joined by commas. A later word wins over an earlier.
@@ -93,8 +120,12 @@ pub fn parse(words: &OsStr, unknown: Unknown) -> Result<Options> {
             Some(value) => options.take_value(key, value)?,
             None => options.take_flag(key),
         };
-        if !known && !is_passed_over(key) && unknown == Unknown::Refuse {
-            bail!("option `{}` is not known", OsStr::from_bytes(word).display());
+        let is_known = known || is_passed_over(key) || DONE_ANYWAY.contains(&word);
+        if !is_known && unknown == Unknown::Refuse {
+            bail!(
+                "option `{}` is not known; `layerfs mount --help` lists those that are",
+                OsStr::from_bytes(word).display()
+            );
         }
     }
     options.check()?;
@@ -137,8 +168,18 @@ impl Options {
             b"nodev" => self.dev = Some(Rule::Deny),
             b"exec" => self.exec = Some(Rule::Allow),
             b"noexec" => self.exec = Some(Rule::Deny),
-            b"atime" => self.atime = Some(Rule::Allow),
-            b"noatime" => self.atime = Some(Rule::Deny),
+            b"atime" | b"relatime" => {
+                (self.atime, self.strict_atime) = (Some(Rule::Allow), false);
+            }
+            b"noatime" => (self.atime, self.strict_atime) = (Some(Rule::Deny), false),
+            b"strictatime" => (self.atime, self.strict_atime) = (Some(Rule::Allow), true),
+            b"nostrictatime" => self.strict_atime = false,
+            b"sync" => self.sync = Some(Rule::Allow),
+            b"async" => self.sync = Some(Rule::Deny),
+            b"diratime" => self.dir_atime = Some(Rule::Allow),
+            b"nodiratime" => self.dir_atime = Some(Rule::Deny),
+            b"lazytime" => self.lazy_time = Some(Rule::Allow),
+            b"nolazytime" => self.lazy_time = Some(Rule::Deny),
             b"acl" => self.acl = Some(Rule::Allow),
             b"noacl" => self.acl = Some(Rule::Deny),
             b"allow_other" => self.allow_other = true,
@@ -272,7 +313,7 @@ mod tests {
         let none = Options::default();
         let after =
             |millis| Options { timeout: Some(Duration::from_millis(millis)), ..none.clone() };
-        let rows: [(&[u8], Options); 18] = [
+        let rows: [(&[u8], Options); 22] = [
             (b"noacl", Options { acl: Some(Rule::Deny), ..none.clone() }),
             (b"noacl,acl", Options { acl: Some(Rule::Allow), ..none.clone() }),
             (b"timeout=0", after(0)),
@@ -281,7 +322,21 @@ mod tests {
             (b"timeout=1e99", after(366 * 24 * 3600 * 1000)),
             (b"", none.clone()),
             (b",,defaults,nofail,_netdev,user,users,owner,group,X-a,X-b=c,x-c", none.clone()),
-            (b"default_permissions,auto,noauto,relatime", none.clone()),
+            (b"default_permissions,auto,noauto,comment=a b", none.clone()),
+            (b"index=off,xino=auto,metacopy=off,nfs_export=off,uuid=null,threaded=1", none.clone()),
+            (b"sync,async", Options { sync: Some(Rule::Deny), ..none.clone() }),
+            (
+                b"noatime,strictatime,sync,nodiratime,lazytime",
+                Options {
+                    atime: Some(Rule::Allow),
+                    strict_atime: true,
+                    sync: Some(Rule::Allow),
+                    dir_atime: Some(Rule::Deny),
+                    lazy_time: Some(Rule::Allow),
+                    ..none.clone()
+                },
+            ),
+            (b"strictatime,relatime", Options { atime: Some(Rule::Allow), ..none.clone() }),
             (b"ro", Options { write: Some(Rule::Deny), ..none.clone() }),
             (b"ro,rw", Options { write: Some(Rule::Allow), ..none.clone() }),
             (
@@ -314,7 +369,13 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named() {
-        let rows: [(&[u8], &str); 16] = [
+        let listed = "; `layerfs mount --help` lists those that are";
+        assert!(read(b"frob").unwrap_err().to_string().ends_with(listed));
+        let rows: [(&[u8], &str); 20] = [
+            (b"nfs_export=on", "option `nfs_export=on` is not known"),
+            (b"squash_to_root", "option `squash_to_root` is not known"),
+            (b"uidmapping=0:1:2", "option `uidmapping=0:1:2` is not known"),
+            (b"noxattr=1", "option `noxattr=1` is not known"),
             (b"timeout=", "option `timeout=`: seconds"),
             (b"timeout=-1", "option `timeout=-1`: seconds"),
             (b"timeout=NaN", "option `timeout=NaN`: seconds"),

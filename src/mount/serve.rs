@@ -54,6 +54,14 @@ pub enum Flag {
     NoExec,
     /// Reading leaves times of access as they are.
     NoAtime,
+    /// Reading always changes times of access.
+    StrictAtime,
+    /// Reading a directory leaves its time of access as it is.
+    NoDirAtime,
+    /// Times are written late.
+    LazyTime,
+    /// Every write is synced.
+    Sync,
     /// Everyone may enter, as permissions say.
     Everyone,
     /// Marks are `user.overlay.*`.
@@ -165,6 +173,10 @@ impl ServeArgs {
             no_dev: self.has(Flag::NoDev),
             no_exec: self.has(Flag::NoExec),
             no_atime: self.has(Flag::NoAtime),
+            strict_atime: self.has(Flag::StrictAtime),
+            no_dir_atime: self.has(Flag::NoDirAtime),
+            lazy_time: self.has(Flag::LazyTime),
+            sync: self.has(Flag::Sync),
         };
         let access = if self.has(Flag::Everyone) { Access::Everyone } else { Access::Owner };
         MountOptions { source: self.source.clone(), flags, access }

@@ -53,6 +53,10 @@ fn a_helper_mounts_an_image_by_its_name() {
         ("", "rw,nosuid,nodev"),
         ("ro", "ro,nosuid,nodev"),
         ("suid,dev", "rw,relatime"),
+        (
+            "nosuid,nodev,nodiratime,sync,lazytime,comment=x,index=off",
+            "rw,nosuid,nodev,nodiratime,relatime,sync,lazytime",
+        ),
         ("upperdir=up,workdir=work", "rw,nosuid,nodev"),
     ];
     for (options, flags) in rows {

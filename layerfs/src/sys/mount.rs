@@ -152,6 +152,14 @@ pub struct MountFlags {
     pub no_exec: bool,
     /// Reading leaves times of access as they are.
     pub no_atime: bool,
+    /// Reading always changes times of access, as far as the file system knows them.
+    pub strict_atime: bool,
+    /// Reading a directory leaves its time of access as it is.
+    pub no_dir_atime: bool,
+    /// Times are written late.
+    pub lazy_time: bool,
+    /// Every write is synced.
+    pub sync: bool,
 }
 
 /// How a mount is taken away.
@@ -177,6 +185,10 @@ pub fn mount_fuse(
     bits.set(Bits::NODEV, flags.no_dev);
     bits.set(Bits::NOEXEC, flags.no_exec);
     bits.set(Bits::NOATIME, flags.no_atime);
+    bits.set(Bits::STRICTATIME, flags.strict_atime);
+    bits.set(Bits::NODIRATIME, flags.no_dir_atime);
+    bits.set(Bits::LAZYTIME, flags.lazy_time);
+    bits.set(Bits::SYNCHRONOUS, flags.sync);
     let uid = rustix::process::getuid().as_raw();
     let gid = rustix::process::getgid().as_raw();
     let fd = device.as_raw_fd();
