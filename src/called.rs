@@ -14,6 +14,29 @@ use std::path::Path;
 const HELPERS: [&str; 2] = ["mount.layerfs", "mount.fuse.layerfs"];
 const FUSE: &str = "fuse-layerfs";
 
+const FUSE_HELP: &str = "\
+Usage: fuse-layerfs [-f] [-d] [-s] [-o OPTIONS] DIR
+
+Mounts directories as one tree at DIR, as fuse-overlayfs does.
+
+  -f          stay in the foreground
+  -d          stay in the foreground, and tell what goes on
+  -s          changes nothing
+  -o OPTIONS  lowerdir=A:B[,upperdir=U,workdir=W] and others
+  -V          print the version";
+const HELPER_HELP: &str = "\
+SPEC DIR [-sfnv] [-o OPTIONS] [-t TYPE]
+
+Mounts an image, which SPEC names, or directories (-o lowerdir=A:B) at DIR, as mount(8) asks its helpers to.
+
+  -s          pass over options that are not known
+  -f          check all that can be checked, and mount nothing
+  -n          changes nothing
+  -v          tell which features of the kernel are used
+  -o OPTIONS  options, separated by commas
+  -t TYPE     changes nothing";
+const MORE_HELP: &str = "`layerfs mount --help` lists the options of -o.";
+
 /// The words as layerfs says them itself. What can't be understood stays, for clap to name.
 pub fn own_words(words: Vec<OsString>) -> Vec<OsString> {
     let name = words.first().and_then(|word| Path::new(word).file_name()).unwrap_or_default();
@@ -27,6 +50,22 @@ pub fn own_words(words: Vec<OsString>) -> Vec<OsString> {
         Some(first) if first.as_bytes().starts_with(b"-o") => mount(&words[1..]),
         _ => words,
     }
+}
+
+/// The help of the name that the command was called by, where that was asked for; `None` for layerfs's own.
+pub fn help(words: &[OsString]) -> Option<String> {
+    let name = words.first().and_then(|word| Path::new(word).file_name())?.to_str()?;
+    let is_asked = words.windows(2).any(|pair| {
+        let is_value = ["-o", "-t", "-N"].iter().any(|option| pair[0] == *option);
+        !is_value && (pair[1] == "--help" || pair[1] == "-h")
+    });
+    if !is_asked {
+        return None;
+    }
+    if name == FUSE {
+        return Some(format!("{FUSE_HELP}\n\n{MORE_HELP}"));
+    }
+    HELPERS.contains(&name).then(|| format!("Usage: {name} {HELPER_HELP}\n\n{MORE_HELP}"))
 }
 
 fn mount(rest: &[OsString]) -> Vec<OsString> {

@@ -13,5 +13,9 @@ mod session;
 mod system;
 
 fn main() -> std::process::ExitCode {
-    run::run(called::own_words(std::env::args_os().collect()))
+    let words = std::env::args_os().collect::<Vec<_>>();
+    match called::help(&words) {
+        Some(text) => run::print(&text),
+        None => run::run(called::own_words(words)),
+    }
 }

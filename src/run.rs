@@ -27,6 +27,13 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(status)
 }
 
+/// Prints what another name's help says, and answers the exit status.
+pub fn print(text: &str) -> ExitCode {
+    let mut results = Results::new();
+    let printed = results.line(text).and_then(|()| results.flush());
+    ExitCode::from(status_of(&printed.map(|()| Outcome::Done).map_err(Into::into), &[]))
+}
+
 fn in_session(cli: Cli) -> Result<Outcome> {
     let level = cli.global.log_level;
     log::start(level);

@@ -25,7 +25,16 @@ pub struct CompletionArgs {
 /// Prints the completions.
 pub fn run(args: &CompletionArgs, results: &mut Results) -> Result<Outcome> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut cli::command(), "layerfs", &mut text);
+    clap_complete::generate(args.shell, &mut shown(), "layerfs", &mut text);
     results.bytes(&text)?;
     Ok(Outcome::Done)
+}
+
+/// The command without the verbs that no user says: some shells would offer them.
+fn shown() -> clap::Command {
+    let whole = cli::command();
+    clap::Command::new("layerfs")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(whole.get_arguments().cloned())
+        .subcommands(whole.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned())
 }

@@ -85,8 +85,18 @@ fn completions_know_every_shell_and_verb() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish"] {
         let text = place.said(&["completion", shell]);
-        for word in ["history", "no-trunc", "digests"] {
+        for word in ["history", "no-trunc", "digests", "log-level"] {
             assert!(text.contains(word), "{shell}: {word}");
+        }
+        for hidden in [
+            "layerfs__serve",
+            "layerfs__subcmd__serve",
+            "-a \"serve\"",
+            "'serve:",
+            " serve ",
+            " man ",
+        ] {
+            assert!(!text.contains(hidden), "{shell}: {hidden}");
         }
     }
 }

@@ -77,6 +77,50 @@ fn a_helper_mounts_an_image_by_its_name() {
 }
 
 #[test]
+fn every_key_of_the_list_of_mounts_is_documented() {
+    let Some(live) = live() else { return };
+    live.place.said(&["mount", "-o", "lowerdir=base", "mnt"]);
+    let rows = live.place.rows(&["mount", "--json"]);
+    live.umount();
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md")).unwrap();
+    let section = page.split("\n## `layerfs mount --json`").nth(1).unwrap();
+    let table =
+        section.split("\n## ").next().unwrap().lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut documented: Vec<&str> = table.filter_map(|row| row.split('`').next()).collect();
+    documented.sort_unstable();
+    let mut keys: Vec<&String> = rows[0].as_object().unwrap().keys().collect();
+    keys.sort_unstable();
+    assert_eq!(keys, documented);
+}
+
+#[test]
+fn each_name_has_a_help_of_its_own() {
+    let Some(live) = live() else { return };
+    for (name, usage) in [
+        ("fuse-layerfs", "Usage: fuse-layerfs [-f] [-d] [-s] [-o OPTIONS] DIR\n"),
+        ("mount.layerfs", "Usage: mount.layerfs SPEC DIR [-sfnv] [-o OPTIONS] [-t TYPE]\n"),
+        (
+            "mount.fuse.layerfs",
+            "Usage: mount.fuse.layerfs SPEC DIR [-sfnv] [-o OPTIONS] [-t TYPE]\n",
+        ),
+    ] {
+        for words in [&["--help"][..], &["-h"], &["x", "mnt", "--help"]] {
+            let run = live.run_named(name, words);
+            assert_eq!((run.status, &*run.stderr), (Some(0), ""), "{name} {words:?}");
+            assert!(
+                run.stdout.starts_with(usage) && !run.stdout.contains("--upper"),
+                "{}",
+                run.stdout
+            );
+        }
+    }
+    let run = live
+        .run_named("mount.layerfs", &["x", "mnt", "-f", "-o", "lowerdir=base,fsname=", "-t", "-h"]);
+    assert_eq!((run.status, &*run.stdout), (Some(0), ""), "the word after -t is its value");
+}
+
+#[test]
 fn in_the_foreground_the_process_is_the_mount() {
     let Some(live) = live() else { return };
     let mut command = live.named("fuse-layerfs", &["-f", "-o", "lowerdir=base", "mnt"]);
