@@ -24,7 +24,7 @@ EXAMPLES:
   docker export box | layerfs import - box:saved
   layerfs import <(docker export box) box:saved
 
-An archive may be compressed with gzip or zstd. Of a directory everything is taken that is on its own file system. \
+An archive may be compressed with gzip or zstd. Of a directory everything is taken that is on its own file system, but for sockets. \
 The image's id is printed.";
 
 /// The words of `layerfs import`.
