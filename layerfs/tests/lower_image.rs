@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 
-#[path = "lower_trees/image.rs"]
+#[path = "kit/image.rs"]
 mod image;
 #[path = "lower_trees/seen.rs"]
 mod seen;

@@ -1,25 +1,18 @@
 //! What operations cost: the calls of the kernel that each makes over directories, where every look at the lower is three.
 
 #![cfg(feature = "fault")]
-#![allow(clippy::unwrap_used)] // a test that can't go on should fail there
+#![allow(clippy::unwrap_used, clippy::panic)] // a test that can't go on should fail there
 
-#[path = "union_faults/ground.rs"]
-#[allow(dead_code, reason = "faults use more of it")]
-mod ground;
-#[path = "lower_trees/image.rs"]
-#[allow(dead_code, reason = "archives are imported by others")]
-mod image;
+mod kit;
 #[path = "../../tests/support/mod.rs"]
 mod support;
-#[path = "union_races/visit.rs"]
-#[allow(dead_code, reason = "races use more of it")]
-mod visit;
 
+use kit::ground;
+use kit::visit::Visit;
 use layerfs_driver::sys::fault::{Plan, with_plan};
 use layerfs_driver::tree::Name;
 use layerfs_driver::union::{Caller, NewNode, Union};
 use support::{Scratch, watchdog};
-use visit::Visit;
 
 /// The fault points that a deed passes; a descriptor that is closed is none.
 fn points<T>(deed: impl FnOnce() -> T) -> u64 {

@@ -5,15 +5,7 @@
 #![cfg(feature = "fault")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)] // a test that can't go on should fail there
 
-#[path = "union_faults/deeds.rs"]
-mod deeds;
-#[path = "union_faults/ground.rs"]
-mod ground;
-#[path = "lower_trees/image.rs"]
-#[allow(dead_code, reason = "archives are imported by others")]
-mod image;
-#[path = "union_faults/seen.rs"]
-mod seen;
+mod kit;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
@@ -23,15 +15,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use deeds::{DEEDS, Deed, Way, prepare};
-use ground::{Ground, Side, copy, joined, leftovers, lower_of};
+use kit::deeds::{DEEDS, Deed, Way, prepare};
+use kit::ground::{Ground, Side, copy, joined, leftovers, lower_of};
+use kit::seen::{Lenience, Tree};
 use layerfs_driver::lower::{ImageTree, Lower};
 use layerfs_driver::store::Store;
 use layerfs_driver::store::digest::Digest;
 use layerfs_driver::sys::Errno;
 use layerfs_driver::sys::fault::{Outcome, Plan, with_plan};
 use layerfs_driver::union::{Union, UnionError};
-use seen::{Lenience, Tree};
 use support::{Scratch, figure, watchdog};
 
 /// Tells the worker what to do: the operation's number, the point to die at, the upper, the lower.

@@ -2,24 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that can't go on should fail there
 
-#[path = "union_faults/ground.rs"]
-#[allow(dead_code, reason = "faults use more of it")]
-mod ground;
-#[path = "lower_trees/image.rs"]
-#[allow(dead_code, reason = "archives are imported by others")]
-mod image;
+mod kit;
 #[path = "../../tests/support/mod.rs"]
 mod support;
-#[path = "union_races/visit.rs"]
-#[allow(dead_code, reason = "races use more of it")]
-mod visit;
 
 use std::collections::BTreeMap;
 
-use ground::{Ground, Side};
+use kit::ground::{Ground, Side, over_both};
+use kit::visit::Visit;
 use layerfs_driver::union::{DirEntry, NewNode, NodeId, RenameHow, Union};
 use support::{Scratch, watchdog};
-use visit::Visit;
 
 /// At most `most` entries behind a cookie.
 fn piece(union: &Union, id: NodeId, cookie: u64, most: usize) -> Vec<DirEntry> {
@@ -43,15 +35,6 @@ mod counted {
 
     fn points<T>(deed: impl FnOnce() -> T) -> u64 {
         with_plan(Plan::Count, deed).1.points
-    }
-
-    fn over_both(check: impl Fn(&Union, &Visit<'_>)) {
-        for side in [Side::Image, Side::Dirs] {
-            let scratch = Scratch::new();
-            let ground = Ground::new(scratch.path(), side);
-            let union = ground.mount(&scratch.join("place"));
-            check(&union, &Visit::new(&union));
-        }
     }
 
     #[test]

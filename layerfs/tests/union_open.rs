@@ -2,33 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that can't go on should fail there
 
-#[path = "union_faults/ground.rs"]
-#[allow(dead_code, reason = "faults use more of it")]
-mod ground;
-#[path = "lower_trees/image.rs"]
-#[allow(dead_code, reason = "archives are imported by others")]
-mod image;
+mod kit;
 #[path = "../../tests/support/mod.rs"]
 mod support;
-#[path = "union_races/visit.rs"]
-#[allow(dead_code, reason = "races use more of it")]
-mod visit;
 
-use ground::{Ground, Side};
+use kit::ground::{self, Ground, Side, over_both};
+use kit::visit::Visit;
 use layerfs_driver::sys::Errno;
 use layerfs_driver::tree::Name;
-use layerfs_driver::union::{NodeId, OpenHow, RenameHow, RenameTried, SetAttr, Union};
+use layerfs_driver::union::{NodeId, OpenHow, RenameHow, RenameTried, SetAttr};
 use support::{Scratch, watchdog};
-use visit::Visit;
-
-fn over_both(check: impl Fn(&Union, &Visit<'_>)) {
-    for side in [Side::Image, Side::Dirs] {
-        let scratch = Scratch::new();
-        let ground = Ground::new(scratch.path(), side);
-        let union = ground.mount(&scratch.join("place"));
-        check(&union, &Visit::new(&union));
-    }
-}
 
 #[test]
 fn a_change_of_a_group_without_names_is_seen_through_its_open_file() {

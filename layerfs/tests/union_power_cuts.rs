@@ -7,18 +7,7 @@
 #![cfg(feature = "fault")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)] // a test that can't go on should fail there
 
-#[path = "union_faults/deeds.rs"]
-#[allow(dead_code, reason = "faults use more of it")]
-mod deeds;
-#[path = "union_faults/ground.rs"]
-#[allow(dead_code, reason = "faults use more of it")]
-mod ground;
-#[path = "lower_trees/image.rs"]
-#[allow(dead_code, reason = "archives are imported by others")]
-mod image;
-#[path = "union_faults/seen.rs"]
-#[allow(dead_code, reason = "faults use more of it")]
-mod seen;
+mod kit;
 #[path = "union_power_cuts/steps.rs"]
 mod steps;
 #[path = "../../tests/support/mod.rs"]
@@ -30,13 +19,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use deeds::Way;
-use ground::{Ground, Side, joined, leftovers, lower_of};
+use kit::deeds::Way;
+use kit::ground::{Ground, Side, joined, leftovers, lower_of};
+use kit::seen::{self, Tree};
 use layerfs_driver::lower::{ImageTree, Lower};
 use layerfs_driver::store::Store;
 use layerfs_driver::store::digest::Digest;
 use layerfs_driver::sys::fault::{Plan, with_plan};
-use seen::Tree;
 use steps::{DEEDS, Deed, Promise};
 use support::power::{Switch, reboot};
 use support::rights::have_loop_devices;

@@ -1,33 +1,23 @@
 //! The union under threads: many at once on few names, and the pairs of operations that are most likely to meet.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)] // a test that can't go on should fail there
 
-#[path = "union_faults/ground.rs"]
-#[allow(dead_code, reason = "faults use more of it")]
-mod ground;
-#[path = "lower_trees/image.rs"]
-#[allow(dead_code, reason = "archives are imported by others")]
-mod image;
-#[path = "union_faults/seen.rs"]
-#[allow(dead_code, reason = "faults use more of it")]
-mod seen;
+mod kit;
 #[path = "union_races/storm.rs"]
 mod storm;
 #[path = "../../tests/support/mod.rs"]
 mod support;
-#[path = "union_races/visit.rs"]
-mod visit;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex, MutexGuard};
 use std::thread;
 
-use ground::{Ground, Side, leftovers, shell};
+use kit::ground::{Ground, Side, leftovers, shell};
+use kit::seen::{Lenience, Tree, names};
+use kit::visit::Visit;
 use layerfs_driver::sys::Errno;
 use layerfs_driver::union::{NewNode, OpenHow, RenameHow, Union};
-use seen::{Lenience, Tree, names};
 use support::{Scratch, watchdog};
-use visit::Visit;
 
 const THREADS: usize = 8;
 

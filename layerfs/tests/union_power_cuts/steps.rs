@@ -2,7 +2,7 @@
 
 use layerfs_driver::union::{OpenHow, RenameHow, UnionError};
 
-use super::deeds::Way;
+use super::kit::deeds::Way;
 
 type Done = Result<(), UnionError>;
 

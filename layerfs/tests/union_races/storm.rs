@@ -4,8 +4,8 @@ use layerfs_driver::sys::Errno;
 use layerfs_driver::sys::xattr_at::SetHow;
 use layerfs_driver::union::{NewNode, OpenHow, RenameHow, SetAttr, Union, UnionError};
 
-use super::seen::names;
-use super::visit::Visit;
+use super::kit::seen::names;
+use super::kit::visit::Visit;
 
 const DIRS: [&str; 7] = ["", "d", "d/e", "m", "m/sub", "x", "new"];
 const NAMES: [&str; 9] = ["a", "b", "g1", "g3", "one", "small", "plain", "e", "m"];

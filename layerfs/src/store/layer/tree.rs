@@ -324,17 +324,23 @@ fn at(number: NodeNumber) -> usize {
 mod tests {
     use super::*;
 
-    /// Replacing an entry gives nothing back: its node stays until the index is written.
-    #[test]
-    fn names_and_targets_are_counted_to_the_bound() {
-        let path = |name: &str| EntryPath::parse(name.as_bytes()).unwrap();
-        let meta = || Meta {
+    fn path(name: &str) -> EntryPath {
+        EntryPath::parse(name.as_bytes()).unwrap()
+    }
+
+    fn meta() -> Meta {
+        Meta {
             permissions: 0o644,
             uid: 0,
             gid: 0,
             mtime: Timestamp::default(),
             xattrs: XattrSet::default(),
-        };
+        }
+    }
+
+    /// Replacing an entry gives nothing back: its node stays until the index is written.
+    #[test]
+    fn names_and_targets_are_counted_to_the_bound() {
         let mut tree = LayerTree::new();
         tree.insert(&path("dir/name"), meta(), LayerBody::Fifo).unwrap();
         tree.insert(&path("dir/name"), meta(), LayerBody::Fifo).unwrap();
@@ -357,14 +363,6 @@ mod tests {
 
     #[test]
     fn files_and_names_are_counted_to_the_bound() {
-        let path = |name: &str| EntryPath::parse(name.as_bytes()).unwrap();
-        let meta = || Meta {
-            permissions: 0o644,
-            uid: 0,
-            gid: 0,
-            mtime: Timestamp::default(),
-            xattrs: XattrSet::default(),
-        };
         let mut tree = LayerTree::new();
         tree.insert(&path("dir/file"), meta(), LayerBody::Fifo).unwrap();
         tree.insert(&path("dir/file"), meta(), LayerBody::Fifo).unwrap();

@@ -10,6 +10,8 @@ use layerfs_driver::union::{Mode, Union};
 use layerfs_driver::upper::{Durability, Upper, UpperOptions};
 
 use super::image::{self, Imported};
+use super::visit::Visit;
+use crate::support::Scratch;
 
 /// Two layers, the upper of which hides names of the lower one. `$W NAME` makes a whiteout.
 const LAYERS: &str = r#"
@@ -136,4 +138,14 @@ pub fn leftovers(place: &Path) -> Vec<PathBuf> {
 pub fn shell(place: &Path, script: &str) {
     let done = Command::new("bash").arg("-ec").arg(script).current_dir(place).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Over an image and over directories, each with an upper of its own.
+pub fn over_both(check: impl Fn(&Union, &Visit<'_>)) {
+    for side in [Side::Image, Side::Dirs] {
+        let scratch = Scratch::new();
+        let ground = Ground::new(scratch.path(), side);
+        let union = ground.mount(&scratch.join("place"));
+        check(&union, &Visit::new(&union));
+    }
 }
