@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::changes::{commit, diff};
 use crate::container::{ps, rm, run};
 use crate::image::{history, images, import, inspect, layers, load, pull, rmi, tag};
 use crate::mount::{make, serve, umount};
@@ -119,6 +120,10 @@ pub enum Verb {
     Ps(ps::PsArgs),
     /// Remove containers, with what they wrote
     Rm(rm::RmArgs),
+    /// Show what a container or a mount changed
+    Diff(diff::DiffArgs),
+    /// Make an image of what a container or a mount changed
+    Commit(commit::CommitArgs),
     /// Show what the store takes on disk
     Df(df::DfArgs),
     /// Remove what nothing uses any more

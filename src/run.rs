@@ -12,7 +12,7 @@ use crate::output::results::{Results, ResultsError};
 use crate::output::{log, message};
 use crate::roots::{self, Roots, Said, Who};
 use crate::session::{Misused, Outcome, Session};
-use crate::{cli, container, image, misunderstood, mount, system};
+use crate::{changes, cli, container, image, misunderstood, mount, system};
 
 /// Something failed.
 const FAILED: u8 = 1;
@@ -87,6 +87,8 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
         Verb::Serve(args) => mount::serve::run_in_background(args, session),
         Verb::Ps(args) => container::ps::run(args, session, results),
         Verb::Rm(args) => container::rm::run(args, session, results),
+        Verb::Diff(args) => changes::diff::run(args, session, results),
+        Verb::Commit(args) => changes::commit::run(args, session, results),
         Verb::Df(args) => system::df::run(args, session, results),
         Verb::Gc(args) => system::gc::run(args, session, results),
         Verb::Fsck(args) => system::fsck::run(args, session, results),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::digest::Digest;
 use super::index::IndexError;
 use super::layer::LayerError;
+use super::oci::DeriveError;
 use super::reference::ReferenceError;
 use super::source::SourceError;
 use crate::sys::SysError;
@@ -172,6 +173,17 @@ pub enum StoreError {
         /// Short id of the container that has it.
         id: String,
     },
+    /// Its files come from a directory.
+    #[error(
+        "{0} has no image below it but a directory (--rootfs): what it changed can't be told from an image"
+    )]
+    NotOverImage(String),
+    /// There is no writable layer.
+    #[error("{0} is read-only: nothing can have been changed there")]
+    NothingWritable(String),
+    /// A configuration can't be made of another.
+    #[error(transparent)]
+    Derive(#[from] DeriveError),
     /// A container that runs can't be removed.
     #[error(
         "container `{0}` is running: wait until it ends, or end and remove it with `layerfs rm -f {0}`"

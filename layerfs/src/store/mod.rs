@@ -32,7 +32,7 @@ pub use collect::Collected;
 pub use error::StoreError;
 pub use features::Features;
 pub use fsck::{Finding, FsckReport, Repair};
-pub use import::{LayerOutcome, Progress, RootfsInput};
+pub use import::{LayerOutcome, NewImage, Progress, RootfsInput};
 pub use layer::LayerError;
 pub use root::{Objects, Store};
 pub use strangers::Stranger;
