@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::changes::{commit, diff};
 use crate::container::{ps, rm, run};
-use crate::image::{history, images, import, inspect, layers, load, pull, rmi, tag};
+use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
 use crate::output::log::LogLevel;
 use crate::system::{check, completion, df, fsck, gc, info, man};
@@ -90,6 +90,10 @@ pub enum Verb {
     Pull(pull::PullArgs),
     /// Bring all images of an archive into the store
     Load(load::LoadArgs),
+    /// Write an image to an OCI layout or an archive
+    Push(push::PushArgs),
+    /// Write images to an archive, as docker save does
+    Save(save::SaveArgs),
     /// Make an image of one layer from a root file system
     Import(import::ImportArgs),
     /// List images

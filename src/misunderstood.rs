@@ -19,7 +19,7 @@ const FAILED: u8 = 1;
 pub const READER_GONE: u8 = 141;
 
 /// Verbs of docker that are not there yet.
-const VERBS_TO_COME: [&str; 34] = [
+const VERBS_TO_COME: [&str; 32] = [
     "attach",
     "build",
     "container",
@@ -37,10 +37,8 @@ const VERBS_TO_COME: [&str; 34] = [
     "pause",
     "port",
     "prune",
-    "push",
     "rename",
     "restart",
-    "save",
     "search",
     "start",
     "stats",

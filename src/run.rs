@@ -74,6 +74,8 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
     match verb {
         Verb::Pull(args) => image::pull::run(args, session, results),
         Verb::Load(args) => image::load::run(args, session, results),
+        Verb::Push(args) => image::push::run(args, session, results),
+        Verb::Save(args) => image::save::run(args, session),
         Verb::Import(args) => image::import::run(args, session, results),
         Verb::Images(args) => image::images::run(args, session, results),
         Verb::Layers(args) => image::layers::run(args, session, results),
