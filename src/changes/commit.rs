@@ -100,7 +100,8 @@ pub fn run(args: &CommitArgs, session: &Session, results: &mut Results) -> Resul
     let called = found.called.clone();
     let image =
         NewImage { below: &below, config: &config_of, name: name.as_ref(), called: &called };
-    let made = import(&store, &image, found, if args.quiet { Show::Nothing } else { Show::Progress });
+    let made =
+        import(&store, &image, found, if args.quiet { Show::Nothing } else { Show::Progress });
     drop(paused);
     if cgroup.is_some() {
         signal::allow_ends()?;

@@ -140,7 +140,10 @@ mod tests {
             (r#"CMD ["a b", "c"]"#, r#"[Cmd(["a b", "c"])]"#),
             ("cmd echo hi", r#"[Cmd(["/bin/sh", "-c", "echo hi"])]"#),
             ("ENTRYPOINT  /x  y", r#"[Entrypoint(["/bin/sh", "-c", "/x  y"])]"#),
-            (r#"ENV A=1 B="2 3" C=\$x D='$y'"#, r#"[Env("A", "1"), Env("B", "2 3"), Env("C", "$x"), Env("D", "$y")]"#),
+            (
+                r#"ENV A=1 B="2 3" C=\$x D='$y'"#,
+                r#"[Env("A", "1"), Env("B", "2 3"), Env("C", "$x"), Env("D", "$y")]"#,
+            ),
             ("ENV A 1 2", r#"[Env("A", "1 2")]"#),
             ("LABEL a.b=c", r#"[Label("a.b", "c")]"#),
             ("EXPOSE 80 53/udp", r#"[Expose("80/tcp"), Expose("53/udp")]"#),

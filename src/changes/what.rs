@@ -80,8 +80,7 @@ fn of_upper(store: &Store, (path, shown): (&Path, String), work: Option<&Path>) 
     let upper = dir::open_path(path).with_context(|| shown.clone())?;
     let work = match work {
         Some(work) => Some(
-            dir::open_path(work)
-                .with_context(|| format!("work directory `{}`", work.display()))?,
+            dir::open_path(work).with_context(|| format!("work directory `{}`", work.display()))?,
         ),
         None => work_beside(path)?,
     };

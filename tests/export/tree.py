@@ -78,6 +78,11 @@ def main():
         print(json.dumps({os.fsdecode(k): v for k, v in shown(trees[0], ignore).items()}, sort_keys=True))
         return 0
     a, b = (shown(tree, ignore) for tree in trees)
+    for word in sys.argv[1:]:
+        if word.startswith("--except="):
+            path, _, key = os.fsencode(word[len("--except="):]).rpartition(b":")
+            for tree in (a, b):
+                tree.get(path, {}).pop(key.decode(), None)
     found = list(differences(a, b))
     print("\n".join(found[:40]))
     print(f"{len(a)} entries, {len(found)} differences", file=sys.stderr)

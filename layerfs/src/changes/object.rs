@@ -128,9 +128,7 @@ impl<T> At<T> for Result<T, UpperError> {
             UpperError::RedirectRefused(_) => {
                 ChangesError::RedirectRefused(EntryPath::from_components(path))
             }
-            source if source.is_absent() => {
-                ChangesError::Changed(EntryPath::from_components(path))
-            }
+            source if source.is_absent() => ChangesError::Changed(EntryPath::from_components(path)),
             source => ChangesError::Upper { path: EntryPath::from_components(path), source },
         })
     }

@@ -126,7 +126,10 @@ impl Walk<'_> {
         let object = upper_object((&root, b"."), &stat);
         let listed = self.sides.upper.list(&root).at(&[])?;
         let (way, covers) = way_of(Way::Plain, (true, true), &listed);
-        visit.met(self.sides, Met::Object { path: &[], object: &object, was: Some(&lower), covers })?;
+        visit.met(
+            self.sides,
+            Met::Object { path: &[], object: &object, was: Some(&lower), covers },
+        )?;
         let base = Some(lower.clone());
         let mut levels = vec![self.level((Some(root), listed), Some(lower), base, way)?];
         while let Some(level) = levels.last_mut() {
@@ -158,7 +161,10 @@ impl Walk<'_> {
     ) -> Result<Option<Level>, ChangesError> {
         let Some(name) = self.path.last() else { return Ok(None) };
         let was = self.lower_child(level.base.as_ref(), name)?;
-        let by = if source == Source::Image { Hidden::Opaque } else { Hidden::Whiteout };
+        let by = match level.way {
+            Way::Plain => Hidden::Whiteout,
+            Way::Fresh => Hidden::Opaque,
+        };
         let look = match (&level.dir, source) {
             (Some(dir), Source::Upper) => {
                 self.sides.upper.look(dir, name.as_bytes()).at(&self.path)?
@@ -167,19 +173,19 @@ impl Walk<'_> {
             (_, Source::Upper | Source::Lower) => Look::Absent,
         };
         match (look, &level.dir) {
-            (Look::Found(found), Some(dir)) => {
-                self.upper_child((level, dir), &found, was, visit)
-            }
+            (Look::Found(found), Some(dir)) => self.upper_child((level, dir), &found, was, visit),
             (Look::Whiteout, _) => {
                 if was.is_some() {
                     visit.met(self.sides, Met::Gone { path: &self.path, by })?;
                 }
                 Ok(None)
             }
-            (Look::Absent | Look::Found(_), _) => match self.lower_child(level.part.as_ref(), name)? {
-                Some(node) => self.lower_met(level, &node, was, visit),
-                None => Ok(None),
-            },
+            (Look::Absent | Look::Found(_), _) => {
+                match self.lower_child(level.part.as_ref(), name)? {
+                    Some(node) => self.lower_met(level, &node, was, visit),
+                    None => Ok(None),
+                }
+            }
         }
     }
 
@@ -262,7 +268,8 @@ impl Walk<'_> {
                 add(part.as_ref(), Source::Lower)?;
             }
             Way::Plain => {
-                names.extend(self.groups.ways(&self.path).map(|name| (name.clone(), Source::Lower)));
+                names
+                    .extend(self.groups.ways(&self.path).map(|name| (name.clone(), Source::Lower)));
             }
         }
         names.extend(listed.into_iter().map(|listed| (listed.name, Source::Upper)));
@@ -309,9 +316,8 @@ impl Walk<'_> {
 /// How a directory is walked, and what it covers: one that lies in a directory walked so, whose lower part is the image's
 /// directory at its path or not, where the image has one or not.
 fn way_of(above: Way, (is_image, has_base): (bool, bool), listed: &[Listed]) -> (Way, Covers) {
-    let is_long = |listed: &Listed| {
-        listed.kind.is_none() && listed.name.as_bytes().len() > HIDDEN_NAME_MAX
-    };
+    let is_long =
+        |listed: &Listed| listed.kind.is_none() && listed.name.as_bytes().len() > HIDDEN_NAME_MAX;
     match above {
         Way::Plain if is_image && !listed.iter().any(is_long) => (Way::Plain, Covers::Nothing),
         Way::Plain if has_base => (Way::Fresh, Covers::All),

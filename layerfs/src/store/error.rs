@@ -93,11 +93,14 @@ pub enum StoreError {
     },
     /// A layer came in before frames were kept.
     #[error(
-        "layer {0} came in with an earlier layerfs, which did not keep what its archive is made of: pull or load the          image once more"
+        "layer {0} came in with an earlier layerfs, which did not keep what its archive is made of: pull or load the \
+         image once more"
     )]
     FrameMissing(String),
     /// What was written of a layer is not what came in.
-    #[error("layer {layer}: its archive has the digest {found} now: `layerfs fsck` tells what is damaged")]
+    #[error(
+        "layer {layer}: its archive has the digest {found} now: `layerfs fsck` tells what is damaged"
+    )]
     ArchiveChanged {
         /// Short diff id.
         layer: String,

@@ -104,7 +104,8 @@ impl Store {
         let blobs = Measured::of(&self.blobs).during(deed)?;
         let own = self.own_bytes().during(deed)?;
         let parts = [objects.bytes, layers.bytes, frames.bytes, trees.bytes, blobs.bytes];
-        let files: u64 = [objects, layers, frames, trees, blobs].iter().map(|part| part.file_bytes).sum();
+        let files: u64 =
+            [objects, layers, frames, trees, blobs].iter().map(|part| part.file_bytes).sum();
         let (images, used) = (self.image_ids()?, self.used_images()?);
         let active = images.iter().filter(|id| used.iter().any(|image| image.id == **id)).count();
         let usage = Usage {

@@ -51,7 +51,9 @@ pub enum UpperError {
         given: String,
     },
     /// Which names show one file is known in the work directory only, and that was not named.
-    #[error("it has copies of files with several names, which its work directory knows: name that, too")]
+    #[error(
+        "it has copies of files with several names, which its work directory knows: name that, too"
+    )]
     IndexUnknown,
     /// A redirect does not fit into an attribute.
     #[error("the path of a renamed directory is too long to be stored")]

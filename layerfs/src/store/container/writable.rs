@@ -75,9 +75,8 @@ impl Store {
             let Some((_, words)) = record::read(&dir, &id)? else { continue };
             let at = words.details.get(MOUNTPOINT).and_then(Value::as_str);
             let is_meant = words.name.is_none() && at == Some(&*mountpoint.to_string_lossy());
-            let is_later = |(_, other): &(OwnedFd, ContainerRecord)| {
-                words.created_ms > other.created_ms
-            };
+            let is_later =
+                |(_, other): &(OwnedFd, ContainerRecord)| words.created_ms > other.created_ms;
             if is_meant && found.as_ref().is_none_or(is_later) {
                 found = Some((dir, words));
             }

@@ -130,14 +130,20 @@ impl<W: Write> Archive<'_, W> {
         Ok(blob)
     }
 
-    fn lists(&mut self, written: &[(&Exported, Written)], form: &ArchiveForm) -> Result<(), StoreError> {
+    fn lists(
+        &mut self,
+        written: &[(&Exported, Written)],
+        form: &ArchiveForm,
+    ) -> Result<(), StoreError> {
         let mut entries: Vec<Value> = Vec::new();
         let (mut saved, mut repositories) = (Vec::new(), Map::new());
         for (exported, image) in written {
             let names = &exported.names;
             match form {
                 ArchiveForm::Docker => {
-                    entries.extend(some(names).map(|name| documents::entry_of_docker(&image.manifest, name)));
+                    entries.extend(
+                        some(names).map(|name| documents::entry_of_docker(&image.manifest, name)),
+                    );
                     saved.push(documents::saved(image, names));
                     documents::add_repositories(&mut repositories, image, names);
                 }

@@ -68,14 +68,15 @@ impl Layout {
         let root = dir::open_path(path).map_err(call)?;
         let index = match file::open_read(&root, "index.json", Symlinks::Stop) {
             Err(error) if error.is_absent() => {
-                if !dir::list(&root).map_err(call)?.is_empty() {
+                if dir::list(&root).map_err(call)?.iter().any(|entry| !is_begun(&entry.name)) {
                     return Err(ExportError::NoLayout(target).into());
                 }
                 documents::index(Vec::new())
             }
             opened => {
                 let text = opened.and_then(|file| file::read_all(file, INDEX_MAX)).map_err(call)?;
-                read_index(&text).map_err(|reason| ExportError::Index { target: target.clone(), reason })?
+                read_index(&text)
+                    .map_err(|reason| ExportError::Index { target: target.clone(), reason })?
             }
         };
         let entries = index["manifests"].as_array().cloned().unwrap_or_default();
@@ -86,7 +87,16 @@ impl Layout {
             }
         }
         let blobs = dir::open(&root, "blobs/sha256", Symlinks::Stop).map_err(call)?;
-        Ok(Layout { target, path: path.to_owned(), root, blobs, entries, index, made: Vec::new(), made_dirs })
+        Ok(Layout {
+            target,
+            path: path.to_owned(),
+            root,
+            blobs,
+            entries,
+            index,
+            made: Vec::new(),
+            made_dirs,
+        })
     }
 
     fn add(
@@ -237,6 +247,11 @@ impl Layout {
             tracing::warn!("a blob that nothing names stays: {error}");
         }
     }
+}
+
+/// Whether a directory that has no index has this of a layout that was begun and not ended.
+fn is_begun(name: &[u8]) -> bool {
+    matches!(name, b"blobs" | b"oci-layout") || record::is_aside(name)
 }
 
 /// An index of a layout is not larger.

@@ -116,7 +116,10 @@ mod tests {
             ("oci:/absent/d", r#"OciDir { path: "/absent/d", tag: None }"#),
             ("oci:/absent/d:a:b", r#"OciDir { path: "/absent/d", tag: Some("a:b") }"#),
             ("oci:/tmp:1", r#"OciDir { path: "/tmp", tag: Some("1") }"#),
-            ("oci-archive:/absent/f.tar:x/y:1", r#"OciArchive { path: "/absent/f.tar", tag: Some("x/y:1") }"#),
+            (
+                "oci-archive:/absent/f.tar:x/y:1",
+                r#"OciArchive { path: "/absent/f.tar", tag: Some("x/y:1") }"#,
+            ),
         ];
         for (words, spec) in table {
             assert_eq!(parsed(words), spec);

@@ -144,7 +144,9 @@ pub(in crate::store) fn check(
         archive_bytes += match record {
             Record::Raw(bytes) => bytes.len() as u64,
             Record::Object(digest, size) if known(&digest) == Some(size) => size,
-            Record::Object(..) => return Err(FrameError::Damaged("it names an object that the layer has not")),
+            Record::Object(..) => {
+                return Err(FrameError::Damaged("it names an object that the layer has not"));
+            }
         };
     }
     if archive_bytes == header.archive_bytes {
@@ -168,7 +170,9 @@ pub(in crate::store) fn rewrite(
     while let Some(record) = next_record(&mut body)? {
         match record {
             Record::Raw(bytes) => recorder.raw(&bytes)?,
-            Record::Object(digest, size) if has.contains(&digest) => recorder.object(&digest, size)?,
+            Record::Object(digest, size) if has.contains(&digest) => {
+                recorder.object(&digest, size)?
+            }
             Record::Object(digest, size) => {
                 let mut object = WindowReader::new(Arc::new(open(&digest)?), 0, size);
                 loop {

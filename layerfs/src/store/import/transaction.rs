@@ -101,7 +101,11 @@ impl<'s> Import<'s> {
     }
 
     /// Whether the store has that layer or tree; if so it stays until this import ends.
-    pub(in crate::store) fn rely_on_index(&self, room: Room, digest: &Digest) -> Result<bool, StoreError> {
+    pub(in crate::store) fn rely_on_index(
+        &self,
+        room: Room,
+        digest: &Digest,
+    ) -> Result<bool, StoreError> {
         let _presence = self.store.presence()?;
         let here = self.store.has(self.store.room(room), &digest.hex())?;
         if here {
