@@ -4,8 +4,9 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::changes::{commit, diff};
 use crate::container::{ps, rm, run};
-use crate::image::{history, images, import, inspect, layers, load, pull, rmi, tag};
+use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
 use crate::output::log::LogLevel;
 use crate::system::{check, completion, df, fsck, gc, info, man};
@@ -89,6 +90,10 @@ pub enum Verb {
     Pull(pull::PullArgs),
     /// Bring all images of an archive into the store
     Load(load::LoadArgs),
+    /// Write an image to an OCI layout or an archive
+    Push(push::PushArgs),
+    /// Write images to an archive, as docker save does
+    Save(save::SaveArgs),
     /// Make an image of one layer from a root file system
     Import(import::ImportArgs),
     /// List images
@@ -119,6 +124,10 @@ pub enum Verb {
     Ps(ps::PsArgs),
     /// Remove containers, with what they wrote
     Rm(rm::RmArgs),
+    /// Show what a container or a mount changed
+    Diff(diff::DiffArgs),
+    /// Make an image of what a container or a mount changed
+    Commit(commit::CommitArgs),
     /// Show what the store takes on disk
     Df(df::DfArgs),
     /// Remove what nothing uses any more

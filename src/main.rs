@@ -1,6 +1,7 @@
 //! The `layerfs` command: words in, words out. What it does lives in the packages below it.
 
 mod called;
+mod changes;
 mod cli;
 mod container;
 mod image;

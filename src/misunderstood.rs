@@ -19,14 +19,12 @@ const FAILED: u8 = 1;
 pub const READER_GONE: u8 = 141;
 
 /// Verbs of docker that are not there yet.
-const VERBS_TO_COME: [&str; 36] = [
+const VERBS_TO_COME: [&str; 32] = [
     "attach",
     "build",
-    "commit",
     "container",
     "cp",
     "create",
-    "diff",
     "events",
     "exec",
     "export",
@@ -39,10 +37,8 @@ const VERBS_TO_COME: [&str; 36] = [
     "pause",
     "port",
     "prune",
-    "push",
     "rename",
     "restart",
-    "save",
     "search",
     "start",
     "stats",

@@ -12,7 +12,7 @@ use crate::output::results::{Results, ResultsError};
 use crate::output::{log, message};
 use crate::roots::{self, Roots, Said, Who};
 use crate::session::{Misused, Outcome, Session};
-use crate::{cli, container, image, misunderstood, mount, system};
+use crate::{changes, cli, container, image, misunderstood, mount, system};
 
 /// Something failed.
 const FAILED: u8 = 1;
@@ -74,6 +74,8 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
     match verb {
         Verb::Pull(args) => image::pull::run(args, session, results),
         Verb::Load(args) => image::load::run(args, session, results),
+        Verb::Push(args) => image::push::run(args, session, results),
+        Verb::Save(args) => image::save::run(args, session),
         Verb::Import(args) => image::import::run(args, session, results),
         Verb::Images(args) => image::images::run(args, session, results),
         Verb::Layers(args) => image::layers::run(args, session, results),
@@ -87,6 +89,8 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
         Verb::Serve(args) => mount::serve::run_in_background(args, session),
         Verb::Ps(args) => container::ps::run(args, session, results),
         Verb::Rm(args) => container::rm::run(args, session, results),
+        Verb::Diff(args) => changes::diff::run(args, session, results),
+        Verb::Commit(args) => changes::commit::run(args, session, results),
         Verb::Df(args) => system::df::run(args, session, results),
         Verb::Gc(args) => system::gc::run(args, session, results),
         Verb::Fsck(args) => system::fsck::run(args, session, results),

@@ -4,6 +4,8 @@
 
 #[path = "live_model/beside.rs"]
 mod beside;
+#[path = "live_model/committed.rs"]
+mod committed;
 #[path = "../layerfs/tests/model/mod.rs"]
 mod model;
 mod support;
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use beside::Beside;
+use committed::Committed;
 use layerfs_driver::store::Store;
 use model::history::Case;
 use model::layers::Layer;
@@ -189,6 +192,13 @@ fn a_mounted_image_is_a_plain_directory_and_kernel_overlayfs() {
     support::need_root!();
     support::need!("unshare");
     histories(43_000..43_060, |place, layers| Beside::new(place, Lowers::Image, layers));
+}
+
+/// Whatever was changed, and wherever it came to lie: an image of the changes shows what the mount shows.
+#[test]
+fn an_image_of_what_was_changed_is_the_mount() {
+    support::need_root!();
+    histories(44_000..44_030, |place, layers| Committed::new(place, layers));
 }
 
 /// Does nothing unless it is started as the worker of a kernel overlay.

@@ -10,6 +10,8 @@ pub mod inspect;
 pub mod layers;
 pub mod load;
 pub mod pull;
+pub mod push;
 pub mod rmi;
+pub mod save;
 mod steps;
 pub mod tag;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use layerfs_driver::lower::{DirStack, ImageTree, Lower, StackOptions, WhNames};
-use layerfs_driver::store::container::Living;
+use layerfs_driver::store::container::{Living, Stands};
 use layerfs_driver::store::image::Hit;
 use layerfs_driver::sys::dir;
 use layerfs_driver::union::{Mode, Union, UnionError};
@@ -42,7 +42,10 @@ pub fn union(
     let store = session.store()?;
     let Hit { image, .. } = store.find(name)?;
     let hold = match &args.mountpoint {
-        Some(at) => Some(store.hold(&image, name, at)?),
+        Some(at) => {
+            let own = args.upper.as_deref().zip(args.work.as_deref());
+            Some(store.hold(&image, name, Stands { at, own })?)
+        }
         None => None,
     };
     let chain = image.chain_id().with_context(|| format!("image `{name}` has no layers"))?;

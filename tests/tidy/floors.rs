@@ -7,8 +7,16 @@ const ABOVE: [(&str, &[&str]); 2] =
     [("layerfs/", &["layerfs_runtime", "layerfs"]), ("runtime/", &["layerfs"])];
 
 /// The rooms of the driver with their floors; rooms of one floor do not know each other.
-const ROOMS: [(&str, u32); 7] =
-    [("sys", 0), ("store", 1), ("tree", 2), ("lower", 3), ("upper", 3), ("union", 4), ("fuse", 5)];
+const ROOMS: [(&str, u32); 8] = [
+    ("sys", 0),
+    ("store", 1),
+    ("tree", 2),
+    ("lower", 3),
+    ("upper", 3),
+    ("union", 4),
+    ("changes", 4),
+    ("fuse", 5),
+];
 
 /// A package names only packages below it.
 pub fn packages(source: &Source) -> Vec<Violation> {

@@ -57,6 +57,8 @@ impl Store {
         // Trees and layers go before the objects that they name.
         collected.trees = sweep(Room::Trees, &self.trees, files(&self.trees)?)?;
         collected.layers = sweep(Room::Layers, &self.layers, files(&self.layers)?)?;
+        // A frame stays and goes with its layer.
+        sweep(Room::Layers, &self.frames, files(&self.frames)?)?;
         for pair in strangers::object_dirs(self)?.own {
             let deed = || "open a directory of objects".to_owned();
             let room = dir::open(&self.objects, pair.as_str(), Symlinks::Stop).during(deed)?;

@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use super::digest::Digest;
+use super::export::ExportError;
+use super::frame::FrameError;
 use super::index::IndexError;
 use super::layer::LayerError;
+use super::oci::DeriveError;
 use super::reference::ReferenceError;
 use super::source::SourceError;
 use crate::sys::SysError;
@@ -80,6 +83,33 @@ pub enum StoreError {
         /// Why.
         source: IndexError,
     },
+    /// The frame of a layer can't be used.
+    #[error("frame of layer {layer}: {source}")]
+    Frame {
+        /// Short diff id.
+        layer: String,
+        /// Why.
+        source: FrameError,
+    },
+    /// A layer came in before frames were kept.
+    #[error(
+        "layer {0} came in with an earlier layerfs, which did not keep what its archive is made of: pull or load the \
+         image once more"
+    )]
+    FrameMissing(String),
+    /// What was written of a layer is not what came in.
+    #[error(
+        "layer {layer}: its archive has the digest {found} now: `layerfs fsck` tells what is damaged"
+    )]
+    ArchiveChanged {
+        /// Short diff id.
+        layer: String,
+        /// What the bytes have.
+        found: Digest,
+    },
+    /// The place that an image is written to refuses it.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// A layer that an image needs, or its merged tree, is not in the store.
     #[error("{0} is missing: import the image again")]
     LayerMissing(String),
@@ -172,6 +202,17 @@ pub enum StoreError {
         /// Short id of the container that has it.
         id: String,
     },
+    /// Its files come from a directory.
+    #[error(
+        "{0} has no image below it but a directory (--rootfs): what it changed can't be told from an image"
+    )]
+    NotOverImage(String),
+    /// There is no writable layer.
+    #[error("{0} is read-only: nothing can have been changed there")]
+    NothingWritable(String),
+    /// A configuration can't be made of another.
+    #[error(transparent)]
+    Derive(#[from] DeriveError),
     /// A container that runs can't be removed.
     #[error(
         "container `{0}` is running: wait until it ends, or end and remove it with `layerfs rm -f {0}`"

@@ -19,7 +19,7 @@ use super::image::{ImageRecord, UnreadName, file_name};
 use super::index::{self, Index, Kind};
 use super::root::{Presence, Store};
 use super::unsound::{Unsound, settle};
-use super::{indexes, record, strangers};
+use super::{frame, indexes, record, strangers};
 use crate::sys::file::{self, Symlinks};
 use crate::sys::{dir, host};
 
@@ -70,6 +70,7 @@ impl Store {
         check.strangers()?;
         check.objects()?;
         check.layers()?;
+        check.frames()?;
         check.trees()?;
         check.images()?;
         check.names()?;
@@ -177,6 +178,27 @@ impl Check<'_> {
             if let Err(reason) = state {
                 let told = (format!("layer {name}"), reason);
                 self.damaged(&self.store.layers, name.as_bytes(), told)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Frames of layers that are there; others are nobody's until gc takes them.
+    fn frames(&mut self) -> Result<(), StoreError> {
+        for diff_id in strangers::files(&self.store.frames)?.digests {
+            let _kept = self.kept()?;
+            let name = diff_id.hex();
+            let is_there = self.is_there(&self.store.frames, name.as_bytes())?;
+            let index = match indexes::open(&self.store.layers, &diff_id, Kind::Layer) {
+                Ok(index) if is_there => index,
+                _ => continue,
+            };
+            let sizes: Result<HashMap<Digest, u64>, _> = index.objects().map(Iterator::collect);
+            let Ok(sizes) = sizes else { continue };
+            let state = frame::check(self.store, &diff_id, |digest| sizes.get(digest).copied());
+            if let Err(reason) = settle(state.map_err(Unsound::from))? {
+                let told = (format!("frame of layer {name}"), reason);
+                self.damaged(&self.store.frames, name.as_bytes(), told)?;
             }
         }
         Ok(())

@@ -15,6 +15,11 @@ impl Store {
             .map_err(|source| missing_or_damaged(format!("layer {}", diff_id.short()), source))
     }
 
+    /// Whether the store can write a layer's archive again.
+    pub(super) fn has_frame(&self, diff_id: &Digest) -> Result<bool, StoreError> {
+        self.has(&self.frames, &diff_id.hex())
+    }
+
     /// Whether the store has a layer, whoever needs it.
     pub fn has_layer(&self, diff_id: &Digest) -> Result<bool, StoreError> {
         self.has(&self.layers, &diff_id.hex())

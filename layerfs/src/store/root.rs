@@ -23,6 +23,8 @@ pub struct Store {
     pub(super) blobs: OwnedFd,
     pub(super) objects: OwnedFd,
     pub(super) layers: OwnedFd,
+    /// Of each layer, what its archive is beside the contents of its files; absent in stores of earlier versions.
+    pub(super) frames: OwnedFd,
     pub(super) trees: OwnedFd,
     pub(super) images: OwnedFd,
     pub(super) names: OwnedFd,
@@ -82,6 +84,7 @@ impl Store {
             blobs: dir::open(&open("blobs")?, "sha256", Symlinks::Stop).map_err(refused)?,
             objects: open("objects")?,
             layers: open("layers")?,
+            frames: open_frames(&root).map_err(refused)?,
             trees: open("trees")?,
             names: below_images("names")?,
             images: below_images("ids")?,
@@ -162,6 +165,17 @@ fn open_object(objects: &OwnedFd, digest: &Digest) -> Result<OwnedFd, SysError> 
     file::open_read(objects, object_path(digest).as_str(), Symlinks::Stop)
 }
 
+/// Opens the directory of the frames, which stores of earlier versions do not have.
+fn open_frames(root: &OwnedFd) -> Result<OwnedFd, SysError> {
+    match dir::open(root, "frames", Symlinks::Stop) {
+        Err(error) if error.is_absent() => {
+            dir::make_if_absent(root, "frames", 0o700)?;
+            dir::open(root, "frames", Symlinks::Stop)
+        }
+        opened => opened,
+    }
+}
+
 /// Where an object lies below `objects/`.
 pub(super) fn object_path(digest: &Digest) -> String {
     let hex = digest.hex();
@@ -170,10 +184,11 @@ pub(super) fn object_path(digest: &Digest) -> String {
 
 /// What a directory may hold that is no store yet: what is made before the layout file, and what stands in a new file
 /// system.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "blobs",
     "objects",
     "layers",
+    "frames",
     "trees",
     "images",
     "containers",
@@ -206,7 +221,7 @@ fn make_layout(path: &Path, root: &OwnedFd) -> Result<(), StoreError> {
         .map_err(|source| refused_lock(path, "lock the store".into(), source))?;
     drop(probe);
     file::chmod(root, 0o700).map_err(refused)?;
-    for name in &OURS[..8] {
+    for name in &OURS[..9] {
         dir::make_if_absent(root, *name, 0o700).map_err(refused)?;
     }
     for name in ["blobs/sha256", "images/ids", "images/names"] {

@@ -135,6 +135,7 @@ impl Store {
         for (path, room) in [
             ("blobs/sha256", &self.blobs),
             ("layers", &self.layers),
+            ("frames", &self.frames),
             ("trees", &self.trees),
             ("images/ids", &self.images),
             ("images/names", &self.names),

@@ -1,6 +1,7 @@
 //! Telling damage, which a repair may act on, from a look that failed, after which nothing is known.
 
 use super::error::StoreError;
+use super::frame::FrameError;
 use super::index::IndexError;
 use crate::sys::{Errno, SysError};
 
@@ -52,6 +53,19 @@ impl From<SysError> for Unsound {
             return Unsound::Damaged(source.to_string());
         }
         Unsound::Unread(StoreError::Call { deed: "check the store".into(), source })
+    }
+}
+
+impl From<FrameError> for Unsound {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Call(source) => source.into(),
+            // What a newer layerfs wrote is no damage.
+            FrameError::Version { .. } => {
+                Unsound::Unread(StoreError::Frame { layer: "being checked".into(), source: error })
+            }
+            FrameError::Damaged(_) => Unsound::Damaged(error.to_string()),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub struct LayerUsage {
     pub size: u64,
     /// Names in it, whiteouts included.
     pub files: u64,
-    /// Bytes that only this layer needs: its index with the small files in it, and objects no other layer has.
+    /// Bytes that only this layer needs: its index with the small files in it, its frame, and objects no other layer has.
     pub own_bytes: u64,
     /// Bytes of objects that other layers in the store have, too.
     pub shared_bytes: u64,
@@ -41,7 +41,7 @@ pub struct Usage {
     pub objects: u64,
     /// Bytes of file objects.
     pub object_bytes: u64,
-    /// Bytes of layer indexes.
+    /// Bytes of layer indexes and frames.
     pub index_bytes: u64,
     /// Bytes of merged trees.
     pub tree_bytes: u64,
@@ -79,7 +79,8 @@ impl Store {
             let what = || format!("layer {}", layer.diff_id.short());
             let index = self.layer_index(&layer.diff_id)?;
             let totals = index.totals();
-            let (mut own_bytes, mut shared_bytes) = (index.file_bytes(), 0);
+            let frame = self.frame_bytes(&layer.diff_id).during(what)?;
+            let (mut own_bytes, mut shared_bytes) = (index.file_bytes() + frame.1, 0);
             for (digest, size) in index.objects().during(what)? {
                 match users.get(&digest) {
                     Some(count) if *count > 1 => shared_bytes += size,
@@ -98,11 +99,13 @@ impl Store {
         let deed = || "measure the store".to_owned();
         let objects = Measured::of(&self.objects).during(deed)?;
         let layers = Measured::of(&self.layers).during(deed)?;
+        let frames = Measured::of(&self.frames).during(deed)?;
         let trees = Measured::of(&self.trees).during(deed)?;
         let blobs = Measured::of(&self.blobs).during(deed)?;
         let own = self.own_bytes().during(deed)?;
-        let parts = [objects.bytes, layers.bytes, trees.bytes, blobs.bytes];
-        let files: u64 = [objects, layers, trees, blobs].iter().map(|part| part.file_bytes).sum();
+        let parts = [objects.bytes, layers.bytes, frames.bytes, trees.bytes, blobs.bytes];
+        let files: u64 =
+            [objects, layers, frames, trees, blobs].iter().map(|part| part.file_bytes).sum();
         let (images, used) = (self.image_ids()?, self.used_images()?);
         let active = images.iter().filter(|id| used.iter().any(|image| image.id == **id)).count();
         let usage = Usage {
@@ -111,7 +114,7 @@ impl Store {
             trees: trees.files,
             objects: objects.files,
             object_bytes: objects.bytes,
-            index_bytes: layers.bytes,
+            index_bytes: layers.bytes + frames.bytes,
             tree_bytes: trees.bytes,
             blob_bytes: blobs.bytes,
             other_bytes: own.saturating_sub(parts.iter().sum()),
@@ -176,8 +179,22 @@ impl Store {
                 Err(error) if error.is_absent() => {}
                 stat => bytes += allocated(&stat.during(|| "measure an image".into())?),
             }
+            if room == Room::Layers {
+                bytes += self.frame_bytes(&digest).during(|| "measure an image".into())?.0;
+            }
         }
         Ok(bytes)
+    }
+
+    /// What the frame of a layer takes on disk, and its length; zeros where there is none.
+    fn frame_bytes(&self, diff_id: &Digest) -> Result<(u64, u64), SysError> {
+        match file::stat_at(&self.frames, diff_id.hex().as_str(), Symlinks::Stop) {
+            Err(error) if error.is_absent() => Ok((0, 0)),
+            stat => {
+                let stat = stat?;
+                Ok((allocated(&stat), u64::try_from(stat.st_size).unwrap_or(0)))
+            }
+        }
     }
 
     /// How many layers of the store have each object.

@@ -18,6 +18,7 @@ pub mod lock;
 mod mapping;
 pub mod mount;
 pub mod name;
+pub mod output;
 pub mod process;
 mod sigbus;
 pub mod signal;

@@ -50,6 +50,11 @@ pub enum UpperError {
         /// That of the image that it is to be mounted over.
         given: String,
     },
+    /// Which names show one file is known in the work directory only, and that was not named.
+    #[error(
+        "it has copies of files with several names, which its work directory knows: name that, too"
+    )]
+    IndexUnknown,
     /// A redirect does not fit into an attribute.
     #[error("the path of a renamed directory is too long to be stored")]
     LongRedirect,
@@ -100,9 +105,10 @@ impl UpperError {
                 Errno::XDEV
             }
             UpperError::RedirectRefused(_) => Errno::PERM,
-            UpperError::Volatile | UpperError::Incompatible(_) | UpperError::OtherImage { .. } => {
-                Errno::INVAL
-            }
+            UpperError::Volatile
+            | UpperError::Incompatible(_)
+            | UpperError::OtherImage { .. }
+            | UpperError::IndexUnknown => Errno::INVAL,
         }
     }
 

@@ -113,7 +113,7 @@ impl Upper {
         if is_there {
             return self.index_for_entry().map(|_| ());
         }
-        if xattr_at::get(&self.root, b".", &self.groups_mark()).during(deed)?.is_none() {
+        if !self.is_marked_with_groups()? {
             return Ok(());
         }
         deep::remove(&self.lock, NEW).during(deed)?;
@@ -164,6 +164,12 @@ impl Upper {
         xattr_at::set(&self.root, b".", (&mark, b"y"), SetHow::Any).during("write the index")?;
         self.has_groups.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether the root says that copies of groups were made.
+    pub(super) fn is_marked_with_groups(&self) -> Result<bool, UpperError> {
+        let mark = xattr_at::get(&self.root, b".", &self.groups_mark());
+        Ok(mark.during("look for the index")?.is_some())
     }
 
     fn groups_mark(&self) -> Vec<u8> {

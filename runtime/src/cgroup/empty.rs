@@ -72,6 +72,12 @@ impl Cgroup {
         }
     }
 
+    /// Stops every process of the container until the answer is dropped, where something can; the server of its file system
+    /// goes on.
+    pub fn paused(&self) -> Result<Paused<'_>, CgroupError> {
+        self.freeze().map(Paused)
+    }
+
     /// One round: with version 2's own means where there are some, else frozen, killed one by one, and thawed.
     fn kill_once(&self, groups: &[&Group]) -> Result<(), CgroupError> {
         if let Some(limited) = self.v2.as_ref().and_then(V2Group::limited) {
@@ -106,6 +112,19 @@ impl Cgroup {
             }
         }
         Ok(all)
+    }
+}
+
+/// Processes that stand still.
+pub struct Paused<'a>(Vec<Frozen<'a>>);
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        for frozen in &self.0 {
+            if let Err(error) = frozen.thaw() {
+                tracing::error!("the container stays paused: {error}");
+            }
+        }
     }
 }
 

@@ -25,6 +25,7 @@ pub mod words;
 
 pub use crate::sys::processors::count as processors;
 pub use container::Cgroup;
+pub use empty::Paused;
 pub use error::{CgroupError, WhyNot};
 pub use host::{Hierarchy, Host};
 pub use limits::{Cpus, Limits, weight_of_shares};

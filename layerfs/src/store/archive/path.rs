@@ -6,7 +6,7 @@ use std::fmt;
 /// Longest file name Linux knows (`NAME_MAX`).
 const NAME_LEN_MAX: usize = 255;
 /// Components of one path; deeper trees cannot be walked with ordinary tools.
-pub(in crate::store) const DEPTH_MAX: usize = 2048;
+pub const DEPTH_MAX: usize = 2048;
 
 /// One path component: never empty, `.` or `..`; holds no `/` and no NUL; at most 255 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

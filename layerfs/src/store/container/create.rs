@@ -1,16 +1,16 @@
 //! Making a container: its directory, its lock, its name, its record.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::id::ContainerId;
 use super::living::Living;
 use super::name;
-use super::record::{self, Base, ContainerRecord, Keep, MOUNTPOINT};
+use super::record::{self, Base, ContainerRecord, Keep};
 use super::remove::remove_whole;
 use super::state::{self, State};
+use super::writable::Stands;
 use crate::store::error::{During, StoreError};
 use crate::store::image::Image;
 use crate::store::root::Store;
@@ -54,15 +54,19 @@ impl Store {
     }
 
     /// Holds an image for a mount: nothing of it is collected until the answer is dropped or its process dies.
-    pub fn hold(&self, image: &Image, called: &str, at: &Path) -> Result<Living, StoreError> {
-        let noted = (MOUNTPOINT.to_owned(), at.to_string_lossy().into());
+    pub fn hold(
+        &self,
+        image: &Image,
+        called: &str,
+        stands: Stands<'_>,
+    ) -> Result<Living, StoreError> {
         let new = NewContainer {
             name: None,
             base: Base::image(image, called),
             command: Vec::new(),
             hostname: None,
             keep: Keep::Throwaway,
-            details: Map::from_iter([noted]),
+            details: stands.noted(),
         };
         self.create(new, Called::Nothing)
     }

@@ -24,6 +24,7 @@ mod record;
 mod remove;
 mod sound;
 mod state;
+mod writable;
 
 pub use create::NewContainer;
 pub use dead::{Dead, Settled};
@@ -35,3 +36,4 @@ pub(super) use needs::UsedImage;
 pub use record::{Base, Keep};
 pub(super) use sound::{mend_state, soundness};
 pub use state::{Exited, State};
+pub use writable::{Stands, Writable};

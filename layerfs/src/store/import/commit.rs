@@ -10,7 +10,7 @@ use crate::store::image::{ImageLayer, ImageRecord, RECORD_VERSION};
 use crate::store::index::Index;
 use crate::store::index::Kind;
 use crate::store::indexes;
-use crate::store::layer::StagedLayer;
+use crate::store::layer::{FRAME, StagedLayer};
 use crate::store::record;
 use crate::store::reference::Reference;
 use crate::store::root::object_path;
@@ -155,6 +155,8 @@ impl Import<'_> {
             };
             install(&from, &object.number.to_string(), &to, &hex)?;
         }
+        // Before the index: a layer that is there has its frame.
+        install(&from, FRAME, &self.store.frames, &layer.diff_id.hex())?;
         install(&from, "index", &self.store.layers, &layer.diff_id.hex())
     }
 

@@ -105,7 +105,9 @@ impl<'a> Job<'a> {
     }
 
     fn layer(&self, number: usize, layer: &SourceLayer) -> Result<Option<StagedLayer>, StoreError> {
-        if self.import.rely_on_index(Room::Layers, &layer.diff_id)? {
+        // One that an earlier layerfs brought is read again for its frame.
+        let has_frame = self.import.store.has_frame(&layer.diff_id)?;
+        if self.import.rely_on_index(Room::Layers, &layer.diff_id)? && has_frame {
             self.progress.end(&layer.diff_id, LayerOutcome::AlreadyHere);
             return Ok(None);
         }

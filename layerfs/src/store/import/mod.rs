@@ -3,10 +3,12 @@
 mod commit;
 mod directory;
 mod image;
+mod over;
 mod progress;
 mod rootfs;
 mod transaction;
 
+pub use over::NewImage;
 pub use progress::{LayerOutcome, Progress};
 pub use rootfs::RootfsInput;
-pub(super) use transaction::{Listed, Room, list_of_imports, sweep_dead};
+pub(super) use transaction::{Import, Listed, Room, list_of_imports, sweep_dead};

@@ -48,7 +48,7 @@ pub(in crate::store) struct Listed {
 }
 
 /// An import under way. Its directory goes when it is dropped.
-pub(super) struct Import<'s> {
+pub(in crate::store) struct Import<'s> {
     pub store: &'s Store,
     pub dir: OwnedFd,
     name: String,
@@ -58,7 +58,7 @@ pub(super) struct Import<'s> {
 
 impl<'s> Import<'s> {
     /// Makes the import's directory, and sweeps those of imports that died.
-    pub(super) fn begin(store: &'s Store) -> Result<Self, StoreError> {
+    pub(in crate::store) fn begin(store: &'s Store) -> Result<Self, StoreError> {
         let deed = || "begin an import".to_owned();
         sweep_dead(store)?;
         loop {
@@ -101,7 +101,11 @@ impl<'s> Import<'s> {
     }
 
     /// Whether the store has that layer or tree; if so it stays until this import ends.
-    pub(super) fn rely_on_index(&self, room: Room, digest: &Digest) -> Result<bool, StoreError> {
+    pub(in crate::store) fn rely_on_index(
+        &self,
+        room: Room,
+        digest: &Digest,
+    ) -> Result<bool, StoreError> {
         let _presence = self.store.presence()?;
         let here = self.store.has(self.store.room(room), &digest.hex())?;
         if here {
@@ -131,6 +135,10 @@ impl Reliance for Import<'_> {
         }
         self.list(Room::Objects, digest)?;
         Ok(true)
+    }
+
+    fn open(&self, digest: &Digest) -> Result<OwnedFd, SysError> {
+        self.store.open_object(digest)
     }
 }
 

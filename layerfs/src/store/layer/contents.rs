@@ -7,6 +7,7 @@ use super::error::LayerError;
 use super::shared::Shared;
 use crate::store::archive::ArchiveReader;
 use crate::store::digest::{Digest, Hasher};
+use crate::store::frame::{self, Recorder};
 use crate::store::index::{INLINE_MAX_BYTES, IndexError};
 use crate::sys::{SysError, dir, file};
 
@@ -22,6 +23,9 @@ const HOLE_PIECE_BYTES: u64 = 16 << 20;
 pub(in crate::store) trait Reliance {
     /// Whether the store has the object, whole; if so it is listed among what the import relies on.
     fn rely_on(&self, digest: &Digest, size: u64) -> Result<bool, SysError>;
+
+    /// Opens an object that is relied on.
+    fn open(&self, digest: &Digest) -> Result<OwnedFd, SysError>;
 }
 
 /// One object that a layer brought.
@@ -44,6 +48,7 @@ pub(in crate::store) struct Contents<'a> {
     dir: &'a OwnedFd,
     reliance: &'a dyn Reliance,
     shared: &'a Shared,
+    recorder: &'a Recorder,
     spool: OwnedFd,
     spool_bytes: u64,
     /// Small contents not yet written to the spool, which ends with them.
@@ -59,6 +64,7 @@ impl<'a> Contents<'a> {
         dir: &'a OwnedFd,
         reliance: &'a dyn Reliance,
         shared: &'a Shared,
+        recorder: &'a Recorder,
     ) -> Result<Self, SysError> {
         let spool = file::create_new(dir, "inline", 0o600)?;
         dir::unlink(dir, "inline")?;
@@ -66,6 +72,7 @@ impl<'a> Contents<'a> {
             dir,
             reliance,
             shared,
+            recorder,
             spool,
             spool_bytes: 0,
             spool_tail: Vec::new(),
@@ -81,11 +88,27 @@ impl<'a> Contents<'a> {
         archive: &mut ArchiveReader<R>,
         size: u64,
     ) -> Result<Kept, LayerError> {
-        if size <= MEMORY_MAX_BYTES {
+        if size <= INLINE_MAX_BYTES {
             let bytes = self.read_whole(archive, size)?;
-            return if size <= INLINE_MAX_BYTES { self.spool(&bytes) } else { self.object(&bytes) };
+            return self.spool(&bytes);
         }
-        self.large(archive, size)
+        // What an archive has no holes in is there as it is in the object.
+        let is_whole = !archive.has_holes();
+        if is_whole {
+            self.recorder.contents_begin();
+        }
+        let kept = if size <= MEMORY_MAX_BYTES {
+            let bytes = self.read_whole(archive, size)?;
+            self.object(&bytes)?
+        } else {
+            self.large(archive, size)?
+        };
+        if let Kept::Object { digest, .. } = &kept
+            && is_whole
+        {
+            self.recorder.object(digest, size).map_err(frame::call_of)?;
+        }
+        Ok(kept)
     }
 
     /// Reads small contents back.

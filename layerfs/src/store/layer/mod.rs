@@ -13,5 +13,5 @@ mod whiteout;
 pub(super) use contents::Reliance;
 pub use error::LayerError;
 pub(super) use shared::Shared;
-pub(super) use stage::{LayerClaim, StagedLayer, StagingDir, stage_layer};
+pub(super) use stage::{FRAME, LayerClaim, StagedLayer, StagingDir, stage_layer};
 pub(super) use stream::produced;

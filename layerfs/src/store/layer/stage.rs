@@ -1,5 +1,6 @@
 //! Staging one layer: its blob read, proved and unpacked, its index written aside. Whoever publishes it syncs it first.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 
@@ -12,8 +13,10 @@ use super::unpack::unpack;
 use crate::store::archive::ArchiveReader;
 use crate::store::digest::{Digest, HashingReader};
 use crate::store::error::{During, StoreError};
-use crate::store::index::{Kind, write_index};
-use crate::sys::file;
+use crate::store::frame::{self, Recorded, Recorder};
+use crate::store::index::{Index, IndexError, Kind, write_index};
+use crate::sys::file::{self, Symlinks};
+use crate::sys::{SysError, dir};
 
 /// What is known of a layer before it is read.
 pub(in crate::store) struct LayerClaim {
@@ -33,7 +36,7 @@ pub(in crate::store) struct StagingDir {
     pub fd: OwnedFd,
 }
 
-/// A layer that is staged whole: its objects as `0`, `1`, … and its index as `index` in the directory. Holds no
+/// A layer that is staged whole: its objects as `0`, `1`, …, its index as `index` and its frame as `frame` in the directory. Holds no
 /// descriptor: an image may have more layers than a process may have files open.
 pub(in crate::store) struct StagedLayer {
     /// Digest of the archive.
@@ -58,16 +61,18 @@ pub(in crate::store) fn stage_layer<R: Read + Send>(
     let StagingDir { name, fd: dir } = staging;
     let layer = |source| StoreError::Layer { what: what(), source };
     let turn = Turn::of(&shared.turns);
+    let recorder = recorder_in(&dir).during(what)?;
     let mut contents =
-        Contents::new(&dir, reliance, shared).map_err(|error| layer(error.into()))?;
+        Contents::new(&dir, reliance, shared, &recorder).map_err(|error| layer(error.into()))?;
     let (tree, found) = std::thread::scope(|scope| {
         let (archive, blob) = stream::inflate(scope, blob, &turn);
-        let mut archive = ArchiveReader::new(HashingReader::new(archive));
+        let archive = Recorded { inner: HashingReader::new(archive), recorder: &recorder };
+        let mut archive = ArchiveReader::new(archive);
         let tree = unpack(&mut archive, &mut contents, shared, &turn).map_err(layer)?;
         // Bytes after the end mark belong to the diff id.
-        let read = archive
-            .into_inner()
-            .finish()
+        let mut archive = archive.into_inner();
+        let read = std::io::copy(&mut archive, &mut std::io::sink())
+            .and_then(|_| archive.inner.finish())
             .map_err(|source| StoreError::Stream { what: what(), source })?;
         let blob = blob.join().ok().flatten();
         Ok::<_, StoreError>((tree, Found { diff_id: read.0, blob }))
@@ -79,7 +84,44 @@ pub(in crate::store) fn stage_layer<R: Read + Send>(
         LayerOrigin { tree: &tree, contents: |handle, size| contents.inline(handle, size) };
     write_index(&mut origin, root, index, (Kind::Layer, diff_id)).during(what)?;
     let (objects, relied_on) = contents.into_staged();
+    end_frame((&dir, &objects), recorder, diff_id, reliance).during(what)?;
     Ok(StagedLayer { diff_id, dir: name, objects, relied_on })
+}
+
+/// The frame's name in the staging directory, and that of one that is written once more.
+pub(in crate::store) const FRAME: &str = "frame";
+const REWRITTEN: &str = "frame.new";
+
+fn recorder_in(dir: &OwnedFd) -> Result<Recorder, SysError> {
+    Recorder::new(file::create_new(dir, FRAME, 0o400)?).map_err(frame::call_of)
+}
+
+/// Ends the frame of a layer whose index is written. An object that the archive has and the index has not is one that a
+/// later entry replaced: nothing would keep it, so its bytes go into the frame.
+fn end_frame(
+    (dir, staged): (&OwnedFd, &[Staged]),
+    recorder: Recorder,
+    diff_id: Digest,
+    reliance: &dyn Reliance,
+) -> Result<(), IndexError> {
+    let read = |name: &str| file::open_read(dir, name, Symlinks::Stop);
+    let named = recorder.finish(diff_id).map_err(frame::call_of)?;
+    let index = Index::open(read("index")?)?;
+    let has: HashSet<Digest> = index.objects()?.map(|(digest, _)| digest).collect();
+    if named.iter().all(|digest| has.contains(digest)) {
+        return Ok(());
+    }
+    let open = |digest: &Digest| {
+        let number = staged.iter().find(|object| object.digest == *digest);
+        let opened = match number {
+            Some(object) => read(&object.number.to_string()),
+            None => reliance.open(digest),
+        };
+        Ok(opened?)
+    };
+    let into = file::create_new(dir, REWRITTEN, 0o400)?;
+    frame::rewrite(read(FRAME)?, into, &has, open).map_err(frame::call_of)?;
+    Ok(dir::rename(dir, REWRITTEN, dir, FRAME)?)
 }
 
 /// The digests of what was read.

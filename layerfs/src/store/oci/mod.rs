@@ -6,6 +6,7 @@
 
 mod bounded;
 mod config;
+mod derive;
 mod document;
 mod media;
 mod platform;
@@ -13,6 +14,7 @@ mod text;
 pub mod time;
 
 pub use config::{History, ImageConfig, RootFs, RunConfig};
+pub use derive::{DeriveError, RunChange, Step, derived};
 pub use document::{Body, Descriptor, DescriptorError, DocumentError, Manifest, parse_document};
 pub use media::{LayerMedia, Media, Packing};
 pub use platform::{Platform, PlatformError};

@@ -1,0 +1,124 @@
+//! Owns what a command writes for others to read: a file that appears when it is whole, or standard output.
+
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::error::{SysError, call};
+use super::file::{self, FileType};
+use super::{dir, host};
+
+/// Permissions of a file that is made, before the umask.
+const MODE: u32 = 0o666;
+
+/// Where bytes go. Dropped before [`Target::finish`], a file is as if it had never been begun.
+#[derive(Debug)]
+pub struct Target {
+    file: OwnedFd,
+    aside: Option<Aside>,
+}
+
+/// A file that is being written under another name.
+#[derive(Debug)]
+struct Aside {
+    dir: OwnedFd,
+    name: Box<[u8]>,
+    last: Box<[u8]>,
+    is_done: bool,
+}
+
+impl Target {
+    /// A file that takes its name when it is whole, in place of what has that name. What is there and no regular file, such
+    /// as `/dev/null` or a fifo, is written into.
+    pub fn file(path: &Path) -> Result<Target, SysError> {
+        let is_special = |path: &Path| match file::stat_path(path) {
+            Err(error) if error.is_absent() => Ok(false),
+            stat => stat.map(|stat| file::type_of(&stat) != FileType::RegularFile),
+        };
+        if is_special(path)? {
+            return Ok(Target { file: file::open_append_path(path, MODE)?, aside: None });
+        }
+        let (parent, last) = parts(path)?;
+        let dir = dir::open_path(parent.as_path())?;
+        let mut name = b".".to_vec();
+        // What has so long a name that no suffix fits has it later.
+        name.extend_from_slice(&last[..last.len().min(200)]);
+        name.extend_from_slice(format!(".{:016x}", host::random_u64()?).as_bytes());
+        let file = file::create_new(&dir, name.as_slice(), MODE)?;
+        let aside = Aside { dir, name: name.into(), last, is_done: false };
+        Ok(Target { file, aside: Some(aside) })
+    }
+
+    /// The standard output of this process.
+    pub fn standard_output() -> Result<Target, SysError> {
+        let dup = || rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3);
+        Ok(Target { file: call("dup", || "stdout".to_owned(), dup)?, aside: None })
+    }
+
+    /// Makes the file appear, its contents on disk.
+    pub fn finish(mut self) -> Result<(), SysError> {
+        let Some(aside) = &mut self.aside else { return Ok(()) };
+        file::sync(&self.file)?;
+        dir::rename(&aside.dir, &*aside.name, &aside.dir, &*aside.last)?;
+        aside.is_done = true;
+        file::sync(&aside.dir)
+    }
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        file::write_all(&self.file, bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if !self.is_done
+            && let Err(error) = dir::unlink(&self.dir, &*self.name)
+        {
+            tracing::warn!("what was begun of a file is left: {error}");
+        }
+    }
+}
+
+/// The directory of a path, and the last name.
+fn parts(path: &Path) -> Result<(PathBuf, Box<[u8]>), SysError> {
+    use std::os::unix::ffi::OsStrExt;
+    let refused = || SysError::new("open", path.display().to_string(), Errno::ISDIR);
+    let last = path.file_name().ok_or_else(refused)?.as_bytes().into();
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    Ok((parent.unwrap_or(Path::new(".")).to_owned(), last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_appears_when_it_is_whole_and_a_dropped_one_never_was() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("out");
+        std::fs::write(&path, "old").unwrap();
+        let mut target = Target::file(&path).unwrap();
+        target.write_all(b"half").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        drop(target);
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
+        let mut target = Target::file(&path).unwrap();
+        target.write_all(b"whole").unwrap();
+        target.finish().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
+        let mut null = Target::file(Path::new("/dev/null")).unwrap();
+        null.write_all(b"x").unwrap();
+        null.finish().unwrap();
+        Target::file(scratch.path()).unwrap_err();
+    }
+}

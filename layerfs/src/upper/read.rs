@@ -1,0 +1,171 @@
+//! Owns the reading of an upper by whoever did not mount it: nothing is locked, swept or changed, mounted or not.
+
+use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use super::error::{During, UpperError};
+use super::look::{Listed, Look, mark_error};
+use super::open::{Durability, Upper};
+use crate::sys::file::{self, Stat, Symlinks};
+use crate::sys::{dir, host, xattr};
+use crate::tree::{Mark, MarkSpace, Origin, Redirects, marks};
+
+/// An upper that is only looked at.
+#[derive(Debug)]
+pub struct UpperReader {
+    /// None of its methods that change anything is called here, or can be from elsewhere.
+    upper: Upper,
+    made_over: Option<Origin>,
+}
+
+/// The copy of a hard-link group: an entry of the index.
+#[derive(Debug)]
+pub struct GroupCopy {
+    /// The lower file that it is a copy of.
+    pub origin: Origin,
+    /// Its name in the index.
+    pub name: String,
+}
+
+impl UpperReader {
+    /// Looks at the upper at `root`. Its work directory is needed where it has copies of files with several names; where
+    /// it is given and is none, there are no such copies.
+    pub fn open(root: OwnedFd, work: Option<&OwnedFd>) -> Result<Self, UpperError> {
+        let deed = "open the upper directory";
+        let again = || dir::open(&root, ".", Symlinks::Stop).during(deed);
+        let (space, made_over) = made_over(&root)?;
+        let index = match work {
+            Some(work) => index_in(work)?,
+            None => None,
+        };
+        let upper = Upper {
+            work: again()?,
+            lock: again()?,
+            index: index.map_or_else(OnceLock::new, OnceLock::from),
+            space,
+            redirects: redirects_of(space),
+            unmarked: None,
+            durability: Durability::Volatile,
+            device: file::stat(&root).during(deed)?.st_dev,
+            next: AtomicU64::new(0),
+            has_groups: AtomicBool::new(false),
+            root,
+        };
+        let reader = UpperReader { upper, made_over };
+        if reader.upper.index_dir().is_none() && reader.upper.is_marked_with_groups()? {
+            return Err(UpperError::IndexUnknown);
+        }
+        Ok(reader)
+    }
+
+    /// The root of the lower that it was first mounted over; `None` of an upper that was never used, or whose file system
+    /// keeps no attributes.
+    pub fn made_over(&self) -> Option<&Origin> {
+        self.made_over.as_ref()
+    }
+
+    /// The layer's root directory.
+    pub fn root(&self) -> &OwnedFd {
+        self.upper.root()
+    }
+
+    /// The directory of the index, which the names of [`UpperReader::group_copies`] stand in.
+    pub fn index_dir(&self) -> Option<&OwnedFd> {
+        self.upper.index_dir()
+    }
+
+    /// Whether its redirects are followed.
+    pub fn redirects(&self) -> Redirects {
+        self.upper.redirects
+    }
+
+    /// Looks at a name.
+    pub fn look(&self, dir: &OwnedFd, name: &[u8]) -> Result<Look, UpperError> {
+        self.upper.look(dir, name)
+    }
+
+    /// Everything in a directory, whiteouts included, in no order.
+    pub fn list(&self, dir: &OwnedFd) -> Result<Vec<Listed>, UpperError> {
+        self.upper.list(dir)
+    }
+
+    /// Opens a directory of the layer.
+    pub fn open_dir(&self, dir: &OwnedFd, name: &[u8]) -> Result<OwnedFd, UpperError> {
+        dir::open(dir, name, Symlinks::Stop).during("open a directory of the upper")
+    }
+
+    /// Opens a file of the layer, and says what was opened.
+    pub fn open_file(&self, dir: &OwnedFd, name: &[u8]) -> Result<(OwnedFd, Stat), UpperError> {
+        let deed = "open a file of the upper";
+        let file = file::open_read(dir, name, Symlinks::Stop).during(deed)?;
+        let stat = file::stat(&file).during(deed)?;
+        Ok((file, stat))
+    }
+
+    /// What stands under a name, whatever it means.
+    pub fn stat(&self, dir: &OwnedFd, name: &[u8]) -> Result<Stat, UpperError> {
+        file::stat_at(dir, name, Symlinks::Stop).during("look into the upper")
+    }
+
+    /// The target of a symbolic link.
+    pub fn read_link(&self, dir: &OwnedFd, name: &[u8]) -> Result<Box<[u8]>, UpperError> {
+        dir::read_link(dir, name).during("read a link of the upper")
+    }
+
+    /// The extended attributes that users see, sorted by name: no marks, escaped names turned back.
+    pub fn xattrs(&self, dir: &OwnedFd, name: &[u8]) -> Result<Vec<xattr::Pair>, UpperError> {
+        let stored = xattr::all_at(dir, name).during("read attributes")?;
+        let shown = stored.into_iter().filter_map(|(name, value)| {
+            marks::unescape(self.upper.space, &name).map(|name| (name.into(), value))
+        });
+        let mut shown: Vec<xattr::Pair> = shown.collect();
+        shown.sort();
+        Ok(shown)
+    }
+
+    /// The copies of hard-link groups, under whatever names the union shows them.
+    pub fn group_copies(&self) -> Result<Vec<GroupCopy>, UpperError> {
+        let deed = "read the index";
+        let Some(index) = self.upper.index_dir() else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for entry in dir::list(index).during(deed)? {
+            let Ok(name) = std::str::from_utf8(&entry.name) else { continue };
+            if !self.upper.group(name)?.is_some_and(|group| group.copied_up) {
+                continue;
+            }
+            let Some(mark) = self.upper.mark(index, &entry.name, Mark::Origin)? else { continue };
+            let origin =
+                Origin::decode(&mark).map_err(|fault| mark_error(&entry.name, fault.into()))?;
+            found.push(GroupCopy { origin, name: name.to_owned() });
+        }
+        Ok(found)
+    }
+}
+
+/// Where the marks of an upper are, and what its root says that it was made over.
+fn made_over(root: &OwnedFd) -> Result<(MarkSpace, Option<Origin>), UpperError> {
+    for space in [MarkSpace::Trusted, MarkSpace::User] {
+        let mark = crate::sys::xattr_at::get(root, b".", &Mark::Origin.name(space));
+        if let Some(value) = mark.during("read a mark")? {
+            let origin = Origin::decode(&value).map_err(|fault| mark_error(b".", fault.into()))?;
+            return Ok((space, Some(origin)));
+        }
+    }
+    Ok((if host::is_root() { MarkSpace::Trusted } else { MarkSpace::User }, None))
+}
+
+/// As a mount has it: a redirect of `user.*` can be written by whoever owns the directory, and reaches past permissions.
+fn redirects_of(space: MarkSpace) -> Redirects {
+    if space == MarkSpace::User && host::is_root() { Redirects::Refuse } else { Redirects::Follow }
+}
+
+/// The index in a work directory; `None` where none was begun.
+fn index_in(work: &OwnedFd) -> Result<Option<OwnedFd>, UpperError> {
+    match dir::open(work, "layerfs", Symlinks::Stop)
+        .and_then(|private| dir::open(&private, "index", Symlinks::Stop))
+    {
+        Err(error) if error.is_absent() => Ok(None),
+        opened => opened.map(Some).during("open the index"),
+    }
+}

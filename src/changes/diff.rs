@@ -1,0 +1,105 @@
+//! `layerfs diff`: what a container or a mount changed.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use layerfs_driver::changes::{self, Change, ChangeKind, Sides};
+use layerfs_driver::sys::output::Target;
+use serde::Serialize;
+
+use super::what;
+use crate::output::{Results, message, text};
+use crate::session::{Outcome, Session};
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  layerfs diff web                       a container, running or not: A is added, C changed, D deleted
+  layerfs diff /mnt                      the mountpoint of an image that is mounted writable
+  layerfs diff --json /srv/upper         the upper directory of one, mounted or not
+  layerfs diff --tar -o web.tar web      the changes as a layer, which other tools import
+
+Whatever was copied up counts as changed. Only the writable layer is read.";
+
+/// The words of `layerfs diff`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct DiffArgs {
+    /// Print the changes as one JSON array
+    #[arg(long, conflicts_with = "tar")]
+    json: bool,
+    /// Write the changes as the archive of a layer, in the form of OCI images
+    #[arg(long)]
+    tar: bool,
+    /// Write the archive to FILE, which appears when it is whole, instead of standard output
+    #[arg(short, long, value_name = "FILE", requires = "tar")]
+    output: Option<PathBuf>,
+    /// The work directory of an upper directory, where it is not that one's name with `.work`
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+    /// A container, a mountpoint, or an upper directory
+    #[arg(value_name = "CONTAINER|DIR")]
+    what: OsString,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    kind: &'static str,
+    path: String,
+}
+
+/// Prints the changes, or writes their archive.
+pub fn run(args: &DiffArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
+    if args.tar && args.output.is_none() && std::io::stdout().is_terminal() {
+        bail!("standard output is a terminal, which an archive would upset: name a file with -o");
+    }
+    let store = session.store()?;
+    let found = what::find(&store, &args.what, args.work.as_deref())?;
+    what::settle(&found);
+    if args.tar {
+        return archive(args, &found.sides);
+    }
+    let changes = changes::list(&found.sides).with_context(|| found.called.clone())?;
+    if args.json {
+        let rows: Vec<Row> = changes.iter().map(row).collect();
+        results.json(&rows)?;
+        return Ok(Outcome::Done);
+    }
+    for change in &changes {
+        let path = text::one_line(&String::from_utf8_lossy(&change.path));
+        results.line(format_args!("{} {path}", letter(change.kind)))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn archive(args: &DiffArgs, sides: &Sides) -> Result<Outcome> {
+    let mut target = match &args.output {
+        Some(path) => Target::file(path)?,
+        None => Target::standard_output()?,
+    };
+    let left_out = changes::write_layer(sides, &mut target)?;
+    target.finish()?;
+    for thing in left_out {
+        message::say(format!("left out: {thing}"));
+    }
+    Ok(Outcome::Done)
+}
+
+fn row(change: &Change) -> Row {
+    let kind = match change.kind {
+        ChangeKind::Changed => "changed",
+        ChangeKind::Added => "added",
+        ChangeKind::Deleted => "deleted",
+    };
+    Row { kind, path: String::from_utf8_lossy(&change.path).into_owned() }
+}
+
+fn letter(kind: ChangeKind) -> char {
+    match kind {
+        ChangeKind::Changed => 'C',
+        ChangeKind::Added => 'A',
+        ChangeKind::Deleted => 'D',
+    }
+}

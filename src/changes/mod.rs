@@ -1,0 +1,6 @@
+//! What containers and mounts changed: told, or made an image.
+
+pub mod commit;
+pub mod diff;
+mod instruction;
+mod what;

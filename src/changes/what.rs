@@ -1,0 +1,156 @@
+//! From a user's word to a writable layer and what is below it: a container, a mountpoint, an upper directory.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use layerfs_driver::changes::Sides;
+use layerfs_driver::lower::{ImageTree, Lower};
+use layerfs_driver::store::container::{Container, State, Writable};
+use layerfs_driver::store::digest::Digest;
+use layerfs_driver::store::image::Image;
+use layerfs_driver::store::{Store, StoreError, chain_id};
+use layerfs_driver::sys::file::{self, Symlinks};
+use layerfs_driver::sys::{dir, host};
+use layerfs_driver::tree::Origin;
+use layerfs_driver::upper::UpperReader;
+
+/// What a word was found to mean.
+pub struct What {
+    /// How messages call it.
+    pub called: String,
+    /// Its sides.
+    pub sides: Sides,
+    /// Diff ids of the image's layers, lowest first.
+    pub layers: Vec<Digest>,
+    /// The image below; `None` where the upper directory was made over layers that no image has, or several.
+    pub image: Option<Digest>,
+    /// The words of its first process.
+    pub command: Vec<String>,
+    /// The container, where it is one.
+    pub container: Option<Container>,
+    /// The root of what is mounted, where it is a mount.
+    pub mounted: Option<OwnedFd>,
+}
+
+/// Finds it. A word with a slash, or with a dot in front, is a path; any other is a container before it is a path.
+pub fn find(store: &Store, word: &OsStr, work: Option<&Path>) -> Result<What> {
+    // Each directory on the way down is held.
+    host::raise_limits()?;
+    if let Some(text) = word.to_str().filter(|text| !is_path(text)) {
+        match store.find_container(text) {
+            Ok(container) => return of_container(store, container),
+            Err(StoreError::NoSuchContainer(_)) if is_there(Path::new(word)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    of_path(store, Path::new(word), work)
+}
+
+fn is_path(word: &str) -> bool {
+    word.contains('/') || word.starts_with('.')
+}
+
+fn is_there(path: &Path) -> bool {
+    file::stat_path(path).is_ok()
+}
+
+fn of_container(store: &Store, container: Container) -> Result<What> {
+    let called = format!("container `{}`", container.name);
+    let writable = store.writable_of(&container)?;
+    Ok(What { container: Some(container), ..of_writable(store, writable, called)? })
+}
+
+fn of_path(store: &Store, path: &Path, work: Option<&Path>) -> Result<What> {
+    let shown = || format!("`{}`", path.display());
+    // What is mounted there is not asked: it may not answer.
+    let place = file::open_place(path).with_context(shown)?;
+    let listed = dir::path_of(&place).with_context(shown)?;
+    if let Some(writable) = store.writable_at(&listed)? {
+        let called = format!("the mount at {}", shown());
+        let what = of_writable(store, writable, called)?;
+        let root = dir::open_path(path).with_context(shown)?;
+        return Ok(What { mounted: Some(root), ..what });
+    }
+    of_upper(store, (path, shown()), work)
+}
+
+fn of_upper(store: &Store, (path, shown): (&Path, String), work: Option<&Path>) -> Result<What> {
+    let upper = dir::open_path(path).with_context(|| shown.clone())?;
+    let work = match work {
+        Some(work) => Some(
+            dir::open_path(work).with_context(|| format!("work directory `{}`", work.display()))?,
+        ),
+        None => work_beside(path)?,
+    };
+    let reader = UpperReader::open(upper, work.as_ref())
+        .with_context(|| format!("upper directory {shown}"))?;
+    let chain = match reader.made_over() {
+        Some(Origin::Image { chain_id, .. }) => *chain_id,
+        Some(Origin::Directory { .. }) | None => bail!(
+            "{shown} is neither a container, nor the mountpoint of an image of this store, nor the upper directory of one; \
+             `layerfs ps -a` and `layerfs mount` list those there are"
+        ),
+    };
+    let images: Vec<Image> =
+        store.images()?.into_iter().filter(|image| image.chain_id() == Some(chain)).collect();
+    let layers = images.first().map(|image| image.layers.iter().map(|layer| layer.diff_id));
+    Ok(What {
+        called: format!("the upper directory {shown}"),
+        sides: Sides { lower: Lower::Image(ImageTree::open(store, &chain)?), upper: reader },
+        layers: layers.map(Iterator::collect).unwrap_or_default(),
+        image: match images.as_slice() {
+            [only] => Some(only.id),
+            _ => None,
+        },
+        command: Vec::new(),
+        container: None,
+        mounted: None,
+    })
+}
+
+/// The work directory that `layerfs mount --upper` makes where none is said.
+fn work_beside(upper: &Path) -> Result<Option<OwnedFd>> {
+    let mut name = dir::path_of(dir::open_path(upper)?)?.into_os_string();
+    name.push(".work");
+    match dir::open_path(PathBuf::from(name).as_path()) {
+        Err(error) if error.is_absent() => Ok(None),
+        opened => Ok(Some(opened?)),
+    }
+}
+
+fn of_writable(store: &Store, writable: Writable, called: String) -> Result<What> {
+    let chain = chain_id(writable.layers.iter());
+    let chain = chain.with_context(|| format!("the image of {called} has no layers"))?;
+    let upper = UpperReader::open(writable.upper, Some(&writable.work))
+        .with_context(|| format!("upper directory of {called}"))?;
+    if let Some(Origin::Image { chain_id, .. }) = upper.made_over()
+        && *chain_id != chain
+    {
+        bail!("the upper directory of {called} was made over another image");
+    }
+    Ok(What {
+        called,
+        sides: Sides { lower: Lower::Image(ImageTree::open(store, &chain)?), upper },
+        layers: writable.layers,
+        image: Some(writable.image),
+        command: writable.command,
+        container: None,
+        mounted: None,
+    })
+}
+
+/// Has what was written through mappings, and is only in the kernel's memory, written to the upper.
+pub fn settle(what: &What) {
+    let root = match (&what.mounted, what.container.as_ref().map(|container| &container.state)) {
+        (Some(root), _) => dir::open(root, ".", Symlinks::Stop),
+        (None, Some(State::Running { pid, .. })) => {
+            dir::open_path(format!("/proc/{pid}/root").as_str())
+        }
+        (None, _) => return,
+    };
+    if let Err(error) = root.and_then(file::sync_filesystem) {
+        tracing::debug!("what {} has not written yet is left out: {error}", what.called);
+    }
+}

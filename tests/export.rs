@@ -1,0 +1,19 @@
+//! What was changed, out of the store again: `diff`, `commit`, `save` and `push`, and who imports the result to the same tree.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test that can't go on should fail there
+
+#[path = "export/commits.rs"]
+mod commits;
+#[path = "export/faults.rs"]
+mod faults;
+#[path = "export/ground.rs"]
+mod ground;
+#[path = "export/layers.rs"]
+mod layers;
+#[path = "export/others.rs"]
+mod others;
+#[path = "export/refused.rs"]
+mod refused;
+#[path = "export/saved.rs"]
+mod saved;
+mod support;
