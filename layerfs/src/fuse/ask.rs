@@ -46,7 +46,8 @@ impl Door {
         mode: u32,
         caller: Caller,
     ) -> Result<Looked, UnionError> {
-        self.union.create((id(parent), name), new, mode & 0o7777, caller)
+        let made = self.union.create((id(parent), name), new, mode & 0o7777, caller);
+        self.unlisted(parent, made)
     }
 
     /// Makes a file and opens it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fuser::INodeNo;
 
 use super::door::Door;
-use crate::union::NodeId;
+use crate::union::{NodeId, UnionError};
 
 /// For what changes through this door only.
 pub const LASTING: Duration = Duration::from_secs(3600);
@@ -37,6 +37,25 @@ impl Door {
         if let Err(error) = notifier.inval_inode(INodeNo(id.ino().0), NO_CONTENTS, 0) {
             tracing::warn!("the kernel shows attributes of before a change: {error}");
         }
+    }
+
+    /// Has the kernel drop what it keeps of a directory's listings, after a change of its names that was `done`. It sees by
+    /// itself that they are out of date where a listing begins; one that is under way would go on in what another reader left
+    /// there before the change, and give a name twice, or one that is gone, or lose one. Told before the change is answered:
+    /// until then nobody lists the directory. No request holds a page of a listing while it waits.
+    pub(super) fn unlisted<T>(
+        &self,
+        dir: INodeNo,
+        done: Result<T, UnionError>,
+    ) -> Result<T, UnionError> {
+        // Where the kernel is to expect changes it keeps no listings.
+        if done.is_err() || self.expects_changes() || !self.union.take_shown(NodeId(dir.0)) {
+            return done;
+        }
+        if let Some(Err(error)) = self.notifier.get().map(|kernel| kernel.inval_inode(dir, 0, 0)) {
+            tracing::warn!("a listing under way may show what was before a change: {error}");
+        }
+        done
     }
 
     /// Whether others may change the lower while it is mounted.

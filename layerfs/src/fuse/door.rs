@@ -141,12 +141,12 @@ impl Filesystem for Door {
 
     fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name_or_error!(name, reply);
-        emptied(reply, self.union.unlink(id(parent), &name));
+        emptied(reply, self.unlisted(parent, self.union.unlink(id(parent), &name)));
     }
 
     fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name_or_error!(name, reply);
-        emptied(reply, self.union.rmdir(id(parent), &name));
+        emptied(reply, self.unlisted(parent, self.union.rmdir(id(parent), &name)));
     }
 
     fn symlink(
@@ -183,9 +183,13 @@ impl Filesystem for Door {
         let (from, to) = (id(parent), id(newparent));
         match self.union.try_rename((from, &name), (to, &newname), how) {
             Ok(RenameTried::WouldLast) => self.serve(Takes::Long, move |door| {
-                emptied(reply, door.union.rename((from, &name), (to, &newname), how));
+                let done = door.union.rename((from, &name), (to, &newname), how);
+                emptied(reply, door.unlisted(parent, door.unlisted(newparent, done)));
             }),
-            tried => emptied(reply, tried.map(|_| ())),
+            tried => {
+                let done = tried.map(|_| ());
+                emptied(reply, self.unlisted(parent, self.unlisted(newparent, done)));
+            }
         }
     }
 
@@ -199,7 +203,8 @@ impl Filesystem for Door {
     ) {
         let name = name_or_error!(newname, reply);
         self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
-            door.entered(reply, door.union.link(id(ino), id(newparent), &name));
+            let linked = door.union.link(id(ino), id(newparent), &name);
+            door.entered(reply, door.unlisted(newparent, linked));
         });
     }
 

@@ -35,6 +35,12 @@ pub fn random_u64() -> Result<u64, SysError> {
     Ok(u64::from_le_bytes(bytes))
 }
 
+/// Seconds since 1970 and nanoseconds; 0 where the clock stands before.
+pub fn now() -> (i64, u32) {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos())
+}
+
 /// Seconds since 1970; 0 where the clock stands before.
 pub fn now_secs() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())

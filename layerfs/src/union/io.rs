@@ -110,6 +110,9 @@ impl Union {
         let Some(upper) = &self.upper else { return Ok(()) };
         let _topology = self.topology.read();
         let mut at = self.dir_node(id)?;
+        if at.place.lock().gone.is_some() {
+            return Ok(()); // Nothing of a removed directory is on disk.
+        }
         loop {
             if let Some(dir) = self.upper_dir_if_any(&at)? {
                 upper.sync(&dir)?;

@@ -102,10 +102,17 @@ impl Union {
         if cookie == 0 && self.lower.may_change() {
             dir.dir.write().listing = None;
         }
+        dir.shown.store(true, Ordering::Release);
         let state = self.listed(&dir)?;
         // The first that is not taken ends it.
         state.listing.iter().flat_map(|listing| listing.behind(cookie)).all(take);
         Ok(())
+    }
+
+    /// Whether somebody may have been given a listing of a directory since this was asked last. Whoever changed a name in it
+    /// asks, and has listings that are under way forgotten.
+    pub fn take_shown(&self, id: NodeId) -> bool {
+        self.table.get(id).is_none_or(|dir| dir.shown.swap(false, Ordering::AcqRel))
     }
 
     /// The directory that holds a directory; the root holds itself.

@@ -138,6 +138,7 @@ pub(super) struct Seed {
 
 impl Seed {
     pub(super) fn node(self, id: NodeId, generation: u64) -> Node {
+        let has_lower = self.lower.is_some();
         Node {
             id,
             generation,
@@ -148,6 +149,8 @@ impl Seed {
             lookups: AtomicU64::new(0),
             children: AtomicU64::new(0),
             opens: AtomicU64::new(0),
+            // What the lower has may have been listed while it had no object.
+            shown: AtomicBool::new(has_lower),
             dir: RwLock::new(DirState::default()),
             side: Mutex::new(self.side),
             copied: parking_lot::Condvar::new(),

@@ -27,6 +27,8 @@ pub(super) struct Node {
     pub children: AtomicU64,
     /// Open handles; guarded by nothing, read under `side` where it decides.
     pub opens: AtomicU64,
+    /// Of a directory: somebody was given a listing of it, or may have been, since its names changed last.
+    pub shown: AtomicBool,
     /// Of a directory. Held shared while its names are read, exclusively while they change.
     pub dir: RwLock<DirState>,
     /// Where its object is. Held for moments only, never across a system call that may wait.

@@ -5,8 +5,8 @@ use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::mount::{Shared, Union};
 use crate::sys::change::{self, Access, SetTime};
-use crate::sys::{Errno, SysError, file};
-use crate::tree::{Attr, Kind};
+use crate::sys::{Errno, SysError, file, host};
+use crate::tree::{Attr, Kind, Timestamp};
 use crate::upper::UpperError;
 
 /// What is to be changed; `None` and `Keep` leave things as they are.
@@ -52,8 +52,8 @@ impl Union {
         if set.size.is_some() && node.kind != Kind::File {
             return answer(if node.is_directory() { Errno::ISDIR } else { Errno::INVAL });
         }
-        if node.place.lock().gone.is_some() && !node.is_open() {
-            return answer(Errno::NOENT);
+        if let Some(changed) = changed_of_gone(&node, set) {
+            return changed;
         }
         if !node.is_directory() {
             let extent = if set.size == Some(0) { Extent::Nothing } else { Extent::Whole };
@@ -93,4 +93,28 @@ impl Union {
         }
         Ok(Ok(()))
     }
+}
+
+/// Changes what is remembered of a node that nothing leads to and of which no object is kept: of a removed directory, which
+/// whoever holds it may still change. `None` where the node has an object.
+fn changed_of_gone(node: &Shared, set: &SetAttr) -> Option<Result<Attr, UnionError>> {
+    let mut place = node.place.lock();
+    let gone = place.gone.as_mut().filter(|_| !node.is_open())?;
+    if set.size.is_some() {
+        return Some(answer(Errno::NOENT));
+    }
+    let (secs, nanos) = host::now();
+    let now = Timestamp { secs, nanos };
+    let time = |set, before| match set {
+        SetTime::Keep => before,
+        SetTime::Now => now,
+        SetTime::At(secs, nanos) => Timestamp { secs, nanos },
+    };
+    gone.permissions = set.permissions.unwrap_or(gone.permissions) & 0o7777;
+    gone.uid = set.uid.unwrap_or(gone.uid);
+    gone.gid = set.gid.unwrap_or(gone.gid);
+    gone.atime = time(set.atime, gone.atime);
+    gone.mtime = time(set.mtime, gone.mtime);
+    gone.ctime = now;
+    Some(Ok(*gone))
 }

@@ -1,6 +1,7 @@
 //! The contents of a layer's files on their way: small ones into one spool, larger ones into staged objects.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 
 use super::error::LayerError;
@@ -205,12 +206,11 @@ impl<'a> Contents<'a> {
             hash_hole(&mut hasher, piece.offset - end, self.shared)?;
             hasher.update(bytes);
             // An archive without a sparse map spells holes out: long runs of zeros are not written again.
-            if is_zeros(bytes) {
-                sparse = true;
-                trailing_zeros = true;
-            } else {
-                file::write_all_at(&fd, bytes, piece.offset)?;
-                trailing_zeros = false;
+            let runs = data_runs(bytes);
+            sparse |= runs != [0..bytes.len()];
+            trailing_zeros = runs.last().is_none_or(|last| last.end < bytes.len());
+            for run in runs {
+                file::write_all_at(&fd, &bytes[run.clone()], piece.offset + run.start as u64)?;
             }
             end = piece.offset + piece.len as u64;
         }
@@ -249,8 +249,60 @@ fn hash_hole(hasher: &mut Hasher, mut len_bytes: u64, shared: &Shared) -> Result
     Ok(())
 }
 
-/// Compared a page at a time, which the processor does faster than byte by byte.
-fn is_zeros(bytes: &[u8]) -> bool {
+/// What is to be written of a piece: all but its runs of zeros that are worth a hole. Compared a page at a time, which the
+/// processor does faster than byte by byte.
+fn data_runs(bytes: &[u8]) -> Vec<Range<usize>> {
     const PAGE: [u8; 4096] = [0; 4096];
-    bytes.chunks(PAGE.len()).all(|chunk| *chunk == PAGE[..chunk.len()])
+    const HOLE_MIN_BYTES: usize = 64 * 1024;
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (number, page) in bytes.chunks(PAGE.len()).enumerate() {
+        if *page == PAGE[..page.len()] {
+            continue;
+        }
+        let start = number * PAGE.len();
+        let before = runs.last().map_or(0, |last| last.end);
+        match runs.last_mut() {
+            Some(last) if start - before < HOLE_MIN_BYTES => last.end = start + page.len(),
+            None if start < HOLE_MIN_BYTES => runs.push(0..start + page.len()),
+            _ => runs.push(start..start + page.len()),
+        }
+    }
+    if let Some(last) = runs.last_mut()
+        && bytes.len() - last.end < HOLE_MIN_BYTES
+    {
+        last.end = bytes.len();
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 4096;
+
+    #[test]
+    fn long_runs_of_zeros_are_left_out_and_short_ones_written() {
+        let piece = |data: &[Range<usize>]| {
+            let mut bytes = vec![0; PIECE_BYTES];
+            data.iter().for_each(|run| bytes[run.clone()].fill(1));
+            data_runs(&bytes)
+        };
+        let whole = 0..PIECE_BYTES;
+        assert_eq!(piece(&[]), []);
+        assert_eq!(piece(&[whole.clone()]), [whole.clone()]);
+        assert_eq!(piece(&[5..6]), [0..PAGE]);
+        assert_eq!(piece(&[PIECE_BYTES - 1..PIECE_BYTES]), [PIECE_BYTES - PAGE..PIECE_BYTES]);
+        assert_eq!(piece(&[16 * PAGE..17 * PAGE]), [16 * PAGE..17 * PAGE]);
+        assert_eq!(piece(&[0..1, 16 * PAGE..PIECE_BYTES]), [whole.clone()], "15 pages between");
+        assert_eq!(
+            piece(&[0..1, 17 * PAGE..PIECE_BYTES]),
+            [0..PAGE, 17 * PAGE..PIECE_BYTES],
+            "16 pages between"
+        );
+        assert_eq!(piece(&[15 * PAGE..PIECE_BYTES - 15 * PAGE]), [whole], "15 pages at the ends");
+        assert_eq!(data_runs(&[]), []);
+        assert_eq!(data_runs(&[0; 100]), [], "a short piece of zeros");
+        assert_eq!(data_runs(&[1; 5000]), [0..5000]);
+    }
 }

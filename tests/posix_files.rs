@@ -1,0 +1,16 @@
+//! What programs do to files, on mounts beside a plain directory and kernel overlayfs.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that can't go on says so and stops")]
+
+mod support;
+
+#[path = "posix_files/locks.rs"]
+mod locks;
+#[path = "posix_files/mapped.rs"]
+mod mapped;
+#[path = "posix_files/open.rs"]
+mod open;
+#[path = "posix_files/sparse.rs"]
+mod sparse;
+#[path = "posix_files/watched.rs"]
+mod watched;

@@ -1,0 +1,41 @@
+//! Mappings, running programs, and writers that go round the cache or append.
+
+use crate::support::trees::{Disk, Like, compare};
+
+const SCRIPT: &str = "posix_files/mapped.py";
+
+fn same(cases: &[&str]) {
+    compare(Disk::Ext4, SCRIPT, cases, Like::Plain, &[]);
+}
+
+#[test]
+fn mappings_of_before_and_after_a_copy_up_are_one_memory() {
+    same(&["shared", "private", "synced"]);
+}
+
+#[test]
+fn a_page_beyond_the_end_is_a_bus_error() {
+    same(&["past_the_end"]);
+}
+
+#[test]
+fn a_running_program_is_not_written_and_a_written_one_does_not_run() {
+    same(&["running"]);
+}
+
+#[test]
+fn reads_and_writes_round_the_cache_are_those_of_the_cache() {
+    same(&["direct", "direct_odd"]);
+}
+
+#[test]
+fn no_line_of_those_who_append_at_once_is_lost() {
+    same(&["append"]);
+}
+
+/// A plain directory has such files; a mount refuses them, and programs go another way.
+#[test]
+fn a_file_without_a_name_is_refused() {
+    let refused = [("O_TMPFILE: ", "ENOTSUP"), ("O_TMPFILE for writing only: ", "ENOTSUP")];
+    compare(Disk::Ext4, SCRIPT, &["nameless"], Like::Plain, &refused);
+}

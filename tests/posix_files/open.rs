@@ -1,0 +1,62 @@
+//! Descriptors that were opened before their file was copied up, unlinked, renamed or replaced.
+
+use crate::support::trees::{Disk, Like, compare};
+
+const SCRIPT: &str = "posix_files/open.py";
+
+fn same(cases: &[&str]) {
+    compare(Disk::Ext4, SCRIPT, cases, Like::Plain, &[]);
+}
+
+#[test]
+fn every_call_works_on_a_descriptor() {
+    same(&["nothing"]);
+}
+
+#[test]
+fn every_call_works_on_a_descriptor_of_before_a_copy_up() {
+    same(&["mode", "writer", "emptied"]);
+}
+
+#[test]
+fn every_call_works_on_a_descriptor_of_before_an_unlink() {
+    same(&["unlinked", "copied_and_unlinked", "anew"]);
+}
+
+#[test]
+fn every_call_works_on_a_descriptor_of_before_a_rename() {
+    same(&["renamed", "renamed_over", "replaced", "directory_renamed"]);
+}
+
+#[test]
+fn a_descriptor_of_a_directory_is_that_directory_whatever_its_name() {
+    // Nothing is kept of a removed directory but what `stat` says.
+    let gone = [
+        ("attribute of what is gone: ", "ENOENT"),
+        ("attribute given to what is gone: ", "ENOENT"),
+        ("attributes of what is gone: ", "ENOENT"),
+    ];
+    compare(Disk::Ext4, SCRIPT, &["directory_held"], Like::Plain, &gone);
+}
+
+#[test]
+fn a_reader_and_a_mapping_of_before_a_copy_up_see_what_is_written_after_it() {
+    same(&["readers_see"]);
+}
+
+/// But for the contents of what was unlinked and is open nowhere: they went with its name, or with its last close.
+#[test]
+fn a_descriptor_that_only_holds_a_place_reaches_its_file() {
+    let gone = [
+        ("place unlinked setxattr: ", "ENOENT"),
+        ("place unlinked truncate: ", "ENOENT"),
+        ("place unlinked mode: ", "('0o100640', 0, 10000, 0, 0)"),
+        ("place-new unlinked getxattr: ", "ENOENT"),
+        ("place-new unlinked open: ", "ENOENT"),
+        ("place-new unlinked open for writing: ", "ENOENT"),
+        ("place-new unlinked setxattr: ", "ENOENT"),
+        ("place-new unlinked truncate: ", "ENOENT"),
+        ("place-new unlinked mode: ", "('0o100640', 0, 10000, 0, 0)"),
+    ];
+    compare(Disk::Ext4, SCRIPT, &["places"], Like::Plain, &gone);
+}

@@ -1,0 +1,198 @@
+//! One lower tree in four forms on one disk (a plain directory, kernel overlayfs, an image's mount, a mount of directories),
+//! and one script whose answers in each are compared line by line.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::scratch::Scratch;
+use super::{Photo, Scope, machine, photograph, rights, watchdog};
+
+/// What runs in one tree takes seconds; a hang is ended after this.
+const LIMIT_S: u64 = 240;
+
+/// The file system that all four lie on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    Memory,
+    Ext4,
+    Xfs,
+}
+
+/// An answer of ours that is neither a plain directory's nor kernel overlayfs's, with the reason that docs/semantics.md
+/// gives. A line is told by how it begins.
+pub type Differs<'a> = &'a [(&'a str, &'a str)];
+
+/// The four trees. What was mounted goes with them.
+pub struct Trees {
+    disk: Scratch,
+    script: PathBuf,
+    before: Photo,
+}
+
+/// The names of the trees, which are their directories; the last two are ours.
+pub const NAMES: [&str; 4] = ["plain", "kernel", "image", "directories"];
+
+/// Whose answers ours must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Like {
+    /// A plain directory's.
+    Plain,
+    /// A plain directory's or kernel overlayfs's.
+    PlainOrKernel,
+}
+
+/// How the lower comes into the image's store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Import {
+    Directory,
+    /// As tar writes it, which leaves holes out: of a directory they are read.
+    SparseArchive,
+}
+
+/// Runs cases of `script` (below `tests`) in all four, and compares. Where that can't be done here the test is told as
+/// skipped.
+pub fn compare(disk: Disk, script: &str, cases: &[&str], like: Like, differs: Differs<'_>) {
+    let _watch = watchdog(LIMIT_S);
+    let Some(trees) = Trees::new(disk, script, cases) else { return };
+    for case in cases {
+        trees.compare(case, like, differs);
+    }
+    trees.end();
+}
+
+/// The disk, fresh; `None` where it can't be had and the test has been told as skipped.
+pub fn disk(kind: Disk, size_mib: u32) -> Option<Scratch> {
+    if kind != Disk::Memory
+        && !(rights::have_loop_devices() && rights::have(&["mkfs.ext4", "mkfs.xfs"]))
+    {
+        return None;
+    }
+    Some(match kind {
+        Disk::Memory => Scratch::new(),
+        Disk::Ext4 => Scratch::ext4(size_mib),
+        Disk::Xfs => Scratch::xfs(size_mib),
+    })
+}
+
+impl Trees {
+    /// Fills a directory of the lower for each case by the script, and makes the trees.
+    pub fn new(kind: Disk, script: &str, cases: &[&str]) -> Option<Trees> {
+        if !rights::have_root() || !rights::have(&["python3", "mount"]) {
+            return None;
+        }
+        Some(Trees::on(disk(kind, 512)?, script, cases, Import::Directory))
+    }
+
+    /// The same on a disk that is there.
+    pub fn on(disk: Scratch, script: &str, cases: &[&str], import: Import) -> Trees {
+        let before = photograph(&Scope::Below(disk.path().to_owned()));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
+        let trees = Trees { disk, script, before };
+        for dir in ["lower", "kernel-upper", "kernel-work", "upper", "work"].iter().chain(&NAMES) {
+            std::fs::create_dir(trees.at(dir)).unwrap();
+        }
+        for case in cases {
+            for tree in ["lower", "plain"] {
+                let at = trees.at(tree).join(case);
+                std::fs::create_dir(&at).unwrap();
+                trees.said("lower", &at);
+            }
+        }
+        trees.mount(import);
+        trees
+    }
+
+    fn mount(&self, import: Import) {
+        let options = "lowerdir=lower,upperdir=kernel-upper,workdir=kernel-work,redirect_dir=on";
+        let mut kernel = Command::new("mount");
+        ran(kernel
+            .args(["-t", "overlay", "overlay", "-o", options, "kernel"])
+            .current_dir(self.disk.path()));
+        match import {
+            Import::Directory => self.layerfs(&["import", "lower", "trees:1"]),
+            Import::SparseArchive => {
+                let mut tar = Command::new("tar");
+                let words = ["--sparse", "-C", "lower", "-cf", "lower.tar", "."];
+                ran(tar.args(words).current_dir(self.disk.path()));
+                self.layerfs(&["import", "lower.tar", "trees:1"]);
+            }
+        }
+        self.layerfs(&["mount", "--upper", "image-upper", "trees:1", "image"]);
+        self.layerfs(&["mount", "-o", "lowerdir=lower,upperdir=upper,workdir=work", "directories"]);
+    }
+
+    /// A path on the disk.
+    pub fn at(&self, name: &str) -> PathBuf {
+        self.disk.join(name)
+    }
+
+    pub fn layerfs(&self, words: &[&str]) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_layerfs"));
+        command.args(words).env("LAYERFS_ROOT", self.at("store")).current_dir(self.disk.path());
+        ran(&mut command);
+    }
+
+    /// What the script says of a case in one directory.
+    pub fn said(&self, case: &str, at: &Path) -> Vec<String> {
+        let mut python = Command::new("python3");
+        python.arg("-B").arg(&self.script).arg(case).arg(at);
+        python.env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support"));
+        ran(&mut python).lines().map(String::from).collect()
+    }
+
+    /// Each answer of ours must be as it should, but for those that are written down; and those must be as they are written.
+    pub fn compare(&self, case: &str, like: Like, differs: Differs<'_>) {
+        let [plain, kernel, ours @ ..] =
+            NAMES.map(|tree| self.said(case, &self.at(tree).join(case)));
+        assert!(!plain.is_empty(), "{case} says nothing");
+        assert_eq!(plain.len(), kernel.len(), "{case}: as many answers everywhere");
+        let mut wrong = Vec::new();
+        for (tree, ours) in NAMES[2..].iter().zip(&ours) {
+            if ours.len() != plain.len() {
+                wrong.push(format!(
+                    "{tree}: {} answers, not {}: {ours:#?}",
+                    ours.len(),
+                    plain.len()
+                ));
+                continue;
+            }
+            for ((ours, plain), kernel) in ours.iter().zip(&plain).zip(&kernel) {
+                let written = differs.iter().find(|(begin, _)| plain.starts_with(begin));
+                let is_right = match written {
+                    Some((begin, rest)) => *ours == format!("{begin}{rest}"),
+                    None => ours == plain || (like == Like::PlainOrKernel && ours == kernel),
+                };
+                if !is_right {
+                    wrong.push(format!(
+                        "{tree}\n   ours   {ours}\n   plain  {plain}\n   kernel {kernel}"
+                    ));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{case}:\n{}", wrong.join("\n"));
+    }
+
+    /// Unmounts, and sees to it that nothing is left.
+    pub fn end(self) {
+        for tree in &NAMES[2..] {
+            self.layerfs(&["umount", tree]);
+        }
+        ran(Command::new("umount").arg(self.at("kernel")));
+        let ours = |mount: &machine::Mount| {
+            NAMES.iter().any(|tree| mount.point.starts_with(self.at(tree)))
+        };
+        assert!(!machine::mounts("self").iter().any(ours), "a mount is left");
+        // A stranger's namespace that was made meanwhile holds copies of our mounts, and with them those who serve them.
+        if !machine::mounts_everywhere().iter().any(|(_, mount)| ours(mount)) {
+            photograph(&Scope::Below(self.disk.path().to_owned())).assert_same(&self.before);
+        }
+    }
+}
+
+/// Standard output of a command that must succeed.
+pub fn ran(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
