@@ -17,7 +17,7 @@ impl Door {
     /// Of a node, its attributes and its name.
     pub(super) fn belief(&self, id: NodeId) -> Duration {
         if self.expects_changes() && self.union.rests_on_lower(id) {
-            self.lower_belief
+            self.manner.lower_belief
         } else {
             LASTING
         }
@@ -25,7 +25,7 @@ impl Door {
 
     /// Of the absence of a name.
     pub(super) fn belief_in_absence(&self) -> Duration {
-        if self.expects_changes() { self.lower_belief } else { LASTING }
+        if self.expects_changes() { self.manner.lower_belief } else { LASTING }
     }
 
     /// Has the kernel ask again for the attributes of a node, after a request whose answer has no room for what it changed.
@@ -41,6 +41,6 @@ impl Door {
 
     /// Whether others may change the lower while it is mounted.
     pub(super) fn expects_changes(&self) -> bool {
-        self.lower_belief != LASTING
+        self.manner.lower_belief != LASTING
     }
 }
