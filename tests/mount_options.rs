@@ -27,6 +27,8 @@ mod marks;
 mod named;
 #[path = "mount_options/numbers.rs"]
 mod numbers;
+#[path = "mount_options/owners.rs"]
+mod owners;
 #[path = "mount_options/page.rs"]
 mod page;
 #[allow(dead_code, reason = "what other tests ask of the command")]
