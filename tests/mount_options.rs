@@ -12,6 +12,8 @@ mod callers;
 mod changing;
 #[path = "mount_options/effects.rs"]
 mod effects;
+#[path = "mount_options/fstab.rs"]
+mod fstab;
 #[path = "mount_options/kept.rs"]
 mod kept;
 #[allow(dead_code, reason = "the images of other tests")]
