@@ -3,19 +3,22 @@
 //! | Called | By | Own words |
 //! |---|---|---|
 //! | `layerfs -o OPTIONS DIR` | podman's `mount_program` | `layerfs mount -o OPTIONS DIR` |
-//! | `fuse-layerfs [-f] [-d] [-o OPTIONS] DIR` | whoever calls fuse-overlayfs | `layerfs mount [--foreground] …` |
+//! | `fuse-layerfs [-f] [-d] [-o OPTIONS] DIR`, and the same as `fuse-overlayfs` | whoever calls fuse-overlayfs | `layerfs mount [--foreground] …` |
+//! | `layerfs SPEC DIR -o OPTIONS` | mount.fuse of libfuse, for `-t fuse.layerfs` | `layerfs mount -o OPTIONS SPEC DIR` |
 //! | `mount.layerfs`, `mount.fuse.layerfs` `SPEC DIR [-sfnv] [-N NS] [-o OPTIONS] [-t TYPE]` | mount(8) | `layerfs mount …` |
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use clap::CommandFactory;
+
 /// What the user may have written for the command's name.
 const HELPERS: [&str; 2] = ["mount.layerfs", "mount.fuse.layerfs"];
-const FUSE: &str = "fuse-layerfs";
+const FUSE: [&str; 2] = ["fuse-layerfs", "fuse-overlayfs"];
 
 const FUSE_HELP: &str = "\
-Usage: fuse-layerfs [-f] [-d] [-s] [-o OPTIONS] DIR
+[-f] [-d] [-s] [-o OPTIONS] DIR
 
 Mounts directories as one tree at DIR, as fuse-overlayfs does.
 
@@ -43,11 +46,14 @@ pub fn own_words(words: Vec<OsString>) -> Vec<OsString> {
     if HELPERS.iter().any(|helper| name == *helper) {
         return helper(&words[1..]);
     }
-    if name == FUSE {
+    if FUSE.iter().any(|fuse_name| name == *fuse_name) {
         return fuse(&words[1..]);
     }
-    match words.get(1) {
-        Some(first) if first.as_bytes().starts_with(b"-o") => mount(&words[1..]),
+    match &words[..] {
+        [_, first, ..] if first.as_bytes().starts_with(b"-o") => mount(&words[1..]),
+        [_, spec, dir, option, options] if option == "-o" && !is_verb(spec) => {
+            mount(&["-o".into(), options.clone(), "--".into(), spec.clone(), dir.clone()])
+        }
         _ => words,
     }
 }
@@ -62,10 +68,16 @@ pub fn help(words: &[OsString]) -> Option<String> {
     if !is_asked {
         return None;
     }
-    if name == FUSE {
-        return Some(format!("{FUSE_HELP}\n\n{MORE_HELP}"));
+    if FUSE.contains(&name) {
+        return Some(format!("Usage: {name} {FUSE_HELP}\n\n{MORE_HELP}"));
     }
     HELPERS.contains(&name).then(|| format!("Usage: {name} {HELPER_HELP}\n\n{MORE_HELP}"))
+}
+
+/// Whether a word may be layerfs's own: a verb, or an option before it. An image of that name wants `mount` before it.
+fn is_verb(word: &OsStr) -> bool {
+    let verbs = crate::cli::Cli::command();
+    word.as_bytes().starts_with(b"-") || verbs.get_subcommands().any(|verb| word == verb.get_name())
 }
 
 fn mount(rest: &[OsString]) -> Vec<OsString> {
@@ -173,6 +185,10 @@ mod tests {
             ("layerfs -olowerdir=a m", "layerfs mount -olowerdir=a m"),
             ("layerfs --root -o images", "layerfs --root -o images"),
             ("/x/fuse-layerfs -o a=b m", "layerfs mount -o a=b m"),
+            ("/usr/bin/fuse-overlayfs -o a=b m", "layerfs mount -o a=b m"),
+            ("layerfs debian:12 /m -o rw,dev", "layerfs mount -o rw,dev -- debian:12 /m"),
+            ("layerfs mount /m -o lowerdir=a", "layerfs mount /m -o lowerdir=a"),
+            ("layerfs --root /m -o x", "layerfs --root /m -o x"),
             ("fuse-layerfs m -f -o -d", "layerfs mount m --foreground -o -d"),
             ("fuse-layerfs -s -d m", "layerfs mount --foreground --log-level=debug m"),
             ("fuse-layerfs --version", "layerfs --version"),

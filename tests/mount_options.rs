@@ -10,6 +10,10 @@ mod acl;
 mod callers;
 #[path = "mount_options/changing.rs"]
 mod changing;
+#[path = "mount_options/effects.rs"]
+mod effects;
+#[path = "mount_options/fstab.rs"]
+mod fstab;
 #[path = "mount_options/kept.rs"]
 mod kept;
 #[allow(dead_code, reason = "the images of other tests")]
@@ -25,6 +29,10 @@ mod marks;
 mod named;
 #[path = "mount_options/numbers.rs"]
 mod numbers;
+#[path = "mount_options/owners.rs"]
+mod owners;
+#[path = "mount_options/page.rs"]
+mod page;
 #[allow(dead_code, reason = "what other tests ask of the command")]
 #[path = "cli/place.rs"]
 mod place;

@@ -22,6 +22,7 @@ use super::server::{self, Started};
 use super::sweep::sweep;
 use super::{files, sealed, volumes};
 use crate::image::absent::find_to_use;
+use crate::mount::owners::Owners;
 use crate::mount::serve::{Flag, ServeArgs};
 use crate::output::message;
 use crate::session::{Misused, Outcome, Session};
@@ -371,6 +372,8 @@ fn make(
         work: Some(work),
         source,
         flags,
+        owners: Owners::default(),
+        labels: Vec::new(),
         log: None,
         verbose: false,
     };

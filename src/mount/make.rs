@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Args;
+use layerfs_driver::lower::Redirects;
 use layerfs_driver::sys::host;
 
 use super::kept::Kept;
 use super::options::{self, Options, Rule, Unknown};
+use super::owners::{Owners, Range};
 use super::places::{Places, Resolver};
 use super::rights::need_root;
 use super::serve::{self, Flag, Ground, ServeArgs};
@@ -34,18 +36,27 @@ are listed.
 
 OPTIONS OF -o:
   lowerdir=A:B  the directories to merge, the first on top; \\: \\, and \\\\ stand for : , and \\
+  lowerdir+=C   one more below those
   upperdir=U,workdir=W  keep changes in U; W is empty and on the same mount
-  ro rw suid nosuid dev nodev exec noexec atime noatime strictatime nodiratime lazytime sync async  as of mount(8)
+  ro rw suid nosuid dev nodev exec noexec atime noatime relatime strictatime nodiratime lazytime sync async dirsync \
+nosymfollow context= fscontext= defcontext= rootcontext=  as of mount(8)
   allow_other   everyone may enter; always so for root
+  allow_root    nobody but root may enter
   userxattr     marks are user.overlay.* attributes; always so for others than root
-  redirect_dir=on|off  follow directories that were renamed, and rename those of lower directories; off for root with \
-userxattr
+  redirect_dir=on|follow|off  follow directories that were renamed, and rename those of lower directories; only follow; \
+neither, as always for root with userxattr
   timeout=SECONDS  how long the kernel may believe what it was told of the lower directories, where others change \
 them; without it, for good
   acl noacl     obey access control lists, or know nothing of them; they are obeyed where nothing is said
   volatile      sync nothing: a crash may lose the changes; the upper is not mounted again until \
 work/incompat/volatile in its work directory is removed
+  fsync=0       fsync(2) does nothing; copies are on disk before they have their names all the same
+  uidmapping=STORED:SHOWN:LEN,gidmapping=…  show other owners than the directories have, as for a user namespace
+  squash_to_root, squash_to_uid=N, squash_to_gid=N  show all as one owner's
+  noxattrs      there are no extended attributes
+  static_nlink  a directory's link count is always 1
   fsname=NAME   what `findmnt` shows as the source
+Every other word of mount(8), overlayfs and fuse-overlayfs stands in docs/options.md, with what becomes of it.
 Directories are mounted dev,suid, images nodev,nosuid.";
 
 /// The words of `layerfs mount`.
@@ -106,6 +117,11 @@ pub fn run(args: &MountArgs, session: &Session, results: &mut Results) -> Result
     }
     let unknown = if args.sloppy { Unknown::Ignore } else { Unknown::Refuse };
     let said = options::parse(&args.options.join(OsStr::new(",")), unknown)?;
+    if said.allow_root && !host::is_root() {
+        bail!(
+            "option `allow_root` is refused: the kernel lets root in with everybody, by `allow_other`"
+        );
+    }
     let mut kept = Kept::default();
     let serve = if said.lowers.is_empty() {
         of_image(args, &said, session, &mut kept)
@@ -209,6 +225,14 @@ fn serve_of(
         work,
         source,
         flags,
+        owners: Owners {
+            users: said.users.iter().map(|range| Range(*range)).collect(),
+            groups: said.groups.iter().map(|range| Range(*range)).collect(),
+            squash_user: said.squash_user,
+            squash_group: said.squash_group,
+        },
+        // As mount(8) has it: where nobody reads labels they say nothing.
+        labels: if host::has_selinux() { said.labels.clone() } else { Vec::new() },
         log,
         verbose: args.verbose,
     })
@@ -230,10 +254,16 @@ fn flags_of(said: &Options, privileged: Rule) -> Vec<Flag> {
         (denied(said.dir_atime), Flag::NoDirAtime),
         (said.lazy_time == Some(Rule::Allow), Flag::LazyTime),
         (said.sync == Some(Rule::Allow), Flag::Sync),
-        (root || said.allow_other, Flag::Everyone),
+        (denied(said.sym_follow), Flag::NoSymFollow),
+        (said.dir_sync, Flag::DirSync),
+        ((root && !said.allow_root) || said.allow_other, Flag::Everyone),
         (!root || said.userxattr, Flag::UserMarks),
-        (denied(said.redirect) || untrusted, Flag::NoRedirects),
-        (denied(said.acl), Flag::NoAcls),
+        (said.redirects == Some(Redirects::Refuse) || untrusted, Flag::NoRedirects),
+        (said.redirects == Some(Redirects::FollowOnly), Flag::NoNewRedirects),
+        (denied(said.acl) || said.no_xattrs, Flag::NoAcls),
+        (said.no_xattrs, Flag::NoXattrs),
+        (said.static_nlink, Flag::StaticNlink),
+        (said.no_fsync, Flag::NoFsync),
         (said.volatile, Flag::Volatile),
     ];
     rows.into_iter().filter_map(|(holds, flag)| holds.then_some(flag)).collect()

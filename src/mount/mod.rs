@@ -5,6 +5,7 @@ mod kept;
 mod list;
 pub mod make;
 mod options;
+pub mod owners;
 mod places;
 mod rights;
 pub mod serve;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use layerfs_driver::fuse::{self, Access, Mount, MountOptions, Serving};
+use layerfs_driver::fuse::{
+    self, Access, DirLinks, Fsync, Manner, Mount, MountOptions, Names, Serving, Xattrs,
+};
 use layerfs_driver::lower::Redirects;
 use layerfs_driver::sys::mount::MountFlags;
 use layerfs_driver::sys::{change, dir, file, host, signal};
@@ -15,6 +17,7 @@ use layerfs_driver::union::Union;
 use layerfs_driver::upper::{Durability, UpperOptions};
 use layerfs_runtime::{Handed, SupervisorWatch};
 
+use super::owners::Owners;
 use super::{ending, status, tree};
 use crate::output::{log, message};
 use crate::session::{Outcome, Session};
@@ -68,10 +71,22 @@ pub enum Flag {
     UserMarks,
     /// Redirects are neither followed nor written.
     NoRedirects,
+    /// Redirects are followed, and none is written.
+    NoNewRedirects,
     /// Access control lists are not known.
     NoAcls,
     /// Nothing is synced.
     Volatile,
+    /// `fsync(2)` does nothing.
+    NoFsync,
+    /// A changed name is on disk when the call returns.
+    DirSync,
+    /// Symbolic links in paths are not followed.
+    NoSymFollow,
+    /// There are no extended attributes.
+    NoXattrs,
+    /// The link count of a directory is 1.
+    StaticNlink,
 }
 
 const EXAMPLES: &str = "\
@@ -109,6 +124,12 @@ pub struct ServeArgs {
     /// What the mount is, or refuses
     #[arg(long = "flag", value_enum)]
     pub flags: Vec<Flag>,
+    /// Which owners are shown
+    #[command(flatten)]
+    pub owners: Owners,
+    /// A label of a security module, as the kernel takes it
+    #[arg(long = "label")]
+    pub labels: Vec<String>,
     /// Where the log goes, absolute; without one, to the system log once the mount is usable
     #[arg(long)]
     pub log: Option<PathBuf>,
@@ -138,6 +159,8 @@ impl ServeArgs {
         words.extend(self.work.iter().map(|work| word("--work=", work)));
         let names = self.flags.iter().filter_map(ValueEnum::to_possible_value);
         words.extend(names.map(|name| word("--flag=", &name.get_name())));
+        words.extend(self.owners.words());
+        words.extend(self.labels.iter().map(|label| word("--label=", label)));
         words.extend(self.log.iter().map(|log| word("--log=", log)));
         words.extend(self.verbose.then(|| "--verbose".into()));
         if let Some(mountpoint) = &self.mountpoint {
@@ -150,8 +173,16 @@ impl ServeArgs {
         self.flags.contains(&flag)
     }
 
-    fn lower_belief(&self) -> Duration {
-        self.timeout_ms.map_or(fuse::LASTING, Duration::from_millis)
+    fn manner(&self) -> Result<Manner> {
+        let at_once = self.has(Flag::DirSync) || self.has(Flag::Sync);
+        Ok(Manner {
+            lower_belief: self.timeout_ms.map_or(fuse::LASTING, Duration::from_millis),
+            ids: self.owners.ids()?,
+            xattrs: if self.has(Flag::NoXattrs) { Xattrs::Unknown } else { Xattrs::Known },
+            dir_links: if self.has(Flag::StaticNlink) { DirLinks::One } else { DirLinks::Counted },
+            fsync: if self.has(Flag::NoFsync) { Fsync::PassedOver } else { Fsync::Done },
+            names: if at_once { Names::AtOnce } else { Names::Later },
+        })
     }
 
     pub(super) fn space(&self) -> MarkSpace {
@@ -159,7 +190,11 @@ impl ServeArgs {
     }
 
     pub(super) fn redirects(&self) -> Redirects {
-        if self.has(Flag::NoRedirects) { Redirects::Refuse } else { Redirects::Follow }
+        match (self.has(Flag::NoRedirects), self.has(Flag::NoNewRedirects)) {
+            (true, _) => Redirects::Refuse,
+            (false, true) => Redirects::FollowOnly,
+            (false, false) => Redirects::Follow,
+        }
     }
 
     pub(super) fn upper_options(&self, durability: Durability) -> UpperOptions {
@@ -177,9 +212,11 @@ impl ServeArgs {
             no_dir_atime: self.has(Flag::NoDirAtime),
             lazy_time: self.has(Flag::LazyTime),
             sync: self.has(Flag::Sync),
+            no_sym_follow: self.has(Flag::NoSymFollow),
         };
         let access = if self.has(Flag::Everyone) { Access::Everyone } else { Access::Owner };
-        MountOptions { source: self.source.clone(), flags, access }
+        let (source, labels) = (self.source.clone(), self.labels.clone());
+        MountOptions { source, flags, access, labels }
     }
 }
 
@@ -222,7 +259,7 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
         None => match layerfs_runtime::receive(std::io::stdin())? {
             Some(Handed { device, watch }) => {
                 end_with_supervisor(watch);
-                (None, Serving::new(union, device, args.lower_belief())?)
+                (None, Serving::new(union, device, args.manner()?)?)
             }
             // Nothing was mounted: there is nothing to serve.
             None => return Ok(Outcome::Done),
@@ -258,7 +295,7 @@ fn end_with_supervisor(watch: SupervisorWatch) {
 fn mounted(union: Union, at: &Path, args: &ServeArgs) -> Result<(Mount, Serving)> {
     let (mount, device) = fuse::mount(at, &args.mount_options())?;
     // Now that the mount can be made, and before anything can be changed.
-    match mark(&union, args).and_then(|()| Ok(Serving::new(union, device, args.lower_belief())?)) {
+    match mark(&union, args).and_then(|()| Ok(Serving::new(union, device, args.manner()?)?)) {
         Ok(serving) => {
             ending::follow_signals(mount.clone());
             Ok((mount, serving))

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use layerfs_driver::lower::{DirStack, ImageTree, Lower, StackOptions, WhNames};
+use layerfs_driver::lower::{DirStack, ImageTree, Lower, ShownIds, StackOptions, WhNames};
 use layerfs_driver::store::container::{Living, Stands};
 use layerfs_driver::store::image::Hit;
 use layerfs_driver::sys::dir;
+use layerfs_driver::sys::standing::MountTable;
 use layerfs_driver::union::{Mode, Union, UnionError};
 use layerfs_driver::upper::{Durability, Upper, UpperError};
 
@@ -33,6 +34,7 @@ pub fn union(
             .map(|hide| dir::open_path(hide.as_path()))
             .collect::<Result<Vec<_>, _>>()?;
         let stack = DirStack::open_paths(&args.lower, stack_options(args))?.hiding(hidden)?;
+        let stack = stack.with_shown_ids(&shown_ids(args)?, &args.owners.ids()?);
         let union = Union::new(Lower::Dirs(stack), mode(args, ground)?)?;
         if args.mountpoint.is_none() {
             union.dress_root()?;
@@ -63,6 +65,20 @@ pub fn union(
         (union, _) => union?,
     };
     Ok((union, hold))
+}
+
+/// Which lower directories already show what the mount is to show. podman gives its mount program both: id-mapped mounts
+/// of the layers, and the mapping.
+fn shown_ids(args: &ServeArgs) -> Result<Vec<ShownIds>> {
+    if args.owners.ids()?.keeps_all() {
+        return Ok(Vec::new());
+    }
+    let table = MountTable::read()?;
+    let of = |lower: &std::path::PathBuf| -> Result<ShownIds> {
+        let is_mapped = table.is_id_mapped(dir::open_path(lower.as_path())?)?;
+        Ok(if is_mapped { ShownIds::Mapped } else { ShownIds::Stored })
+    };
+    args.lower.iter().map(of).collect()
 }
 
 fn stack_options(args: &ServeArgs) -> StackOptions {

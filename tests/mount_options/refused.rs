@@ -80,7 +80,11 @@ const ROWS: [(&str, &str, &str); 34] = [
         "mnt",
         "/holder/x` lies inside the lower directory `",
     ),
-    ("lowerdir=base,metacopy=on", "mnt", "option `metacopy=on` is not known"),
+    (
+        "lowerdir=base,verity=on",
+        "mnt",
+        "option `verity=on` is refused: digests of lower files are not compared",
+    ),
     ("lowerdir=", "mnt", "lowerdir= names no directory"),
     ("lowerdir=top::base", "mnt", "lowerdir= holds an empty name"),
     ("lowerdir=base,upperdir=up", "mnt", "upperdir= needs workdir="),

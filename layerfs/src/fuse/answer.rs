@@ -7,42 +7,44 @@ use fuser::{
 };
 
 use super::door::Door;
+use super::manner::DirLinks;
 use crate::sys::change::SetTime;
 use crate::tree::{Attr, Kind, Timestamp};
 use crate::union::{Looked, NodeId, UnionError};
 
-/// Attributes as FUSE has them.
-pub(super) fn attr(id: NodeId, attr: &Attr) -> FileAttr {
-    FileAttr {
-        ino: INodeNo(id.ino().0),
-        size: attr.size,
-        blocks: attr.blocks,
-        atime: time(attr.atime),
-        mtime: time(attr.mtime),
-        ctime: time(attr.ctime),
-        crtime: UNIX_EPOCH,
-        kind: kind(attr.kind),
-        perm: u16::try_from(attr.permissions & 0o7777).unwrap_or(0),
-        nlink: attr.nlink,
-        uid: attr.uid,
-        gid: attr.gid,
-        rdev: device(attr.rdev),
-        blksize: 4096,
-        flags: 0,
-    }
-}
-
-/// A node that was found, as FUSE has it.
-pub(super) fn entry(looked: &Looked) -> (FileAttr, Generation) {
-    (attr(looked.id, &looked.attr), Generation(looked.generation))
-}
-
 impl Door {
+    /// Attributes as FUSE has them, and as this mount shows them.
+    pub(super) fn attr(&self, id: NodeId, attr: &Attr) -> FileAttr {
+        let is_counted = attr.kind != Kind::Directory || self.manner.dir_links == DirLinks::Counted;
+        FileAttr {
+            ino: INodeNo(id.ino().0),
+            size: attr.size,
+            blocks: attr.blocks,
+            atime: time(attr.atime),
+            mtime: time(attr.mtime),
+            ctime: time(attr.ctime),
+            crtime: UNIX_EPOCH,
+            kind: kind(attr.kind),
+            perm: u16::try_from(attr.permissions & 0o7777).unwrap_or(0),
+            nlink: if is_counted { attr.nlink } else { 1 },
+            uid: self.manner.ids.users.shown(attr.uid),
+            gid: self.manner.ids.groups.shown(attr.gid),
+            rdev: device(attr.rdev),
+            blksize: 4096,
+            flags: 0,
+        }
+    }
+
+    /// A node that was found, as FUSE has it.
+    pub(super) fn entry(&self, looked: &Looked) -> (FileAttr, Generation) {
+        (self.attr(looked.id, &looked.attr), Generation(looked.generation))
+    }
+
     /// Answers a request for an entry.
     pub(super) fn entered(&self, reply: ReplyEntry, looked: Result<Looked, UnionError>) {
         match looked {
             Ok(looked) => {
-                let (attr, generation) = entry(&looked);
+                let (attr, generation) = self.entry(&looked);
                 reply.entry(&self.belief(looked.id), &attr, generation);
             }
             Err(failed) => reply.error(error(&failed)),
@@ -52,7 +54,7 @@ impl Door {
     /// Answers a request for attributes.
     pub(super) fn told(&self, reply: ReplyAttr, id: NodeId, known: Result<Attr, UnionError>) {
         match known {
-            Ok(known) => reply.attr(&self.belief(id), &attr(id, &known)),
+            Ok(known) => reply.attr(&self.belief(id), &self.attr(id, &known)),
             Err(failed) => reply.error(error(&failed)),
         }
     }

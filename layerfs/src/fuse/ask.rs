@@ -1,5 +1,6 @@
 //! What a request asks, in the union's words; the deeds that are more than one call on the union.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -7,9 +8,29 @@ use fuser::{Errno, FileHandle, FopenFlags, INodeNo, OpenFlags, ReplyOpen, Reques
 
 use super::answer;
 use super::door::Door;
+use super::manner::{Fsync, Manner, Names, Xattrs};
+use crate::sys;
 use crate::sys::xattr_at::SetHow;
-use crate::tree::{Attr, Name, NameError, acl};
-use crate::union::{Caller, HandleId, Looked, NewNode, NodeId, OpenHow, SetAttr, UnionError};
+use crate::tree::named_ids::{self, Way};
+use crate::tree::{Attr, Ids, Name, NameError, acl, id_map};
+use crate::union::{
+    Caller, HandleId, Looked, NewNode, NodeId, OpenHow, SetAttr, Union, UnionError,
+};
+
+fn refuse<T>(errno: sys::Errno) -> Result<T, UnionError> {
+    Err(UnionError::Answer(errno))
+}
+
+/// An id that a request names, as it is stored.
+fn stored(ids: &Ids, id: u32, request: &Request) -> Result<u32, UnionError> {
+    let stored = if request.uid() == 0 { ids.stored_by_root(id) } else { ids.stored(id) };
+    stored.map_or_else(|| refuse(sys::Errno::OVERFLOW), Ok)
+}
+
+/// Which way the values of attributes go that a request brings.
+pub(super) fn way(request: &Request) -> Way {
+    if request.uid() == 0 { Way::StoredByRoot } else { Way::Stored }
+}
 
 pub(super) fn id(ino: INodeNo) -> NodeId {
     NodeId(ino.0)
@@ -21,10 +42,6 @@ pub(super) fn named(name: &OsStr) -> Result<Name, Errno> {
         NameError::TooLong { .. } => Errno::ENAMETOOLONG,
         NameError::Empty | NameError::Dots | NameError::ForbiddenByte => Errno::EINVAL,
     })
-}
-
-pub(super) fn caller(request: &Request, umask: u32) -> Caller {
-    Caller { uid: request.uid(), gid: request.gid(), umask }
 }
 
 /// Answers with a name's request, or the refusal of the name.
@@ -39,25 +56,109 @@ macro_rules! name_or_error {
 pub(super) use name_or_error;
 
 impl Door {
+    /// Makes a node. Who has no id that could be stored makes none.
     pub(super) fn make(
         &self,
         (parent, name): (INodeNo, &Name),
         new: NewNode<'_>,
-        mode: u32,
-        caller: Caller,
+        (mode, umask): (u32, u32),
+        request: &Request,
     ) -> Result<Looked, UnionError> {
-        let made = self.union.create((id(parent), name), new, mode & 0o7777, caller);
-        self.unlisted(parent, made)
+        let Manner { ids, .. } = &*self.manner;
+        let uid = stored(&ids.users, request.uid(), request)?;
+        let gid = stored(&ids.groups, request.gid(), request)?;
+        let caller = Caller { uid, gid, umask };
+        self.settle_entry(parent, self.union.create((id(parent), name), new, mode & 0o7777, caller))
+    }
+
+    /// Who asks, where that decides what else a change changes.
+    pub(super) fn caller(&self, request: &Request) -> Caller {
+        let Manner { ids, .. } = &*self.manner;
+        // Root of the host may do what root may, whoever it is in there.
+        let uid = if request.uid() == 0 { Some(0) } else { ids.users.stored(request.uid()) };
+        let gid = ids.groups.stored(request.gid());
+        Caller { uid: uid.unwrap_or(id_map::NONE), gid: gid.unwrap_or(id_map::NONE), umask: 0 }
+    }
+
+    /// An owner to be set, as it is stored.
+    pub(super) fn owner(
+        &self,
+        (uid, gid): (Option<u32>, Option<u32>),
+        request: &Request,
+    ) -> Result<(Option<u32>, Option<u32>), UnionError> {
+        let Manner { ids, .. } = &*self.manner;
+        let uid = uid.map(|uid| stored(&ids.users, uid, request)).transpose()?;
+        let gid = gid.map(|gid| stored(&ids.groups, gid, request)).transpose()?;
+        Ok((uid, gid))
+    }
+
+    /// After a change of names in directories that was made: has the kernel drop their listings and, where names are to be
+    /// on disk at once, syncs them.
+    pub(super) fn settle<T>(
+        &self,
+        dirs: &[INodeNo],
+        done: Result<T, UnionError>,
+    ) -> Result<T, UnionError> {
+        let done = done?;
+        for dir in dirs {
+            self.unlist(*dir);
+        }
+        if self.manner.names == Names::AtOnce {
+            dirs.iter().try_for_each(|dir| self.union.sync_dir(id(*dir)))?;
+        }
+        Ok(done)
+    }
+
+    /// The same for a name that was made. One that can't be synced is not counted as looked up: the kernel is told of none.
+    pub(super) fn settle_entry(
+        &self,
+        dir: INodeNo,
+        made: Result<Looked, UnionError>,
+    ) -> Result<Looked, UnionError> {
+        let looked = made?;
+        if let Err(error) = self.settle(&[dir], Ok(())) {
+            self.union.forget(looked.id, 1);
+            return Err(error);
+        }
+        Ok(looked)
+    }
+
+    /// Syncs, where that is asked for in earnest. Told once that it is not, the kernel does not ask again, and answers that
+    /// it is done.
+    pub(super) fn sync(
+        &self,
+        deed: impl FnOnce(&Union) -> Result<(), UnionError>,
+    ) -> Result<(), UnionError> {
+        match self.manner.fsync {
+            Fsync::Done => deed(&self.union),
+            Fsync::PassedOver => refuse(sys::Errno::NOSYS),
+        }
+    }
+
+    /// Whether attributes are answered at all. Told once that they are not known, the kernel does not ask again.
+    pub(super) fn expect_xattrs(&self) -> Result<(), UnionError> {
+        match self.manner.xattrs {
+            Xattrs::Known => Ok(()),
+            Xattrs::Unknown => refuse(sys::Errno::NOSYS),
+        }
+    }
+
+    /// The value of an attribute, with the ids in it as they are shown.
+    pub(super) fn attribute(&self, ino: INodeNo, name: &[u8]) -> Result<Box<[u8]>, UnionError> {
+        self.expect_xattrs()?;
+        let value = self.union.xattr(id(ino), name)?;
+        let shown = named_ids::mapped(&self.manner.ids, (name, &value), Way::Shown);
+        Ok(shown.map_or_else(Vec::new, Cow::into_owned).into())
     }
 
     /// Makes a file and opens it.
     pub(super) fn make_open(
         &self,
         at: (INodeNo, &Name),
-        mode: u32,
-        caller: Caller,
+        rights: (u32, u32),
+        request: &Request,
     ) -> Result<(Looked, HandleId), UnionError> {
-        let looked = self.make(at, NewNode::File, mode, caller)?;
+        let looked = self.make(at, NewNode::File, rights, request)?;
         let opened = self.union.open(looked.id, OpenHow::Write);
         if opened.is_err() {
             self.union.forget(looked.id, 1);
@@ -120,6 +221,7 @@ impl Door {
         request: &Request,
         ino: INodeNo,
     ) -> Result<Vec<Vec<u8>>, UnionError> {
+        self.expect_xattrs()?;
         let mut names = self.union.xattr_names(id(ino))?;
         names.retain(|name| request.uid() == 0 || !name.starts_with(b"trusted."));
         Ok(names)
@@ -132,10 +234,14 @@ impl Door {
         &self,
         caller: Caller,
         ino: INodeNo,
-        pair: (&[u8], &[u8]),
+        (pair, way): ((&[u8], &[u8]), Way),
         how: SetHow,
     ) -> Result<(), UnionError> {
-        self.union.set_xattr(id(ino), pair, how)?;
+        self.expect_xattrs()?;
+        let Some(value) = named_ids::mapped(&self.manner.ids, pair, way) else {
+            return refuse(sys::Errno::OVERFLOW);
+        };
+        self.union.set_xattr(id(ino), (pair.0, &value), how)?;
         if pair.0 != acl::ACCESS || caller.uid == 0 {
             return Ok(());
         }

@@ -17,7 +17,7 @@ impl Door {
     /// Of a node, its attributes and its name.
     pub(super) fn belief(&self, id: NodeId) -> Duration {
         if self.expects_changes() && self.union.rests_on_lower(id) {
-            self.lower_belief
+            self.manner.lower_belief
         } else {
             LASTING
         }
@@ -25,7 +25,7 @@ impl Door {
 
     /// Of the absence of a name.
     pub(super) fn belief_in_absence(&self) -> Duration {
-        if self.expects_changes() { self.lower_belief } else { LASTING }
+        if self.expects_changes() { self.manner.lower_belief } else { LASTING }
     }
 
     /// Has the kernel ask again for the attributes of a node, after a request whose answer has no room for what it changed.
@@ -39,27 +39,22 @@ impl Door {
         }
     }
 
-    /// Has the kernel drop what it keeps of a directory's listings, after a change of its names that was `done`. It sees by
+    /// Has the kernel drop what it keeps of a directory's listings, after a change of its names. It sees by
     /// itself that they are out of date where a listing begins; one that is under way would go on in what another reader left
     /// there before the change, and give a name twice, or one that is gone, or lose one. Told before the change is answered:
     /// until then nobody lists the directory. No request holds a page of a listing while it waits.
-    pub(super) fn unlisted<T>(
-        &self,
-        dir: INodeNo,
-        done: Result<T, UnionError>,
-    ) -> Result<T, UnionError> {
+    pub(super) fn unlist(&self, dir: INodeNo) {
         // Where the kernel is to expect changes it keeps no listings.
-        if done.is_err() || self.expects_changes() || !self.union.take_shown(NodeId(dir.0)) {
-            return done;
+        if self.expects_changes() || !self.union.take_shown(NodeId(dir.0)) {
+            return;
         }
         if let Some(Err(error)) = self.notifier.get().map(|kernel| kernel.inval_inode(dir, 0, 0)) {
             tracing::warn!("a listing under way may show what was before a change: {error}");
         }
-        done
     }
 
     /// Whether others may change the lower while it is mounted.
     pub(super) fn expects_changes(&self) -> bool {
-        self.lower_belief != LASTING
+        self.manner.lower_belief != LASTING
     }
 }

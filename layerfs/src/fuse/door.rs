@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fuser::{
     BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, KernelConfig,
@@ -15,7 +15,8 @@ use fuser::{
 
 use super::answer::{self, emptied, sized};
 use super::aside::{Aside, Takes};
-use super::ask::{caller, id, name_or_error, open_how};
+use super::ask::{id, name_or_error, open_how, way};
+use super::manner::Manner;
 use super::{listing, session};
 use crate::sys::change::Special;
 use crate::sys::xattr_at::SetHow;
@@ -28,8 +29,8 @@ pub(super) struct Door {
     pub union: Arc<Union>,
     /// Where what takes long is done.
     pub aside: Option<Aside>,
-    /// How long the kernel may believe what rests on the lower.
-    pub lower_belief: Duration,
+    /// How it answers.
+    pub manner: Arc<Manner>,
     /// By which the kernel is told what it does not ask for; there once the connection is.
     pub notifier: Arc<OnceLock<Notifier>>,
     /// Where what was agreed with the kernel is told.
@@ -38,8 +39,8 @@ pub(super) struct Door {
 
 impl Filesystem for Door {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        let acls = self.union.acls();
-        self.agreed.get_or_init(|| session::negotiate(config, acls));
+        let (acls, xattrs) = (self.union.acls(), self.manner.xattrs);
+        self.agreed.get_or_init(|| session::negotiate(config, acls, xattrs));
         Ok(())
     }
 
@@ -82,8 +83,12 @@ impl Filesystem for Door {
     ) {
         let (atime, mtime) = (answer::set_time(atime), answer::set_time(mtime));
         let permissions = mode.map(|mode| mode & 0o7777);
+        let (uid, gid) = match self.owner((uid, gid), request) {
+            Ok(owner) => owner,
+            Err(error) => return reply.error(answer::error(&error)),
+        };
         let set = SetAttr { permissions, uid, gid, size, atime, mtime };
-        let caller = request.uid();
+        let caller = self.caller(request).uid;
         self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
             let done = door.union.set_attr(id(ino), &set);
             let done = done.and_then(|attr| {
@@ -120,7 +125,7 @@ impl Filesystem for Door {
             Some(Kind::BlockDevice) => NewNode::Special(Special::Block { major, minor }),
             Some(Kind::Directory | Kind::Symlink) | None => return reply.error(Errno::EINVAL),
         };
-        self.entered(reply, self.make((parent, &name), new, mode, caller(request, umask)));
+        self.entered(reply, self.make((parent, &name), new, (mode, umask), request));
     }
 
     fn mkdir(
@@ -133,20 +138,17 @@ impl Filesystem for Door {
         reply: ReplyEntry,
     ) {
         let name = name_or_error!(name, reply);
-        self.entered(
-            reply,
-            self.make((parent, &name), NewNode::Directory, mode, caller(request, umask)),
-        );
+        self.entered(reply, self.make((parent, &name), NewNode::Directory, (mode, umask), request));
     }
 
     fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name_or_error!(name, reply);
-        emptied(reply, self.unlisted(parent, self.union.unlink(id(parent), &name)));
+        emptied(reply, self.settle(&[parent], self.union.unlink(id(parent), &name)));
     }
 
     fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name_or_error!(name, reply);
-        emptied(reply, self.unlisted(parent, self.union.rmdir(id(parent), &name)));
+        emptied(reply, self.settle(&[parent], self.union.rmdir(id(parent), &name)));
     }
 
     fn symlink(
@@ -159,7 +161,7 @@ impl Filesystem for Door {
     ) {
         let name = name_or_error!(name, reply);
         let new = NewNode::Symlink(target.as_os_str().as_bytes());
-        self.entered(reply, self.make((parent, &name), new, 0o777, caller(request, 0)));
+        self.entered(reply, self.make((parent, &name), new, (0o777, 0), request));
     }
 
     fn rename(
@@ -183,13 +185,10 @@ impl Filesystem for Door {
         let (from, to) = (id(parent), id(newparent));
         match self.union.try_rename((from, &name), (to, &newname), how) {
             Ok(RenameTried::WouldLast) => self.serve(Takes::Long, move |door| {
-                let done = door.union.rename((from, &name), (to, &newname), how);
-                emptied(reply, door.unlisted(parent, door.unlisted(newparent, done)));
+                let renamed = door.union.rename((from, &name), (to, &newname), how);
+                emptied(reply, door.settle(&[newparent, parent], renamed));
             }),
-            tried => {
-                let done = tried.map(|_| ());
-                emptied(reply, self.unlisted(parent, self.unlisted(newparent, done)));
-            }
+            tried => emptied(reply, self.settle(&[newparent, parent], tried.map(|_| ()))),
         }
     }
 
@@ -204,12 +203,12 @@ impl Filesystem for Door {
         let name = name_or_error!(newname, reply);
         self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
             let linked = door.union.link(id(ino), id(newparent), &name);
-            door.entered(reply, door.unlisted(newparent, linked));
+            door.entered(reply, door.settle_entry(newparent, linked));
         });
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let (how, caller) = (open_how(flags), request.uid());
+        let (how, caller) = (open_how(flags), self.caller(request).uid);
         let is_long = how != OpenHow::Read && self.union.copies_much(id(ino));
         self.serve(Takes::long_if(is_long), move |door| door.answer_open(ino, how, caller, reply));
     }
@@ -286,7 +285,7 @@ impl Filesystem for Door {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        emptied(reply, self.union.sync(HandleId(fh.0)));
+        emptied(reply, self.sync(|union| union.sync(HandleId(fh.0))));
     }
 
     /// Directories need no handle: cookies hold for as long as the directory is known. But without one the kernel keeps
@@ -342,7 +341,7 @@ impl Filesystem for Door {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        emptied(reply, self.union.sync_dir(id(ino)));
+        emptied(reply, self.sync(|union| union.sync_dir(id(ino))));
     }
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
@@ -381,10 +380,10 @@ impl Filesystem for Door {
             2 => SetHow::Replace,
             _ => SetHow::Any,
         };
-        let caller = caller(request, 0);
+        let (caller, way) = (self.caller(request), way(request));
         let (name, value) = (name.as_bytes().to_vec(), value.to_vec());
         self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
-            emptied(reply, door.set_attribute(caller, ino, (&name, &value), how));
+            emptied(reply, door.set_attribute(caller, ino, ((&name, &value), way), how));
         });
     }
 
@@ -396,7 +395,7 @@ impl Filesystem for Door {
         size: u32,
         reply: ReplyXattr,
     ) {
-        match self.union.xattr(id(ino), name.as_bytes()) {
+        match self.attribute(ino, name.as_bytes()) {
             Ok(value) => sized(reply, &value, size),
             Err(error) => reply.error(answer::error(&error)),
         }
@@ -416,7 +415,8 @@ impl Filesystem for Door {
     fn removexattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.as_bytes().to_vec();
         self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
-            emptied(reply, door.union.remove_xattr(id(ino), &name));
+            let known = door.expect_xattrs();
+            emptied(reply, known.and_then(|()| door.union.remove_xattr(id(ino), &name)));
         });
     }
 
@@ -431,10 +431,10 @@ impl Filesystem for Door {
         reply: ReplyCreate,
     ) {
         let name = name_or_error!(name, reply);
-        let opened = self.make_open((parent, &name), mode, caller(request, umask));
+        let opened = self.make_open((parent, &name), (mode, umask), request);
         match opened {
             Ok((looked, handle)) => {
-                let (attr, generation) = answer::entry(&looked);
+                let (attr, generation) = self.entry(&looked);
                 reply.created(
                     &self.belief(looked.id),
                     &attr,

@@ -86,7 +86,7 @@ pub(super) fn list_plus(
         };
         is_first = false;
         let (attr, generation) = match &looked {
-            Some(looked) => answer::entry(looked),
+            Some(looked) => door.entry(looked),
             None => (session::bare(ino, kind), Generation(0)),
         };
         let belief = looked.as_ref().map_or(LASTING, |looked| door.belief(looked.id));

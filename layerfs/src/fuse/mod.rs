@@ -10,9 +10,11 @@ mod ask;
 mod belief;
 mod door;
 mod listing;
+mod manner;
 mod mount;
 mod session;
 
 pub use belief::LASTING;
+pub use manner::{DirLinks, Fsync, Manner, Names, Xattrs};
 pub use mount::{Access, Mount, MountError, MountOptions, TakenAway, device_cure, mount, unmount};
 pub use session::{Serving, SessionError};

@@ -25,6 +25,8 @@ pub struct MountOptions {
     pub flags: MountFlags,
     /// Who may enter.
     pub access: Access,
+    /// Further words for the kernel, as security modules read them: `context="…"`.
+    pub labels: Vec<String>,
 }
 
 /// Why a mount could not be made or taken away.
@@ -81,11 +83,15 @@ pub enum TakenAway {
 pub fn mount(at: &Path, options: &MountOptions) -> Result<(Mount, OwnedFd), MountError> {
     let device = file::open_device("/dev/fuse").map_err(MountError::Device)?;
     let refused = |source| MountError::Refused { at: at.into(), source };
-    let access = match options.access {
-        Access::Everyone => ",allow_other",
-        Access::Owner => "",
-    };
-    calls::mount_fuse((at, &options.source), options.flags, &device, access).map_err(refused)?;
+    let mut more = String::new();
+    if options.access == Access::Everyone {
+        more.push_str(",allow_other");
+    }
+    for label in &options.labels {
+        more.push(',');
+        more.push_str(label);
+    }
+    calls::mount_fuse((at, &options.source), options.flags, &device, &more).map_err(refused)?;
     match Mount::standing_at(at) {
         Ok(mount) => Ok((mount, device)),
         Err(error) => {

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use fuser::{
     Config, FileAttr, FileType, INodeNo, InitFlags, KernelConfig, Notifier, Session, SessionACL,
@@ -11,6 +11,7 @@ use fuser::{
 
 use super::aside::Aside;
 use super::door::Door;
+use super::manner::{Manner, Xattrs};
 use crate::sys::SysError;
 use crate::sys::connection::{self, Ending};
 use crate::tree::Acls;
@@ -48,14 +49,7 @@ pub struct Serving {
 
 impl Serving {
     /// Agrees with the kernel on the connection `device`, which a mount holds the other end of.
-    ///
-    /// The kernel asks again after `lower_belief` for what rests on the lower; [`LASTING`](super::LASTING) says that
-    /// nobody changes the lower.
-    pub fn new(
-        union: Union,
-        device: OwnedFd,
-        lower_belief: Duration,
-    ) -> Result<Self, SessionError> {
+    pub fn new(union: Union, device: OwnedFd, manner: Manner) -> Result<Self, SessionError> {
         let mut config = Config::default();
         config.n_threads = Some(THREADS);
         let kept = connection::another(&device).map_err(SessionError::Device)?;
@@ -64,7 +58,7 @@ impl Serving {
         let door = Door {
             union: Arc::new(union),
             aside: Aside::new(),
-            lower_belief,
+            manner: Arc::new(manner),
             notifier: Arc::clone(&notifier),
             agreed: Arc::clone(&agreed),
         };
@@ -100,7 +94,7 @@ impl Serving {
 /// Not asked for: AUTO_INVAL_DATA (all changes go through the door), WRITEBACK_CACHE (a write is with the upper's file
 /// system when it is answered), remote locks (the kernel's own are right for one mount), SETXATTR_EXT (the crate
 /// panics on it).
-pub(super) fn negotiate(config: &mut KernelConfig, acls: Acls) -> String {
+pub(super) fn negotiate(config: &mut KernelConfig, acls: Acls, xattrs: Xattrs) -> String {
     let wanted = [
         InitFlags::FUSE_ATOMIC_O_TRUNC,
         InitFlags::FUSE_DO_READDIRPLUS,
@@ -116,7 +110,8 @@ pub(super) fn negotiate(config: &mut KernelConfig, acls: Acls) -> String {
         // A default access control list takes the umask's place, and which it is the union knows.
         InitFlags::FUSE_DONT_MASK,
     ];
-    let lists = (acls == Acls::Obeyed).then_some(InitFlags::FUSE_POSIX_ACL);
+    let has_lists = acls == Acls::Obeyed && xattrs == Xattrs::Known;
+    let lists = has_lists.then_some(InitFlags::FUSE_POSIX_ACL);
     let (taken, refused): (Vec<_>, Vec<_>) =
         wanted.into_iter().chain(lists).partition(|flag| config.add_capabilities(*flag).is_ok());
     if config.set_max_background(BACKGROUND_MAX).is_err() {

@@ -16,4 +16,4 @@ pub use entry::{LowerEntry, LowerNode, Since};
 pub use error::LowerError;
 pub use file::LowerFile;
 pub use image::ImageTree;
-pub use stack::{DirStack, StackNode, StackOptions, WhNames};
+pub use stack::{DirStack, ShownIds, StackNode, StackOptions, WhNames};

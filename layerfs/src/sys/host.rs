@@ -10,6 +10,11 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Whether labels of SELinux are read here.
+pub fn has_selinux() -> bool {
+    rustix::fs::access("/sys/fs/selinux/enforce", rustix::fs::Access::EXISTS).is_ok()
+}
+
 /// Lets the process have as many descriptors as it may, and write files as large as it may: a stack of many directories
 /// holds a descriptor for each, and whoever writes has limits of his own.
 pub fn raise_limits() -> Result<(), SysError> {

@@ -160,6 +160,8 @@ pub struct MountFlags {
     pub lazy_time: bool,
     /// Every write is synced.
     pub sync: bool,
+    /// Symbolic links in paths are not followed.
+    pub no_sym_follow: bool,
 }
 
 /// How a mount is taken away.
@@ -189,6 +191,7 @@ pub fn mount_fuse(
     bits.set(Bits::NODIRATIME, flags.no_dir_atime);
     bits.set(Bits::LAZYTIME, flags.lazy_time);
     bits.set(Bits::SYNCHRONOUS, flags.sync);
+    bits.set(Bits::NOSYMFOLLOW, flags.no_sym_follow);
     let uid = rustix::process::getuid().as_raw();
     let gid = rustix::process::getgid().as_raw();
     let fd = device.as_raw_fd();

@@ -64,6 +64,13 @@ impl MountTable {
             SysError::of_deed("mountinfo", format!("{path:?} is on no mount of this namespace"))
         })
     }
+
+    /// Whether the mount that an open file was reached by shows other owners than are stored (`mount_setattr(2)`).
+    pub fn is_id_mapped(&self, file: impl AsFd) -> Result<bool, SysError> {
+        let id = mount_id(file)?;
+        let mut lines = self.0.split(|byte| *byte == b'\n').filter_map(Line::parse);
+        Ok(lines.find(|line| line.id == id).is_some_and(|line| line.has(b"idmapped")))
+    }
 }
 
 /// A mount, told from every other for as long as it is used.
@@ -88,12 +95,13 @@ fn mount_id(file: impl AsFd) -> Result<Vec<u8>, SysError> {
     Ok(id.trim_ascii().to_vec())
 }
 
-/// A line of `mountinfo` (proc(5)): ID PARENT DEVICE ROOT AT …
+/// A line of `mountinfo` (proc(5)): ID PARENT DEVICE ROOT AT OPTIONS …
 struct Line<'a> {
     id: &'a [u8],
     device: &'a [u8],
     root: PathBuf,
     at: PathBuf,
+    options: &'a [u8],
 }
 
 impl Line<'_> {
@@ -101,7 +109,12 @@ impl Line<'_> {
         let mut words = line.split(|byte| *byte == b' ');
         let path = |word| PathBuf::from(OsString::from_vec(unescape(word)));
         let (id, _parent, device) = (words.next()?, words.next()?, words.next()?);
-        Some(Line { id, device, root: path(words.next()?), at: path(words.next()?) })
+        let (root, at) = (path(words.next()?), path(words.next()?));
+        Some(Line { id, device, root, at, options: words.next().unwrap_or_default() })
+    }
+
+    fn has(&self, option: &[u8]) -> bool {
+        self.options.split(|byte| *byte == b',').any(|word| word == option)
     }
 
     fn standing(&self, path: &Path) -> Option<Standing> {
@@ -133,6 +146,17 @@ mod tests {
         assert!(bind.is_within(&lower) && !lower.is_within(&bind) && lower.is_within(&lower));
         let near = standing("21 1 0:30 / /data rw - ext4 /dev/x rw", "/data/lower2").unwrap();
         assert!(!near.is_within(&lower));
+    }
+
+    #[test]
+    fn an_id_mapped_mount_says_so() {
+        let has = |options: &str| {
+            let line = format!("21 1 0:30 / /data {options} shared:1 - ext4 /dev/x rw,idmapped");
+            Line::parse(line.as_bytes()).unwrap().has(b"idmapped")
+        };
+        assert!(has("rw,relatime,idmapped") && !has("rw,relatime") && !has("rw,idmappedx"));
+        let root = file::open_place("/").unwrap();
+        assert!(!MountTable::read().unwrap().is_id_mapped(root).unwrap());
     }
 
     #[test]

@@ -94,6 +94,35 @@ pub fn inherit(default: &[u8], permissions: u32) -> Result<Inherited, AclFault> 
     Ok(Inherited { permissions: granted, access })
 }
 
+/// Whom an entry of a list names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// A user.
+    User,
+    /// A group.
+    Group,
+}
+
+/// The same list with other ids; `None` where one of them has none.
+pub fn with_ids(
+    list: &[u8],
+    id_of: impl Fn(Named, u32) -> Option<u32>,
+) -> Result<Option<Vec<u8>>, AclFault> {
+    let fault = AclFault { len: list.len() };
+    let body = list.strip_prefix(&VERSION).ok_or(fault)?;
+    let mut entries = <[Entry]>::ref_from_bytes(body).map_err(|_| fault)?.to_vec();
+    for entry in &mut entries {
+        let named = match entry.tag.get() {
+            USER => Named::User,
+            GROUP => Named::Group,
+            _ => continue,
+        };
+        let Some(id) = id_of(named, entry.id.get()) else { return Ok(None) };
+        entry.id.set(id);
+    }
+    Ok(Some([&VERSION[..], entries.as_bytes()].concat()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,14 +5,17 @@
 
 pub mod acl;
 mod attr;
+pub mod id_map;
 mod ino;
 pub mod marks;
+pub mod named_ids;
 mod origin;
 mod redirect;
 
 pub use crate::store::archive::{Name, NameError, Timestamp};
 pub use acl::{AclFault, Acls};
 pub use attr::{Attr, Kind};
+pub use id_map::{IdMap, IdRange, IdRangeFault, Ids};
 pub use ino::Ino;
 pub use marks::{Mark, MarkSpace, Metacopy, MetacopyFault, Opaque};
 pub use origin::{Origin, OriginFault};

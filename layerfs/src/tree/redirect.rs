@@ -17,9 +17,11 @@ pub enum Redirect {
 /// Whether redirects, and files whose data lies in another layer, are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Redirects {
-    /// They lead to lower layers. Only for layers whose marks can be trusted: a redirect reaches past the permissions
-    /// of directories.
+    /// They lead to lower layers, and new ones are written. Only for layers whose marks can be trusted: a redirect reaches
+    /// past the permissions of directories.
     Follow,
+    /// They lead to lower layers, and none is written.
+    FollowOnly,
     /// Meeting one is an error (`EPERM`), as in the kernel: ignoring it would show another tree.
     Refuse,
 }

@@ -17,7 +17,7 @@ use super::mount::{Shared, Union};
 use super::node::{DirState, Node};
 use super::view::View;
 use crate::sys::Errno;
-use crate::tree::Name;
+use crate::tree::{Name, Redirects};
 use crate::upper::{Leave, Upper, UpperError};
 
 /// What a rename does with what stands at the new name.
@@ -212,7 +212,9 @@ impl Union {
         // Before anything is copied up.
         let exchanged = target.filter(|_| how == RenameHow::Exchange);
         let is_merged = |node: &Shared| node.is_directory() && node.lower().is_some();
-        if self.refuses_redirects() && (is_merged(moved) || exchanged.is_some_and(is_merged)) {
+        if self.redirects() != Redirects::Follow
+            && (is_merged(moved) || exchanged.is_some_and(is_merged))
+        {
             return answer(Errno::XDEV);
         }
         Ok(())

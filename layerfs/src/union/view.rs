@@ -8,7 +8,7 @@ use super::mount::Union;
 use super::node::Node;
 use crate::lower::LowerNode;
 use crate::tree::{Kind, Name, Opaque, Redirect, Redirects};
-use crate::upper::{Found, Look, UpperError};
+use crate::upper::{Found, Look, Upper, UpperError};
 
 /// What a name leads to.
 pub(super) enum View {
@@ -80,7 +80,7 @@ impl Union {
             |node: &LowerNode| Ok::<_, UnionError>(self.lower.kind(node)? == Kind::Directory);
         match part {
             // It leads past the permissions of the directories on the way, wherever whoever owns the upper wants.
-            Some(_) if found.redirect.is_some() && self.refuses_redirects() => {
+            Some(_) if found.redirect.is_some() && self.redirects() == Redirects::Refuse => {
                 Err(UpperError::RedirectRefused(name.to_string()).into())
             }
             Some(node) if is_dir(&node)? => Ok(Some(node)),
@@ -88,9 +88,9 @@ impl Union {
         }
     }
 
-    /// Whether directories of the upper with a lower part keep their names.
-    pub(super) fn refuses_redirects(&self) -> bool {
-        self.upper.as_ref().is_some_and(|upper| upper.redirects() == Redirects::Refuse)
+    /// Whether redirects of the upper are followed, and written: without, a directory with a lower part keeps its name.
+    pub(super) fn redirects(&self) -> Redirects {
+        self.upper.as_ref().map_or(Redirects::Follow, Upper::redirects)
     }
 
     /// The open directory of the upper, where the node has one.

@@ -69,7 +69,7 @@ impl Upper {
         name: &[u8],
         path: Vec<Name>,
     ) -> Result<(), UpperError> {
-        if self.redirects == Redirects::Refuse {
+        if self.redirects != Redirects::Follow {
             return Err(UpperError::RedirectsOff);
         }
         let value = Redirect::Absolute(path).value();

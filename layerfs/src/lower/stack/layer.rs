@@ -1,12 +1,15 @@
 //! Owns one layer of a stack: a directory held apart from the mounts below it, and how its objects are reached.
 
+use std::borrow::Cow;
+
 use super::trail::Trail;
 use crate::lower::error::LowerError;
 use crate::sys::beneath::{self, Purpose};
 use crate::sys::change::{self, StatVfs};
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::{Errno, OwnedFd, SysError, dir, host, mount};
-use crate::tree::Name;
+use crate::tree::named_ids::{self, Way};
+use crate::tree::{Attr, IdMap, Name, id_map};
 
 /// The longest path that one call opens, its NUL not counted (`PATH_MAX`).
 const PATH_LEN_MAX: usize = 4095;
@@ -22,6 +25,8 @@ pub(super) struct Layer {
     pub(super) filesystem: [u8; 16],
     /// What a listing says of an entry's number is what `stat` says.
     pub(super) listing_is_honest: bool,
+    /// How the ids of this layer are turned back into stored ones, where its own mount shows others.
+    pub(super) shown_ids: Option<IdMap>,
 }
 
 impl Layer {
@@ -44,6 +49,7 @@ impl Layer {
             filesystem: mount::filesystem_id(&readable)?,
             // Without a clone an entry may be a mount point, and a listing gives the number of what it covers.
             listing_is_honest: is_clone && honest,
+            shown_ids: None,
             root,
         })
     }
@@ -75,6 +81,23 @@ impl Layer {
             Some((parent, name)) => Ok((self.open(parent, Purpose::Walk)?, name.as_bytes())),
             None => Ok((self.open(trail, Purpose::Walk)?, b".")),
         }
+    }
+
+    /// The attributes, their owner as the other layers store it.
+    pub(super) fn attr_of(&self, stat: &Stat) -> Attr {
+        let mut attr = Attr::of_stat(stat);
+        if let Some(ids) = &self.shown_ids {
+            attr.uid = ids.users.stored(attr.uid).unwrap_or(id_map::NOBODY);
+            attr.gid = ids.groups.stored(attr.gid).unwrap_or(id_map::NOBODY);
+        }
+        attr
+    }
+
+    /// The value of an attribute, with the ids in it as the other layers store them.
+    pub(super) fn stored(&self, name: &[u8], value: Box<[u8]>) -> Box<[u8]> {
+        let Some(ids) = &self.shown_ids else { return value };
+        let stored = named_ids::mapped(ids, (name, &value), Way::Back).map(Cow::into_owned);
+        stored.map_or(value, Into::into)
     }
 
     /// The metadata of what stands at the end of a trail.

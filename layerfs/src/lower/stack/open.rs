@@ -12,7 +12,7 @@ use super::trail::Trail;
 use crate::lower::error::LowerError;
 use crate::sys::change::StatVfs;
 use crate::sys::{OwnedFd, SysError, dir};
-use crate::tree::{Kind, MarkSpace, Redirects};
+use crate::tree::{IdMap, Kind, MarkSpace, Redirects};
 
 /// What names that begin with `.wh.` mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,15 @@ pub enum WhNames {
     Whiteouts,
     /// Nothing: they are names.
     Plain,
+}
+
+/// Which ids a layer's own mount shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShownIds {
+    /// Those that are stored.
+    Stored,
+    /// Those of the same mapping that the union's mount has: it is an id-mapped mount.
+    Mapped,
 }
 
 /// What the mount says about marks.
@@ -84,6 +93,15 @@ impl DirStack {
                 .map_err(|source| LowerError::Call { path: path.display().to_string(), source })
         };
         DirStack::open(paths.iter().map(open).collect::<Result<_, _>>()?, options)
+    }
+
+    /// The same, with layers whose mounts already show the ids that this mount is to show: those are turned back, that all
+    /// layers speak of owners in one way. `layers` says of which, the first on top.
+    pub fn with_shown_ids(mut self, layers: &[ShownIds], ids: &IdMap) -> DirStack {
+        for (layer, shown) in self.layers.iter_mut().zip(layers) {
+            layer.shown_ids = (*shown == ShownIds::Mapped).then(|| ids.clone());
+        }
+        self
     }
 
     /// How many layers there are. Those below one whose root hides everything are not counted: nothing is read of them.

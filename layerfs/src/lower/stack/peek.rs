@@ -120,7 +120,7 @@ impl Looking<'_> {
 
     fn expect_followed(&self, name: &Name) -> Result<(), LowerError> {
         match self.options.redirects {
-            Redirects::Follow => Ok(()),
+            Redirects::Follow | Redirects::FollowOnly => Ok(()),
             Redirects::Refuse => Err(LowerError::RedirectRefused(self.shown(name))),
         }
     }

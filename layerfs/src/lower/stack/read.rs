@@ -31,7 +31,7 @@ impl DirStack {
         if !Identity::of(&stat).is_object(&place.identity) {
             return Err(LowerError::Changed(place.trail.shown()));
         }
-        Ok(Attr::of_stat(&stat))
+        Ok(self.layers[place.layer].attr_of(&stat))
     }
 
     /// The target of a symbolic link.
@@ -49,14 +49,18 @@ impl DirStack {
         name: &[u8],
     ) -> Result<Option<Box<[u8]>>, LowerError> {
         let stored = marks::escape(self.options.space, name);
-        self.beside(node.top(), |parent, file| xattr::get_at(parent, file, &stored))
+        let value = self.beside(node.top(), |parent, file| xattr::get_at(parent, file, &stored))?;
+        let layer = &self.layers[node.top().layer];
+        Ok(value.map(|value| layer.stored(name, value)))
     }
 
     /// The extended attributes that users see, sorted by name.
     pub(crate) fn xattrs(&self, node: &StackNode) -> Result<Vec<Pair>, LowerError> {
         let stored = self.beside(node.top(), |parent, name| xattr::all_at(parent, name))?;
         let shown = stored.into_iter().filter_map(|(name, value)| {
-            marks::unescape(self.options.space, &name).map(|name| (name.into_boxed_slice(), value))
+            let name = marks::unescape(self.options.space, &name)?;
+            let value = self.layers[node.top().layer].stored(&name, value);
+            Some((name.into_boxed_slice(), value))
         });
         let mut shown: Vec<Pair> = shown.collect();
         shown.sort();

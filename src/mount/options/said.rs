@@ -1,7 +1,4 @@
-//! The words after `-o`: what mount(8), podman and fuse-overlayfs's users say there, read into a type that can't be wrong.
-//!
-//! Options are separated by `,` and the directories of `lowerdir=` by `:`. A backslash before `,`, `:` or another
-//! backslash takes their meaning away; before anything else it is a part of the name.
+//! Owns what was said with `-o`, word by word.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -9,6 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use layerfs_driver::lower::Redirects;
+use layerfs_driver::tree::IdRange;
+
+use super::known;
+use super::split::{split, unescape};
+use super::value::{directory, id, id_ranges, label, lowers, shown, timeout};
 
 /// Yes or no, where silence is an answer of its own: the default depends on what is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,56 +60,41 @@ pub struct Options {
     pub strict_atime: bool,
     /// `lazytime` is `Allow`.
     pub lazy_time: Option<Rule>,
-    /// `redirect_dir=on` or `off`.
-    pub redirect: Option<Rule>,
+    /// `nosymfollow` is `Deny`.
+    pub sym_follow: Option<Rule>,
+    /// `dirsync` was said.
+    pub dir_sync: bool,
+    /// What `redirect_dir=` says.
+    pub redirects: Option<Redirects>,
     /// `acl` or `noacl`.
     pub acl: Option<Rule>,
     /// `allow_other` was said.
     pub allow_other: bool,
+    /// `allow_root` was said.
+    pub allow_root: bool,
     /// `userxattr` was said.
     pub userxattr: bool,
     /// `volatile` was said.
     pub volatile: bool,
     /// `timeout=`: how long the kernel may believe what it was told of the lower directories.
     pub timeout: Option<Duration>,
+    /// `uidmapping=`: which users are shown for those that are stored.
+    pub users: Vec<IdRange>,
+    /// `gidmapping=`, the same of groups.
+    pub groups: Vec<IdRange>,
+    /// `squash_to_root`, `squash_to_uid=`: the user that all are shown as.
+    pub squash_user: Option<u32>,
+    /// `squash_to_root`, `squash_to_gid=`: the group that all are shown as.
+    pub squash_group: Option<u32>,
+    /// `noxattrs` was said.
+    pub no_xattrs: bool,
+    /// `static_nlink` was said.
+    pub static_nlink: bool,
+    /// `fsync=0` was said.
+    pub no_fsync: bool,
+    /// `context=` and its like, in the kernel's form.
+    pub labels: Vec<String>,
 }
-
-/// Words that say nothing to a file system: mount(8) and fstab(5) have them for themselves; `default_permissions` always
-/// holds.
-const PASSED_OVER: [&[u8]; 14] = [
-    b"",
-    b"defaults",
-    b"nofail",
-    b"_netdev",
-    b"user",
-    b"users",
-    b"nouser",
-    b"owner",
-    b"group",
-    b"auto",
-    b"noauto",
-    b"default_permissions",
-    b"norelatime",
-    b"comment",
-];
-
-/// Words of overlayfs and of fuse-overlayfs that ask for what is done anyway: inodes keep their numbers and hard links
-/// their one inode, copies are whole, any number of threads answers. `threaded=0` changes nothing that a user could see.
-const DONE_ANYWAY: [&[u8]; 13] = [
-    b"index=off",
-    b"index=on",
-    b"xino=off",
-    b"xino=auto",
-    b"xino=on",
-    b"metacopy=off",
-    b"nfs_export=off",
-    b"uuid=off",
-    b"uuid=null",
-    b"uuid=auto",
-    b"threaded=0",
-    b"threaded=1",
-    b"verity=off",
-];
 
 /// Reads the words of one `-o`, or of several joined by commas. A later word wins over an earlier.
 pub fn parse(words: &OsStr, unknown: Unknown) -> Result<Options> {
@@ -120,20 +108,19 @@ pub fn parse(words: &OsStr, unknown: Unknown) -> Result<Options> {
             Some(value) => options.take_value(key, value)?,
             None => options.take_flag(key),
         };
-        let is_known = known || is_passed_over(key) || DONE_ANYWAY.contains(&word);
-        if !is_known && unknown == Unknown::Refuse {
-            bail!(
+        if known || known::changes_nothing(word, key) || unknown == Unknown::Ignore {
+            continue;
+        }
+        match known::refusal(word, key) {
+            Some(reason) => bail!("option `{}` is refused: {reason}", shown(word)),
+            None => bail!(
                 "option `{}` is not known; `layerfs mount --help` lists those that are",
-                OsStr::from_bytes(word).display()
-            );
+                shown(word)
+            ),
         }
     }
     options.check()?;
     Ok(options)
-}
-
-fn is_passed_over(key: &[u8]) -> bool {
-    PASSED_OVER.contains(&key) || key.starts_with(b"X-") || key.starts_with(b"x-")
 }
 
 impl Options {
@@ -145,16 +132,30 @@ impl Options {
             b"workdir" => self.work = Some(directory("workdir", value)?),
             b"fsname" => self.source = Some(OsString::from_vec(unescape(value))),
             b"timeout" => self.timeout = Some(timeout(value)?),
-            b"redirect_dir" => {
-                self.redirect = match value {
-                    b"on" => Some(Rule::Allow),
-                    b"off" => Some(Rule::Deny),
-                    _ => bail!("option `redirect_dir={}`: `on` or `off`", shown(value)),
-                };
-            }
-            _ => return Ok(false),
+            b"redirect_dir" => self.redirects = Some(redirects(value)?),
+            b"lowerdir+" => self.lowers.push(directory("lowerdir+", value)?),
+            b"uidmapping" => self.users = id_ranges("uidmapping", value)?,
+            b"gidmapping" => self.groups = id_ranges("gidmapping", value)?,
+            b"squash_to_uid" => self.squash_user = Some(id("squash_to_uid", value)?),
+            b"squash_to_gid" => self.squash_group = Some(id("squash_to_gid", value)?),
+            b"context" => self.labels.push(label("context", value)?),
+            b"fscontext" => self.labels.push(label("fscontext", value)?),
+            b"defcontext" => self.labels.push(label("defcontext", value)?),
+            b"rootcontext" => self.labels.push(label("rootcontext", value)?),
+            _ => return Ok(self.take_switch(key, value)),
         }
         Ok(true)
+    }
+
+    /// Takes `key=value` that is one of few; answers whether there is such a pair.
+    fn take_switch(&mut self, key: &[u8], value: &[u8]) -> bool {
+        match (key, value) {
+            (b"fsync", b"volatile") => self.volatile = true,
+            (b"fsync", b"0") => self.no_fsync = true,
+            (b"noxattrs", b"1") => self.no_xattrs = true,
+            _ => return false,
+        }
+        true
     }
 
     /// Takes a word without a value; answers whether there is such a word.
@@ -182,7 +183,14 @@ impl Options {
             b"nolazytime" => self.lazy_time = Some(Rule::Deny),
             b"acl" => self.acl = Some(Rule::Allow),
             b"noacl" => self.acl = Some(Rule::Deny),
-            b"allow_other" => self.allow_other = true,
+            b"symfollow" => self.sym_follow = Some(Rule::Allow),
+            b"nosymfollow" => self.sym_follow = Some(Rule::Deny),
+            b"allow_other" => (self.allow_other, self.allow_root) = (true, false),
+            b"allow_root" => (self.allow_other, self.allow_root) = (false, true),
+            b"dirsync" => self.dir_sync = true,
+            b"squash_to_root" => (self.squash_user, self.squash_group) = (Some(0), Some(0)),
+            b"noxattrs" => self.no_xattrs = true,
+            b"static_nlink" => self.static_nlink = true,
             b"userxattr" => self.userxattr = true,
             b"volatile" => self.volatile = true,
             _ => return false,
@@ -204,69 +212,14 @@ impl Options {
     }
 }
 
-/// Cuts at each `separator` that no backslash stands before.
-fn split(text: &[u8], separator: u8) -> Vec<&[u8]> {
-    let (mut parts, mut start, mut at) = (Vec::new(), 0, 0);
-    while at < text.len() {
-        if text[at] == b'\\' {
-            at += 1;
-        } else if text[at] == separator {
-            parts.push(&text[start..at]);
-            start = at + 1;
-        }
-        at += 1;
-    }
-    parts.push(&text[start..]);
-    parts
-}
-
-/// Takes the backslashes away that kept a separator, or a backslash, from being one.
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, tail)) = rest.split_first() {
-        rest = match tail.split_first() {
-            Some((kept @ (b',' | b':' | b'\\'), after)) if *first == b'\\' => {
-                plain.push(*kept);
-                after
-            }
-            _ => {
-                plain.push(*first);
-                tail
-            }
-        };
-    }
-    plain
-}
-
-fn lowers(value: &[u8]) -> Result<Vec<PathBuf>> {
-    if value.is_empty() {
-        bail!("lowerdir= names no directory");
-    }
-    split(value, b':').into_iter().map(|part| directory("lowerdir", part)).collect()
-}
-
-/// A year is for ever, as far as a mount is concerned.
-const TIMEOUT_MAX_SECS: f64 = 366.0 * 24.0 * 3600.0;
-
-fn timeout(value: &[u8]) -> Result<Duration> {
-    let secs = std::str::from_utf8(value).ok().and_then(|text| text.parse::<f64>().ok());
-    match secs {
-        Some(secs) if secs >= 0.0 => Ok(Duration::from_secs_f64(secs.min(TIMEOUT_MAX_SECS))),
-        _ => bail!("option `timeout={}`: seconds, as `1` or `0.5`", shown(value)),
-    }
-}
-
-fn directory(key: &str, value: &[u8]) -> Result<PathBuf> {
-    if value.is_empty() {
-        bail!("{key}= holds an empty name");
-    }
-    Ok(OsString::from_vec(unescape(value)).into())
-}
-
-/// Bytes for a message.
-fn shown(value: &[u8]) -> std::ffi::os_str::Display<'_> {
-    OsStr::from_bytes(value).display()
+/// Kernel overlayfs follows with `off` what it was built to follow; here nothing is.
+fn redirects(value: &[u8]) -> Result<Redirects> {
+    Ok(match value {
+        b"on" => Redirects::Follow,
+        b"follow" => Redirects::FollowOnly,
+        b"off" | b"nofollow" => Redirects::Refuse,
+        _ => bail!("option `redirect_dir={}`: `on`, `follow`, `nofollow` or `off`", shown(value)),
+    })
 }
 
 #[cfg(test)]
@@ -284,7 +237,7 @@ mod tests {
 
     #[test]
     fn lower_directories_are_cut_at_colons_and_the_first_is_on_top() {
-        let rows: [(&[u8], &[&[u8]]); 9] = [
+        let rows: [(&[u8], &[&[u8]]); 11] = [
             (b"lowerdir=a", &[b"a"]),
             (b"lowerdir=/a:/b:c", &[b"/a", b"/b", b"c"]),
             (br"lowerdir=a\:b:c", &[b"a:b", b"c"]),
@@ -294,6 +247,8 @@ mod tests {
             (br"lowerdir=a\b:c\", &[br"a\b", br"c\"]),
             (b"lowerdir=a\xff\n:b=c", &[b"a\xff\n", b"b=c"]),
             (b"lowerdir=a,lowerdir=b", &[b"b"]),
+            (br"lowerdir+=a:b,lowerdir+=c\,d", &[b"a:b", b"c,d"]),
+            (b"lowerdir+=a,lowerdir=b:c,lowerdir+=d", &[b"b", b"c", b"d"]),
         ];
         for (words, expected) in rows {
             assert_eq!(lowers_of(words), expected, "{}", words.escape_ascii());
@@ -351,10 +306,10 @@ mod tests {
                 b"dev,exec",
                 Options { dev: Some(Rule::Allow), exec: Some(Rule::Allow), ..none.clone() },
             ),
-            (b"redirect_dir=off", Options { redirect: Some(Rule::Deny), ..none.clone() }),
+            (b"redirect_dir=off", Options { redirects: Some(Redirects::Refuse), ..none.clone() }),
             (
                 b"redirect_dir=off,redirect_dir=on",
-                Options { redirect: Some(Rule::Allow), ..none.clone() },
+                Options { redirects: Some(Redirects::Follow), ..none.clone() },
             ),
             (
                 b"allow_other,userxattr",
@@ -368,24 +323,55 @@ mod tests {
     }
 
     #[test]
+    fn words_of_fuse_overlayfs_are_read() {
+        let none = Options::default();
+        let range = |stored, shown, len| IdRange { stored, shown, len };
+        let mapped = Options {
+            users: vec![range(0, 100_000, 10)],
+            groups: vec![range(0, 5, 1), range(1, 7, 2)],
+            ..none.clone()
+        };
+        assert_eq!(read(b"uidmapping=:0:100000:10,gidmapping=0:5:1:1:7:2").unwrap(), mapped);
+        let squashed =
+            |user, group| Options { squash_user: user, squash_group: group, ..none.clone() };
+        assert_eq!(read(b"squash_to_root").unwrap(), squashed(Some(0), Some(0)));
+        assert_eq!(read(b"squash_to_root,squash_to_gid=7").unwrap(), squashed(Some(0), Some(7)));
+        assert_eq!(read(b"fsync=volatile").unwrap(), Options { volatile: true, ..none.clone() });
+        let three = read(b"noxattrs=1,static_nlink,fsync=0,allow_root,allow_other").unwrap();
+        let expected = Options {
+            no_xattrs: true,
+            static_nlink: true,
+            no_fsync: true,
+            allow_other: true,
+            ..none.clone()
+        };
+        assert_eq!(three, expected);
+        let labels = read(br#"context="u:r:t:s0:c1,c2",rootcontext=x"#).unwrap().labels;
+        assert_eq!(labels, [r#"context="u:r:t:s0:c1,c2""#, r#"rootcontext="x""#]);
+    }
+
+    #[test]
     fn what_is_not_understood_is_named() {
         let listed = "; `layerfs mount --help` lists those that are";
         assert!(read(b"frob").unwrap_err().to_string().ends_with(listed));
         let rows: [(&[u8], &str); 20] = [
-            (b"nfs_export=on", "option `nfs_export=on` is not known"),
-            (b"squash_to_root", "option `squash_to_root` is not known"),
-            (b"uidmapping=0:1:2", "option `uidmapping=0:1:2` is not known"),
+            (b"nfs_export=on", "option `nfs_export=on` is refused: nothing here"),
+            (b"plugins=/x", "option `plugins=/x` is refused: plugins"),
+            (b"squash_to_root=1", "option `squash_to_root=1` is not known"),
             (b"noxattr=1", "option `noxattr=1` is not known"),
             (b"timeout=", "option `timeout=`: seconds"),
             (b"timeout=-1", "option `timeout=-1`: seconds"),
             (b"timeout=NaN", "option `timeout=NaN`: seconds"),
             (b"timeout=1s", "option `timeout=1s`: seconds"),
-            (b"metacopy=on", "option `metacopy=on` is not known"),
+            (b"metacopy=maybe", "option `metacopy=maybe` is not known"),
             (b"ro,frob,rw", "option `frob` is not known"),
             (b"ro=1", "option `ro=1` is not known"),
             (b"lowerdir", "option `lowerdir` is not known"),
             (b" ro", "option ` ro` is not known"),
-            (b"redirect_dir=maybe", "option `redirect_dir=maybe`: `on` or `off`"),
+            (
+                b"redirect_dir=maybe",
+                "option `redirect_dir=maybe`: `on`, `follow`, `nofollow` or `off`",
+            ),
             (b"lowerdir=", "lowerdir= names no directory"),
             (b"lowerdir=a::b", "lowerdir= holds an empty name"),
             (b"lowerdir=a:", "lowerdir= holds an empty name"),
@@ -402,7 +388,7 @@ mod tests {
     #[test]
     fn a_sloppy_mount_passes_over_what_it_does_not_know_and_nothing_else() {
         let sloppy = |words: &str| parse(OsStr::new(words), Unknown::Ignore);
-        assert_eq!(sloppy("frob,metacopy=on,lowerdir=a").unwrap().lowers, [PathBuf::from("a")]);
+        assert_eq!(sloppy("frob,verity=on,lowerdir=a").unwrap().lowers, [PathBuf::from("a")]);
         assert!(sloppy("frob,lowerdir=").is_err());
     }
 }

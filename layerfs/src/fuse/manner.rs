@@ -1,0 +1,72 @@
+//! How a mount answers what a user of it may choose: ids, attributes, counts, syncs.
+
+use std::time::Duration;
+
+use super::belief::LASTING;
+use crate::tree::IdMap;
+
+/// Whether extended attributes are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Xattrs {
+    /// They are shown and taken.
+    Known,
+    /// There are none (`EOPNOTSUPP`).
+    Unknown,
+}
+
+/// What `st_nlink` of a directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirLinks {
+    /// 2 and its subdirectories, where they are counted.
+    Counted,
+    /// Always 1.
+    One,
+}
+
+/// What becomes of `fsync(2)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// It is done.
+    Done,
+    /// It is answered, and nothing is done.
+    PassedOver,
+}
+
+/// When a changed name is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// When its directory is synced, or the disk's file system has its turn.
+    Later,
+    /// When the call returns.
+    AtOnce,
+}
+
+/// How a mount answers.
+#[derive(Clone, Debug)]
+pub struct Manner {
+    /// How long the kernel may believe what it was told of the lower; [`LASTING`] where nobody changes that.
+    pub lower_belief: Duration,
+    /// Which ids are shown for those that are stored.
+    pub ids: IdMap,
+    /// Whether extended attributes are known.
+    pub xattrs: Xattrs,
+    /// What `st_nlink` of a directory is.
+    pub dir_links: DirLinks,
+    /// What becomes of `fsync(2)`.
+    pub fsync: Fsync,
+    /// When a changed name is on disk.
+    pub names: Names,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Manner {
+            lower_belief: LASTING,
+            ids: IdMap::default(),
+            xattrs: Xattrs::Known,
+            dir_links: DirLinks::Counted,
+            fsync: Fsync::Done,
+            names: Names::Later,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! mount(8), umount(8) and lines of fstab(5), in a mount namespace of their own where the helpers are installed.
+
+use std::process::Command;
+
+use crate::live::{Live, live};
+use crate::place::{Run, finished};
+use crate::support::need;
+
+/// Installs the helpers over the directory in which mount(8) looks for them. Mounts end with the namespace.
+const INSTALL: &str = "set -eu
+sbin=$(readlink -f /sbin)
+mkdir helpers
+for name in $HELPERS; do ln -s $LAYERFS helpers/$name; done
+$LAYERFS mount -o lowerdir=helpers:$sbin,ro $sbin
+";
+
+/// What a script says in a mount namespace with these helpers.
+fn says(live: &Live, helpers: &str, script: &str) -> Run {
+    let mut shell = Command::new("unshare");
+    shell.args(["--mount", "--propagation", "private", "bash", "-c"]);
+    shell.arg(format!("{INSTALL}{script}")).current_dir(live.place.join(""));
+    for (key, value) in live.place.command(&[]).get_envs() {
+        if let Some(value) = value {
+            shell.env(key, value);
+        }
+    }
+    shell.env("LAYERFS", env!("CARGO_BIN_EXE_layerfs")).env("HELPERS", helpers);
+    let run = finished(&mut shell);
+    live.shell("rm -rf helpers");
+    run
+}
+
+const BOTH: &str = "mount.layerfs mount.fuse.layerfs";
+
+#[test]
+fn mount_and_umount_work_by_type() {
+    let Some(live) = live() else { return };
+    need!("unshare", "findmnt");
+    live.place.pull_small("small");
+    let run = says(
+        &live,
+        BOTH,
+        "show() { findmnt -rno SOURCE,FSTYPE,VFS-OPTIONS mnt; }
+        mount -t layerfs small:1 mnt; show; head -c 3 mnt/a; echo; umount mnt
+        mount -t fuse.layerfs -o ro,noexec small:1 mnt; show; umount mnt
+        mount -t layerfs -o lowerdir=top:base,upperdir=up,workdir=work,suid,dev any mnt; show; cat mnt/both; echo
+        mount -i -o remount,ro mnt; show; ! echo x 2>/dev/null > mnt/x; umount mnt
+        mount -t layerfs -o lowerdir+=top,lowerdir+=base,noatime any mnt; show; umount mnt
+        ls -A mnt",
+    );
+    let expected = "small:1 fuse.layerfs rw,nosuid,nodev,relatime\naaa\nsmall:1 fuse.layerfs ro,nosuid,nodev,noexec,relatime\n\
+        any fuse.layerfs rw,relatime\ntop\nany fuse.layerfs ro,relatime\nany fuse.layerfs ro,noatime\nin\n";
+    assert_eq!((&*run.stdout, &*run.stderr), (expected, ""));
+    live.assert_nothing_left();
+}
+
+#[test]
+fn lines_of_fstab_are_mounted_with_all_their_words() {
+    let Some(live) = live() else { return };
+    need!("unshare", "findmnt");
+    live.place.pull_small("small");
+    let run = says(
+        &live,
+        BOTH,
+        "cat > fstab <<TAB
+small:1 $PWD/mnt layerfs noauto,nofail,_netdev,x-systemd.automount,x-systemd.idle-timeout=5min,comment=an\\040image 0 0
+any $PWD/dirs fuse.layerfs lowerdir=top:base,upperdir=up,workdir=work,defaults,nofail,X-mount.mkdir,x-systemd.requires=a.service 0 0
+any $PWD/more layerfs lowerdir=base,user,X-mount.mkdir,nodiratime 0 0
+TAB
+        mount -T fstab -a
+        for at in mnt dirs more; do findmnt -rno SOURCE,FSTYPE,VFS-OPTIONS $at || echo none; done
+        mount -T fstab mnt; head -c 3 mnt/a; echo; cat dirs/both; echo; echo x > dirs/new; cat up/new
+        umount mnt dirs more; ls -A dirs more; rmdir dirs more; rm fstab up/new",
+    );
+    let expected = "none\nany fuse.layerfs rw,relatime\nany fuse.layerfs ro,nosuid,nodev,noexec,nodiratime,relatime\naaa\ntop\nx\n\
+        dirs:\n\nmore:\n";
+    assert_eq!((&*run.stdout, &*run.stderr), (expected, ""));
+    live.assert_nothing_left();
+}
+
+#[test]
+fn what_mount_can_not_do_is_told_in_our_line() {
+    let Some(live) = live() else { return };
+    need!("unshare");
+    live.place.pull_small("small");
+    let run = says(
+        &live,
+        BOTH,
+        "mount -t layerfs nope mnt || echo $?; mount -t layerfs -o verity=on small:1 mnt || echo $?
+        mount -s -t layerfs -o frob small:1 mnt && mount -o remount,ro mnt || echo $?; umount mnt; ls -A mnt",
+    );
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    assert_eq!(lines.len(), 3, "{run:?}");
+    assert!(lines[0].starts_with("layerfs: no image `nope` in the store"), "{run:?}");
+    assert_eq!(
+        lines[1],
+        "layerfs: option `verity=on` is refused: digests of lower files are not compared"
+    );
+    assert!(lines[2].starts_with("layerfs: option `remount` is refused: `mount -i"), "{run:?}");
+    assert_eq!(run.stdout, "1\n1\n1\nin\n");
+    live.assert_nothing_left();
+}
+
+/// Where our helper for the type is not installed, mount(8) asks that of libfuse, which calls the program by its name.
+#[test]
+fn the_helper_of_libfuse_mounts_an_image() {
+    let Some(live) = live() else { return };
+    need!("unshare", "mount.fuse3");
+    live.place.pull_small("small");
+    let run = says(
+        &live,
+        "mount.fuse layerfs",
+        "rm helpers/mount.fuse; ln -s mount.fuse3 helpers/mount.fuse
+        mount -t fuse.layerfs -o ro small:1 mnt; findmnt -rno SOURCE,FSTYPE,VFS-OPTIONS mnt; head -c 3 mnt/a; umount mnt",
+    );
+    assert_eq!((&*run.stdout, &*run.stderr), ("small:1 fuse.layerfs ro,relatime\naaa", ""));
+    live.assert_nothing_left();
+}
