@@ -8,7 +8,7 @@ use clap::Args;
 use layerfs_driver::sys::host;
 
 use super::kept::Kept;
-use super::options::{self, Options, Rule, Unknown};
+use super::options::{self, Options, Rule, Unknown, Whiteout};
 use super::places::{Places, Resolver};
 use super::rights::need_root;
 use super::serve::{self, Flag, Ground, ServeArgs};
@@ -45,6 +45,8 @@ them; without it, for good
   acl noacl     obey access control lists, or know nothing of them; they are obeyed where nothing is said
   volatile      sync nothing: a crash may lose the changes; the upper is not mounted again until \
 work/incompat/volatile in its work directory is removed
+  whiteout=auto|device|xattr|wh  how a name of a lower directory is hidden: by a device 0:0, an empty file with an \
+attribute, or a name that begins with `.wh.`; auto takes the first that can be had
   fsname=NAME   what `findmnt` shows as the source
 Directories are mounted dev,suid, images nodev,nosuid.";
 
@@ -235,6 +237,9 @@ fn flags_of(said: &Options, privileged: Rule) -> Vec<Flag> {
         (denied(said.redirect) || untrusted, Flag::NoRedirects),
         (denied(said.acl), Flag::NoAcls),
         (said.volatile, Flag::Volatile),
+        (said.whiteout == Some(Whiteout::Device), Flag::WhiteoutsDevice),
+        (said.whiteout == Some(Whiteout::Xattr), Flag::WhiteoutsXattr),
+        (said.whiteout == Some(Whiteout::Wh), Flag::WhiteoutsWh),
     ];
     rows.into_iter().filter_map(|(holds, flag)| holds.then_some(flag)).collect()
 }

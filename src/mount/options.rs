@@ -19,6 +19,17 @@ pub enum Rule {
     Deny,
 }
 
+/// What whiteouts are made as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whiteout {
+    /// Devices 0:0.
+    Device,
+    /// Empty files with a mark.
+    Xattr,
+    /// Names that begin with `.wh.`.
+    Wh,
+}
+
 /// What is done with an option that nobody knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
@@ -67,6 +78,8 @@ pub struct Options {
     pub userxattr: bool,
     /// `volatile` was said.
     pub volatile: bool,
+    /// `whiteout=`: what whiteouts are made as; `None` for what can be had.
+    pub whiteout: Option<Whiteout>,
     /// `timeout=`: how long the kernel may believe what it was told of the lower directories.
     pub timeout: Option<Duration>,
 }
@@ -145,6 +158,18 @@ impl Options {
             b"workdir" => self.work = Some(directory("workdir", value)?),
             b"fsname" => self.source = Some(OsString::from_vec(unescape(value))),
             b"timeout" => self.timeout = Some(timeout(value)?),
+            b"whiteout" => {
+                self.whiteout = match value {
+                    b"auto" => None,
+                    b"device" => Some(Whiteout::Device),
+                    b"xattr" => Some(Whiteout::Xattr),
+                    b"wh" => Some(Whiteout::Wh),
+                    _ => bail!(
+                        "option `whiteout={}`: `auto`, `device`, `xattr` or `wh`",
+                        shown(value)
+                    ),
+                };
+            }
             b"redirect_dir" => {
                 self.redirect = match value {
                     b"on" => Some(Rule::Allow),

@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use layerfs_driver::fuse::{self, Access, Mount, MountOptions, Serving};
-use layerfs_driver::lower::Redirects;
+use layerfs_driver::lower::{Redirects, WhNames};
 use layerfs_driver::sys::mount::MountFlags;
 use layerfs_driver::sys::{change, dir, file, host, signal};
 use layerfs_driver::tree::{Acls, MarkSpace};
 use layerfs_driver::union::Union;
-use layerfs_driver::upper::{Durability, UpperOptions};
+use layerfs_driver::upper::{Durability, UpperOptions, Whiteouts};
 use layerfs_runtime::{Handed, SupervisorWatch};
 
 use super::{ending, status, tree};
@@ -72,6 +72,12 @@ pub enum Flag {
     NoAcls,
     /// Nothing is synced.
     Volatile,
+    /// Whiteouts are devices.
+    WhiteoutsDevice,
+    /// Whiteouts are files with a mark.
+    WhiteoutsXattr,
+    /// Whiteouts are `.wh.` names.
+    WhiteoutsWh,
 }
 
 const EXAMPLES: &str = "\
@@ -163,7 +169,20 @@ impl ServeArgs {
     }
 
     pub(super) fn upper_options(&self, durability: Durability) -> UpperOptions {
-        UpperOptions { space: self.space(), redirects: self.redirects(), durability }
+        let formats = [
+            (Flag::WhiteoutsDevice, Whiteouts::Device),
+            (Flag::WhiteoutsXattr, Whiteouts::Xattr),
+            (Flag::WhiteoutsWh, Whiteouts::Wh),
+        ];
+        let said = formats.into_iter().find(|(flag, _)| self.has(*flag));
+        UpperOptions {
+            space: self.space(),
+            redirects: self.redirects(),
+            durability,
+            // In an image such names are names.
+            wh_names: if self.image.is_some() { WhNames::Plain } else { WhNames::Whiteouts },
+            whiteouts: said.map_or(Whiteouts::Auto, |(_, whiteouts)| whiteouts),
+        }
     }
 
     fn mount_options(&self) -> MountOptions {

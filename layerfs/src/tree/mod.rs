@@ -9,6 +9,7 @@ mod ino;
 pub mod marks;
 mod origin;
 mod redirect;
+pub mod wh_names;
 
 pub use crate::store::archive::{Name, NameError, Timestamp};
 pub use acl::{AclFault, Acls};
@@ -17,3 +18,4 @@ pub use ino::Ino;
 pub use marks::{Mark, MarkSpace, Metacopy, MetacopyFault, Opaque};
 pub use origin::{Origin, OriginFault};
 pub use redirect::{REDIRECT_LEN_MAX, Redirect, RedirectFault, Redirects};
+pub use wh_names::WhNames;
