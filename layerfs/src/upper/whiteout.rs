@@ -13,7 +13,6 @@ use std::os::fd::OwnedFd;
 
 use super::error::{During, UpperError};
 use super::incompat;
-use super::look::Glance;
 use super::open::Upper;
 use crate::sys::change::{self, SetTime, Special};
 use crate::sys::file::{self, Symlinks};
@@ -301,11 +300,6 @@ impl Upper {
             self.sweep(&aside);
         }
         placed
-    }
-
-    /// Whether something of the upper is a whiteout.
-    pub(super) fn is_whiteout(&self, at: &OwnedFd, name: &[u8]) -> Result<bool, UpperError> {
-        Ok(matches!(self.glance(at, name)?, Glance::Whiteout))
     }
 }
 
