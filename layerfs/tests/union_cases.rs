@@ -6,6 +6,7 @@ mod model;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+use layerfs_driver::upper::Whiteouts;
 use model::union_ground::{Ground, Lowers};
 use model::union_nodes::Memory;
 use model::words::*;
@@ -20,7 +21,7 @@ fn replay_everywhere(scratch: &Scratch, layers: Vec<LayerEntry>, ops: Vec<model:
         for memory in [Memory::Long, Memory::Short] {
             println!("{lowers:?}, {memory:?}");
             let place = scratch.path().to_owned();
-            replay(&case, &Ground { place, lowers, memory });
+            replay(&case, &Ground { place, lowers, memory, whiteouts: Whiteouts::Auto });
         }
     }
 }

@@ -6,15 +6,12 @@ mod model;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-
+use layerfs_driver::upper::Whiteouts;
+use model::differences::differences;
 use model::history::{Case, Start};
 use model::kernel::KernelOverlay;
 use model::ops::Op;
-use model::subject::{Entry, Facts, Snapshot, Subject};
+use model::subject::{Snapshot, Subject};
 use model::tree::Model;
 use model::union_ground::{Ground, Lowers};
 use model::union_nodes::Memory;
@@ -47,7 +44,8 @@ fn kernel_overlay_shows_the_same_tree_of_the_same_upper() {
     for seed in 60_000_000..60_000_000 + HISTORIES * soak() {
         let memory = if seed % 2 == 0 { Memory::Long } else { Memory::Short };
         let place = scratch.path().to_owned();
-        let ground = Ground { place, lowers: Lowers::Directories, memory };
+        let ground =
+            Ground { place, lowers: Lowers::Directories, memory, whiteouts: Whiteouts::Auto };
         let ours = after_history(&Case::random(seed, STEPS), &ground);
         let theirs = KernelOverlay::mount(scratch.path(), OPTIONS).snapshot();
         let found = differences(&ours, &theirs, &scratch.join("upper"));
@@ -75,41 +73,4 @@ fn after_history(case: &Case, ground: &Ground) -> Snapshot {
     let shown = union.snapshot();
     assert_eq!(union.end(), [""; 0]);
     shown
-}
-
-/// Something that the two do not show alike.
-#[derive(Debug)]
-struct Difference {
-    /// It is told in the test's failure.
-    #[allow(dead_code, reason = "read by Debug")]
-    told: String,
-    /// A name of a copied-up file that the upper does not have, because nothing was done by that name: there the kernel,
-    /// whose index is off, goes on showing the lower's file of several names.
-    is_link: bool,
-}
-
-/// What the two do not show alike. Link counts and numbers are each one's own affair: overlayfs without an index breaks hard
-/// links of the lower.
-fn differences(ours: &Snapshot, theirs: &Snapshot, upper: &Path) -> Vec<Difference> {
-    let disorder = ours.disorder.iter().chain(&theirs.disorder).cloned();
-    let mut found: Vec<_> = disorder.map(|told| Difference { told, is_link: false }).collect();
-    let mut others: BTreeMap<_, _> = theirs.entries.iter().map(|at| (&at.path, at)).collect();
-    for entry in &ours.entries {
-        let other = others.remove(&entry.path);
-        let (ours, theirs) = (told(entry), other.map(told));
-        if theirs.as_ref() != Some(&ours) {
-            let only_lower = !upper.join(OsStr::from_bytes(entry.path.as_bytes())).exists();
-            let is_link = only_lower && other.is_some_and(|other| other.facts.links > 1);
-            let told = format!("{:?}: ours {ours}, the kernel's {theirs:?}", entry.path);
-            found.push(Difference { told, is_link });
-        }
-    }
-    let only = others.keys().map(|path| format!("{path:?}: only the kernel shows it"));
-    found.extend(only.map(|told| Difference { told, is_link: false }));
-    found
-}
-
-fn told(entry: &Entry) -> String {
-    let facts = Facts { links: 0, hidden: 0, ..entry.facts.clone() };
-    format!("{facts:?} {:?} {} {:?}", entry.mtime, entry.contents, entry.xattrs)
 }

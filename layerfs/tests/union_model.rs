@@ -6,6 +6,7 @@ mod model;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+use layerfs_driver::upper::Whiteouts;
 use model::union_ground::{Ground, Lowers};
 use model::union_nodes::Memory;
 use support::{Scratch, watchdog};
@@ -26,7 +27,7 @@ fn soak() -> u64 {
 
 fn run(scratch: &Scratch, first: u64, count: u64, (lowers, memory): (Lowers, Memory)) {
     let place = scratch.path().to_owned();
-    let ground = Ground { place, lowers, memory };
+    let ground = Ground { place, lowers, memory, whiteouts: Whiteouts::Auto };
     model::history::run(first..first + count * soak(), STEPS, &ground);
 }
 

@@ -9,7 +9,7 @@ use layerfs_driver::lower::Redirects;
 use layerfs_driver::sys::host;
 
 use super::kept::Kept;
-use super::options::{self, Options, Rule, Unknown};
+use super::options::{self, Options, Rule, Unknown, Whiteout};
 use super::owners::{Owners, Range};
 use super::places::{Places, Resolver};
 use super::rights::need_root;
@@ -55,6 +55,8 @@ work/incompat/volatile in its work directory is removed
   squash_to_root, squash_to_uid=N, squash_to_gid=N  show all as one owner's
   noxattrs      there are no extended attributes
   static_nlink  a directory's link count is always 1
+  whiteout=auto|device|xattr|wh  how a name of a lower directory is hidden: by a device 0:0, an empty file with an \
+attribute, or a name that begins with `.wh.`; auto takes the first that can be had
   fsname=NAME   what `findmnt` shows as the source
 Every other word of mount(8), overlayfs and fuse-overlayfs stands in docs/options.md, with what becomes of it.
 Directories are mounted dev,suid, images nodev,nosuid.";
@@ -265,6 +267,9 @@ fn flags_of(said: &Options, privileged: Rule) -> Vec<Flag> {
         (said.static_nlink, Flag::StaticNlink),
         (said.no_fsync, Flag::NoFsync),
         (said.volatile, Flag::Volatile),
+        (said.whiteout == Some(Whiteout::Device), Flag::WhiteoutsDevice),
+        (said.whiteout == Some(Whiteout::Xattr), Flag::WhiteoutsXattr),
+        (said.whiteout == Some(Whiteout::Wh), Flag::WhiteoutsWh),
     ];
     rows.into_iter().filter_map(|(holds, flag)| holds.then_some(flag)).collect()
 }

@@ -9,12 +9,12 @@ use clap::{Args, ValueEnum};
 use layerfs_driver::fuse::{
     self, Access, DirLinks, Fsync, Manner, Mount, MountOptions, Names, Serving, Xattrs,
 };
-use layerfs_driver::lower::Redirects;
+use layerfs_driver::lower::{Redirects, WhNames};
 use layerfs_driver::sys::mount::MountFlags;
 use layerfs_driver::sys::{change, dir, file, host, signal};
 use layerfs_driver::tree::{Acls, MarkSpace};
 use layerfs_driver::union::Union;
-use layerfs_driver::upper::{Durability, UpperOptions};
+use layerfs_driver::upper::{Durability, UpperOptions, Whiteouts};
 use layerfs_runtime::{Handed, SupervisorWatch};
 
 use super::owners::Owners;
@@ -87,6 +87,12 @@ pub enum Flag {
     NoXattrs,
     /// The link count of a directory is 1.
     StaticNlink,
+    /// Whiteouts are devices.
+    WhiteoutsDevice,
+    /// Whiteouts are files with a mark.
+    WhiteoutsXattr,
+    /// Whiteouts are `.wh.` names.
+    WhiteoutsWh,
 }
 
 const EXAMPLES: &str = "\
@@ -198,7 +204,20 @@ impl ServeArgs {
     }
 
     pub(super) fn upper_options(&self, durability: Durability) -> UpperOptions {
-        UpperOptions { space: self.space(), redirects: self.redirects(), durability }
+        let formats = [
+            (Flag::WhiteoutsDevice, Whiteouts::Device),
+            (Flag::WhiteoutsXattr, Whiteouts::Xattr),
+            (Flag::WhiteoutsWh, Whiteouts::Wh),
+        ];
+        let said = formats.into_iter().find(|(flag, _)| self.has(*flag));
+        UpperOptions {
+            space: self.space(),
+            redirects: self.redirects(),
+            durability,
+            // In an image such names are names.
+            wh_names: if self.image.is_some() { WhNames::Plain } else { WhNames::Whiteouts },
+            whiteouts: said.map_or(Whiteouts::Auto, |(_, whiteouts)| whiteouts),
+        }
     }
 
     fn mount_options(&self) -> MountOptions {

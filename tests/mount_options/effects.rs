@@ -86,6 +86,7 @@ pub fn check(trial: &Trial<'_>) {
             assert!(said.contains("user.overlay."), "{said}");
         }
         "volatile" => volatile(trial),
+        "whiteout" => whiteouts(trial),
         "fsync" if word == "fsync=volatile" => volatile(trial),
         "fsync" | "sync" | "dirsync" => syncs(trial),
         "uidmapping" | "gidmapping" | "squash_to_root" | "squash_to_uid" | "squash_to_gid" => {
@@ -162,6 +163,18 @@ fn redirects(trial: &Trial<'_>) {
     let denied = |error: std::io::Error| error.kind() == ErrorKind::PermissionDenied;
     assert!(moved.is_ok() || moved.is_err_and(denied), "EPERM, as of the kernel");
     assert!(next.is_ok() || next.is_err_and(|error| error.kind() == ErrorKind::CrossesDevices));
+}
+
+/// What stands in the upper for a name of a lower directory that was removed.
+fn whiteouts(trial: &Trial<'_>) {
+    trial.mounted(|live| fs::remove_file(live.place.join("mnt/both")).unwrap());
+    let shown = trial.live.shell("cd up; find . -name '*both' -printf '%f %y %s\\n'");
+    let expected = match &*trial.word {
+        "whiteout=device" => "both c 0\n",
+        "whiteout=xattr" => "both f 0\n",
+        _ => ".wh.both f 0\n",
+    };
+    assert_eq!(shown, expected, "{}", trial.word);
 }
 
 fn volatile(trial: &Trial<'_>) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fuser::INodeNo;
 
 use super::door::Door;
-use crate::union::{NodeId, UnionError};
+use crate::union::NodeId;
 
 /// For what changes through this door only.
 pub const LASTING: Duration = Duration::from_secs(3600);

@@ -10,10 +10,10 @@ mod file;
 mod image;
 mod stack;
 
-pub use crate::tree::Redirects;
+pub use crate::tree::{Redirects, WhNames};
 pub use either::Lower;
 pub use entry::{LowerEntry, LowerNode, Since};
 pub use error::LowerError;
 pub use file::LowerFile;
 pub use image::ImageTree;
-pub use stack::{DirStack, ShownIds, StackNode, StackOptions, WhNames};
+pub use stack::{DirStack, ShownIds, StackNode, StackOptions};

@@ -61,6 +61,19 @@ fn get(file: impl AsFd, name: &[u8]) -> Result<Box<[u8]>, SysError> {
     Ok(value.into_boxed_slice())
 }
 
+/// One extended attribute of an open file; `None` where it has none of that name, or the file system has no attributes.
+pub fn get_of(file: impl AsFd, name: &[u8]) -> Result<Option<Box<[u8]>>, SysError> {
+    match get(file, name) {
+        Err(error) if matches!(error.errno(), Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+        value => value.map(Some),
+    }
+}
+
+/// Removes an extended attribute of an open file; `ENODATA` where it is not there.
+pub fn remove(file: impl AsFd, name: &[u8]) -> Result<(), SysError> {
+    call("fremovexattr", || shown(name), || rustix::fs::fremovexattr(&file, name))
+}
+
 /// Sets an extended attribute of an open file, made or replaced.
 pub fn set(file: impl AsFd, name: &[u8], value: &[u8]) -> Result<(), SysError> {
     let flags = rustix::fs::XattrFlags::empty();

@@ -11,6 +11,7 @@ pub mod marks;
 pub mod named_ids;
 mod origin;
 mod redirect;
+pub mod wh_names;
 
 pub use crate::store::archive::{Name, NameError, Timestamp};
 pub use acl::{AclFault, Acls};
@@ -20,3 +21,4 @@ pub use ino::Ino;
 pub use marks::{Mark, MarkSpace, Metacopy, MetacopyFault, Opaque};
 pub use origin::{Origin, OriginFault};
 pub use redirect::{REDIRECT_LEN_MAX, Redirect, RedirectFault, Redirects};
+pub use wh_names::WhNames;

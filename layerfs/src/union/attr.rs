@@ -90,7 +90,12 @@ impl Union {
             if node.lower().is_some() {
                 attr.nlink = 1;
             }
-        } else if node.group.is_some() {
+            return Ok(attr);
+        }
+        if let Some(below) = node.data_below() {
+            attr.blocks = self.lower.attr(&below)?.blocks;
+        }
+        if node.group.is_some() {
             attr.nlink = self.group_links(node, attr.nlink)?;
         } else if node.place.lock().orphan.is_some() {
             attr.nlink = attr.nlink.saturating_sub(1);

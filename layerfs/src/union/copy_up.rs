@@ -25,6 +25,8 @@ pub(super) enum Extent {
     Whole,
     /// Nothing: the file is emptied next.
     Nothing,
+    /// All of it, but a file of the upper whose data lies below may go on without: only attributes are changed.
+    Attributes,
 }
 
 impl Union {
@@ -79,10 +81,14 @@ impl Union {
             while *side == Side::Copying {
                 node.copied.wait(&mut side);
             }
-            if *side == Side::Upper {
-                return Ok(());
+            match *side {
+                Side::Upper if extent == Extent::Attributes => return Ok(()),
+                Side::Upper => {
+                    drop(side);
+                    return self.fill(upper, node, extent);
+                }
+                Side::Lower | Side::Copying => *side = Side::Copying,
             }
-            *side = Side::Copying;
         }
         let copied = self.copy_and_install(upper, node, extent);
         *node.side.lock() = if copied.is_ok() { Side::Upper } else { Side::Lower };
@@ -95,7 +101,8 @@ impl Union {
         const MUCH_BYTES: u64 = 256 * 1024;
         let known = self.table.get(id);
         let lower = match &known {
-            Some(node) if node.kind != Kind::File || node.is_upper() => return false,
+            Some(node) if node.kind != Kind::File => return false,
+            Some(node) if node.is_upper() => node.data_below(),
             Some(node) if *node.side.lock() == Side::Copying => return true,
             Some(node) => node.lower(),
             None => self.lower.by_number(id.ino()),
@@ -112,7 +119,9 @@ impl Union {
     ) -> Result<(), UnionError> {
         let Some(lower) = node.lower() else { return answer(Errno::STALE) };
         let open = match (node.kind, extent) {
-            (Kind::File, Extent::Whole) => Some(LowerContents(self.lower.open(&lower)?)),
+            (Kind::File, Extent::Whole | Extent::Attributes) => {
+                Some(LowerContents(self.lower.open(&lower)?))
+            }
             _ => None,
         };
         let contents = open.as_ref().map(|open| open as &dyn Contents);
@@ -216,7 +225,7 @@ fn at(time: Timestamp) -> SetTime {
 }
 
 /// A lower file as the contents of its copy.
-struct LowerContents(LowerFile);
+pub(super) struct LowerContents(pub LowerFile);
 
 impl Contents for LowerContents {
     fn fill(&self, to: &OwnedFd) -> Result<(), SysError> {

@@ -114,7 +114,8 @@ impl Union {
         let stat = stat.map_err(|source| UpperError::Call { deed, source })?;
         let (id, attr) = (NodeId(self.lower.ino_of_upper(&stat)?.0), Attr::of_stat(&stat));
         loop {
-            let seed = Seed { kind: attr.kind, lower: None, group: None, side: Side::Upper };
+            let (kind, side) = (attr.kind, Side::Upper);
+            let seed = Seed { kind, lower: None, group: None, side, data: None };
             // A number that is still known belongs to an object that is gone: the file system gave it again.
             let node = match self.table.get(id) {
                 Some(old) => self.replace(&old, seed),

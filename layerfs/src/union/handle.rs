@@ -99,15 +99,18 @@ impl Union {
         let _topology = self.topology.read();
         let upper = Mutex::new(None);
         let mut open = Open { node: Arc::clone(node), how, is_changed: false, lower: None, upper };
-        if node.is_upper() {
+        let is_upper = node.is_upper();
+        let below = if is_upper { node.data_below() } else { node.lower() };
+        if let Some(lower) = below {
+            open.lower = Some(self.lower.open(&lower)?);
+        } else if is_upper {
             let fd = self.open_upper(&open)?;
             if how == OpenHow::Truncate {
                 let deed = "truncate a file";
                 file::truncate(&*fd, 0).map_err(|source| UpperError::Call { deed, source })?;
             }
         } else {
-            let Some(lower) = node.lower() else { return answer(Errno::STALE) };
-            open.lower = Some(self.lower.open(&lower)?);
+            return answer(Errno::STALE);
         }
         open.is_changed = node.changed_below.swap(false, Ordering::AcqRel);
         Ok(open)

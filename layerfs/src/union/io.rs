@@ -16,7 +16,7 @@ impl Union {
     /// copy-up reads what is written after it.
     pub fn read(&self, handle: HandleId, buf: &mut [u8], offset: u64) -> Result<usize, UnionError> {
         let open = self.handles.get(handle)?;
-        let upper = match (&open.lower, open.node.is_upper()) {
+        let upper = match (&open.lower, open.node.has_data_in_upper()) {
             (Some(lower), false) => return Ok(lower.read_at(buf, offset)?),
             _ => self.upper_file(&open)?,
         };
@@ -70,7 +70,7 @@ impl Union {
     /// The next data at or after `offset`; `ENXIO` where there is none.
     pub fn seek_data(&self, handle: HandleId, offset: u64) -> Result<u64, UnionError> {
         let open = self.handles.get(handle)?;
-        let next = match (&open.lower, open.node.is_upper()) {
+        let next = match (&open.lower, open.node.has_data_in_upper()) {
             (Some(lower), false) => lower.next_data(offset)?,
             _ => file::seek_data(&*self.upper_file(&open)?, offset).map_err(told("seek"))?,
         };
@@ -80,7 +80,7 @@ impl Union {
     /// The next hole at or after `offset`; the end of the file counts as one.
     pub fn seek_hole(&self, handle: HandleId, offset: u64) -> Result<u64, UnionError> {
         let open = self.handles.get(handle)?;
-        match (&open.lower, open.node.is_upper()) {
+        match (&open.lower, open.node.has_data_in_upper()) {
             (Some(lower), false) if offset >= lower.size() => answer(Errno::NXIO),
             (Some(lower), false) => Ok(lower.next_hole(offset)?),
             _ => file::seek_hole(&*self.upper_file(&open)?, offset).map_err(told("seek")),

@@ -122,7 +122,7 @@ impl Union {
     pub(super) fn lower_seed(&self, lower: &LowerNode) -> Result<Seed, UnionError> {
         let kind = self.lower.kind(lower)?;
         let (group, side) = self.group_of(lower)?;
-        Ok(Seed { kind, lower: Some(lower.clone()), group, side })
+        Ok(Seed { kind, lower: Some(lower.clone()), group, side, data: None })
     }
 
     /// The index entry of a lower inode with several names, and which side has it.
@@ -169,7 +169,8 @@ impl Union {
             }
             _ => None,
         };
-        let seed = Seed { kind, lower, group, side: Side::Upper };
+        let data = self.data_part(dir, name, found)?;
+        let seed = Seed { kind, lower, group, side: Side::Upper, data };
         let is_over = |old: &Shared| old.kind != kind || old.place.lock().gone.is_some();
         let (node, is_new) = match self.table.get(id).filter(is_over) {
             Some(old) => (self.replace(&old, seed), false),

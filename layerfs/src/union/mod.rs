@@ -14,6 +14,7 @@ mod birth;
 mod copy_up;
 mod create;
 mod error;
+mod fill;
 mod handle;
 mod ids;
 mod io;

@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use super::error::{UnionError, answer};
 use super::handle::Handles;
 use super::ids::NodeId;
-use super::node::{DirState, Node, Place, Side};
+use super::node::{Data, DirState, Node, Place, Side};
 use super::path::DirCache;
 use super::table::Table;
 use crate::lower::{Lower, LowerNode};
@@ -122,7 +122,7 @@ impl Union {
     fn make_root(&self) {
         let side = if self.upper.is_some() { Side::Upper } else { Side::Lower };
         let root = self.lower.root();
-        let seed = Seed { kind: Kind::Directory, lower: Some(root), group: None, side };
+        let seed = Seed { kind: Kind::Directory, lower: Some(root), group: None, side, data: None };
         let node = self.table.get_or_insert(NodeId::ROOT, || seed.node(NodeId::ROOT, 0));
         node.count_lookup();
     }
@@ -134,6 +134,8 @@ pub(super) struct Seed {
     pub lower: Option<LowerNode>,
     pub group: Option<String>,
     pub side: Side,
+    /// The lower file that has the data of a file of the upper, where that has none.
+    pub data: Option<LowerNode>,
 }
 
 impl Seed {
@@ -154,6 +156,8 @@ impl Seed {
             dir: RwLock::new(DirState::default()),
             side: Mutex::new(self.side),
             copied: parking_lot::Condvar::new(),
+            data: Mutex::new(self.data.map_or(Data::Here, Data::Below)),
+            filled: parking_lot::Condvar::new(),
             count: Mutex::new(()),
             place: Mutex::new(Place::default()),
         }

@@ -35,6 +35,10 @@ pub(super) struct Node {
     pub side: Mutex<Side>,
     /// Rung when a copy-up has ended.
     pub copied: Condvar,
+    /// Where an object of the upper has its data. Held for moments only.
+    pub data: Mutex<Data>,
+    /// Rung when a file was filled.
+    pub filled: Condvar,
     /// Of a hard-link group. Held while a name comes or goes and the stored count follows: its names may stand in
     /// directories that are locked by different threads.
     pub count: Mutex<()>,
@@ -51,6 +55,17 @@ pub(super) enum Side {
     Copying,
     /// The upper.
     Upper,
+}
+
+/// Where an object of the upper has its data.
+#[derive(Clone, Debug)]
+pub(super) enum Data {
+    /// In itself; so it is with all that is no file.
+    Here,
+    /// In this file of the lower: its mark says so.
+    Below(LowerNode),
+    /// The same, and a thread is filling it: whoever wants to change it waits.
+    Filling(LowerNode),
 }
 
 /// The names of a node that are known.
@@ -94,6 +109,19 @@ impl Node {
     /// Whether the upper has the object.
     pub(super) fn is_upper(&self) -> bool {
         *self.side.lock() == Side::Upper
+    }
+
+    /// Whether the data that is read now is the upper's.
+    pub(super) fn has_data_in_upper(&self) -> bool {
+        self.is_upper() && self.data_below().is_none()
+    }
+
+    /// The lower file that has the data of an object of the upper, where one does.
+    pub(super) fn data_below(&self) -> Option<LowerNode> {
+        match &*self.data.lock() {
+            Data::Here => None,
+            Data::Below(lower) | Data::Filling(lower) => Some(lower.clone()),
+        }
     }
 
     pub(super) fn is_directory(&self) -> bool {

@@ -56,7 +56,11 @@ impl Union {
             return changed;
         }
         if !node.is_directory() {
-            let extent = if set.size == Some(0) { Extent::Nothing } else { Extent::Whole };
+            let extent = match set.size {
+                Some(0) => Extent::Nothing,
+                Some(_) => Extent::Whole,
+                None => Extent::Attributes,
+            };
             self.copy_up(&node, extent)?;
         }
         let _topology = self.topology.read();

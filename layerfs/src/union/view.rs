@@ -8,7 +8,7 @@ use super::mount::Union;
 use super::node::Node;
 use crate::lower::LowerNode;
 use crate::tree::{Kind, Name, Opaque, Redirect, Redirects};
-use crate::upper::{Found, Look, Upper, UpperError};
+use crate::upper::{Data, Found, Look, Upper, UpperError};
 
 /// What a name leads to.
 pub(super) enum View {
@@ -91,6 +91,31 @@ impl Union {
     /// Whether redirects of the upper are followed, and written: without, a directory with a lower part keeps its name.
     pub(super) fn redirects(&self) -> Redirects {
         self.upper.as_ref().map_or(Redirects::Follow, Upper::redirects)
+    }
+
+    /// The lower file that has the data of a file found in the upper, under `name` in `parent`; `None` where that has it.
+    pub(super) fn data_part(
+        &self,
+        parent: &Node,
+        name: &Name,
+        found: &Found,
+    ) -> Result<Option<LowerNode>, UnionError> {
+        if found.data == Data::Here {
+            return Ok(None);
+        }
+        // It leads past permissions, as a directory's redirect does.
+        if self.redirects() == Redirects::Refuse {
+            return Err(UpperError::RedirectRefused(name.to_string()).into());
+        }
+        let part = match &found.redirect {
+            Some(Redirect::Absolute(path)) => self.lower.at_path(path)?,
+            Some(Redirect::Sibling(other)) => self.lower_name(parent, other)?,
+            None => self.lower_name(parent, name)?,
+        };
+        match part {
+            Some(node) if self.lower.kind(&node)? == Kind::File => Ok(Some(node)),
+            _ => Err(UpperError::data_missing(name).into()),
+        }
     }
 
     /// The open directory of the upper, where the node has one.

@@ -92,7 +92,7 @@ impl Union {
     fn copied_up(&self, id: NodeId) -> Result<Shared, UnionError> {
         let node = self.node(id)?;
         if !node.is_directory() {
-            self.copy_up(&node, Extent::Whole)?;
+            self.copy_up(&node, Extent::Attributes)?;
         }
         Ok(node)
     }

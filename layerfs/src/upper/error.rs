@@ -1,7 +1,7 @@
 //! Why the writable layer could not do what it was asked.
 
 use crate::sys::{Errno, SysError};
-use crate::tree::{AclFault, MetacopyFault, OriginFault, RedirectFault};
+use crate::tree::{AclFault, MetacopyFault, Name, OriginFault, RedirectFault};
 
 /// Every way the upper fails.
 #[derive(Debug, thiserror::Error)]
@@ -64,8 +64,16 @@ pub enum UpperError {
     /// A mark is needed where there can be none.
     #[error("the upper's file system keeps no attributes, and this change needs a mark")]
     NoMarks,
+    /// No form of whiteouts can be had.
+    #[error("whiteouts can't be {0} here: {1}")]
+    NoWhiteouts(&'static str, &'static str),
+    /// An attribute that belongs to fuse-overlayfs.
+    #[error("attribute `{0}` is a mark of fuse-overlayfs, which nobody sets")]
+    Reserved(String),
     /// A redirect leads into the lower, and may not be followed.
-    #[error("`{0}` has a redirect, and this mount does not follow those of its upper")]
+    #[error(
+        "`{0}` has a redirect, or its data in a lower layer, and this mount does not follow such marks of its upper"
+    )]
     RedirectRefused(String),
 }
 
@@ -87,11 +95,15 @@ pub enum MarkFault {
     /// The count of hidden and added names.
     #[error("link count mark is damaged")]
     Links,
-    /// The file's data lies in a lower layer, which is not followed yet.
+    /// Only some of the file's blocks are here, and this layerfs keeps no record of which.
+    #[error("it is a partial file, which this layerfs does not read: use the one that wrote it")]
+    Partial,
+    /// The file's data should lie in a lower layer, and does not.
     #[error(
-        "its data lies in a lower layer (metacopy): mount it with the kernel's overlayfs and copy it up whole"
+        "its data lies in a lower layer (metacopy), and no lower directory has it: mount it over the lower directories \
+         that it was made over"
     )]
-    DataBelow,
+    DataMissing,
 }
 
 impl UpperError {
@@ -104,12 +116,19 @@ impl UpperError {
             UpperError::TwoFilesystems | UpperError::LongRedirect | UpperError::RedirectsOff => {
                 Errno::XDEV
             }
-            UpperError::RedirectRefused(_) => Errno::PERM,
+            UpperError::RedirectRefused(_)
+            | UpperError::Reserved(_)
+            | UpperError::NoWhiteouts(..) => Errno::PERM,
             UpperError::Volatile
             | UpperError::Incompatible(_)
             | UpperError::OtherImage { .. }
             | UpperError::IndexUnknown => Errno::INVAL,
         }
+    }
+
+    /// What is said of a file whose mark says that its data lies below, where it does not.
+    pub fn data_missing(name: &Name) -> UpperError {
+        UpperError::Mark { name: name.to_string(), fault: MarkFault::DataMissing }
     }
 
     /// Whether it is the object's marks that stand in the way, and not a call.

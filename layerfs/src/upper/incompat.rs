@@ -1,5 +1,5 @@
 //! `<work>/work/incompat/NAME`: what a mount must know to use the upper. The kernel refuses to mount where there is any
-//! such name, and so do we, who know none that could be mounted.
+//! such name; we refuse those that we do not know, and the kernel's of a volatile mount.
 
 use std::os::fd::OwnedFd;
 
@@ -13,6 +13,15 @@ pub(super) const DIRECTORY: &[u8] = b"incompat";
 /// Changes were made, and nothing was synced.
 const VOLATILE: &[u8] = b"volatile";
 
+/// Whiteouts are files with a mark: the kernel would list them in an upper.
+pub(super) const XATTR_WHITEOUTS: &[u8] = b"layerfs-xattr-whiteouts";
+
+/// Whiteouts, and what makes directories opaque, are names that begin with `.wh.`: the kernel would take them for files.
+pub(super) const WH_WHITEOUTS: &[u8] = b"layerfs-wh-whiteouts";
+
+/// What may stand there and does not stop us.
+const KNOWN: [&[u8]; 2] = [XATTR_WHITEOUTS, WH_WHITEOUTS];
+
 /// Refuses an upper whose work directory `work` has a mark.
 pub(super) fn refuse(work: &OwnedFd) -> Result<(), UpperError> {
     let deed = "read the marks of the work directory";
@@ -21,7 +30,8 @@ pub(super) fn refuse(work: &OwnedFd) -> Result<(), UpperError> {
     };
     let Some(inner) = open(work, b"work")? else { return Ok(()) };
     let Some(marks) = open(&inner, DIRECTORY)? else { return Ok(()) };
-    match dir::list(&marks).during(deed)?.first() {
+    let listed = dir::list(&marks).during(deed)?;
+    match listed.iter().find(|mark| !KNOWN.contains(&&*mark.name)) {
         None => Ok(()),
         Some(mark) if &*mark.name == VOLATILE => Err(UpperError::Volatile),
         Some(mark) => Err(UpperError::Incompatible(mark.name.escape_ascii().to_string())),
@@ -33,6 +43,15 @@ fn present(opened: Result<OwnedFd, SysError>) -> Result<Option<OwnedFd>, SysErro
         Err(error) if error.is_absent() => Ok(None),
         opened => opened.map(Some),
     }
+}
+
+/// Leaves `incompat/NAME` in the inner work directory. Answers the directory of the marks.
+pub(super) fn mark(inner: &OwnedFd, name: &[u8]) -> Result<OwnedFd, UpperError> {
+    let deed = "mark the work directory with what the upper has";
+    dir::make_if_absent(inner, DIRECTORY, 0o700).during(deed)?;
+    let marks = dir::open(inner, DIRECTORY, Symlinks::Stop).during(deed)?;
+    dir::make_if_absent(&marks, name, 0o700).during(deed)?;
+    Ok(marks)
 }
 
 /// Leaves `incompat/volatile/dirty` in the inner work directory. Not synced: a file system that lost it in a crash has

@@ -58,10 +58,12 @@ impl Upper {
             return Ok(unmarked.group(name));
         }
         let Some(index) = self.index_dir() else { return Ok(None) };
-        match file::stat_at(index, name, Symlinks::Stop) {
+        let stat = match file::stat_at(index, name, Symlinks::Stop) {
             Err(error) if error.is_absent() => return Ok(None),
             stat => stat.during("look into the index")?,
         };
+        // Another union, which does not know the count, may have given the copy more names; the entry is none.
+        let names = u32::try_from(stat.st_nlink).unwrap_or(u32::MAX).saturating_sub(1);
         let damaged = || mark_error(name.as_bytes(), MarkFault::Links);
         let value =
             xattr_at::get(index, name.as_bytes(), &self.count_mark()).during("read the index")?;
@@ -71,7 +73,7 @@ impl Upper {
         let links = links.parse().map_err(|_| damaged())?;
         match state {
             "L" => Ok(Some(Group { links, copied_up: false })),
-            "U" => Ok(Some(Group { links, copied_up: true })),
+            "U" => Ok(Some(Group { links: names.max(links), copied_up: true })),
             _ => Err(damaged()),
         }
     }

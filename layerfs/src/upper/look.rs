@@ -1,13 +1,16 @@
 //! What stands under a name of the upper: nothing, a whiteout, or an object with its marks.
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 
 use super::error::{During, MarkFault, UpperError};
 use super::open::Upper;
 use super::rename::At;
+use crate::sys::beneath::Purpose;
 use crate::sys::file::{self, Stat, Symlinks};
-use crate::sys::xattr_at;
-use crate::tree::{Attr, Kind, Mark, Metacopy, Name, Opaque, Origin, Redirect};
+use crate::sys::{Errno, xattr_at};
+use crate::tree::wh_names::{FUSE_OVERLAYFS_OPAQUE, WH_OPAQUE, WH_PREFIX, wh_name};
+use crate::tree::{Attr, Kind, Mark, Metacopy, Name, Opaque, Origin, Redirect, WhNames};
 
 /// What stands under a name.
 #[derive(Debug)]
@@ -42,8 +45,19 @@ pub struct Found {
     pub origin: Option<Origin>,
     /// Of a directory: what it hides.
     pub opaque: Opaque,
-    /// Of a directory: where its lower part lies, where that is not under its own name.
+    /// Where the lower part of a directory, or a file's data, lies, where that is not under its own name.
     pub redirect: Option<Redirect>,
+    /// Of a file: where its data is.
+    pub data: Data,
+}
+
+/// Where a file of the upper has its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// In itself.
+    Here,
+    /// In the lower: the kernel's overlayfs copied no more than metadata up.
+    Below,
 }
 
 impl Upper {
@@ -60,10 +74,11 @@ impl Upper {
             origin: self.origin((dir, name), attr.kind, stat.st_ino)?,
             opaque: Opaque::No,
             redirect: None,
+            data: Data::Here,
         };
         match attr.kind {
             Kind::Directory => self.read_directory_marks(dir, name, &mut found)?,
-            Kind::File => self.refuse_metacopy(dir, name)?,
+            Kind::File => self.read_file_marks(dir, name, &mut found)?,
             Kind::Symlink | Kind::CharDevice | Kind::BlockDevice | Kind::Fifo | Kind::Socket => {}
         }
         Ok(Look::Found(Box::new(found)))
@@ -73,7 +88,8 @@ impl Upper {
     pub fn look_for_number(&self, (dir, name): At<'_>, stat: &Stat) -> Result<Found, UpperError> {
         let attr = Attr::of_stat(stat);
         let (opaque, redirect) = (Opaque::No, None);
-        let mut found = Found { attr, stat: *stat, origin: None, opaque, redirect };
+        let data = Data::Here;
+        let mut found = Found { attr, stat: *stat, origin: None, opaque, redirect, data };
         match attr.kind {
             Kind::Directory => self.read_directory_marks(dir, name, &mut found)?,
             kind => found.origin = self.origin((dir, name), kind, stat.st_ino)?,
@@ -83,8 +99,16 @@ impl Upper {
 
     /// The same without the marks of an object: what they say, and whether they can be understood, is no matter.
     pub fn glance(&self, dir: &OwnedFd, name: &[u8]) -> Result<Glance, UpperError> {
+        if self.wh_names.reserves(name) {
+            return Ok(Glance::Absent);
+        }
         let stat = match file::stat_at(dir, name, Symlinks::Stop) {
-            Err(error) if error.is_absent() => return Ok(Glance::Absent),
+            Err(error) if error.is_absent() => {
+                return Ok(match self.is_hidden_by_name(dir, name)? {
+                    true => Glance::Whiteout,
+                    false => Glance::Absent,
+                });
+            }
             stat => stat.during("look into the upper")?,
         };
         let attr = Attr::of_stat(&stat);
@@ -104,19 +128,61 @@ impl Upper {
         if let Some(value) = self.mark(dir, name, Mark::Opaque)? {
             found.opaque = Opaque::parse(&value);
         }
-        if let Some(value) = self.mark(dir, name, Mark::Redirect)? {
-            let redirect =
-                Redirect::parse(&value).map_err(|fault| mark_error(name, fault.into()))?;
-            found.redirect = Some(redirect);
+        found.redirect = self.redirect(dir, name)?;
+        if found.opaque != Opaque::Hides && self.wh_names == WhNames::Whiteouts {
+            // What is beside it speaks of its namesake below, and where a redirect leads is another.
+            let hides_namesake = found.redirect.is_none() && self.is_hidden_by_name(dir, name)?;
+            if hides_namesake || self.is_opaque_otherwise(dir, name)? {
+                found.opaque = Opaque::Hides;
+            }
         }
         Ok(())
     }
 
+    /// Whether a `.wh.` name beside it hides a name.
+    fn is_hidden_by_name(&self, dir: &OwnedFd, name: &[u8]) -> Result<bool, UpperError> {
+        if self.wh_names == WhNames::Plain {
+            return Ok(false);
+        }
+        match file::stat_at(dir, &*wh_name(name), Symlinks::Stop) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_absent() || error.errno() == Errno::NAMETOOLONG => Ok(false),
+            Err(source) => Err(source).during("look for a whiteout"),
+        }
+    }
+
+    /// Whether a directory is opaque by a `.wh.` name in it, or by a mark of fuse-overlayfs's.
+    fn is_opaque_otherwise(&self, dir: &OwnedFd, name: &[u8]) -> Result<bool, UpperError> {
+        let deed = "look whether a directory is opaque";
+        let inside = crate::sys::beneath::open(dir, name, Purpose::Walk).during(deed)?;
+        match file::stat_at(&inside, WH_OPAQUE, Symlinks::Stop) {
+            Err(error) if error.is_absent() => {}
+            stat => return stat.during(deed).map(|_| true),
+        }
+        let value = xattr_at::get(dir, name, FUSE_OVERLAYFS_OPAQUE).during(deed)?;
+        Ok(value.as_deref() == Some(b"y"))
+    }
+
+    fn redirect(&self, dir: &OwnedFd, name: &[u8]) -> Result<Option<Redirect>, UpperError> {
+        let Some(value) = self.mark(dir, name, Mark::Redirect)? else { return Ok(None) };
+        Redirect::parse(&value).map(Some).map_err(|fault| mark_error(name, fault.into()))
+    }
+
     /// A file whose data lies elsewhere must not be taken for a whole one.
-    fn refuse_metacopy(&self, dir: &OwnedFd, name: &[u8]) -> Result<(), UpperError> {
+    fn read_file_marks(
+        &self,
+        dir: &OwnedFd,
+        name: &[u8],
+        found: &mut Found,
+    ) -> Result<(), UpperError> {
         let Some(value) = self.mark(dir, name, Mark::Metacopy)? else { return Ok(()) };
         match Metacopy::parse(&value) {
-            Ok(Metacopy::Below | Metacopy::Partial) => Err(mark_error(name, MarkFault::DataBelow)),
+            Ok(Metacopy::Below) => {
+                found.data = Data::Below;
+                found.redirect = self.redirect(dir, name)?;
+                Ok(())
+            }
+            Ok(Metacopy::Partial) => Err(mark_error(name, MarkFault::Partial)),
             Err(fault) => Err(mark_error(name, MarkFault::Metacopy(fault))),
         }
     }
@@ -173,8 +239,15 @@ impl Upper {
         let deed = "list a directory of the upper";
         let readable = crate::sys::dir::open(dir, ".", Symlinks::Stop).during(deed)?;
         let mut listed = Vec::new();
+        let mut hidden = Vec::new();
         for entry in crate::sys::dir::list(&readable).during(deed)? {
             let Ok(name) = Name::new(&entry.name) else { continue };
+            if self.wh_names.reserves(&entry.name) {
+                let hides =
+                    entry.name.strip_prefix(WH_PREFIX).filter(|_| &*entry.name != WH_OPAQUE);
+                hidden.extend(hides.and_then(|hidden| Name::new(hidden).ok()));
+                continue;
+            }
             // Only devices and empty files can be whiteouts, so only they cost a closer look.
             let (kind, stat) = match entry.kind {
                 Some(crate::sys::dir::ListedKind::Directory) => (Some(Kind::Directory), None),
@@ -186,6 +259,12 @@ impl Upper {
                 },
             };
             listed.push(Listed { name, kind, stat });
+        }
+        if !hidden.is_empty() {
+            // What is there itself was made anew.
+            let there: HashSet<Name> = listed.iter().map(|listed| listed.name.clone()).collect();
+            let whiteout = |name| Listed { name, kind: None, stat: None };
+            listed.extend(hidden.into_iter().filter(|name| !there.contains(name)).map(whiteout));
         }
         Ok(listed)
     }

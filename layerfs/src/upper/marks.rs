@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use super::error::{During, UpperError};
 use super::look::mark_error;
 use super::open::Upper;
+use super::whiteout::Format;
 use crate::sys::file::{self, Symlinks};
 use crate::sys::xattr_at::{self, SetHow};
 use crate::sys::{Errno, xattr};
@@ -56,6 +57,9 @@ impl Upper {
 
     /// Makes a directory hide all that is below it.
     pub fn set_opaque(&self, dir: &OwnedFd, name: &[u8]) -> Result<(), UpperError> {
+        if self.format()? == Format::Wh {
+            return self.set_opaque_by_name(dir, name);
+        }
         match Opaque::Hides.value() {
             Some(value) => self.set_mark(dir, name, Mark::Opaque, value),
             None => Ok(()),
@@ -104,6 +108,9 @@ impl Upper {
         name: &[u8],
         attribute: &[u8],
     ) -> Result<Option<Box<[u8]>>, UpperError> {
+        if self.wh_names.reserves_attribute(attribute) {
+            return Ok(None);
+        }
         xattr_at::get(dir, name, &marks::escape(self.space, attribute)).during("read an attribute")
     }
 
@@ -120,7 +127,8 @@ impl Upper {
     /// The names of attributes as a user sees them.
     pub fn user_xattr_names(&self, dir: &OwnedFd, name: &[u8]) -> Result<Vec<Vec<u8>>, UpperError> {
         let stored = xattr_at::names(dir, name).during("list attributes")?;
-        Ok(stored.iter().filter_map(|name| marks::unescape(self.space, name)).collect())
+        let shown = stored.iter().filter(|name| !self.wh_names.reserves_attribute(name));
+        Ok(shown.filter_map(|name| marks::unescape(self.space, name)).collect())
     }
 
     /// Sets an attribute for a user. Marks can't be set.
@@ -131,8 +139,17 @@ impl Upper {
         (attribute, value): (&[u8], &[u8]),
         how: SetHow,
     ) -> Result<(), UpperError> {
+        self.refuse_reserved(attribute)?;
         let stored = marks::escape(self.space, attribute);
         xattr_at::set(dir, name, (&stored, value), how).during("set an attribute")
+    }
+
+    /// Marks of fuse-overlayfs's, where they are read, can't be set, as there.
+    fn refuse_reserved(&self, attribute: &[u8]) -> Result<(), UpperError> {
+        match self.wh_names.reserves_attribute(attribute) {
+            true => Err(UpperError::Reserved(attribute.escape_ascii().to_string())),
+            false => Ok(()),
+        }
     }
 
     /// Removes an attribute for a user.
@@ -142,6 +159,7 @@ impl Upper {
         name: &[u8],
         attribute: &[u8],
     ) -> Result<(), UpperError> {
+        self.refuse_reserved(attribute)?;
         xattr_at::remove(dir, name, &marks::escape(self.space, attribute))
             .during("remove an attribute")
     }

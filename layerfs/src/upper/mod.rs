@@ -11,6 +11,7 @@
 //! <work>/layerfs/index/   a hard link to each copied-up inode of a hard-link group, by its origin; made for the first
 //! ```
 
+mod complete;
 mod error;
 mod incompat;
 mod index;
@@ -26,8 +27,9 @@ mod whiteout;
 
 pub use error::{MarkFault, UpperError};
 pub use index::Group;
-pub use look::{Found, Glance, Listed, Look};
+pub use look::{Data, Found, Glance, Listed, Look};
 pub use open::{Durability, Upper, UpperOptions};
 pub use read::{GroupCopy, UpperReader};
 pub use rename::{At, Leave};
 pub use stage::{Blank, Contents, Copied, Cover, Lists, Owner, Staged};
+pub use whiteout::Whiteouts;

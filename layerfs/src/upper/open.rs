@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::error::{During, UpperError};
 use super::incompat;
 use super::unmarked::Unmarked;
+use super::whiteout::{Format, Whiteouts};
 use crate::sys::file::Symlinks;
 use crate::sys::lock::{self, Share};
 use crate::sys::{Errno, change, deep, dir, file, xattr_at};
-use crate::tree::{MarkSpace, Redirects, acl};
+use crate::tree::{MarkSpace, Redirects, WhNames, acl};
 
 /// How long an upper that is in use is waited for.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
@@ -25,6 +26,10 @@ pub struct UpperOptions {
     pub redirects: Redirects,
     /// Whether what is acknowledged as durable is synced.
     pub durability: Durability,
+    /// What names that begin with `.wh.` mean.
+    pub wh_names: WhNames,
+    /// What whiteouts are made as; those of every form are read.
+    pub whiteouts: Whiteouts,
 }
 
 /// Whether anything is synced.
@@ -49,6 +54,10 @@ pub struct Upper {
     /// Where the file system keeps no attributes.
     pub(super) unmarked: Option<Unmarked>,
     pub(super) durability: Durability,
+    pub(super) wh_names: WhNames,
+    pub(super) whiteouts: Whiteouts,
+    /// What whiteouts are made as, once one was made or what can be was tried.
+    pub(super) format: OnceLock<Format>,
     pub(super) device: u64,
     /// Numbers the names in the work directories, for this mount.
     pub(super) next: AtomicU64,
@@ -92,12 +101,17 @@ impl Upper {
             redirects: if unmarked.is_some() { Redirects::Refuse } else { options.redirects },
             unmarked,
             durability: options.durability,
+            wh_names: options.wh_names,
+            whiteouts: options.whiteouts,
+            format: OnceLock::new(),
             device,
             next: AtomicU64::new(0),
             has_groups: AtomicBool::new(false),
             root,
             lock: private,
         };
+        upper.expect_whiteouts()?;
+        upper.restore_incompat()?;
         upper.find_index()?;
         // Entries without counts mean nothing to a later mount.
         if let (Some(_), Some(index)) = (&upper.unmarked, upper.index_dir()) {

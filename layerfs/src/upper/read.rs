@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use super::error::{During, UpperError};
 use super::look::{Listed, Look, mark_error};
 use super::open::{Durability, Upper};
+use super::whiteout::Whiteouts;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::{dir, host, xattr};
-use crate::tree::{Mark, MarkSpace, Origin, Redirects, marks};
+use crate::tree::{Mark, MarkSpace, Origin, Redirects, WhNames, marks};
 
 /// An upper that is only looked at.
 #[derive(Debug)]
@@ -47,6 +48,10 @@ impl UpperReader {
             redirects: redirects_of(space),
             unmarked: None,
             durability: Durability::Volatile,
+            // It is an image's.
+            wh_names: WhNames::Plain,
+            whiteouts: Whiteouts::Auto,
+            format: OnceLock::new(),
             device: file::stat(&root).during(deed)?.st_dev,
             next: AtomicU64::new(0),
             has_groups: AtomicBool::new(false),

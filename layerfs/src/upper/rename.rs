@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use super::error::{During, UpperError};
 use super::open::Upper;
 use super::stage::{Copied, Cover};
+use super::whiteout::Format;
 use crate::sys::change::{self, SetTime};
 use crate::sys::file::{self, Symlinks};
 use crate::sys::{Errno, SysError, dir};
@@ -56,7 +57,7 @@ impl Upper {
     pub fn move_file(&self, from: At<'_>, to: At<'_>, leave: Leave) -> Result<(), UpperError> {
         match leave {
             Leave::Nothing => dir::rename(from.0, from.1, to.0, to.1).during("rename"),
-            Leave::Whiteout => change::rename_whiteout(from.0, from.1, to.0, to.1).during("rename"),
+            Leave::Whiteout => self.move_and_hide(from, to),
         }
     }
 
@@ -73,6 +74,16 @@ impl Upper {
         to: At<'_>,
         leave: Leave,
     ) -> Result<(), UpperError> {
+        if !self.is_taken(to.0, to.1)? {
+            // A name beside it is the whiteout.
+            return self.move_directory(from, to, leave);
+        }
+        if leave == Leave::Whiteout {
+            match self.format()? {
+                Format::Wh => self.hide_namesake(from.0, from.1)?,
+                Format::Device | Format::Xattr => self.note_whiteouts(from.0)?,
+            }
+        }
         self.exchange(from, to)?;
         if leave == Leave::Nothing
             && let Err(error) = dir::unlink(from.0, from.1)
@@ -126,7 +137,14 @@ impl Upper {
         }
         let copied = Copied { attr, xattrs, origin: None, target: Box::default(), contents: None };
         let staged = self.stage_copy(&copied)?;
-        let hiding = self.set_opaque(&self.work, staged.name.as_bytes());
+        let hiding = match self.format() {
+            // A name in it would be one more that is in the way.
+            Ok(Format::Wh) => self.hide_namesake(at, name),
+            Ok(Format::Device | Format::Xattr) => {
+                self.set_opaque(&self.work, staged.name.as_bytes())
+            }
+            Err(error) => Err(error),
+        };
         let exchanged = hiding.and_then(|()| {
             change::exchange(&self.work, staged.name.as_str(), at, name).during(deed)
         });

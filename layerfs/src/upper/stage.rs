@@ -203,6 +203,10 @@ impl Upper {
             (Cover::Hidden, Kind::Directory) => self
                 .set_opaque(&self.work, aside.as_bytes())
                 .and_then(|()| dir::rename_new(&self.work, aside, to, name).during(deed)),
+            // The whiteout is a name beside it, and stays: it makes a directory opaque.
+            (Cover::Whiteout, Kind::Directory) if !self.is_taken(to, name)? => {
+                dir::rename_new(&self.work, aside, to, name).during(deed)
+            }
             (Cover::Nothing | Cover::Hidden, _) => {
                 dir::rename_new(&self.work, aside, to, name).during(deed)
             }

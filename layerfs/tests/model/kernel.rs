@@ -75,7 +75,7 @@ impl KernelOverlay {
 }
 
 /// `layer0` is the lowest. Where there is none, an empty one stands for it: overlayfs wants a lower.
-fn write_layers(place: &Path, layers: &[Layer]) {
+pub fn write_layers(place: &Path, layers: &[Layer]) {
     if place.exists() {
         std::fs::remove_dir_all(place).unwrap();
     }

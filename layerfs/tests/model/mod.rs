@@ -23,6 +23,7 @@ pub mod by_node;
 pub mod choose;
 pub mod code;
 pub mod compare;
+pub mod differences;
 pub mod directory;
 pub mod fault;
 pub mod files;

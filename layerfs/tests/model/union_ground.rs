@@ -7,7 +7,7 @@ use layerfs_driver::store::Store;
 use layerfs_driver::sys::dir;
 use layerfs_driver::tree::MarkSpace;
 use layerfs_driver::union::{Mode, Union};
-use layerfs_driver::upper::{Durability, Upper, UpperOptions};
+use layerfs_driver::upper::{Durability, Upper, UpperOptions, Whiteouts};
 
 use super::by_node::ByNode;
 use super::directory;
@@ -30,6 +30,7 @@ pub struct Ground {
     pub place: PathBuf,
     pub lowers: Lowers,
     pub memory: Memory,
+    pub whiteouts: Whiteouts,
 }
 
 impl Start for Ground {
@@ -38,16 +39,33 @@ impl Start for Ground {
     fn start(&self, layers: &[Layer]) -> ByNode<UnionNodes> {
         let open_lower = match self.lowers {
             Lowers::Image => image(&self.place, layers),
-            Lowers::Directories => directories(&self.place, layers),
+            Lowers::Directories => directories(&self.place, layers, self.whiteouts),
         };
         let (upper, work) = (self.place.join("upper"), self.place.join("work"));
         anew(&upper);
         anew(&work);
         // The merged root shows the attributes of the upper's.
         directory::write(&Model::on_disk(&Layer::default()), &upper);
-        let place = self.place.clone();
+        self.joined(open_lower)
+    }
+}
+
+impl Ground {
+    /// The union of the directories and of the upper that are there.
+    pub fn resume(&self) -> ByNode<UnionNodes> {
+        let layers = (0..).map(|number| self.place.join(format!("layer{number}")));
+        let mut paths: Vec<PathBuf> = layers.take_while(|path| path.exists()).collect();
+        paths.reverse();
+        self.joined(opening(paths, self.whiteouts))
+    }
+
+    fn joined(&self, open_lower: OpenLower) -> ByNode<UnionNodes> {
+        let (upper, work) = (self.place.join("upper"), self.place.join("work"));
         let sides = (upper.clone(), work.clone());
-        let mount = move || Union::new(open_lower(), open_upper(&sides.0, &sides.1)).unwrap();
+        let whiteouts = self.whiteouts;
+        let mount =
+            move || Union::new(open_lower(), open_upper(&sides.0, &sides.1, whiteouts)).unwrap();
+        let place = self.place.clone();
         let sides = Sides { upper, work, place, mount: Box::new(mount) };
         ByNode::new(UnionNodes::new(sides, self.memory), self.lowers.rules())
     }
@@ -84,7 +102,7 @@ fn image(place: &Path, layers: &[Layer]) -> OpenLower {
 }
 
 /// `layer0` is the lowest. Where there is none, an empty one stands for it.
-fn directories(place: &Path, layers: &[Layer]) -> OpenLower {
+fn directories(place: &Path, layers: &[Layer], whiteouts: Whiteouts) -> OpenLower {
     let empty = [Layer::default()];
     let layers = if layers.is_empty() { &empty[..] } else { layers };
     let mut paths = Vec::new();
@@ -95,22 +113,34 @@ fn directories(place: &Path, layers: &[Layer]) -> OpenLower {
         paths.insert(0, path);
     }
     remove(&place.join(format!("layer{}", layers.len())));
+    opening(paths, whiteouts)
+}
+
+/// The first on top.
+fn opening(paths: Vec<PathBuf>, whiteouts: Whiteouts) -> OpenLower {
     Box::new(move || {
         let opened = paths.iter().map(|path| dir::open_path(path.as_path()).unwrap()).collect();
-        let (redirects, wh_names) = (Redirects::Follow, WhNames::Plain);
+        let (redirects, wh_names) = (Redirects::Follow, wh_names(whiteouts));
         let options = StackOptions { space: MarkSpace::Trusted, redirects, wh_names };
         Lower::Dirs(DirStack::open(opened, options).unwrap())
     })
 }
 
-fn open_upper(upper: &Path, work: &Path) -> Mode {
+fn open_upper(upper: &Path, work: &Path, whiteouts: Whiteouts) -> Mode {
     let options = UpperOptions {
         space: MarkSpace::Trusted,
         redirects: Redirects::Follow,
         durability: Durability::Volatile,
+        wh_names: wh_names(whiteouts),
+        whiteouts,
     };
     let (upper, work) = (dir::open_path(upper).unwrap(), dir::open_path(work).unwrap());
     Mode::Writable(Upper::open(upper, &work, options).unwrap())
+}
+
+/// Names are read as whiteouts where those are made as such.
+fn wh_names(whiteouts: Whiteouts) -> WhNames {
+    if whiteouts == Whiteouts::Wh { WhNames::Whiteouts } else { WhNames::Plain }
 }
 
 fn anew(path: &Path) {

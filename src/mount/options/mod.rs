@@ -10,4 +10,4 @@ mod said;
 mod split;
 mod value;
 
-pub use said::{Options, Rule, Unknown, parse};
+pub use said::{Options, Rule, Unknown, Whiteout, parse};

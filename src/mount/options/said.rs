@@ -11,7 +11,7 @@ use layerfs_driver::tree::IdRange;
 
 use super::known;
 use super::split::{split, unescape};
-use super::value::{directory, id, id_ranges, label, lowers, shown, timeout};
+use super::value::{directory, id, id_ranges, label, lowers, shown, timeout, whiteout};
 
 /// Yes or no, where silence is an answer of its own: the default depends on what is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,17 @@ pub enum Rule {
     Allow,
     /// It may not.
     Deny,
+}
+
+/// What whiteouts are made as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whiteout {
+    /// Devices 0:0.
+    Device,
+    /// Empty files with a mark.
+    Xattr,
+    /// Names that begin with `.wh.`.
+    Wh,
 }
 
 /// What is done with an option that nobody knows.
@@ -76,6 +87,8 @@ pub struct Options {
     pub userxattr: bool,
     /// `volatile` was said.
     pub volatile: bool,
+    /// `whiteout=`: what whiteouts are made as; `None` for what can be had.
+    pub whiteout: Option<Whiteout>,
     /// `timeout=`: how long the kernel may believe what it was told of the lower directories.
     pub timeout: Option<Duration>,
     /// `uidmapping=`: which users are shown for those that are stored.
@@ -132,6 +145,7 @@ impl Options {
             b"workdir" => self.work = Some(directory("workdir", value)?),
             b"fsname" => self.source = Some(OsString::from_vec(unescape(value))),
             b"timeout" => self.timeout = Some(timeout(value)?),
+            b"whiteout" => self.whiteout = whiteout(value)?,
             b"redirect_dir" => self.redirects = Some(redirects(value)?),
             b"lowerdir+" => self.lowers.push(directory("lowerdir+", value)?),
             b"uidmapping" => self.users = id_ranges("uidmapping", value)?,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use layerfs_driver::tree::{IdRange, Ids};
 
+use super::said::Whiteout;
 use super::split::{split, unescape};
 
 /// A year is for ever, as far as a mount is concerned.
@@ -40,6 +41,17 @@ pub fn timeout(value: &[u8]) -> Result<Duration> {
     match secs {
         Some(secs) if secs >= 0.0 => Ok(Duration::from_secs_f64(secs.min(TIMEOUT_MAX_SECS))),
         _ => bail!("option `timeout={}`: seconds, as `1` or `0.5`", shown(value)),
+    }
+}
+
+/// What whiteouts are made as; `None` for what can be had.
+pub fn whiteout(value: &[u8]) -> Result<Option<Whiteout>> {
+    match value {
+        b"auto" => Ok(None),
+        b"device" => Ok(Some(Whiteout::Device)),
+        b"xattr" => Ok(Some(Whiteout::Xattr)),
+        b"wh" => Ok(Some(Whiteout::Wh)),
+        _ => bail!("option `whiteout={}`: `auto`, `device`, `xattr` or `wh`", shown(value)),
     }
 }
 

@@ -5,13 +5,14 @@ use std::collections::btree_map::Entry;
 
 use super::layer::{is_covered, refused};
 use super::node::{Place, StackNode};
-use super::open::{DirStack, WhNames};
-use super::peek::{Looking, WH_OPAQUE, WH_PREFIX};
+use super::open::DirStack;
+use super::peek::Looking;
 use crate::lower::entry::LowerEntry;
 use crate::lower::error::LowerError;
 use crate::sys::beneath::Purpose;
 use crate::sys::dir::{self, Listed, ListedKind};
-use crate::tree::{Attr, Ino, Kind, Name};
+use crate::tree::wh_names::{WH_OPAQUE, WH_PREFIX};
+use crate::tree::{Attr, Ino, Kind, Name, WhNames};
 
 /// The first word of the layers on each name: an entry, or that it is hidden.
 type Merged = BTreeMap<Name, Option<(Kind, Ino)>>;

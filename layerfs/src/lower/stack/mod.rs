@@ -20,4 +20,4 @@ mod search;
 mod trail;
 
 pub use node::StackNode;
-pub use open::{DirStack, ShownIds, StackOptions, WhNames};
+pub use open::{DirStack, ShownIds, StackOptions};

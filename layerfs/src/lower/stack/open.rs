@@ -12,16 +12,7 @@ use super::trail::Trail;
 use crate::lower::error::LowerError;
 use crate::sys::change::StatVfs;
 use crate::sys::{OwnedFd, SysError, dir};
-use crate::tree::{IdMap, Kind, MarkSpace, Redirects};
-
-/// What names that begin with `.wh.` mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhNames {
-    /// Whiteouts (`.wh.NAME`) and opaque marks (`.wh..wh..opq`), as archives of layers and older unions write them.
-    Whiteouts,
-    /// Nothing: they are names.
-    Plain,
-}
+use crate::tree::{IdMap, Kind, MarkSpace, Redirects, WhNames};
 
 /// Which ids a layer's own mount shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,18 +2,14 @@
 
 use super::hidden::Hidden;
 use super::layer::{Layer, refused};
-use super::open::{DirStack, StackOptions, WhNames};
+use super::open::{DirStack, StackOptions};
 use super::trail::Trail;
 use crate::lower::error::LowerError;
 use crate::sys::beneath::Purpose;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::{Errno, OwnedFd, SysError, beneath, xattr};
-use crate::tree::{Attr, Kind, Mark, Metacopy, Name, Opaque, Redirect, Redirects};
-
-/// What hides a directory's lower layers, among `.wh.` names.
-pub(super) const WH_OPAQUE: &[u8] = b".wh..wh..opq";
-/// What the names of whiteouts begin with.
-pub(super) const WH_PREFIX: &[u8] = b".wh.";
+use crate::tree::wh_names::{FUSE_OVERLAYFS_OPAQUE, WH_OPAQUE, wh_name};
+use crate::tree::{Attr, Kind, Mark, Metacopy, Name, Opaque, Redirect, Redirects, WhNames};
 
 /// What one layer says of a name.
 pub(super) enum Said {
@@ -29,8 +25,10 @@ pub(super) enum Said {
 pub(super) struct Object {
     pub stat: Stat,
     pub kind: Kind,
-    /// What is below is hidden by a `.wh.` name beside it or in it.
-    pub hides_by_name: bool,
+    /// What is below is hidden by a `.wh.` name in it, or by a mark of fuse-overlayfs's.
+    pub hides_below: bool,
+    /// What is below under its own name is hidden by a `.wh.` name beside it.
+    pub hides_namesake: bool,
 }
 
 /// A directory of a layer, open to look at names in it.
@@ -48,7 +46,7 @@ impl Looking<'_> {
     pub(super) fn at(&self, name: &Name) -> Result<Said, LowerError> {
         let bytes = name.as_bytes();
         let reads_wh = self.options.wh_names == WhNames::Whiteouts;
-        if reads_wh && bytes.starts_with(WH_PREFIX) {
+        if self.options.wh_names.reserves(bytes) {
             return Ok(Said::Absent);
         }
         let Some(stat) = self.stat(bytes)? else {
@@ -59,10 +57,10 @@ impl Looking<'_> {
         if attr.is_whiteout_device() || self.is_whiteout_by_mark(bytes, &attr)? {
             return Ok(Said::Whiteout);
         }
-        let is_dir = attr.kind == Kind::Directory;
-        let hides_by_name =
-            reads_wh && is_dir && (self.has_wh_name(bytes)? || self.holds_wh_opaque(bytes)?);
-        Ok(Said::Object(Object { stat, kind: attr.kind, hides_by_name }))
+        let asked = reads_wh && attr.kind == Kind::Directory;
+        let hides_below = asked && (self.holds_wh_opaque(bytes)? || self.has_other_mark(bytes)?);
+        let hides_namesake = asked && self.has_wh_name(bytes)?;
+        Ok(Said::Object(Object { stat, kind: attr.kind, hides_below, hides_namesake }))
     }
 
     /// Whether an entry of that name and these attributes is a whiteout by its mark.
@@ -126,7 +124,14 @@ impl Looking<'_> {
     }
 
     fn has_wh_name(&self, name: &[u8]) -> Result<bool, LowerError> {
-        self.stat(&[WH_PREFIX, name].concat()).map(|stat| stat.is_some())
+        self.stat(&wh_name(name)).map(|stat| stat.is_some())
+    }
+
+    /// Whether fuse-overlayfs made the directory opaque by a mark of its own.
+    fn has_other_mark(&self, name: &[u8]) -> Result<bool, LowerError> {
+        let value = xattr::get_at(&self.dir, name, FUSE_OVERLAYFS_OPAQUE)
+            .map_err(|source| self.refused(source))?;
+        Ok(value.as_deref() == Some(b"y"))
     }
 
     fn holds_wh_opaque(&self, name: &[u8]) -> Result<bool, LowerError> {
@@ -155,7 +160,7 @@ impl Looking<'_> {
 impl DirStack {
     /// Whether a name says something of others, and is itself never shown.
     pub(crate) fn is_reserved(&self, name: &Name) -> bool {
-        self.options.wh_names == WhNames::Whiteouts && name.as_bytes().starts_with(WH_PREFIX)
+        self.options.wh_names.reserves(name.as_bytes())
     }
 }
 

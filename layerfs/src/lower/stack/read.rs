@@ -48,6 +48,9 @@ impl DirStack {
         node: &StackNode,
         name: &[u8],
     ) -> Result<Option<Box<[u8]>>, LowerError> {
+        if self.options.wh_names.reserves_attribute(name) {
+            return Ok(None);
+        }
         let stored = marks::escape(self.options.space, name);
         let value = self.beside(node.top(), |parent, file| xattr::get_at(parent, file, &stored))?;
         let layer = &self.layers[node.top().layer];
@@ -57,9 +60,12 @@ impl DirStack {
     /// The extended attributes that users see, sorted by name.
     pub(crate) fn xattrs(&self, node: &StackNode) -> Result<Vec<Pair>, LowerError> {
         let stored = self.beside(node.top(), |parent, name| xattr::all_at(parent, name))?;
-        let shown = stored.into_iter().filter_map(|(name, value)| {
+        let reserved = |name: &[u8]| self.options.wh_names.reserves_attribute(name);
+        let stored = stored.into_iter().filter(|(name, _)| !reserved(name));
+        let layer = &self.layers[node.top().layer];
+        let shown = stored.filter_map(|(name, value)| {
             let name = marks::unescape(self.options.space, &name)?;
-            let value = self.layers[node.top().layer].stored(&name, value);
+            let value = layer.stored(&name, value);
             Some((name.into_boxed_slice(), value))
         });
         let mut shown: Vec<Pair> = shown.collect();

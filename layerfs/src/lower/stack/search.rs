@@ -195,11 +195,15 @@ impl Search<'_> {
         }
         let opaque = looking.opaque(step.name)?;
         place.may_hold_whiteouts = opaque == Opaque::MayHoldWhiteouts;
-        if opaque == Opaque::Hides || object.hides_by_name {
+        if opaque == Opaque::Hides || object.hides_below {
             self.stop = true;
             return Ok(Some(None));
         }
-        self.redirect(looking, step, place.layer).map(Some)
+        let redirect = self.redirect(looking, step, place.layer)?;
+        if object.hides_namesake && redirect.is_none() {
+            self.stop = true;
+        }
+        Ok(Some(redirect))
     }
 
     /// Something else was met: `None` where it has no part in what is searched, else its redirect.

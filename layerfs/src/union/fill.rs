@@ -1,0 +1,63 @@
+//! Filling: a file of which only metadata was copied up, by the kernel's overlayfs, gets its data before it is changed.
+//!
+//! One thread wins a node and fills it; others that want to change it wait on the node. Who reads goes on reading the
+//! lower until it is done.
+
+use super::copy_up::{Extent, LowerContents};
+use super::error::UnionError;
+use super::mount::{Shared, Union};
+use super::node::Data;
+use crate::lower::LowerNode;
+use crate::sys::change::{self, Access};
+use crate::upper::{Contents, Upper, UpperError};
+
+impl Union {
+    /// Gives a file of the upper its data, where the lower has it. The caller holds neither the topology nor the lock of
+    /// a directory.
+    pub(super) fn fill(
+        &self,
+        upper: &Upper,
+        node: &Shared,
+        extent: Extent,
+    ) -> Result<(), UnionError> {
+        let below = {
+            let mut data = node.data.lock();
+            loop {
+                match &*data {
+                    Data::Here => return Ok(()),
+                    Data::Filling(_) => node.filled.wait(&mut data),
+                    Data::Below(below) => {
+                        let below = below.clone();
+                        *data = Data::Filling(below.clone());
+                        break below;
+                    }
+                }
+            }
+        };
+        let filled = self.fill_from(upper, node, (&below, extent));
+        *node.data.lock() = if filled.is_ok() { Data::Here } else { Data::Below(below) };
+        node.filled.notify_all();
+        filled
+    }
+
+    fn fill_from(
+        &self,
+        upper: &Upper,
+        node: &Shared,
+        (below, extent): (&LowerNode, Extent),
+    ) -> Result<(), UnionError> {
+        let contents = match extent {
+            Extent::Nothing => None,
+            Extent::Whole | Extent::Attributes => Some(LowerContents(self.lower.open(below)?)),
+        };
+        let file = {
+            // Found by its name, which may change afterwards.
+            let _topology = self.topology.read();
+            let spot = self.spot(node)?;
+            change::open_file(&*spot.dir, &*spot.name, Access::Write)
+                .map_err(|source| UpperError::Call { deed: "open a file", source })?
+        };
+        let contents = contents.as_ref().map(|contents| contents as &dyn Contents);
+        Ok(upper.complete(&file, contents)?)
+    }
+}

@@ -1,0 +1,174 @@
+//! Uppers that kernel overlayfs and the union change in turns: after each turn both show the same tree.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // a test that can't go on should fail there
+
+mod model;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use std::path::Path;
+
+use layerfs_driver::upper::Whiteouts;
+use model::differences::differences;
+use model::history::Case;
+use model::kernel::{KernelOverlay, write_layers};
+use model::layers::{Data, Layer, LayerEntry, LayerNode, Meta};
+use model::ops::{Mode, Op, RenameFlag, Stamp};
+use model::pattern::Pattern;
+use model::subject::{Entry, Kind, Snapshot, Subject};
+use model::tree_path::TreePath;
+use model::union_ground::{Ground, Lowers};
+use model::union_nodes::Memory;
+use support::{Scratch, figure, watchdog};
+
+/// Steps of one turn.
+const STEPS: usize = 25;
+/// Turns of a history: the kernel's and ours.
+const TURNS: usize = 4;
+const HISTORIES: u64 = 16;
+
+/// `LAYERFS_SOAK=1` runs twenty times as many histories, and lets them take as much longer.
+fn soak() -> u64 {
+    if std::env::var_os("LAYERFS_SOAK").is_some_and(|value| value == "1") { 20 } else { 1 }
+}
+
+/// Does nothing unless it is started as the worker of a kernel overlay.
+#[test]
+fn overlay_worker() {
+    model::worker::serve_if_asked();
+}
+
+#[test]
+fn uppers_of_the_kernel_with_metacopy_are_read_changed_and_read_again() {
+    support::need_root!();
+    support::need!("unshare");
+    let met = in_turns(70_000_000, "redirect_dir=on,metacopy=on,index=off,xino=on");
+    figure(format_args!(
+        "{met} files whose data lay in a lower directory after a turn of the kernel's"
+    ));
+    assert!(met >= HISTORIES, "the kernel left {met} metacopy files: this tests too little");
+}
+
+#[test]
+fn uppers_of_the_kernel_without_metacopy_are_read_changed_and_read_again() {
+    support::need_root!();
+    support::need!("unshare");
+    let met = in_turns(71_000_000, "redirect_dir=on,metacopy=off,index=off,xino=auto");
+    assert_eq!(met, 0, "metacopy files");
+}
+
+/// Answers how many metacopy files the kernel left after all of its turns.
+fn in_turns(first: u64, options: &str) -> u64 {
+    let _watch = watchdog(120 * soak());
+    let scratch = Scratch::new();
+    let mut met = 0;
+    for seed in first..first + HISTORIES * soak() {
+        let memory = if seed % 2 == 0 { Memory::Long } else { Memory::Short };
+        let mut case = Case::random(seed, STEPS * TURNS);
+        case.layers.iter_mut().for_each(add_files);
+        let place = scratch.path().join(seed.to_string());
+        write_layers(&place, &case.layers);
+        let ground = Ground {
+            place: place.clone(),
+            lowers: Lowers::Directories,
+            memory,
+            whiteouts: Whiteouts::Auto,
+        };
+        for (turn, ops) in case.ops.chunks(STEPS).enumerate() {
+            let (ours, theirs) = if turn % 2 == 0 {
+                let theirs = by_kernel(&place, options, ops);
+                met += metacopies(&place.join("upper"));
+                (by_union(&ground, &[]), theirs)
+            } else {
+                let ours = by_union(&ground, ops);
+                (ours, by_kernel(&place, options, &[]))
+            };
+            let found = differences(&ours, &theirs, &place.join("upper"));
+            let (_, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|found| found.is_link);
+            assert!(found.is_empty(), "seed {seed}, turn {turn}: {found:#?}");
+        }
+        std::fs::remove_dir_all(place).unwrap();
+    }
+    met
+}
+
+/// Adds files, some with two names, to half of a layer's directories: random layers have few that last. Histories do not
+/// know their names, and move them with their directories.
+fn add_files(layer: &mut Layer) {
+    let folders = layer.entries.iter().filter(|entry| matches!(entry.node, LayerNode::Folder(_)));
+    let paths = std::iter::once(TreePath::root()).chain(folders.map(|folder| folder.path.clone()));
+    let mut added = Vec::new();
+    for (count, path) in paths.enumerate().filter(|(count, _)| count % 2 == 0) {
+        let at = |name: &str| path.join(format!("{name} {count}").as_bytes());
+        let pattern = Pattern { seed: 3, len: 5000 };
+        let data = LayerNode::Regular(Data { pattern, hole: None });
+        for (name, node) in
+            [("own", data.clone()), ("one", data), ("two", LayerNode::Name(at("one")))]
+        {
+            added.push(LayerEntry { path: at(name), node, meta: Meta::ROOT });
+        }
+    }
+    layer.entries.extend(added);
+}
+
+/// How many files below a directory have the mark that their data is elsewhere.
+fn metacopies(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let count = entries.map(|path| {
+        let kind = path.symlink_metadata().unwrap().file_type();
+        let marked =
+            || rustix::fs::lgetxattr(&path, "trusted.overlay.metacopy", &mut [0_u8; 64][..]);
+        if kind.is_dir() {
+            metacopies(&path)
+        } else {
+            u64::from(kind.is_file() && marked().is_ok())
+        }
+    });
+    count.sum()
+}
+
+fn by_kernel(place: &Path, options: &str, ops: &[Op]) -> Snapshot {
+    let mut kernel = KernelOverlay::mount(place, options);
+    changed(&mut kernel, ops)
+}
+
+fn by_union(ground: &Ground, ops: &[Op]) -> Snapshot {
+    let mut union = ground.resume();
+    let shown = changed(&mut union, ops);
+    assert_eq!(union.end(), [""; 0]);
+    shown
+}
+
+/// What is shown after a turn, all descriptors closed and mounted anew.
+fn changed(subject: &mut impl Subject, ops: &[Op]) -> Snapshot {
+    for op in ops {
+        match op {
+            Op::Remount => subject.remount(),
+            other => drop(subject.apply(other)),
+        }
+    }
+    if !ops.is_empty() {
+        let files = subject.snapshot();
+        metadata_changes(&files, ops.len()).iter().for_each(|op| drop(subject.apply(op)));
+        subject.remount();
+    }
+    subject.snapshot()
+}
+
+/// Changes of files that leave their data as it is: histories alone make few of them.
+fn metadata_changes(shown: &Snapshot, salt: usize) -> Vec<Op> {
+    let files = shown.entries.iter().filter(|at| at.facts.kind == Kind::File);
+    let change = |(count, entry): (usize, &Entry)| {
+        let path = entry.path.clone();
+        let (parent, _) = path.split().unwrap();
+        let other = parent.join(format!("moved {salt} {count}").as_bytes());
+        match count % 5 {
+            0 => Op::Chmod { path, mode: Mode(0o640) },
+            1 => Op::Chown { path, uid: Some(7), gid: None },
+            2 => Op::Rename { from: path, to: other, flag: RenameFlag::Plain },
+            3 => Op::Link { from: path, to: other },
+            _ => Op::Utimens { path, stamp: Stamp::Past(77, 7) },
+        }
+    };
+    files.enumerate().map(change).collect()
+}
