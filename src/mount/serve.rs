@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use layerfs_driver::fuse::{self, Access, Mount, MountOptions, Serving};
+use layerfs_driver::fuse::{self, Access, By, Mount, MountOptions, Serving};
 use layerfs_driver::lower::Redirects;
 use layerfs_driver::sys::mount::MountFlags;
 use layerfs_driver::sys::{change, dir, file, host, signal};
 use layerfs_driver::tree::{Acls, MarkSpace};
 use layerfs_driver::union::Union;
-use layerfs_driver::upper::{Durability, UpperOptions};
+use layerfs_driver::upper::{Durability, Records, UpperOptions};
 use layerfs_runtime::{Handed, SupervisorWatch};
 
 use super::{ending, status, tree};
@@ -66,6 +66,10 @@ pub enum Flag {
     Everyone,
     /// Marks are `user.overlay.*`.
     UserMarks,
+    /// Owners that layers have recorded in an attribute are taken from there.
+    TakeRecords,
+    /// Owners, permissions and devices that objects of the upper can't have are recorded so, too.
+    MakeRecords,
     /// Redirects are neither followed nor written.
     NoRedirects,
     /// Access control lists are not known.
@@ -163,10 +167,16 @@ impl ServeArgs {
     }
 
     pub(super) fn upper_options(&self, durability: Durability) -> UpperOptions {
-        UpperOptions { space: self.space(), redirects: self.redirects(), durability }
+        let (space, redirects) = (self.space(), self.redirects());
+        let records = match (self.has(Flag::TakeRecords), self.has(Flag::MakeRecords)) {
+            (_, true) => Records::Always,
+            (true, false) => Records::OfLayers,
+            (false, false) => Records::Never,
+        };
+        UpperOptions { space, redirects, durability, records }
     }
 
-    fn mount_options(&self) -> MountOptions {
+    fn mount_options(&self) -> Result<MountOptions> {
         let flags = MountFlags {
             read_only: self.has(Flag::ReadOnly),
             no_suid: self.has(Flag::NoSuid),
@@ -179,7 +189,8 @@ impl ServeArgs {
             sync: self.has(Flag::Sync),
         };
         let access = if self.has(Flag::Everyone) { Access::Everyone } else { Access::Owner };
-        MountOptions { source: self.source.clone(), flags, access }
+        let by = By::of(host::rights()?);
+        Ok(MountOptions { source: self.source.clone(), flags, access, by })
     }
 }
 
@@ -256,7 +267,7 @@ fn end_with_supervisor(watch: SupervisorWatch) {
 
 /// Mounts the tree, and sees to it that it is unmounted when this process is told to end.
 fn mounted(union: Union, at: &Path, args: &ServeArgs) -> Result<(Mount, Serving)> {
-    let (mount, device) = fuse::mount(at, &args.mount_options())?;
+    let (mount, device) = fuse::mount(at, &args.mount_options()?)?;
     // Now that the mount can be made, and before anything can be changed.
     match mark(&union, args).and_then(|()| Ok(Serving::new(union, device, args.lower_belief())?)) {
         Ok(serving) => {

@@ -19,6 +19,7 @@ pub mod power;
 pub mod rights;
 pub mod scratch;
 pub mod suites;
+pub mod user;
 pub mod watchdog;
 
 pub use figure::figure;

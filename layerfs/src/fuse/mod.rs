@@ -14,5 +14,7 @@ mod mount;
 mod session;
 
 pub use belief::LASTING;
-pub use mount::{Access, Mount, MountError, MountOptions, TakenAway, device_cure, mount, unmount};
+pub use mount::{
+    Access, By, Mount, MountError, MountOptions, TakenAway, device_cure, mount, unmount,
+};
 pub use session::{Serving, SessionError};

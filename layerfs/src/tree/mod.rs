@@ -8,6 +8,7 @@ mod attr;
 mod ino;
 pub mod marks;
 mod origin;
+pub mod recorded;
 mod redirect;
 
 pub use crate::store::archive::{Name, NameError, Timestamp};
@@ -16,4 +17,5 @@ pub use attr::{Attr, Kind};
 pub use ino::Ino;
 pub use marks::{Mark, MarkSpace, Metacopy, MetacopyFault, Opaque};
 pub use origin::{Origin, OriginFault};
+pub use recorded::{RecordFault, Recorded};
 pub use redirect::{REDIRECT_LEN_MAX, Redirect, RedirectFault, Redirects};

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::error::{During, UpperError};
 use super::incompat;
+use super::owners::{Owners, Records};
 use super::unmarked::Unmarked;
 use crate::sys::file::Symlinks;
 use crate::sys::lock::{self, Share};
-use crate::sys::{Errno, change, deep, dir, file, xattr_at};
+use crate::sys::{Errno, change, deep, dir, file, host, xattr_at};
 use crate::tree::{MarkSpace, Redirects, acl};
 
 /// How long an upper that is in use is waited for.
@@ -25,6 +26,8 @@ pub struct UpperOptions {
     pub redirects: Redirects,
     /// Whether what is acknowledged as durable is synced.
     pub durability: Durability,
+    /// Whether owners are recorded that objects can't have.
+    pub records: Records,
 }
 
 /// Whether anything is synced.
@@ -49,6 +52,9 @@ pub struct Upper {
     /// Where the file system keeps no attributes.
     pub(super) unmarked: Option<Unmarked>,
     pub(super) durability: Durability,
+    pub(super) owners: Owners,
+    /// User and group of what this process makes.
+    pub(super) own: (u32, u32),
     pub(super) device: u64,
     /// Numbers the names in the work directories, for this mount.
     pub(super) next: AtomicU64,
@@ -84,6 +90,10 @@ impl Upper {
         // Where earlier versions kept what is open without a name.
         deep::remove(&private, "orphans").during("sweep the work directory")?;
         let unmarked = Unmarked::where_needed(&inner, options.space)?;
+        let owners = match &unmarked {
+            Some(_) => Owners::OfObjects,
+            None => Upper::find_owners(&root, options.records)?,
+        };
         let upper = Upper {
             index: OnceLock::new(),
             work: inner,
@@ -92,6 +102,8 @@ impl Upper {
             redirects: if unmarked.is_some() { Redirects::Refuse } else { options.redirects },
             unmarked,
             durability: options.durability,
+            owners,
+            own: host::own_ids(),
             device,
             next: AtomicU64::new(0),
             has_groups: AtomicBool::new(false),

@@ -7,7 +7,7 @@ use layerfs_driver::lower::{DirStack, Lower, Redirects, StackOptions, WhNames};
 use layerfs_driver::sys::dir;
 use layerfs_driver::tree::MarkSpace;
 use layerfs_driver::union::{Mode, Union};
-use layerfs_driver::upper::{Durability, Upper, UpperOptions};
+use layerfs_driver::upper::{Durability, Records, Upper, UpperOptions};
 
 use super::image::{self, Imported};
 use super::visit::Visit;
@@ -111,6 +111,7 @@ pub fn joined(lower: Lower, place: &Path) -> Union {
         space: MarkSpace::Trusted,
         redirects: Redirects::Follow,
         durability: Durability::Synced,
+        records: Records::Never,
     };
     let work = dir::open_path(place.join("work").as_path()).unwrap();
     let upper = Upper::open(dir::open_path(place.join("upper").as_path()).unwrap(), &work, options)

@@ -7,7 +7,7 @@ use layerfs_driver::store::Store;
 use layerfs_driver::sys::dir;
 use layerfs_driver::tree::MarkSpace;
 use layerfs_driver::union::{Mode, Union};
-use layerfs_driver::upper::{Durability, Upper, UpperOptions};
+use layerfs_driver::upper::{Durability, Records, Upper, UpperOptions};
 
 use super::by_node::ByNode;
 use super::directory;
@@ -108,6 +108,7 @@ fn open_upper(upper: &Path, work: &Path) -> Mode {
         space: MarkSpace::Trusted,
         redirects: Redirects::Follow,
         durability: Durability::Volatile,
+        records: Records::Never,
     };
     let (upper, work) = (dir::open_path(upper).unwrap(), dir::open_path(work).unwrap());
     Mode::Writable(Upper::open(upper, &work, options).unwrap())

@@ -8,7 +8,7 @@ use crate::lower::error::LowerError;
 use crate::sys::beneath::Purpose;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::{Errno, OwnedFd, SysError, beneath, xattr};
-use crate::tree::{Attr, Kind, Mark, Metacopy, Name, Opaque, Redirect, Redirects};
+use crate::tree::{Attr, Kind, Mark, MarkSpace, Metacopy, Name, Opaque, Redirect, Redirects};
 
 /// What hides a directory's lower layers, among `.wh.` names.
 pub(super) const WH_OPAQUE: &[u8] = b".wh..wh..opq";
@@ -139,8 +139,16 @@ impl Looking<'_> {
     }
 
     fn mark(&self, name: &[u8], mark: Mark) -> Result<Option<Box<[u8]>>, LowerError> {
-        xattr::get_at(&self.dir, name, &mark.name(self.options.space))
-            .map_err(|source| self.refused(source))
+        match xattr::get_at(&self.dir, name, &mark.name(self.options.space)) {
+            // A mark of users of an object that is not open for this process: taken for absent, as the kernel's overlayfs
+            // takes it.
+            Err(error)
+                if error.errno() == Errno::ACCESS && self.options.space == MarkSpace::User =>
+            {
+                Ok(None)
+            }
+            got => got.map_err(|source| self.refused(source)),
+        }
     }
 
     fn refused(&self, source: SysError) -> LowerError {
