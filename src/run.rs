@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use layerfs_driver::sys::{fault, host};
+use layerfs_driver::sys::fault;
+use layerfs_driver::sys::host::{self, Rights};
 
 use crate::cli::{Cli, Global, Verb};
 use crate::output::results::{Results, ResultsError};
@@ -64,7 +65,8 @@ fn said_a_place(cli: &Cli, words: &[OsString]) -> Result<()> {
 }
 
 fn roots_of(global: Global) -> Result<Roots> {
-    let who = if host::is_root() { Who::Root } else { Who::User };
+    // Root of a user namespace has the files of whoever made it.
+    let who = if host::rights()? == Rights::Root { Who::Root } else { Who::User };
     roots::decide(Said { store: global.root, run: global.runroot }, who, |name| {
         std::env::var_os(name)
     })

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::Args;
 use layerfs_driver::lower::Redirects;
-use layerfs_driver::sys::host;
+use layerfs_driver::sys::host::{self, Ids, Rights};
 
 use super::kept::Kept;
 use super::options::{self, Options, Rule, Unknown, Whiteout};
 use super::owners::{Owners, Range};
 use super::places::{Places, Resolver};
-use super::rights::need_root;
+use super::rights;
 use super::serve::{self, Flag, Ground, ServeArgs};
 use super::{list, start};
 use crate::container::sweep::sweep;
@@ -40,7 +40,7 @@ OPTIONS OF -o:
   upperdir=U,workdir=W  keep changes in U; W is empty and on the same mount
   ro rw suid nosuid dev nodev exec noexec atime noatime relatime strictatime nodiratime lazytime sync async dirsync \
 nosymfollow context= fscontext= defcontext= rootcontext=  as of mount(8)
-  allow_other   everyone may enter; always so for root
+  allow_other   everyone may enter; always so for root, and for others where /etc/fuse.conf has user_allow_other
   allow_root    nobody but root may enter
   userxattr     marks are user.overlay.* attributes; always so for others than root
   redirect_dir=on|follow|off  follow directories that were renamed, and rename those of lower directories; only follow; \
@@ -59,7 +59,8 @@ work/incompat/volatile in its work directory is removed
 attribute, or a name that begins with `.wh.`; auto takes the first that can be had
   fsname=NAME   what `findmnt` shows as the source
 Every other word of mount(8), overlayfs and fuse-overlayfs stands in docs/options.md, with what becomes of it.
-Directories are mounted dev,suid, images nodev,nosuid.";
+Directories are mounted dev,suid, images and all mounts of users who are not root nodev,nosuid. Those are made by \
+fusermount3 (package fuse3).";
 
 /// The words of `layerfs mount`.
 #[derive(Debug, Args)]
@@ -112,24 +113,21 @@ pub fn run(args: &MountArgs, session: &Session, results: &mut Results) -> Result
     if args.image.is_none() && args.options.is_empty() {
         return list::run(args.json, results);
     }
-    need_root("mount")?;
     if let Some(namespace) = &args.namespace {
         let shown = namespace.display();
         bail!("namespace `{shown}`: call layerfs in it, with `nsenter --mount=… layerfs mount …`");
     }
     let unknown = if args.sloppy { Unknown::Ignore } else { Unknown::Refuse };
     let said = options::parse(&args.options.join(OsStr::new(",")), unknown)?;
-    if said.allow_root && !host::is_root() {
-        bail!(
-            "option `allow_root` is refused: the kernel lets root in with everybody, by `allow_other`"
-        );
-    }
+    let rights = host::rights()?;
+    rights::check(&said, rights)?;
     let mut kept = Kept::default();
     let serve = if said.lowers.is_empty() {
         of_image(args, &said, session, &mut kept)
     } else {
         of_directories(args, &said, session)
     };
+    let serve = serve.map(|serve| with_rights(serve, &said, rights));
     let done = serve.and_then(|serve| match (args.fake, args.foreground) {
         (true, _) => Ok(Outcome::Done),
         (false, true) => serve::run(&serve, session, Ground::Foreground),
@@ -242,10 +240,7 @@ fn serve_of(
 
 /// How the tree is mounted; `privileged` is the word on set-id bits and devices where nothing was said.
 fn flags_of(said: &Options, privileged: Rule) -> Vec<Flag> {
-    let root = host::is_root();
     let denied = |word: Option<Rule>| word == Some(Rule::Deny);
-    // A redirect of user.* can be written by whoever owns the directory, and reaches past permissions.
-    let untrusted = said.userxattr && root;
     let rows = [
         (denied(said.write), Flag::ReadOnly),
         (said.suid.unwrap_or(privileged) == Rule::Deny, Flag::NoSuid),
@@ -258,9 +253,7 @@ fn flags_of(said: &Options, privileged: Rule) -> Vec<Flag> {
         (said.sync == Some(Rule::Allow), Flag::Sync),
         (denied(said.sym_follow), Flag::NoSymFollow),
         (said.dir_sync, Flag::DirSync),
-        ((root && !said.allow_root) || said.allow_other, Flag::Everyone),
-        (!root || said.userxattr, Flag::UserMarks),
-        (said.redirects == Some(Redirects::Refuse) || untrusted, Flag::NoRedirects),
+        (said.redirects == Some(Redirects::Refuse), Flag::NoRedirects),
         (said.redirects == Some(Redirects::FollowOnly), Flag::NoNewRedirects),
         (denied(said.acl) || said.no_xattrs, Flag::NoAcls),
         (said.no_xattrs, Flag::NoXattrs),
@@ -272,6 +265,22 @@ fn flags_of(said: &Options, privileged: Rule) -> Vec<Flag> {
         (said.whiteout == Some(Whiteout::Wh), Flag::WhiteoutsWh),
     ];
     rows.into_iter().filter_map(|(holds, flag)| holds.then_some(flag)).collect()
+}
+
+/// Adds what depends on who mounts.
+fn with_rights(mut serve: ServeArgs, said: &Options, rights: Rights) -> ServeArgs {
+    let is_root = rights == Rights::Root;
+    let rows = [
+        ((rights != Rights::User && !said.allow_root) || said.allow_other, Flag::Everyone),
+        (!is_root || said.userxattr, Flag::UserMarks),
+        // A redirect of user.* can be written by whoever owns the directory, and reaches past permissions.
+        (is_root && said.userxattr, Flag::NoRedirects),
+        (!is_root, Flag::TakeRecords),
+        // Files can't be given to others.
+        (matches!(rights, Rights::User | Rights::Namespace(Ids::One)), Flag::MakeRecords),
+    ];
+    serve.flags.extend(rows.into_iter().filter_map(|(holds, flag)| holds.then_some(flag)));
+    serve
 }
 
 /// What the kernel's tables of mounts show is text here.

@@ -7,14 +7,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use layerfs_driver::fuse::{
-    self, Access, DirLinks, Fsync, Manner, Mount, MountOptions, Names, Serving, Xattrs,
+    self, Access, By, DirLinks, Fsync, Manner, Mount, MountOptions, Names, Serving, Xattrs,
 };
 use layerfs_driver::lower::{Redirects, WhNames};
 use layerfs_driver::sys::mount::MountFlags;
 use layerfs_driver::sys::{change, dir, file, host, signal};
 use layerfs_driver::tree::{Acls, MarkSpace};
 use layerfs_driver::union::Union;
-use layerfs_driver::upper::{Durability, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{Durability, Records, UpperOptions, Whiteouts};
 use layerfs_runtime::{Handed, SupervisorWatch};
 
 use super::owners::Owners;
@@ -69,6 +69,10 @@ pub enum Flag {
     Everyone,
     /// Marks are `user.overlay.*`.
     UserMarks,
+    /// Owners that layers have recorded in an attribute are taken from there.
+    TakeRecords,
+    /// Owners, permissions and devices that objects of the upper can't have are recorded so, too.
+    MakeRecords,
     /// Redirects are neither followed nor written.
     NoRedirects,
     /// Redirects are followed, and none is written.
@@ -204,6 +208,11 @@ impl ServeArgs {
     }
 
     pub(super) fn upper_options(&self, durability: Durability) -> UpperOptions {
+        let records = match (self.has(Flag::TakeRecords), self.has(Flag::MakeRecords)) {
+            (_, true) => Records::Always,
+            (true, false) => Records::OfLayers,
+            (false, false) => Records::Never,
+        };
         let formats = [
             (Flag::WhiteoutsDevice, Whiteouts::Device),
             (Flag::WhiteoutsXattr, Whiteouts::Xattr),
@@ -217,10 +226,11 @@ impl ServeArgs {
             // In an image such names are names.
             wh_names: if self.image.is_some() { WhNames::Plain } else { WhNames::Whiteouts },
             whiteouts: said.map_or(Whiteouts::Auto, |(_, whiteouts)| whiteouts),
+            records,
         }
     }
 
-    fn mount_options(&self) -> MountOptions {
+    fn mount_options(&self) -> Result<MountOptions> {
         let flags = MountFlags {
             read_only: self.has(Flag::ReadOnly),
             no_suid: self.has(Flag::NoSuid),
@@ -234,8 +244,9 @@ impl ServeArgs {
             no_sym_follow: self.has(Flag::NoSymFollow),
         };
         let access = if self.has(Flag::Everyone) { Access::Everyone } else { Access::Owner };
+        let by = By::of(host::rights()?);
         let (source, labels) = (self.source.clone(), self.labels.clone());
-        MountOptions { source, flags, access, labels }
+        Ok(MountOptions { source, flags, access, labels, by })
     }
 }
 
@@ -312,7 +323,7 @@ fn end_with_supervisor(watch: SupervisorWatch) {
 
 /// Mounts the tree, and sees to it that it is unmounted when this process is told to end.
 fn mounted(union: Union, at: &Path, args: &ServeArgs) -> Result<(Mount, Serving)> {
-    let (mount, device) = fuse::mount(at, &args.mount_options())?;
+    let (mount, device) = fuse::mount(at, &args.mount_options()?)?;
     // Now that the mount can be made, and before anything can be changed.
     match mark(&union, args).and_then(|()| Ok(Serving::new(union, device, args.manner()?)?)) {
         Ok(serving) => {

@@ -97,7 +97,7 @@ fn gather(session: &Session) -> Result<(Info, Outcome)> {
         space_free: space.free_bytes,
         kernel,
         machine,
-        rootless: !host::is_root(),
+        rootless: host::rights()? != host::Rights::Root,
     };
     Ok((info, outcome))
 }

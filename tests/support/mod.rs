@@ -20,6 +20,7 @@ pub mod rights;
 pub mod scratch;
 pub mod suites;
 pub mod trees;
+pub mod user;
 pub mod watchdog;
 
 pub use figure::figure;

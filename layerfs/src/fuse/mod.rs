@@ -16,5 +16,7 @@ mod session;
 
 pub use belief::LASTING;
 pub use manner::{DirLinks, Fsync, Manner, Names, Xattrs};
-pub use mount::{Access, Mount, MountError, MountOptions, TakenAway, device_cure, mount, unmount};
+pub use mount::{
+    Access, By, Mount, MountError, MountOptions, TakenAway, device_cure, mount, unmount,
+};
 pub use session::{Serving, SessionError};

@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::error::{SysError, call};
+use super::file::{self, Symlinks};
 
 /// Whether the process may do what root may: effective user id 0.
 pub fn is_root() -> bool {
@@ -13,6 +14,60 @@ pub fn is_root() -> bool {
 /// Whether labels of SELinux are read here.
 pub fn has_selinux() -> bool {
     rustix::fs::access("/sys/fs/selinux/enforce", rustix::fs::Access::EXISTS).is_ok()
+}
+
+/// What this process may do to mounts, and to files of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rights {
+    /// Root of the machine.
+    Root,
+    /// Root of a user namespace below: mounts of its own namespaces, files of the users that it knows.
+    Namespace(Ids),
+    /// Anyone else: files of its own.
+    User,
+}
+
+/// The users and groups that a user namespace knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// One of each, or of either: a file can't be given to anyone else.
+    One,
+    /// More: who has subordinate ids (subuid(5)) gets such a one.
+    Many,
+}
+
+/// The number of the first user namespace (`PROC_USER_INIT_INO` of `linux/proc_ns.h`).
+const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
+
+/// What this process may do.
+pub fn rights() -> Result<Rights, SysError> {
+    if !is_root() {
+        return Ok(Rights::User);
+    }
+    if file::stat_at(rustix::fs::CWD, "/proc/self/ns/user", Symlinks::Follow)?.st_ino
+        == FIRST_USER_NAMESPACE
+    {
+        return Ok(Rights::Root);
+    }
+    let one = known_ids("/proc/self/uid_map")? <= 1 || known_ids("/proc/self/gid_map")? <= 1;
+    Ok(Rights::Namespace(if one { Ids::One } else { Ids::Many }))
+}
+
+fn known_ids(map: &str) -> Result<u64, SysError> {
+    const MAP_MAX_BYTES: u64 = 64 * 1024;
+    let text = file::read_all(file::open_read_path(map)?, MAP_MAX_BYTES)?;
+    Ok(count_ids(&String::from_utf8_lossy(&text)))
+}
+
+/// How many ids a map of user_namespaces(7) holds: lines of FIRST-INSIDE FIRST-OUTSIDE COUNT.
+fn count_ids(map: &str) -> u64 {
+    let counts = map.lines().filter_map(|line| line.split_ascii_whitespace().nth(2));
+    counts.filter_map(|count| count.parse::<u64>().ok()).sum()
+}
+
+/// The user and the group that files have which this process makes.
+pub fn own_ids() -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
 }
 
 /// Lets the process have as many descriptors as it may, and write files as large as it may: a stack of many directories
@@ -83,4 +138,23 @@ pub fn space(file: impl AsFd) -> Result<Space, SysError> {
         free_bytes: stat.f_bavail.saturating_mul(block),
         magic: u64::try_from(stat.f_type).unwrap_or(0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_a_map_are_counted() {
+        assert_eq!(count_ids("         0       1000          1\n"), 1);
+        assert_eq!(count_ids("0 1000 1\n1 100000 65536\n"), 65537);
+        assert_eq!(count_ids("0 0 4294967295\n"), 4_294_967_295);
+        assert_eq!(count_ids(""), 0);
+    }
+
+    #[test]
+    fn rights_are_those_of_this_process() {
+        let rights = rights().unwrap();
+        assert_eq!(rights == Rights::User, !is_root());
+    }
 }

@@ -234,6 +234,8 @@ pub struct Mounted {
     pub at: Vec<u8>,
     /// Whether the mount refuses changes.
     pub read_only: bool,
+    /// Of a FUSE mount: the user who made it.
+    pub user: Option<u32>,
 }
 
 /// The mounts of a type, in the order they were made.
@@ -252,11 +254,18 @@ fn parse_mount(line: &[u8], kind: &str) -> Option<Mounted> {
         return None;
     }
     let options = words.get(5)?;
+    let of_filesystem = words.get(dash + 3).into_iter().flat_map(|words| words.split(is_comma));
+    let mut users = of_filesystem.filter_map(|word| word.strip_prefix(b"user_id="));
     Some(Mounted {
         source: unescape(words.get(dash + 2)?),
         at: unescape(words.get(4)?),
-        read_only: options.split(|byte| *byte == b',').any(|option| option == b"ro"),
+        read_only: options.split(is_comma).any(|option| option == b"ro"),
+        user: users.next().and_then(|id| std::str::from_utf8(id).ok()?.parse().ok()),
     })
+}
+
+fn is_comma(byte: &u8) -> bool {
+    *byte == b','
 }
 
 /// Turns `\040` and its like back: the kernel writes space, tab, newline and backslash so.
@@ -290,12 +299,12 @@ mod mount_tests {
     #[test]
     fn a_line_of_mountinfo_is_read_with_its_escapes() {
         let line =
-            br"36 35 0:41 / /mnt/a\040b ro,nosuid shared:1 - fuse.layerfs debian:12 rw,user_id=0";
+            br"36 35 0:41 / /mnt/a\040b ro,nosuid shared:1 - fuse.layerfs debian:12 rw,user_id=7,group_id=0";
         let line = String::from_utf8_lossy(line).replace(r"\\", r"\");
         let read = parse_mount(line.as_bytes(), "fuse.layerfs").unwrap();
         assert_eq!(
-            (read.at.as_slice(), read.source.as_slice(), read.read_only),
-            (&b"/mnt/a b"[..], &b"debian:12"[..], true)
+            (read.at.as_slice(), read.source.as_slice(), read.read_only, read.user),
+            (&b"/mnt/a b"[..], &b"debian:12"[..], true, Some(7))
         );
         assert_eq!(parse_mount(line.as_bytes(), "ext4"), None);
         assert_eq!(parse_mount(b"", "ext4"), None);

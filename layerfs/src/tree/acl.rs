@@ -63,8 +63,7 @@ struct Entry {
 /// What a new object with these permissions has of a default list. No umask counts beside a list.
 pub fn inherit(default: &[u8], permissions: u32) -> Result<Inherited, AclFault> {
     let fault = AclFault { len: default.len() };
-    let body = default.strip_prefix(&VERSION).ok_or(fault)?;
-    let mut list = <[Entry]>::ref_from_bytes(body).map_err(|_| fault)?.to_vec();
+    let mut list = entries(default)?.to_vec();
     let has_mask = list.iter().any(|entry| entry.tag == MASK);
     let mut granted = permissions & !0o777;
     let mut says_more = false;
@@ -108,9 +107,7 @@ pub fn with_ids(
     list: &[u8],
     id_of: impl Fn(Named, u32) -> Option<u32>,
 ) -> Result<Option<Vec<u8>>, AclFault> {
-    let fault = AclFault { len: list.len() };
-    let body = list.strip_prefix(&VERSION).ok_or(fault)?;
-    let mut entries = <[Entry]>::ref_from_bytes(body).map_err(|_| fault)?.to_vec();
+    let mut entries = entries(list)?.to_vec();
     for entry in &mut entries {
         let named = match entry.tag.get() {
             USER => Named::User,
@@ -121,6 +118,29 @@ pub fn with_ids(
         entry.id.set(id);
     }
     Ok(Some([&VERSION[..], entries.as_bytes()].concat()))
+}
+
+fn entries(list: &[u8]) -> Result<&[Entry], AclFault> {
+    let fault = AclFault { len: list.len() };
+    let body = list.strip_prefix(&VERSION).ok_or(fault)?;
+    <[Entry]>::ref_from_bytes(body).map_err(|_| fault)
+}
+
+/// What a list grants the owner: the bits that the owner has in permissions.
+pub fn of_owner(list: &[u8]) -> Result<u32, AclFault> {
+    let owner = entries(list)?.iter().find(|entry| entry.tag == USER_OBJ);
+    let bits = owner.map(|entry| u32::from(entry.permissions.get() & 0o7) << 6);
+    bits.ok_or(AclFault { len: list.len() })
+}
+
+/// The same list, with those bits of these permissions for the owner.
+pub fn with_owner(list: &[u8], permissions: u32) -> Result<Vec<u8>, AclFault> {
+    let mut entries = entries(list)?.to_vec();
+    let bits = u16::try_from(permissions >> 6 & 0o7).unwrap_or(0);
+    for entry in entries.iter_mut().filter(|entry| entry.tag == USER_OBJ) {
+        entry.permissions.set(bits);
+    }
+    Ok([&VERSION[..], entries.as_bytes()].concat())
 }
 
 #[cfg(test)]
@@ -163,6 +183,17 @@ mod tests {
         let access = Some(named(6, 5, 4, 0));
         let inherited = Inherited { permissions: 0o640, access };
         assert_eq!(inherit(&named(7, 5, 7, 5), 0o640), Ok(inherited));
+    }
+
+    #[test]
+    fn the_owner_of_a_list_is_replaced() {
+        let of = |owner| {
+            list(&[(USER_OBJ, owner, NONE), (USER, 7, 9), (GROUP_OBJ, 5, NONE), (OTHER, 1, NONE)])
+        };
+        assert_eq!(with_owner(&of(6), 0o2151), Ok(of(1)));
+        assert_eq!(of_owner(&of(6)), Ok(0o600));
+        assert!(of_owner(&list(&[(OTHER, 1, NONE)])).is_err());
+        assert!(with_owner(b"x", 0).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod ino;
 pub mod marks;
 pub mod named_ids;
 mod origin;
+pub mod recorded;
 mod redirect;
 pub mod wh_names;
 
@@ -20,5 +21,6 @@ pub use id_map::{IdMap, IdRange, IdRangeFault, Ids};
 pub use ino::Ino;
 pub use marks::{Mark, MarkSpace, Metacopy, MetacopyFault, Opaque};
 pub use origin::{Origin, OriginFault};
+pub use recorded::{RecordFault, Recorded};
 pub use redirect::{REDIRECT_LEN_MAX, Redirect, RedirectFault, Redirects};
 pub use wh_names::WhNames;

@@ -41,9 +41,7 @@ impl Union {
             Some(node) if node.kind != Kind::Symlink => return answer(Errno::INVAL),
             Some(node) if node.is_upper() => {
                 let spot = self.spot(&node)?;
-                let target = crate::sys::dir::read_link(&*spot.dir, &*spot.name);
-                let deed = "read a symbolic link";
-                return target.map_err(|source| UpperError::Call { deed, source }.into());
+                return Ok(self.writable()?.read_link(&spot.dir, &spot.name)?);
             }
             Some(node) => node.lower(),
             None => self.lower.by_number(id.ino()),
@@ -73,7 +71,8 @@ impl Union {
             let stat = file::stat_at(&*spot.dir, &*spot.name, Symlinks::Stop);
             let deed = "look at an object of the upper";
             let stat = stat.map_err(|source| UpperError::Call { deed, source })?;
-            return self.shown_upper(node, Attr::of_stat(&stat));
+            let attr = self.writable()?.attr((&spot.dir, &spot.name), &stat)?;
+            return self.shown_upper(node, attr);
         }
         let Some(lower) = node.lower() else { return answer(Errno::STALE) };
         let mut attr = self.lower.attr(&lower)?;

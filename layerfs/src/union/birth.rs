@@ -29,7 +29,12 @@ impl Union {
     ) -> Result<Birth, UnionError> {
         let default = upper.default_list(above)?;
         let dir_has_list = default.is_some();
-        let mut owner = owner_of(above, new, permissions, caller)?;
+        let stat = file::stat(above).map_err(|source| UpperError::Call {
+            deed: "look at a directory of the upper",
+            source,
+        })?;
+        let parent = upper.attr((above, b"."), &stat)?;
+        let mut owner = owner_of(&parent, new, permissions, caller);
         let mut lists = Lists::default();
         match default.filter(|_| self.acls == Acls::Obeyed) {
             _ if matches!(new, NewNode::Symlink(_)) => {}
@@ -48,15 +53,7 @@ impl Union {
 
 /// Owner and permissions of a new node: the caller's, but the group of a set-group-id directory, whose subdirectories
 /// get the bit, too. The kernel has taken the bit from what is asked for where the caller is not of that group.
-fn owner_of(
-    above: &OwnedFd,
-    new: NewNode<'_>,
-    permissions: u32,
-    caller: Caller,
-) -> Result<Owner, UnionError> {
-    let deed = "look at a directory of the upper";
-    let stat = file::stat(above).map_err(|source| UpperError::Call { deed, source })?;
-    let parent = Attr::of_stat(&stat);
+fn owner_of(parent: &Attr, new: NewNode<'_>, permissions: u32, caller: Caller) -> Owner {
     let mut permissions = permissions & 0o7777;
     let mut gid = caller.gid;
     if parent.permissions & 0o2000 != 0 {
@@ -65,5 +62,5 @@ fn owner_of(
             permissions |= 0o2000;
         }
     }
-    Ok(Owner { uid: caller.uid, gid, permissions })
+    Owner { uid: caller.uid, gid, permissions }
 }

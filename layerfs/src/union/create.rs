@@ -9,11 +9,11 @@ use super::lookup::Looked;
 use super::mount::{Seed, Shared, Union};
 use super::node::{DirState, Side};
 use super::view::View;
+use crate::sys::Errno;
 use crate::sys::change::Special;
 use crate::sys::file::{self, Symlinks};
-use crate::sys::{Errno, host};
-use crate::tree::{Attr, Name};
-use crate::upper::{Blank, Cover, Owner, UpperError};
+use crate::tree::Name;
+use crate::upper::{Blank, Cover, UpperError};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,7 @@ impl Union {
         let (owner, blank) = (birth.owner, blank_of(new));
         // Made in place where nothing has to be set afterwards; else aside, so that no one meets it half made.
         let in_place = cover == Cover::Nothing
-            && is_own(owner)
+            && upper.is_made_so(blank.kind(), (owner.uid, owner.gid), owner.permissions)
             && !birth.dir_has_list
             && !matches!(new, NewNode::Symlink(_));
         if in_place && owner.permissions & 0o7000 == 0 {
@@ -112,7 +112,8 @@ impl Union {
         let stat = file::stat_at(above, name.as_bytes(), Symlinks::Stop);
         let deed = "look at a new object";
         let stat = stat.map_err(|source| UpperError::Call { deed, source })?;
-        let (id, attr) = (NodeId(self.lower.ino_of_upper(&stat)?.0), Attr::of_stat(&stat));
+        let attr = self.writable()?.attr((above, name.as_bytes()), &stat)?;
+        let id = NodeId(self.lower.ino_of_upper(&stat)?.0);
         loop {
             let (kind, side) = (attr.kind, Side::Upper);
             let seed = Seed { kind, lower: None, group: None, side, data: None };
@@ -129,11 +130,6 @@ impl Union {
             }
         }
     }
-}
-
-/// Whether what this process makes has that owner without further ado.
-fn is_own(owner: Owner) -> bool {
-    host::is_root() && owner.uid == 0 && owner.gid == 0
 }
 
 fn blank_of(new: NewNode<'_>) -> Blank<'_> {

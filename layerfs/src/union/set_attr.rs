@@ -67,35 +67,32 @@ impl Union {
         if node.is_directory() {
             self.ensure_upper_dir(&node)?;
         }
-        self.apply(&node, set)
-            .map_err(|source| UpperError::Call { deed: "change attributes", source })??;
+        self.apply(&node, set)?;
         self.attr_of(&node)
     }
 
     /// Size first and owner before permissions: each may clear set-id bits that are asked for. Times last.
-    fn apply(&self, node: &Shared, set: &SetAttr) -> Result<Result<(), UnionError>, SysError> {
-        let spot = match self.spot(node) {
-            Ok(spot) => spot,
-            Err(error) => return Ok(Err(error)),
-        };
+    fn apply(&self, node: &Shared, set: &SetAttr) -> Result<(), UnionError> {
+        let (upper, spot) = (self.writable()?, self.spot(node)?);
         let (dir, name) = (&*spot.dir, &*spot.name);
         if let Some(size) = set.size {
-            file::truncate(change::open_file(dir, name, Access::Write)?, size)?;
+            let file = change::open_file(dir, name, Access::Write);
+            file.and_then(|file| file::truncate(file, size)).map_err(told)?;
         }
         // A change of nothing is a chown to no one: it strips set-id bits and capabilities, and that is its purpose.
         if set.uid.is_some() || set.gid.is_some() || set.is_empty() {
-            change::chown_at(dir, name, set.uid, set.gid)?;
+            upper.set_owner((dir, name), set.uid, set.gid)?;
         }
         if let Some(permissions) = set.permissions {
             if node.kind == Kind::Symlink {
-                return Ok(answer(Errno::OPNOTSUPP));
+                return answer(Errno::OPNOTSUPP);
             }
-            change::chmod_at(dir, name, permissions & 0o7777)?;
+            upper.set_permissions((dir, name), permissions & 0o7777)?;
         }
         if set.atime != SetTime::Keep || set.mtime != SetTime::Keep {
-            change::set_times_at(dir, name, set.atime, set.mtime)?;
+            change::set_times_at(dir, name, set.atime, set.mtime).map_err(told)?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }
 
@@ -121,4 +118,8 @@ fn changed_of_gone(node: &Shared, set: &SetAttr) -> Option<Result<Attr, UnionErr
     gone.mtime = time(set.mtime, gone.mtime);
     gone.ctime = now;
     Some(Ok(*gone))
+}
+
+fn told(source: SysError) -> UnionError {
+    UpperError::Call { deed: "change attributes", source }.into()
 }

@@ -1,7 +1,7 @@
 //! Why the writable layer could not do what it was asked.
 
 use crate::sys::{Errno, SysError};
-use crate::tree::{AclFault, MetacopyFault, Name, OriginFault, RedirectFault};
+use crate::tree::{AclFault, MetacopyFault, Name, OriginFault, RecordFault, RedirectFault};
 
 /// Every way the upper fails.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +92,9 @@ pub enum MarkFault {
     /// A directory's default access control list.
     #[error(transparent)]
     Acl(#[from] AclFault),
+    /// A recorded owner.
+    #[error(transparent)]
+    Record(#[from] RecordFault),
     /// The count of hidden and added names.
     #[error("link count mark is damaged")]
     Links,

@@ -5,12 +5,13 @@ use std::os::fd::OwnedFd;
 
 use super::error::{During, MarkFault, UpperError};
 use super::open::Upper;
+use super::owners::unless_shut;
 use super::rename::At;
 use crate::sys::beneath::Purpose;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::{Errno, xattr_at};
 use crate::tree::wh_names::{FUSE_OVERLAYFS_OPAQUE, WH_OPAQUE, WH_PREFIX, wh_name};
-use crate::tree::{Attr, Kind, Mark, Metacopy, Name, Opaque, Origin, Redirect, WhNames};
+use crate::tree::{Attr, Kind, Mark, MarkSpace, Metacopy, Name, Opaque, Origin, Redirect, WhNames};
 
 /// What stands under a name.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Upper {
         let mut found = Found {
             attr,
             stat,
-            origin: self.origin((dir, name), attr.kind, stat.st_ino)?,
+            origin: self.origin((dir, name), Attr::of_stat(&stat).kind, stat.st_ino)?,
             opaque: Opaque::No,
             redirect: None,
             data: Data::Here,
@@ -116,7 +117,10 @@ impl Upper {
             || attr.kind == Kind::File
                 && attr.size == 0
                 && self.has_mark(dir, name, Mark::Whiteout)?;
-        Ok(if is_whiteout { Glance::Whiteout } else { Glance::Object(attr, Box::new(stat)) })
+        if is_whiteout {
+            return Ok(Glance::Whiteout);
+        }
+        Ok(Glance::Object(self.attr((dir, name), &stat)?, Box::new(stat)))
     }
 
     fn read_directory_marks(
@@ -214,7 +218,11 @@ impl Upper {
         name: &[u8],
         mark: Mark,
     ) -> Result<Option<Box<[u8]>>, UpperError> {
-        xattr_at::get(dir, name, &mark.name(self.space)).during("read a mark")
+        let value = xattr_at::get(dir, name, &mark.name(self.space));
+        match self.space {
+            MarkSpace::Trusted => value.during("read a mark"),
+            MarkSpace::User => unless_shut(value).during("read a mark"),
+        }
     }
 }
 

@@ -5,12 +5,13 @@ use std::os::fd::OwnedFd;
 use super::error::{During, UpperError};
 use super::look::mark_error;
 use super::open::Upper;
+use super::owners::Owners;
 use super::whiteout::Format;
 use crate::sys::file::{self, Symlinks};
 use crate::sys::xattr_at::{self, SetHow};
 use crate::sys::{Errno, xattr};
 use crate::tree::{
-    AclFault, Kind, Mark, MarkSpace, Name, Opaque, Origin, Redirect, Redirects, acl, marks,
+    AclFault, Attr, Kind, Mark, MarkSpace, Name, Opaque, Origin, Redirect, Redirects, acl,
 };
 
 /// The longest redirect that is written: what every file system takes beside other attributes.
@@ -36,10 +37,19 @@ impl Upper {
             unmarked.set_origin(self.number(dir, name)?, *origin);
             return Ok(());
         }
-        if self.can_mark(kind) {
+        if self.can_mark(kind) || self.is_file(dir, name)? {
             self.set_mark(dir, name, Mark::Origin, &origin.encode())?;
         }
         Ok(())
+    }
+
+    /// Whether a file stands for an object that can't be marked.
+    fn is_file(&self, dir: &OwnedFd, name: &[u8]) -> Result<bool, UpperError> {
+        if self.owners == Owners::OfObjects {
+            return Ok(false);
+        }
+        let stat = file::stat_at(dir, name, Symlinks::Stop);
+        Ok(Attr::of_stat(&stat.during("look at an object of the upper")?).kind == Kind::File)
     }
 
     /// What is remembered of an object that had the number of a new one goes.
@@ -111,7 +121,9 @@ impl Upper {
         if self.wh_names.reserves_attribute(attribute) {
             return Ok(None);
         }
-        xattr_at::get(dir, name, &marks::escape(self.space, attribute)).during("read an attribute")
+        let value = xattr_at::get(dir, name, &self.stored_name(attribute));
+        let value = value.during("read an attribute")?;
+        if self.is_followed(attribute) { self.shown_list((dir, name), value) } else { Ok(value) }
     }
 
     /// The access control list that a directory hands on to what is made in it.
@@ -128,7 +140,7 @@ impl Upper {
     pub fn user_xattr_names(&self, dir: &OwnedFd, name: &[u8]) -> Result<Vec<Vec<u8>>, UpperError> {
         let stored = xattr_at::names(dir, name).during("list attributes")?;
         let shown = stored.iter().filter(|name| !self.wh_names.reserves_attribute(name));
-        Ok(shown.filter_map(|name| marks::unescape(self.space, name)).collect())
+        Ok(shown.filter_map(|name| self.shown_name(name)).collect())
     }
 
     /// Sets an attribute for a user. Marks can't be set.
@@ -140,7 +152,10 @@ impl Upper {
         how: SetHow,
     ) -> Result<(), UpperError> {
         self.refuse_reserved(attribute)?;
-        let stored = marks::escape(self.space, attribute);
+        if self.is_followed(attribute) {
+            return self.set_list((dir, name), value, how);
+        }
+        let stored = self.stored_name(attribute);
         xattr_at::set(dir, name, (&stored, value), how).during("set an attribute")
     }
 
@@ -160,8 +175,7 @@ impl Upper {
         attribute: &[u8],
     ) -> Result<(), UpperError> {
         self.refuse_reserved(attribute)?;
-        xattr_at::remove(dir, name, &marks::escape(self.space, attribute))
-            .during("remove an attribute")
+        xattr_at::remove(dir, name, &self.stored_name(attribute)).during("remove an attribute")
     }
 
     /// Copies a lower object's attributes, as users see them, capabilities last: what comes after would drop them. Those

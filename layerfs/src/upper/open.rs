@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::error::{During, UpperError};
 use super::incompat;
+use super::owners::{Owners, Records};
 use super::unmarked::Unmarked;
 use super::whiteout::{Format, Whiteouts};
 use crate::sys::file::Symlinks;
 use crate::sys::lock::{self, Share};
-use crate::sys::{Errno, change, deep, dir, file, xattr_at};
+use crate::sys::{Errno, change, deep, dir, file, host, xattr_at};
 use crate::tree::{MarkSpace, Redirects, WhNames, acl};
 
 /// How long an upper that is in use is waited for.
@@ -30,6 +31,8 @@ pub struct UpperOptions {
     pub wh_names: WhNames,
     /// What whiteouts are made as; those of every form are read.
     pub whiteouts: Whiteouts,
+    /// Whether owners are recorded that objects can't have.
+    pub records: Records,
 }
 
 /// Whether anything is synced.
@@ -58,6 +61,9 @@ pub struct Upper {
     pub(super) whiteouts: Whiteouts,
     /// What whiteouts are made as, once one was made or what can be was tried.
     pub(super) format: OnceLock<Format>,
+    pub(super) owners: Owners,
+    /// User and group of what this process makes.
+    pub(super) own: (u32, u32),
     pub(super) device: u64,
     /// Numbers the names in the work directories, for this mount.
     pub(super) next: AtomicU64,
@@ -93,6 +99,10 @@ impl Upper {
         // Where earlier versions kept what is open without a name.
         deep::remove(&private, "orphans").during("sweep the work directory")?;
         let unmarked = Unmarked::where_needed(&inner, options.space)?;
+        let owners = match &unmarked {
+            Some(_) => Owners::OfObjects,
+            None => Upper::find_owners(&root, options.records)?,
+        };
         let upper = Upper {
             index: OnceLock::new(),
             work: inner,
@@ -104,6 +114,8 @@ impl Upper {
             wh_names: options.wh_names,
             whiteouts: options.whiteouts,
             format: OnceLock::new(),
+            owners,
+            own: host::own_ids(),
             device,
             next: AtomicU64::new(0),
             has_groups: AtomicBool::new(false),

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use super::error::{During, UpperError};
 use super::look::{Listed, Look, mark_error};
 use super::open::{Durability, Upper};
+use super::owners::Records;
 use super::whiteout::Whiteouts;
 use crate::sys::file::{self, Stat, Symlinks};
-use crate::sys::{dir, host, xattr};
+use crate::sys::host::{self, Rights};
+use crate::sys::{dir, xattr};
 use crate::tree::{Mark, MarkSpace, Origin, Redirects, WhNames, marks};
 
 /// An upper that is only looked at.
@@ -40,6 +42,10 @@ impl UpperReader {
             Some(work) => index_in(work)?,
             None => None,
         };
+        let records = match host::rights().during(deed)? {
+            Rights::Root => Records::Never,
+            Rights::Namespace(_) | Rights::User => Records::OfLayers,
+        };
         let upper = Upper {
             work: again()?,
             lock: again()?,
@@ -48,6 +54,8 @@ impl UpperReader {
             redirects: redirects_of(space),
             unmarked: None,
             durability: Durability::Volatile,
+            owners: Upper::find_owners(&root, records)?,
+            own: host::own_ids(),
             // It is an image's.
             wh_names: WhNames::Plain,
             whiteouts: Whiteouts::Auto,

@@ -128,7 +128,8 @@ impl Upper {
     /// rename can replace it. Answers where the other one is kept in the work directory.
     fn substitute(&self, at: &OwnedFd, name: &[u8]) -> Result<String, UpperError> {
         let deed = "empty a directory";
-        let attr = Attr::of_stat(&file::stat_at(at, name, Symlinks::Stop).during(deed)?);
+        let stat = file::stat_at(at, name, Symlinks::Stop).during(deed)?;
+        let attr = self.attr((at, name), &stat)?;
         let mut xattrs = Vec::new();
         for attribute in self.user_xattr_names(at, name)? {
             if let Some(value) = self.user_xattr(at, name, &attribute)? {

@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use super::error::{During, UpperError};
 use super::look::mark_error;
 use super::open::Upper;
+use super::rename::At;
 use crate::sys::change::{self, SetTime, Special};
 use crate::sys::file::Symlinks;
 use crate::sys::xattr_at::SetHow;
 use crate::sys::{SysError, deep, dir, file, xattr};
-use crate::tree::{Attr, Kind, Mark, Origin, Timestamp, acl};
+use crate::tree::{Attr, Kind, Mark, Origin, Recorded, Timestamp, acl};
 
 /// Who owns a new object, and what may be done with it.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +68,8 @@ pub enum Blank<'a> {
 }
 
 impl Blank<'_> {
-    fn kind(&self) -> Kind {
+    /// Its type.
+    pub fn kind(&self) -> Kind {
         match self {
             Blank::Directory => Kind::Directory,
             Blank::File => Kind::File,
@@ -76,6 +78,18 @@ impl Blank<'_> {
             Blank::Special(Special::Socket) => Kind::Socket,
             Blank::Special(Special::Character { .. }) => Kind::CharDevice,
             Blank::Special(Special::Block { .. }) => Kind::BlockDevice,
+        }
+    }
+
+    fn rdev(&self) -> (u32, u32) {
+        match *self {
+            Blank::Special(
+                Special::Character { major, minor } | Special::Block { major, minor },
+            ) => (major, minor),
+            Blank::Special(Special::Fifo | Special::Socket)
+            | Blank::Directory
+            | Blank::File
+            | Blank::Symlink(_) => (0, 0),
         }
     }
 }
@@ -109,10 +123,10 @@ impl Upper {
         lists: &Lists,
     ) -> Result<Staged, UpperError> {
         let staged = Staged { name: self.aside(), kind: blank.kind() };
-        let made =
-            self.make_blank(&staged.name, blank, 0o600).and_then(|()| self.own(&staged, owner));
+        let made = self.make_blank(&staged.name, blank, (owner.uid, owner.gid));
         let made = made
             .during("make a new object")
+            .and_then(|()| self.own(&staged, blank, owner))
             .and_then(|()| self.has_no_origin(&self.work, staged.name.as_bytes()))
             .and_then(|()| self.set_lists(&staged, lists));
         self.or_discard(&staged, made)?;
@@ -124,7 +138,8 @@ impl Upper {
     pub fn stage_copy(&self, copied: &Copied<'_>) -> Result<Staged, UpperError> {
         let blank = blank_of(copied);
         let staged = Staged { name: self.aside(), kind: copied.attr.kind };
-        let made = self.make_blank(&staged.name, &blank, 0o600).during("make a copy");
+        let owner = (copied.attr.uid, copied.attr.gid);
+        let made = self.make_blank(&staged.name, &blank, owner).during("make a copy");
         let filled = made.and_then(|()| self.fill(&staged, copied));
         self.or_discard(&staged, filled)?;
         Ok(staged)
@@ -143,14 +158,15 @@ impl Upper {
             }
             _ => None,
         };
-        change::chown_at(&self.work, name, Some(attr.uid), Some(attr.gid)).during(deed)?;
+        let at = (&self.work, name);
+        self.give(at, &Recorded::of(attr))?;
         self.copy_xattrs(&self.work, name, &copied.xattrs)?;
         match &copied.origin {
             Some(origin) => self.set_origin(&self.work, name, (attr.kind, origin))?,
             None => self.has_no_origin(&self.work, name)?,
         }
         if attr.kind != Kind::Symlink {
-            change::chmod_at(&self.work, name, attr.permissions).during(deed)?;
+            self.set_permissions(at, attr.permissions)?;
         }
         if let Some(file) = &file {
             // The name must not be durable before the data: a crash would leave an empty file in place of the lower.
@@ -158,8 +174,8 @@ impl Upper {
         }
         // A file that is copied without its contents is emptied by that, as it would be afterwards.
         let is_emptied = attr.kind == Kind::File && copied.contents.is_none();
-        let mtime = if is_emptied { SetTime::Now } else { at(attr.mtime) };
-        let atime = at(attr.atime);
+        let mtime = if is_emptied { SetTime::Now } else { time(attr.mtime) };
+        let atime = time(attr.atime);
         change::set_times_at(&self.work, name, atime, mtime).during(deed)
     }
 
@@ -177,10 +193,11 @@ impl Upper {
             return self.mark_root(origin);
         }
         let attr = &copied.attr;
-        change::chown_at(&self.root, ".", Some(attr.uid), Some(attr.gid)).during(deed)?;
+        let at: At<'_> = (&self.root, b".");
+        self.give(at, &Recorded::of(attr))?;
         self.copy_xattrs(&self.root, b".", &copied.xattrs)?;
-        change::chmod_at(&self.root, ".", attr.permissions).during(deed)?;
-        change::set_times_at(&self.root, ".", at(attr.atime), at(attr.mtime)).during(deed)?;
+        self.set_permissions(at, attr.permissions)?;
+        change::set_times_at(&self.root, ".", time(attr.atime), time(attr.mtime)).during(deed)?;
         // The mark is last: without it all is done again.
         self.mark_root(origin)
     }
@@ -247,7 +264,7 @@ impl Upper {
     pub fn staged_stat(&self, staged: &Staged) -> Result<(u64, Attr), UpperError> {
         let stat = file::stat_at(&self.work, staged.name.as_str(), Symlinks::Stop)
             .during("look at a new object")?;
-        Ok((stat.st_ino, Attr::of_stat(&stat)))
+        Ok((stat.st_ino, self.attr((&self.work, staged.name.as_bytes()), &stat)?))
     }
 
     /// A name that nothing in the work directory has.
@@ -286,17 +303,31 @@ impl Upper {
         result
     }
 
-    fn make_blank(&self, aside: &str, blank: &Blank<'_>, permissions: u32) -> Result<(), SysError> {
+    fn make_blank(
+        &self,
+        aside: &str,
+        blank: &Blank<'_>,
+        owner: (u32, u32),
+    ) -> Result<(), SysError> {
+        if self.has_stand_in(blank.kind(), owner) {
+            let file = file::create_new(&self.work, aside, 0o600)?;
+            return match blank {
+                Blank::Symlink(target) => file::write_all_at(&file, target, 0),
+                Blank::File | Blank::Directory | Blank::Special(_) => Ok(()),
+            };
+        }
         // Directories are made enterable, so that they can be filled whoever the process is.
-        let permissions = if matches!(blank, Blank::Directory) { 0o700 } else { permissions };
+        let permissions = if matches!(blank, Blank::Directory) { 0o700 } else { 0o600 };
         make(&self.work, aside.as_bytes(), blank, permissions)
     }
 
-    fn own(&self, staged: &Staged, owner: Owner) -> Result<(), SysError> {
-        change::chown_at(&self.work, staged.name.as_str(), Some(owner.uid), Some(owner.gid))?;
+    fn own(&self, staged: &Staged, blank: &Blank<'_>, owner: Owner) -> Result<(), UpperError> {
+        let (at, Owner { uid, gid, permissions }) = ((&self.work, staged.name.as_bytes()), owner);
+        let kind = Some((staged.kind, blank.rdev()));
+        self.give(at, &Recorded { uid, gid, permissions, kind })?;
         match staged.kind {
             Kind::Symlink => Ok(()),
-            _ => change::chmod_at(&self.work, staged.name.as_str(), owner.permissions),
+            _ => self.set_permissions(at, permissions),
         }
     }
 
@@ -347,6 +378,6 @@ fn same_image(used: &Origin, given: Option<&Origin>) -> Result<(), UpperError> {
     }
 }
 
-fn at(time: Timestamp) -> SetTime {
+fn time(time: Timestamp) -> SetTime {
     SetTime::At(time.secs, time.nanos)
 }

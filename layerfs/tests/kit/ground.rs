@@ -7,7 +7,7 @@ use layerfs_driver::lower::{DirStack, Lower, Redirects, StackOptions, WhNames};
 use layerfs_driver::sys::dir;
 use layerfs_driver::tree::MarkSpace;
 use layerfs_driver::union::{Mode, Union};
-use layerfs_driver::upper::{Durability, Upper, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{Durability, Records, Upper, UpperOptions, Whiteouts};
 
 use super::image::{self, Imported};
 use super::visit::Visit;
@@ -113,6 +113,7 @@ pub fn joined(lower: Lower, place: &Path) -> Union {
         durability: Durability::Synced,
         wh_names: WhNames::Plain,
         whiteouts: Whiteouts::Auto,
+        records: Records::Never,
     };
     let work = dir::open_path(place.join("work").as_path()).unwrap();
     let upper = Upper::open(dir::open_path(place.join("upper").as_path()).unwrap(), &work, options)

@@ -7,7 +7,7 @@ use layerfs_driver::store::Store;
 use layerfs_driver::sys::dir;
 use layerfs_driver::tree::MarkSpace;
 use layerfs_driver::union::{Mode, Union};
-use layerfs_driver::upper::{Durability, Upper, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{Durability, Records, Upper, UpperOptions, Whiteouts};
 
 use super::by_node::ByNode;
 use super::directory;
@@ -133,6 +133,7 @@ fn open_upper(upper: &Path, work: &Path, whiteouts: Whiteouts) -> Mode {
         durability: Durability::Volatile,
         wh_names: wh_names(whiteouts),
         whiteouts,
+        records: Records::Never,
     };
     let (upper, work) = (dir::open_path(upper).unwrap(), dir::open_path(work).unwrap());
     Mode::Writable(Upper::open(upper, &work, options).unwrap())

@@ -47,21 +47,16 @@ fn judge(name: &'static str, tried: Result<(), SysError>) -> Item {
     }
 }
 
-/// Only root of the host may have them.
+/// Only root of the host may have them, and mounts of others do without.
 fn trusted_xattrs(tried: Result<(), SysError>, who: Who) -> Item {
     let name = "trusted.* xattrs";
-    match tried {
-        Err(error) if error.errno() == Errno::PERM => {
-            let cure = match who {
-                Who::User => "start layerfs as root, by sudo for example",
-                Who::Root => "start layerfs outside of a user namespace, with CAP_SYS_ADMIN",
-            };
-            let item = Item::ok(name, Need::Some, "");
-            item.limited(
-                "not allowed here: writable mounts need them, but for directories with -o userxattr",
-                cure,
-            )
-        }
-        tried => judge(name, tried),
+    let item = Item::ok(name, Need::Some, "not allowed here, and not needed: marks are user.*");
+    match (tried, who) {
+        (Err(error), Who::User) if error.errno() == Errno::PERM => item,
+        (Err(error), Who::Root) if error.errno() == Errno::PERM => item.limited(
+            "not allowed here: writable mounts need them, but for directories with -o userxattr",
+            "start layerfs with CAP_SYS_ADMIN",
+        ),
+        (tried, _) => judge(name, tried),
     }
 }

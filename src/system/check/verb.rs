@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use layerfs_driver::sys::{SysError, host};
+use layerfs_driver::sys::host::{self, Rights};
+use layerfs_driver::sys::{SysError, fusermount};
 
 use super::item::{Item, Need};
 use super::{cgroup, disk, fuse, kernel};
@@ -41,8 +42,10 @@ pub fn run(args: &CheckArgs, session: &Session, results: &mut Results) -> Result
 }
 
 fn look(session: &Session) -> Vec<Item> {
-    let who = if host::is_root() { Who::Root } else { Who::User };
-    let mut items = vec![kernel::version(), rights(who), seen("/dev/fuse", fuse::device())];
+    let is_root = host::rights().is_ok_and(|rights| rights == Rights::Root);
+    let who = if is_root { Who::Root } else { Who::User };
+    let mut items =
+        vec![kernel::version(), seen("rights", rights()), seen("/dev/fuse", fuse::device())];
     items.extend(disk::items(session, who));
     items.push(seen("cgroups", cgroup::controllers(who)));
     items.push(seen("overlayfs", kernel::overlayfs()));
@@ -50,15 +53,27 @@ fn look(session: &Session) -> Vec<Item> {
 }
 
 /// Whether mounts and containers can be made; a store is had without.
-fn rights(who: Who) -> Item {
+fn rights() -> Result<Item, SysError> {
     let item = Item::ok("rights", Need::Main, "root");
-    match who {
-        Who::Root => item,
-        Who::User => item.missing(
-            "not root: images can be stored, and neither mounted nor run yet",
-            "start layerfs as root, by sudo for example",
-        ),
-    }
+    let containers = "containers are run by root alone for now";
+    let by_root = "to run containers start layerfs as root, by sudo for example";
+    Ok(match host::rights()? {
+        Rights::Root => item,
+        Rights::Namespace(_) => {
+            item.limited(format!("root of a user namespace: it mounts; {containers}"), by_root)
+        }
+        Rights::User => match fusermount::find() {
+            None => item.missing(
+                "not root, and no fusermount3 in PATH, which mounts for users",
+                "`apt-get install fuse3` as root",
+            ),
+            Some(program) if !fusermount::is_privileged(&program)? => item.missing(
+                format!("not root, and {} has no set-uid bit of root's", program.display()),
+                format!("`chmod u+s {}` as root", program.display()),
+            ),
+            Some(_) => item.limited(format!("not root: fusermount3 mounts; {containers}"), by_root),
+        },
+    })
 }
 
 /// What could not be looked at is told in its place, and the rest is looked at all the same.

@@ -9,7 +9,9 @@ use crate::sys::beneath::Purpose;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::{Errno, OwnedFd, SysError, beneath, xattr};
 use crate::tree::wh_names::{FUSE_OVERLAYFS_OPAQUE, WH_OPAQUE, wh_name};
-use crate::tree::{Attr, Kind, Mark, Metacopy, Name, Opaque, Redirect, Redirects, WhNames};
+use crate::tree::{
+    Attr, Kind, Mark, MarkSpace, Metacopy, Name, Opaque, Redirect, Redirects, WhNames,
+};
 
 /// What one layer says of a name.
 pub(super) enum Said {
@@ -144,8 +146,16 @@ impl Looking<'_> {
     }
 
     fn mark(&self, name: &[u8], mark: Mark) -> Result<Option<Box<[u8]>>, LowerError> {
-        xattr::get_at(&self.dir, name, &mark.name(self.options.space))
-            .map_err(|source| self.refused(source))
+        match xattr::get_at(&self.dir, name, &mark.name(self.options.space)) {
+            // A mark of users of an object that is not open for this process: taken for absent, as the kernel's overlayfs
+            // takes it.
+            Err(error)
+                if error.errno() == Errno::ACCESS && self.options.space == MarkSpace::User =>
+            {
+                Ok(None)
+            }
+            got => got.map_err(|source| self.refused(source)),
+        }
     }
 
     fn refused(&self, source: SysError) -> LowerError {
