@@ -198,7 +198,7 @@ fn a_mounted_image_is_a_plain_directory_and_kernel_overlayfs() {
 #[test]
 fn an_image_of_what_was_changed_is_the_mount() {
     support::need_root!();
-    histories(44_000..44_030, |place, layers| Committed::new(place, layers));
+    histories(44_000..44_030, Committed::new);
 }
 
 /// Does nothing unless it is started as the worker of a kernel overlay.

@@ -23,6 +23,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use layerfs_driver::store::container::Stands;
 use layerfs_driver::store::digest::Digest;
 use layerfs_driver::store::reference::Reference;
 use layerfs_driver::store::source::{self, Pick, Source, SourceImage, SourceSpec, Wanted};
@@ -195,7 +196,7 @@ fn gc_beside_importers_and_removers_takes_what_nothing_needs_and_no_more() {
     let images: Vec<&str> = images.iter().map(String::as_str).collect();
     layerfs(&store, &[&["rmi", "-f"][..], &images].concat());
     layerfs(&store, &["gc"]);
-    for room in ["objects", "layers", "trees", "blobs", "images", "damaged", "tmp"] {
+    for room in ["objects", "layers", "frames", "trees", "blobs", "images", "damaged", "tmp"] {
         assert_eq!(files(&store.join(room)), BTreeSet::new(), "{room} after all images have gone");
     }
     photograph(&Scope::Below(scratch.path().to_path_buf())).assert_same(&before);
@@ -208,7 +209,7 @@ fn assert_same_contents(store: &Path, alone: &Path) {
         images.into_iter().map(|image| (image.id, image.names)).collect()
     };
     assert_eq!(ids(store), ids(alone));
-    for room in ["objects", "layers", "trees", "blobs"] {
+    for room in ["objects", "layers", "frames", "trees", "blobs"] {
         let below = |root: &Path| -> BTreeSet<PathBuf> {
             let found = files(&root.join(room)).into_iter();
             found.map(|path| path.strip_prefix(root).unwrap().to_path_buf()).collect()
@@ -295,7 +296,7 @@ fn nobody_waits_for_a_long_fsck() {
         }
         store.import_image(&source, &image, &[], &Silent).unwrap();
         let found = store.images().unwrap().remove(0);
-        let hold = store.hold(&found, "held", Path::new("/m")).unwrap();
+        let hold = store.hold(&found, "held", stands()).unwrap();
         store.forget(&found).unwrap();
         store.collect().unwrap();
         assert!(!object.join(&endless).exists(), "gc takes what is being read");
@@ -304,6 +305,11 @@ fn nobody_waits_for_a_long_fsck() {
         check.kill().unwrap();
         check.wait().unwrap();
     }
+}
+
+/// Where a mount says that it stands.
+fn stands() -> Stands<'static> {
+    Stands { at: Path::new("/m"), own: None }
 }
 
 /// Whether a process has a file of that name open.
@@ -328,7 +334,7 @@ fn holds_are_made_beside_each_other() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..200 {
-                    let hold = store.hold(&image, "held", Path::new("/m")).unwrap();
+                    let hold = store.hold(&image, "held", stands()).unwrap();
                     hold.make_dir("upper").unwrap();
                     drop(hold);
                 }

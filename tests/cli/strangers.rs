@@ -34,7 +34,8 @@ fn rooms(place: &Place) -> Vec<Room> {
     let is_free = |pair: &String| !objects.join(pair).exists();
     let free = (0..256).map(|n| format!("{n:02x}")).find(is_free).expect("a few are used");
     let digest = "0".repeat(64);
-    let files = ["layers", "trees", "blobs/sha256", "images/ids", "images/names"].into_iter();
+    let files =
+        ["layers", "frames", "trees", "blobs/sha256", "images/ids", "images/names"].into_iter();
     let mut rooms: Vec<Room> = files
         .map(|path| Room { path: path.into(), name: digest.clone(), kind: Kind::File })
         .collect();

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::layout::{Layout, three_layers};
-use crate::place::{Place, finished};
+use crate::place::{Place, Run, finished};
 use layerfs_driver::store::digest::Digest;
 
 /// Runs the words on a terminal of 80 columns and passes on what it shows.
@@ -26,6 +26,12 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 /// What the terminal shows while the command runs, which must end well.
 fn shown(place: &Place, words: &[&str], environment: &[(&str, &str)]) -> String {
+    let run = on_terminal(place, words, environment);
+    assert_eq!(run.status, Some(0), "{words:?}: {run:?}");
+    run.stdout
+}
+
+fn on_terminal(place: &Place, words: &[&str], environment: &[(&str, &str)]) -> Run {
     let command = place.command(words);
     let mut terminal = Command::new("python3");
     terminal.args(["-c", TERMINAL]).arg(command.get_program()).args(command.get_args());
@@ -38,9 +44,7 @@ fn shown(place: &Place, words: &[&str], environment: &[(&str, &str)]) -> String 
             None => terminal.env_remove(key),
         };
     }
-    let run = finished(terminal.envs(environment.iter().copied()));
-    assert_eq!(run.status, Some(0), "{words:?}: {run:?}");
-    run.stdout
+    finished(terminal.envs(environment.iter().copied()))
 }
 
 fn short_diff_ids() -> Vec<String> {
@@ -81,5 +85,16 @@ fn help_has_colours_on_a_terminal_and_none_with_no_color() {
             assert!(!plain.contains('\u{1b}'), "{words:?} {environment:?}: {plain:?}");
         }
         assert!(!place.said(words).contains('\u{1b}'), "{words:?}");
+    }
+}
+
+#[test]
+fn an_archive_is_not_written_to_a_terminal() {
+    let place = Place::new();
+    place.pull_small("small");
+    for words in [&["save", "small:1"][..], &["save", "--format", "oci-archive", "small:1"]] {
+        let run = on_terminal(&place, words, &[]);
+        assert_eq!(run.status, Some(1), "{run:?}");
+        assert!(run.stdout.contains("name a file with -o"), "{run:?}");
     }
 }

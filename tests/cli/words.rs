@@ -83,7 +83,7 @@ fn help_of_a_verb_can_be_asked_for_in_two_ways() {
 #[test]
 fn verbs_to_come_are_told_from_misspelled_ones() {
     let place = Place::new();
-    for verb in ["exec", "save", "stop", "logs", "commit", "container", "cp", "volume", "start"] {
+    for verb in ["exec", "attach", "stop", "logs", "kill", "container", "cp", "volume", "start"] {
         let line = place.run(&[verb, "debian", "/mnt"]).refusal(2);
         assert_eq!(line, format!("`{verb}` is not there yet; `layerfs --help` lists what is"));
     }

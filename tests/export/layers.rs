@@ -98,6 +98,10 @@ fn each_kind_of_change_is_told_and_made_an_image() {
         assert_eq!(ground.names_of_layer(), list(names, &long), "{called}");
         ground.commits_whole(&format!("case:{number}"), called);
     }
+    // The keys are those of `docs/json.md`.
+    let rows = ground.said(&["diff", "--json", &ground.at("mnt")]);
+    let rows: serde_json::Value = serde_json::from_str(&rows).unwrap();
+    assert_eq!(rows[0], serde_json::json!({"kind": "changed", "path": "/opt"}));
     ground.said(&["umount", &ground.at("mnt")]);
     ground.ends();
 }

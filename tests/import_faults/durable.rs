@@ -9,7 +9,7 @@ use super::{Lab, files_below, told, words_of};
 use crate::support::need;
 
 /// What stands there by digest and is taken for whole, and what makes an image visible.
-const CONTENTS: [&str; 4] = ["objects/", "layers/", "trees/", "blobs/"];
+const CONTENTS: [&str; 5] = ["objects/", "layers/", "frames/", "trees/", "blobs/"];
 const RECORDS: [&str; 2] = ["images/ids", "images/names"];
 
 impl Lab {

@@ -188,13 +188,13 @@ impl Check<'_> {
         for diff_id in strangers::files(&self.store.frames)?.digests {
             let _kept = self.kept()?;
             let name = diff_id.hex();
-            let is_there = self.is_there(&self.store.frames, name.as_bytes())?;
-            let index = match indexes::open(&self.store.layers, &diff_id, Kind::Layer) {
-                Ok(index) if is_there => index,
-                _ => continue,
-            };
-            let sizes: Result<HashMap<Digest, u64>, _> = index.objects().map(Iterator::collect);
-            let Ok(sizes) = sizes else { continue };
+            if !self.is_there(&self.store.frames, name.as_bytes())? {
+                continue;
+            }
+            // What is wrong with the layer itself was told.
+            let sizes = indexes::open(&self.store.layers, &diff_id, Kind::Layer)
+                .and_then(|index| Ok(index.objects()?.collect::<HashMap<Digest, u64>>()));
+            let Ok(sizes) = settle(sizes.map_err(Unsound::from))? else { continue };
             let state = frame::check(self.store, &diff_id, |digest| sizes.get(digest).copied());
             if let Err(reason) = settle(state.map_err(Unsound::from))? {
                 let told = (format!("frame of layer {name}"), reason);

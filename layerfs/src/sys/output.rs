@@ -33,14 +33,13 @@ impl Target {
     /// A file that takes its name when it is whole, in place of what has that name. What is there and no regular file, such
     /// as `/dev/null` or a fifo, is written into.
     pub fn file(path: &Path) -> Result<Target, SysError> {
-        let is_special = |path: &Path| match file::stat_path(path) {
-            Err(error) if error.is_absent() => Ok(false),
-            stat => stat.map(|stat| file::type_of(&stat) != FileType::RegularFile),
+        let path = match replaced(path)? {
+            Replaced::Path(path) => path,
+            Replaced::Nothing => {
+                return Ok(Target { file: file::open_append_path(path, MODE)?, aside: None });
+            }
         };
-        if is_special(path)? {
-            return Ok(Target { file: file::open_append_path(path, MODE)?, aside: None });
-        }
-        let (parent, last) = parts(path)?;
+        let (parent, last) = parts(&path)?;
         let dir = dir::open_path(parent.as_path())?;
         let mut name = b".".to_vec();
         // What has so long a name that no suffix fits has it later.
@@ -88,6 +87,31 @@ impl Drop for Aside {
     }
 }
 
+/// What a file that is written takes the place of.
+enum Replaced {
+    /// The regular file that the path leads to, or what is not there yet.
+    Path(PathBuf),
+    /// What is there is written into: it is no regular file, or has no name.
+    Nothing,
+}
+
+/// Links are followed: `/dev/stdout` is one, and stays.
+fn replaced(path: &Path) -> Result<Replaced, SysError> {
+    let there = match file::stat_path(path) {
+        Err(error) if error.is_absent() => return Ok(Replaced::Path(path.to_owned())),
+        stat => stat?,
+    };
+    if file::type_of(&there) != FileType::RegularFile {
+        return Ok(Replaced::Nothing);
+    }
+    let own = dir::path_of(file::open_place(path)?)?;
+    let is_it = match file::stat_path(own.as_path()) {
+        Ok(stat) => (stat.st_dev, stat.st_ino) == (there.st_dev, there.st_ino),
+        Err(_) => false,
+    };
+    Ok(if is_it { Replaced::Path(own) } else { Replaced::Nothing })
+}
+
 /// The directory of a path, and the last name.
 fn parts(path: &Path) -> Result<(PathBuf, Box<[u8]>), SysError> {
     use std::os::unix::ffi::OsStrExt;
@@ -120,5 +144,13 @@ mod tests {
         null.write_all(b"x").unwrap();
         null.finish().unwrap();
         Target::file(scratch.path()).unwrap_err();
+        // A link stays, and leads to the new file.
+        let link = scratch.path().join("link");
+        std::os::unix::fs::symlink("out", &link).unwrap();
+        let mut target = Target::file(&link).unwrap();
+        target.write_all(b"through").unwrap();
+        target.finish().unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read(&path).unwrap(), b"through");
     }
 }

@@ -11,6 +11,7 @@ use super::format::{FrameError, HEADER_BYTES, Header, Record, next_record};
 use super::recorder::Recorder;
 use crate::store::digest::{Digest, Hasher};
 use crate::store::root::{Objects, Store};
+use crate::sys::SysError;
 use crate::sys::file::{self, Symlinks};
 use crate::sys::stream::WindowReader;
 
@@ -140,7 +141,7 @@ pub(in crate::store) fn check(
         return Err(FrameError::Damaged("its body"));
     }
     let mut archive_bytes = 0_u64;
-    while let Some(record) = next_record(&mut body).map_err(|_| FrameError::Damaged("a record"))? {
+    while let Some(record) = next_record(&mut body).map_err(unread)? {
         archive_bytes += match record {
             Record::Raw(bytes) => bytes.len() as u64,
             Record::Object(digest, size) if known(&digest) == Some(size) => size,
@@ -153,6 +154,14 @@ pub(in crate::store) fn check(
         Ok(())
     } else {
         Err(FrameError::Damaged("the length of the archive"))
+    }
+}
+
+/// A body that can't be read is another thing than one that is damaged.
+fn unread(error: io::Error) -> FrameError {
+    match error.downcast::<SysError>() {
+        Ok(call) => FrameError::Call(call),
+        Err(_) => FrameError::Damaged("a record"),
     }
 }
 
