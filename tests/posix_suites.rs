@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use support::{Scratch, figure, need, need_root, rights, suites, watchdog};
+use support::{Scratch, figure, need, need_root, rights, soak, suites, watchdog};
 
 /// What runs on one mount takes seconds; a hang is ended after this.
 const LIMIT_S: u64 = 300;
@@ -72,10 +72,6 @@ fn ran(command: &mut Command) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {said}");
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn soak() -> bool {
-    std::env::var_os("LAYERFS_SOAK").is_some_and(|value| value == "1")
 }
 
 /// The disks that are judged; the test is told as skipped where there are no loop devices.

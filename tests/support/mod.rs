@@ -27,4 +27,5 @@ pub use figure::figure;
 pub use photo::{Photo, Scope, photograph};
 pub(crate) use rights::{need, need_root};
 pub use scratch::Scratch;
+pub use suites::soak;
 pub use watchdog::watchdog;

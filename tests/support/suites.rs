@@ -39,3 +39,8 @@ fn built(name: &str, version: &str) -> Option<PathBuf> {
     rights::skip(&format!("{name} {version} can't be built here: {}", said.trim_end()));
     None
 }
+
+/// Whether everything is to run, however long it takes: `LAYERFS_SOAK=1`.
+pub fn soak() -> bool {
+    std::env::var_os("LAYERFS_SOAK").is_some_and(|value| value == "1")
+}
