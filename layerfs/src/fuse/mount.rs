@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use crate::sys::mount::{self as calls, MountFlags};
+use crate::sys::mount::{self as calls, MountFlags, Propagation};
 use crate::sys::standing::MountId;
 use crate::sys::{Errno, SysError, file};
 
@@ -25,6 +25,8 @@ pub struct MountOptions {
     pub flags: MountFlags,
     /// Who may enter.
     pub access: Access,
+    /// What of later mounts it shares; `None` leaves that to where it stands.
+    pub propagation: Option<Propagation>,
     /// Further words for the kernel, as security modules read them: `context="…"`.
     pub labels: Vec<String>,
 }
@@ -92,7 +94,8 @@ pub fn mount(at: &Path, options: &MountOptions) -> Result<(Mount, OwnedFd), Moun
         more.push_str(label);
     }
     calls::mount_fuse((at, &options.source), options.flags, &device, &more).map_err(refused)?;
-    match Mount::standing_at(at) {
+    let shared = options.propagation.map_or(Ok(()), |shared| calls::set_propagation(at, shared));
+    match shared.and_then(|()| Mount::standing_at(at)) {
         Ok(mount) => Ok((mount, device)),
         Err(error) => {
             unmount(at, calls::UnmountHow::Lazy)?;
