@@ -8,7 +8,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use kit::ground::{Ground, Side, over_both};
+use kit::ground::{Ground, Side};
 use kit::visit::Visit;
 use layerfs_driver::union::{DirEntry, NewNode, NodeId, RenameHow, Union};
 use support::{Scratch, watchdog};
@@ -28,6 +28,7 @@ fn piece(union: &Union, id: NodeId, cookie: u64, most: usize) -> Vec<DirEntry> {
 #[cfg(feature = "fault")]
 mod counted {
     use super::*;
+    use crate::kit::ground::over_both;
     use layerfs_driver::sys::fault::{Plan, with_plan};
     use layerfs_driver::tree::Kind;
 
