@@ -129,7 +129,8 @@ fn compare(scratch: &Scratch, until: Until) -> Round {
     let kernel = kernel.join().unwrap();
     assert_eq!(ours.facts, kernel.facts);
     let own = ours.own();
-    let expected = format!("hard links: 2\ndiff: {DIFF}\ndiff of what stopped: {DIFF}\n");
+    let expected =
+        format!("hard links: 2\ndiff: {DIFF}\ndiff of what stopped: {DIFF}\nlost: not connected\n");
     assert_eq!(own, expected);
     let (trees, theirs) = (ours.trees(), kernel.trees());
     for (image, tree) in &trees {

@@ -372,6 +372,7 @@ fn make(
         work: Some(work),
         source,
         flags,
+        propagation: None,
         owners: Owners::default(),
         labels: Vec::new(),
         log: None,

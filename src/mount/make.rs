@@ -7,13 +7,14 @@ use anyhow::{Result, bail};
 use clap::Args;
 use layerfs_driver::lower::Redirects;
 use layerfs_driver::sys::host::{self, Ids, Rights};
+use layerfs_driver::sys::mount::Propagation;
 
 use super::kept::Kept;
 use super::options::{self, Options, Rule, Unknown, Whiteout};
 use super::owners::{Owners, Range};
 use super::places::{Places, Resolver};
 use super::rights;
-use super::serve::{self, Flag, Ground, ServeArgs};
+use super::serve::{self, Flag, Ground, ServeArgs, Shares};
 use super::{list, start};
 use crate::container::sweep::sweep;
 use crate::image::absent::find_to_use;
@@ -225,6 +226,12 @@ fn serve_of(
         work,
         source,
         flags,
+        propagation: said.propagation.map(|propagation| match propagation {
+            Propagation::Shared => Shares::Shared,
+            Propagation::Slave => Shares::Slave,
+            Propagation::Private => Shares::Private,
+            Propagation::Unbindable => Shares::Unbindable,
+        }),
         owners: Owners {
             users: said.users.iter().map(|range| Range(*range)).collect(),
             groups: said.groups.iter().map(|range| Range(*range)).collect(),

@@ -10,7 +10,7 @@ use layerfs_driver::fuse::{
     self, Access, By, DirLinks, Fsync, Manner, Mount, MountOptions, Names, Serving, Xattrs,
 };
 use layerfs_driver::lower::{Redirects, WhNames};
-use layerfs_driver::sys::mount::MountFlags;
+use layerfs_driver::sys::mount::{MountFlags, Propagation};
 use layerfs_driver::sys::{change, dir, file, host, signal};
 use layerfs_driver::tree::{Acls, MarkSpace};
 use layerfs_driver::union::Union;
@@ -99,6 +99,19 @@ pub enum Flag {
     WhiteoutsWh,
 }
 
+/// What of later mounts a mount shares (mount_namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shares {
+    /// All.
+    Shared,
+    /// It gets those of others.
+    Slave,
+    /// Nothing.
+    Private,
+    /// Nothing, and it can't be copied.
+    Unbindable,
+}
+
 const EXAMPLES: &str = "\
 EXAMPLES:
   layerfs serve --source=debian:bookworm --image=debian:bookworm --flag=read-only -- /mnt";
@@ -134,6 +147,9 @@ pub struct ServeArgs {
     /// What the mount is, or refuses
     #[arg(long = "flag", value_enum)]
     pub flags: Vec<Flag>,
+    /// What of later mounts the mount shares
+    #[arg(long, value_enum)]
+    pub propagation: Option<Shares>,
     /// Which owners are shown
     #[command(flatten)]
     pub owners: Owners,
@@ -169,6 +185,8 @@ impl ServeArgs {
         words.extend(self.work.iter().map(|work| word("--work=", work)));
         let names = self.flags.iter().filter_map(ValueEnum::to_possible_value);
         words.extend(names.map(|name| word("--flag=", &name.get_name())));
+        let shares = self.propagation.iter().filter_map(ValueEnum::to_possible_value);
+        words.extend(shares.map(|shares| word("--propagation=", &shares.get_name())));
         words.extend(self.owners.words());
         words.extend(self.labels.iter().map(|label| word("--label=", label)));
         words.extend(self.log.iter().map(|log| word("--log=", log)));
@@ -246,7 +264,13 @@ impl ServeArgs {
         let access = if self.has(Flag::Everyone) { Access::Everyone } else { Access::Owner };
         let by = By::of(host::rights()?);
         let (source, labels) = (self.source.clone(), self.labels.clone());
-        Ok(MountOptions { source, flags, access, labels, by })
+        let propagation = self.propagation.map(|shares| match shares {
+            Shares::Shared => Propagation::Shared,
+            Shares::Slave => Propagation::Slave,
+            Shares::Private => Propagation::Private,
+            Shares::Unbindable => Propagation::Unbindable,
+        });
+        Ok(MountOptions { source, flags, access, propagation, labels, by })
     }
 }
 

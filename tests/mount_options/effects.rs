@@ -116,6 +116,8 @@ pub fn check(trial: &Trial<'_>) {
         ),
         "allow_other" | "allow_root" => entrance(trial),
         "fsname" => trial.mounted(|live| assert_eq!(live.found()[0], "a,b")),
+        "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" | "unbindable"
+        | "runbindable" => propagation(trial),
         // What SELinux makes of it is that machine's; where there is none, nothing.
         "context" | "fscontext" | "defcontext" | "rootcontext" => labels(trial),
         _ => mount_flags(trial),
@@ -233,6 +235,18 @@ fn entrance(trial: &Trial<'_>) {
     let is_open = said.contains("both\n");
     assert_eq!(is_open, trial.word == "allow_other", "{said}");
     assert_eq!(trial.with(&trial.word).has("allow_other"), is_open);
+}
+
+fn propagation(trial: &Trial<'_>) {
+    let said = trial.says("findmnt -no PROPAGATION mnt");
+    // A slave of nobody is private.
+    let expected = match trial.word.trim_start_matches('r') {
+        "shared" => "shared",
+        "unbindable" => "private,unbindable",
+        _ => "private",
+    };
+    let said = said.trim_end().split(',').filter(|word| *word != "slave").collect::<Vec<_>>();
+    assert_eq!(said.join(","), expected, "{}", trial.word);
 }
 
 fn labels(trial: &Trial<'_>) {

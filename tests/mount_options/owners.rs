@@ -78,6 +78,27 @@ fn lists_and_capabilities_name_who_is_meant() {
     live.assert_nothing_left();
 }
 
+#[test]
+fn a_list_that_names_someone_from_elsewhere_holds_for_all_others() {
+    let Some(live) = live_on_disk() else { return };
+    need!("setfacl");
+    live.shell("chmod 755 .; setfacl -m u:7:r,u:2000:rw base/only; chmod o= base/only");
+    let read = |uid| format!("{} cat mnt/only; ", by(uid, 65_000));
+    let script = format!(
+        "{}{}{}getfacl -cnE mnt/only | grep user:; echo x >> mnt/only; getfacl -cnE up/only | grep user:",
+        read(100_007),
+        read(2000),
+        read(65_534)
+    );
+    let said = says(&live, &format!("lowerdir=base,{MAPPED}"), &script);
+    let denied = "cat: mnt/only: Permission denied\n";
+    let expected = "onlyDENIEDDENIEDuser::rw-\nuser:100007:r--\n\
+        user::rw-\nuser:7:r--\nuser:2000:rw-\n"
+        .replace("DENIED", denied);
+    assert_eq!(said, expected);
+    live.assert_nothing_left();
+}
+
 /// As podman gives its mount program layers that are mapped, and the mapping too.
 #[test]
 fn a_lower_directory_on_an_id_mapped_mount_is_not_mapped_twice() {

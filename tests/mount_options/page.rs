@@ -24,7 +24,7 @@ const ASKED: &str = "lowerdir upperdir workdir redirect_dir uidmapping gidmappin
     nolazytime sync async dirsync symfollow nosymfollow iversion noiversion mand nomand silent loud remount allow_other \
     allow_root default_permissions context fscontext defcontext rootcontext fsname subtype index metacopy userxattr uuid \
     nfs_export verity lowerdir+ datadir+ override_creds nooverride_creds defaults nofail _netdev user nouser users owner \
-    group auto noauto comment X-a x-systemd.automount";
+    group auto noauto private shared slave unbindable comment X-a x-systemd.automount";
 
 fn rows() -> Vec<(String, Fate)> {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/options.md")).unwrap();

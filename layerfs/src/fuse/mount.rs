@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::fusermount::{self, HelperError};
 use crate::sys::host::Rights;
-use crate::sys::mount::{self as calls, MountFlags};
+use crate::sys::mount::{self as calls, MountFlags, Propagation};
 use crate::sys::standing::MountId;
 use crate::sys::{Errno, SysError, file};
 
@@ -47,6 +47,8 @@ pub struct MountOptions {
     pub flags: MountFlags,
     /// Who may enter.
     pub access: Access,
+    /// What of later mounts it shares; `None` leaves that to where it stands.
+    pub propagation: Option<Propagation>,
     /// Further words for the kernel, as security modules read them: `context="…"`.
     pub labels: Vec<String>,
     /// Who makes the mount.
@@ -161,7 +163,8 @@ pub fn mount(at: &Path, options: &MountOptions) -> Result<(Mount, OwnedFd), Moun
         By::Itself => mount_itself(at, options)?,
         By::Helper => fusermount::mount(at, &helper_options(options)).map_err(by_helper(at))?,
     };
-    match Mount::standing_at(at, options.by) {
+    let shared = options.propagation.map_or(Ok(()), |shared| calls::set_propagation(at, shared));
+    match shared.and_then(|()| Mount::standing_at(at, options.by)) {
         Ok(mount) => Ok((mount, device)),
         Err(error) => {
             unmount(at, calls::UnmountHow::Lazy, options.by)?;

@@ -206,6 +206,31 @@ pub fn mount_fuse(
     )
 }
 
+/// What of later mounts a mount shares with its copies in other places and namespaces (mount_namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Propagation {
+    /// All.
+    Shared,
+    /// It gets theirs.
+    Slave,
+    /// Nothing.
+    Private,
+    /// Nothing, and it can't be copied.
+    Unbindable,
+}
+
+/// Says what the mount at `at` shares.
+pub fn set_propagation(at: &std::path::Path, propagation: Propagation) -> Result<(), SysError> {
+    use rustix::mount::MountPropagationFlags as Bits;
+    let bits = match propagation {
+        Propagation::Shared => Bits::SHARED,
+        Propagation::Slave => Bits::DOWNSTREAM,
+        Propagation::Private => Bits::PRIVATE,
+        Propagation::Unbindable => Bits::UNBINDABLE,
+    };
+    call("mount", || format!("{at:?}, {propagation:?}"), || rustix::mount::mount_change(at, bits))
+}
+
 /// Takes a mount away. The last component is not followed.
 pub fn unmount(at: &std::path::Path, how: UnmountHow) -> Result<(), SysError> {
     use rustix::mount::UnmountFlags;

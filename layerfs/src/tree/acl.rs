@@ -102,22 +102,39 @@ pub enum Named {
     Group,
 }
 
-/// The same list with other ids; `None` where one of them has none.
-pub fn with_ids(
+/// What becomes of an entry that names someone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renamed {
+    /// It names this one.
+    To(u32),
+    /// It is left out: whom it names is none of those who use the list.
+    LeftOut,
+    /// The list can't be had so.
+    Refused,
+}
+
+/// The same list with other ids; `None` where one of them is refused.
+pub fn renamed(
     list: &[u8],
-    id_of: impl Fn(Named, u32) -> Option<u32>,
+    id_of: impl Fn(Named, u32) -> Renamed,
 ) -> Result<Option<Vec<u8>>, AclFault> {
-    let mut entries = entries(list)?.to_vec();
-    for entry in &mut entries {
+    let mut told = VERSION.to_vec();
+    for entry in entries(list)? {
         let named = match entry.tag.get() {
             USER => Named::User,
             GROUP => Named::Group,
-            _ => continue,
+            _ => {
+                told.extend(entry.as_bytes());
+                continue;
+            }
         };
-        let Some(id) = id_of(named, entry.id.get()) else { return Ok(None) };
-        entry.id.set(id);
+        match id_of(named, entry.id.get()) {
+            Renamed::To(id) => told.extend(Entry { id: id.into(), ..*entry }.as_bytes()),
+            Renamed::LeftOut => {}
+            Renamed::Refused => return Ok(None),
+        }
     }
-    Ok(Some([&VERSION[..], entries.as_bytes()].concat()))
+    Ok(Some(told))
 }
 
 fn entries(list: &[u8]) -> Result<&[Entry], AclFault> {

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::acl;
+use super::acl::{self, Renamed};
 use super::id_map::{IdMap, NONE};
 
 const CAPABILITY: &[u8] = b"security.capability";
@@ -54,14 +54,16 @@ fn list<'a>(ids: &IdMap, value: &'a [u8], way: Way) -> Option<Cow<'a, [u8]>> {
             acl::Named::User => &ids.users,
             acl::Named::Group => &ids.groups,
         };
+        let or = |id: Option<u32>, other| id.map_or(other, Renamed::To);
         match way {
-            Way::Shown => Some(side.mapped(id).unwrap_or(NONE)),
-            Way::Stored => side.stored(id),
-            Way::StoredByRoot => side.stored_by_root(id),
-            Way::Back => Some(side.stored(id).unwrap_or(NONE)),
+            // The kernel would refuse the whole list for an id that is none.
+            Way::Shown => or(side.mapped(id), Renamed::LeftOut),
+            Way::Stored => or(side.stored(id), Renamed::Refused),
+            Way::StoredByRoot => or(side.stored_by_root(id), Renamed::Refused),
+            Way::Back => or(side.stored(id), Renamed::To(NONE)),
         }
     };
-    match acl::with_ids(value, of) {
+    match acl::renamed(value, of) {
         Ok(list) => list.map(Cow::Owned),
         // The kernel, or whoever asks, says so.
         Err(_) => Some(Cow::Borrowed(value)),
@@ -155,7 +157,9 @@ mod tests {
             |value: &[u8], way| mapped(&ids(), (acl::ACCESS, value), way).map(Cow::into_owned);
         assert_eq!(told(&list(5, 6), Way::Shown), Some(list(100_005, 200_006)));
         assert_eq!(told(&list(100_005, 200_006), Way::Stored), Some(list(5, 6)));
-        assert_eq!(told(&list(1000, 6), Way::Shown), Some(list(NONE, 200_006)), "nobody's");
+        let left_out = told(&list(1000, 6), Way::Shown).unwrap();
+        assert_eq!(left_out.len(), list(5, 6).len() - 8, "the entry of whom nobody here can be");
+        assert!(left_out.windows(4).any(|id| id == word(200_006)));
         assert_eq!(told(&list(5, 200_006), Way::Stored), None);
         assert_eq!(told(&list(5, 200_006), Way::Back), Some(list(NONE, 6)));
         assert_eq!(told(b"no list", Way::Stored), Some(b"no list".to_vec()));

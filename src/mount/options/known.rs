@@ -86,12 +86,10 @@ pub const REFUSED: [Refused; 13] = [
 
 /// Whether a word changes nothing.
 pub fn changes_nothing(word: &[u8], key: &[u8]) -> bool {
-    let is = |known: &&str| known.as_bytes() == key;
-    let is_done = |known: &&str| known.as_bytes() == word;
-    PASSED_OVER.iter().any(|known| is(&known))
+    PASSED_OVER.iter().any(|known| known.as_bytes() == key)
         || key.starts_with(b"X-")
         || key.starts_with(b"x-")
-        || DONE_ANYWAY.iter().any(|known| is_done(&known))
+        || DONE_ANYWAY.iter().any(|known| known.as_bytes() == word)
 }
 
 /// Why a word is refused, if it is known and is.

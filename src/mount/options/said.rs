@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use layerfs_driver::lower::Redirects;
+use layerfs_driver::sys::mount::Propagation;
 use layerfs_driver::tree::IdRange;
 
 use super::known;
@@ -105,6 +106,8 @@ pub struct Options {
     pub static_nlink: bool,
     /// `fsync=0` was said.
     pub no_fsync: bool,
+    /// `private` and its like.
+    pub propagation: Option<Propagation>,
     /// `context=` and its like, in the kernel's form.
     pub labels: Vec<String>,
 }
@@ -207,8 +210,21 @@ impl Options {
             b"static_nlink" => self.static_nlink = true,
             b"userxattr" => self.userxattr = true,
             b"volatile" => self.volatile = true,
-            _ => return false,
+            _ => return self.take_propagation(word),
         }
+        true
+    }
+
+    /// Takes what mount(8) says in a second call, and podman in the first. There are no mounts below for the recursive
+    /// forms.
+    fn take_propagation(&mut self, word: &[u8]) -> bool {
+        self.propagation = Some(match word {
+            b"shared" | b"rshared" => Propagation::Shared,
+            b"slave" | b"rslave" => Propagation::Slave,
+            b"private" | b"rprivate" => Propagation::Private,
+            b"unbindable" | b"runbindable" => Propagation::Unbindable,
+            _ => return false,
+        });
         true
     }
 
