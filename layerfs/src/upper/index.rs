@@ -168,6 +168,15 @@ impl Upper {
         Ok(())
     }
 
+    /// Whether the layer holds copies of files with several names in the lower.
+    pub fn has_group_copies(&self) -> Result<bool, UpperError> {
+        if self.unmarked.is_some() {
+            return Ok(false);
+        }
+        let mark = xattr_at::get(&self.root, b".", &self.groups_mark()).during("read a mark")?;
+        Ok(mark.is_some())
+    }
+
     fn groups_mark(&self) -> Vec<u8> {
         [self.space.prefix(), b"layerfs.groups"].concat()
     }

@@ -19,6 +19,7 @@ mod look;
 mod marks;
 mod open;
 mod orphan;
+mod plain;
 mod rename;
 mod stage;
 mod unmarked;
