@@ -17,6 +17,7 @@ use model::ops::Op;
 use model::subject::{Snapshot, Subject};
 use model::union_ground::{Ground, Lowers};
 use model::union_nodes::Memory;
+use model::worker::FUSE_OVERLAYFS;
 use support::{Scratch, figure, watchdog};
 
 /// Steps of one turn.
@@ -53,6 +54,44 @@ fn uppers_of_the_kernel_without_metacopy_are_read_changed_and_read_again() {
     support::need!("unshare");
     let met = in_turns(71_000_000, "redirect_dir=on,metacopy=off,index=off,xino=auto");
     assert_eq!(met, 0, "metacopy files");
+}
+
+#[test]
+fn uppers_of_fuse_overlayfs_are_read() {
+    of_fuse_overlayfs(72_000_000, "");
+}
+
+/// Its whiteouts are `.wh.` names where it can make no devices.
+#[test]
+fn uppers_of_fuse_overlayfs_without_devices_are_read() {
+    of_fuse_overlayfs(73_000_000, "y");
+}
+
+fn of_fuse_overlayfs(first: u64, without_devices: &str) {
+    support::need_root!();
+    support::need!("unshare", "fuse-overlayfs");
+    let _watch = watchdog(120 * soak());
+    let scratch = Scratch::new();
+    for seed in first..first + HISTORIES * soak() {
+        let mut case = Case::random(seed, STEPS * 2);
+        case.layers.iter_mut().for_each(add_files);
+        let place = scratch.path().join(seed.to_string());
+        write_layers(&place, &case.layers);
+        let options = format!("{FUSE_OVERLAYFS}fsync=0");
+        let variables = [("FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT", without_devices)];
+        let mut program = KernelOverlay::mount_with(&place, &options, &variables);
+        let theirs = changed(&mut program, &case.ops);
+        drop(program);
+        // With names of whiteouts read as such.
+        let (lowers, whiteouts) = (Lowers::Directories, Whiteouts::Wh);
+        let ground = Ground { place: place.clone(), lowers, memory: Memory::Long, whiteouts };
+        let ours = by_union(&ground, &[]);
+        let found = differences(&ours, &theirs, &place.join("upper"));
+        // Of files with several names it shows what one of them was.
+        let found: Vec<_> = found.into_iter().filter(|found| !found.has_links).collect();
+        assert!(found.is_empty(), "seed {seed}: {found:#?}");
+        std::fs::remove_dir_all(place).unwrap();
+    }
 }
 
 /// Answers how many metacopy files the kernel left after all of its turns.

@@ -65,7 +65,7 @@ impl Union {
         if let Lower::Image(_) = &union.lower {
             union.dress_root()?;
         }
-        union.make_root();
+        union.make_root()?;
         Ok(union)
     }
 
@@ -119,12 +119,14 @@ impl Union {
     }
 
     /// The root has an object from the start, and an upper side where there is one: the upper's root directory.
-    fn make_root(&self) {
+    fn make_root(&self) -> Result<(), UnionError> {
         let side = if self.upper.is_some() { Side::Upper } else { Side::Lower };
-        let root = self.lower.root();
-        let seed = Seed { kind: Kind::Directory, lower: Some(root), group: None, side, data: None };
+        let hides_all = self.upper.as_ref().map_or(Ok(false), Upper::hides_all)?;
+        let lower = (!hides_all).then(|| self.lower.root());
+        let seed = Seed { kind: Kind::Directory, lower, group: None, side, data: None };
         let node = self.table.get_or_insert(NodeId::ROOT, || seed.node(NodeId::ROOT, 0));
         node.count_lookup();
+        Ok(())
     }
 }
 

@@ -42,6 +42,10 @@ impl Union {
     /// Brings up whatever the upper's marks lead to.
     pub fn make_whole(&self) -> Result<(), UnionError> {
         let upper = self.writable()?;
+        if upper.hides_all()? {
+            let lower = self.lower.list(&self.lower.root())?;
+            upper.open_root(lower.iter().map(|entry| &entry.name))?;
+        }
         let has_groups = upper.has_group_copies()?;
         let mut left = vec![Step::Enter(NodeId::ROOT, Reach::Changed)];
         while let Some(step) = left.pop() {

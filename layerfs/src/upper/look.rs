@@ -139,6 +139,17 @@ impl Upper {
         Ok(())
     }
 
+    /// Whether the layer shows nothing of what lies below it.
+    pub fn hides_all(&self) -> Result<bool, UpperError> {
+        if self.wh_names == WhNames::Plain {
+            return Ok(false);
+        }
+        match file::stat_at(&self.root, WH_OPAQUE, Symlinks::Stop) {
+            Err(error) if error.is_absent() => Ok(false),
+            stat => stat.during("look whether the upper is opaque").map(|_| true),
+        }
+    }
+
     /// Whether a `.wh.` name beside it hides a name.
     fn is_hidden_by_name(&self, dir: &OwnedFd, name: &[u8]) -> Result<bool, UpperError> {
         if self.wh_names == WhNames::Plain {

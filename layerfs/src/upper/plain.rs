@@ -15,11 +15,14 @@ use crate::sys::change::{self, SetTime};
 use crate::sys::file::{self, FileType, Stat, Symlinks};
 use crate::sys::{SysError, deep, dir, xattr_at};
 use crate::tree::wh_names::{FUSE_OVERLAYFS_OPAQUE, WH_OPAQUE, WH_PREFIX};
-use crate::tree::{Attr, Kind, Mark, Opaque, Timestamp};
+use crate::tree::{Attr, Kind, Mark, Name, Opaque, Timestamp, WhNames};
 
 impl Upper {
     /// The path of the first object whose marks lead into the lower; `None` where the layer can be made plain by itself.
     pub fn first_that_needs_lower(&self) -> Result<Option<String>, UpperError> {
+        if self.hides_all()? {
+            return Ok(Some("what is hidden by `.wh..wh..opq` in its root".into()));
+        }
         if self.has_group_copies()? {
             return Ok(Some("a file of several names in the lower".into()));
         }
@@ -78,6 +81,23 @@ impl Upper {
         xattr_at::remove(above, name, &Mark::Redirect.name(self.space)).during(deed)
     }
 
+    /// Hides each of `names`, all that lies below the root, and no longer all that there could be: no mark makes a root opaque.
+    pub fn open_root<'n>(&self, names: impl Iterator<Item = &'n Name>) -> Result<(), UpperError> {
+        let deed = "make the upper plain";
+        let before = file::stat(&self.root).during(deed)?;
+        for name in names.map(Name::as_bytes) {
+            match self.glance(&self.root, name)? {
+                Glance::Absent => self.add_whiteout(&self.root, name)?,
+                Glance::Object(attr, _) if attr.kind == Kind::Directory => {
+                    self.set_opaque(&self.root, name)?;
+                }
+                Glance::Whiteout | Glance::Object(..) => {}
+            }
+        }
+        dir::unlink(&self.root, WH_OPAQUE).during(deed)?;
+        set_times(&self.root, &before).during(deed)
+    }
+
     /// Makes one entry plain, its private marks excepted.
     fn plain(&self, (dir, name): At<'_>, stat: &Stat) -> Result<(), UpperError> {
         if self.wh_names.reserves(name) {
@@ -97,10 +117,8 @@ impl Upper {
         let deed = "make the upper plain";
         let hidden = name.strip_prefix(WH_PREFIX).unwrap_or(name);
         if name == WH_OPAQUE {
-            if !is_same(dir, &self.root).during(deed)? {
-                self.set_opaque(dir, b".")?;
-            }
-        } else if crate::tree::Name::new(hidden).is_ok() {
+            self.set_opaque(dir, b".")?;
+        } else if Name::new(hidden).is_ok() {
             match file::stat_at(dir, hidden, Symlinks::Stop) {
                 Err(error) if error.is_absent() => self.put_device(dir, hidden)?,
                 found => {
@@ -118,7 +136,7 @@ impl Upper {
     fn plain_directory(&self, (dir, name): At<'_>) -> Result<(), UpperError> {
         let deed = "make the upper plain";
         let other = xattr_at::get(dir, name, FUSE_OVERLAYFS_OPAQUE).during(deed)?;
-        let counts = self.wh_names == crate::tree::WhNames::Whiteouts;
+        let counts = self.wh_names == WhNames::Whiteouts;
         if counts && other.as_deref() == Some(b"y") {
             self.set_opaque(dir, name)?;
         }
@@ -195,9 +213,4 @@ fn set_times(dir: &OwnedFd, before: &Stat) -> Result<(), SysError> {
     let before = Attr::of_stat(before);
     let at = |time: Timestamp| SetTime::At(time.secs, time.nanos);
     change::set_times_at(dir, ".", at(before.atime), at(before.mtime))
-}
-
-fn is_same(one: &OwnedFd, other: &OwnedFd) -> Result<bool, SysError> {
-    let (one, other) = (file::stat(one)?, file::stat(other)?);
-    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
