@@ -23,6 +23,8 @@ mod lived;
 mod marks;
 #[path = "mount_options/named.rs"]
 mod named;
+#[path = "mount_options/normalized.rs"]
+mod normalized;
 #[path = "mount_options/numbers.rs"]
 mod numbers;
 #[allow(dead_code, reason = "what other tests ask of the command")]
@@ -40,3 +42,5 @@ mod unmarked;
 mod volatile;
 #[path = "mount_options/waiting.rs"]
 mod waiting;
+#[path = "mount_options/whiteouts.rs"]
+mod whiteouts;

@@ -15,7 +15,7 @@ pub use crate::store::archive::{Name, NameError, Timestamp};
 pub use acl::{AclFault, Acls};
 pub use attr::{Attr, Kind};
 pub use ino::Ino;
-pub use marks::{Mark, MarkSpace, Metacopy, MetacopyFault, Opaque};
+pub use marks::{Mark, MarkSpace, Metacopy, MetacopyFault, Opaque, OpaqueFault};
 pub use origin::{Origin, OriginFault};
 pub use redirect::{REDIRECT_LEN_MAX, Redirect, RedirectFault, Redirects};
 pub use wh_names::WhNames;

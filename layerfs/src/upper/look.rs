@@ -125,9 +125,7 @@ impl Upper {
         name: &[u8],
         found: &mut Found,
     ) -> Result<(), UpperError> {
-        if let Some(value) = self.mark(dir, name, Mark::Opaque)? {
-            found.opaque = Opaque::parse(&value);
-        }
+        found.opaque = self.opaque(dir, name)?;
         found.redirect = self.redirect(dir, name)?;
         if found.opaque != Opaque::Hides && self.wh_names == WhNames::Whiteouts {
             // What is beside it speaks of its namesake below, and where a redirect leads is another.
@@ -172,6 +170,12 @@ impl Upper {
         }
         let value = xattr_at::get(dir, name, FUSE_OVERLAYFS_OPAQUE).during(deed)?;
         Ok(value.as_deref() == Some(b"y"))
+    }
+
+    /// What the mark of a directory says that it hides.
+    pub(super) fn opaque(&self, dir: &OwnedFd, name: &[u8]) -> Result<Opaque, UpperError> {
+        let Some(value) = self.mark(dir, name, Mark::Opaque)? else { return Ok(Opaque::No) };
+        Opaque::parse(&value).map_err(|fault| mark_error(name, fault.into()))
     }
 
     fn redirect(&self, dir: &OwnedFd, name: &[u8]) -> Result<Option<Redirect>, UpperError> {

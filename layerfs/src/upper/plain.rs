@@ -33,9 +33,8 @@ impl Upper {
             }
             let needs = match file::type_of(stat) {
                 FileType::Directory => {
-                    let opaque = self.mark(dir, name, Mark::Opaque)?;
-                    let hides = opaque.is_some_and(|it| Opaque::parse(&it) == Opaque::Hides);
-                    !hides && self.mark(dir, name, Mark::Redirect)?.is_some()
+                    self.opaque(dir, name)? != Opaque::Hides
+                        && self.mark(dir, name, Mark::Redirect)?.is_some()
                 }
                 FileType::RegularFile => self.mark(dir, name, Mark::Metacopy)?.is_some(),
                 _ => false,
@@ -162,10 +161,7 @@ impl Upper {
                 xattr_at::remove(dir, name, &mark).during(deed)?;
             }
         }
-        if kind == Kind::Directory
-            && let Some(value) = self.mark(dir, name, Mark::Opaque)?
-            && Opaque::parse(&value) == Opaque::MayHoldWhiteouts
-        {
+        if kind == Kind::Directory && self.opaque(dir, name)? == Opaque::MayHoldWhiteouts {
             xattr_at::remove(dir, name, &Mark::Opaque.name(self.space)).during(deed)?;
         }
         Ok(())
