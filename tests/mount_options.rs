@@ -32,6 +32,8 @@ mod numbers;
 mod place;
 #[path = "mount_options/posix.rs"]
 mod posix;
+#[path = "mount_options/private.rs"]
+mod private;
 #[path = "mount_options/refused.rs"]
 mod refused;
 #[path = "mount_options/served.rs"]

@@ -10,6 +10,6 @@ pub mod rights;
 pub mod serve;
 mod start;
 pub mod status;
-mod tree;
+pub mod tree;
 pub mod umount;
 mod users;

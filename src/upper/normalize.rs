@@ -14,6 +14,7 @@ use layerfs_driver::upper::{Durability, Upper, UpperOptions, Whiteouts};
 use crate::image::absent::find_to_use;
 use crate::mount::options::{self, Options, Unknown};
 use crate::mount::rights::need_root;
+use crate::mount::tree::open_upper;
 use crate::session::{Misused, Outcome, Session};
 
 const EXAMPLES: &str = "\
@@ -95,9 +96,9 @@ fn normalize(args: &NormalizeArgs, session: &Session) -> Result<Outcome> {
 
 /// Opens the layer, which locks it: what is mounted is refused.
 fn open(args: &NormalizeArgs, said: &Options) -> Result<Upper> {
-    let root = dir::open_path(args.upper.as_path())?;
+    dir::open_path(args.upper.as_path())?;
     let work = work_of(args);
-    let opened = dir::open_path(work.as_path()).with_context(|| {
+    dir::open_path(work.as_path()).with_context(|| {
         format!("work directory `{}`; --work DIR names another", work.display())
     })?;
     let options = UpperOptions {
@@ -107,7 +108,7 @@ fn open(args: &NormalizeArgs, said: &Options) -> Result<Upper> {
         wh_names: wh_names(args),
         whiteouts: Whiteouts::Device,
     };
-    Ok(Upper::open(root, &opened, options)?)
+    open_upper((&args.upper, &work), options, || Ok(()))
 }
 
 fn work_of(args: &NormalizeArgs) -> PathBuf {
