@@ -6,6 +6,7 @@ mod model;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use layerfs_driver::upper::Whiteouts;
@@ -14,7 +15,8 @@ use model::history::Case;
 use model::kernel::{KernelOverlay, write_layers};
 use model::lasting::{add_files, metadata_changes};
 use model::ops::Op;
-use model::subject::{Snapshot, Subject};
+use model::subject::{Kind, Snapshot, Subject};
+use model::tree_path::TreePath;
 use model::union_ground::{Ground, Lowers};
 use model::union_nodes::Memory;
 use model::worker::FUSE_OVERLAYFS;
@@ -92,6 +94,45 @@ fn of_fuse_overlayfs(first: u64, without_devices: &str) {
         assert!(found.is_empty(), "seed {seed}: {found:#?}");
         std::fs::remove_dir_all(place).unwrap();
     }
+}
+
+#[test]
+fn uppers_of_the_kernel_with_an_index_have_their_hard_links() {
+    support::need_root!();
+    support::need!("unshare");
+    for (first, options) in [
+        (74_000_000, "redirect_dir=on,metacopy=on,index=on,xino=auto"),
+        (75_000_000, "redirect_dir=on,metacopy=off,index=on"),
+    ] {
+        let _watch = watchdog(120 * soak());
+        let scratch = Scratch::new();
+        for seed in first..first + HISTORIES * soak() {
+            let mut case = Case::random(seed, STEPS * 2);
+            case.layers.iter_mut().for_each(add_files);
+            let place = scratch.path().join(seed.to_string());
+            write_layers(&place, &case.layers);
+            let (lowers, whiteouts) = (Lowers::Directories, Whiteouts::Auto);
+            let ground = Ground { place: place.clone(), lowers, memory: Memory::Long, whiteouts };
+            let (kernels, ours) = case.ops.split_at(STEPS);
+            let theirs = by_kernel(&place, options, kernels);
+            let shown = by_union(&ground, &[]);
+            let found = differences(&shown, &theirs, &place.join("upper"));
+            assert!(found.is_empty(), "seed {seed}: {found:#?}");
+            assert_eq!(files(&shown), files(&theirs), "seed {seed}");
+            let then = by_union(&ground, ours);
+            assert_eq!(files(&by_union(&ground, &[])), files(&then), "seed {seed}");
+            std::fs::remove_dir_all(place).unwrap();
+        }
+    }
+}
+
+/// Which names lead to one file.
+fn files(shown: &Snapshot) -> BTreeSet<Vec<TreePath>> {
+    let mut files: BTreeMap<u64, Vec<TreePath>> = BTreeMap::new();
+    for entry in shown.entries.iter().filter(|entry| entry.facts.kind != Kind::Directory) {
+        files.entry(entry.number).or_default().push(entry.path.clone());
+    }
+    files.into_values().collect()
 }
 
 /// Answers how many metacopy files the kernel left after all of its turns.

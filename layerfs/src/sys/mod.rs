@@ -13,6 +13,7 @@ pub mod dir;
 mod error;
 pub mod fault;
 pub mod file;
+pub mod handle;
 pub mod host;
 pub mod lock;
 mod mapping;

@@ -6,6 +6,7 @@
 pub mod acl;
 mod attr;
 mod ino;
+mod kernel_handle;
 pub mod marks;
 mod origin;
 mod redirect;
@@ -15,6 +16,7 @@ pub use crate::store::archive::{Name, NameError, Timestamp};
 pub use acl::{AclFault, Acls};
 pub use attr::{Attr, Kind};
 pub use ino::Ino;
+pub use kernel_handle::KernelHandle;
 pub use marks::{Mark, MarkSpace, Metacopy, MetacopyFault, Opaque, OpaqueFault};
 pub use origin::{Origin, OriginFault};
 pub use redirect::{REDIRECT_LEN_MAX, Redirect, RedirectFault, Redirects};

@@ -65,8 +65,23 @@ impl Union {
         if let Lower::Image(_) = &union.lower {
             union.dress_root()?;
         }
+        union.adopt_kernel_index()?;
         union.make_root()?;
         Ok(union)
+    }
+
+    /// Takes over what the kernel's overlayfs knows of hard links.
+    fn adopt_kernel_index(&self) -> Result<(), UnionError> {
+        let Some(upper) = &self.upper else { return Ok(()) };
+        for entry in upper.kernel_entries()? {
+            match self.lower.by_kernel_handle(&entry.handle)? {
+                // What has one name needs no entry.
+                Some((_, 0 | 1)) => {}
+                Some((origin, links)) => upper.adopt(&entry, &origin, links)?,
+                None => tracing::warn!("an entry of the kernel's index is of no lower directory"),
+            }
+        }
+        Ok(())
     }
 
     /// The same, with that word on access control lists; without one they are obeyed.

@@ -7,6 +7,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
+use super::adopt;
 use super::error::{During, MarkFault, UpperError};
 use super::look::mark_error;
 use super::open::{self, Upper};
@@ -155,6 +156,22 @@ impl Upper {
             Err(error) if error.errno() == Errno::EXIST => Ok(()),
             linked => linked.during(deed),
         }
+    }
+
+    /// Makes a copy that another union made the entry of a group.
+    pub(super) fn enter_foreign(
+        &self,
+        from: At<'_>,
+        name: &str,
+        group: Group,
+    ) -> Result<(), UpperError> {
+        let deed = "write the index";
+        let index = self.index_for_entry()?;
+        self.note_groups()?;
+        let value = encode(group);
+        xattr_at::set(from.0, from.1, (&self.count_mark(), value.as_bytes()), SetHow::Any)
+            .during(deed)?;
+        adopt::link_once(from, index, name).during(deed)
     }
 
     /// Marks the root, once, before the first copy of a group and after the index was made: one that is lost is rebuilt.
