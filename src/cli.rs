@@ -10,6 +10,7 @@ use crate::image::{history, images, import, inspect, layers, load, pull, push, r
 use crate::mount::{make, serve, umount};
 use crate::output::log::LogLevel;
 use crate::system::{check, completion, df, fsck, gc, info, man};
+use crate::upper::normalize;
 
 const ABOUT: &str = "\
 layerfs keeps container images as content-addressed, read-only layers, each file once.
@@ -117,6 +118,8 @@ pub enum Verb {
     Mount(make::MountArgs),
     /// Take mounts away
     Umount(umount::UmountArgs),
+    /// Work on writable layers
+    Upper(normalize::UpperArgs),
     /// Serve one mount: what `mount` starts
     #[command(hide = true)]
     Serve(serve::ServeArgs),

@@ -12,6 +12,7 @@ mod roots;
 mod run;
 mod session;
 mod system;
+mod upper;
 
 fn main() -> std::process::ExitCode {
     let words = std::env::args_os().collect::<Vec<_>>();

@@ -13,7 +13,7 @@ use crate::output::results::{Results, ResultsError};
 use crate::output::{log, message};
 use crate::roots::{self, Roots, Said, Who};
 use crate::session::{Misused, Outcome, Session};
-use crate::{changes, cli, container, image, misunderstood, mount, system};
+use crate::{changes, cli, container, image, misunderstood, mount, system, upper};
 
 /// Something failed.
 const FAILED: u8 = 1;
@@ -88,6 +88,7 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
         Verb::Run(args) => container::run::run(args, session),
         Verb::Mount(args) => mount::make::run(args, session, results),
         Verb::Umount(args) => mount::umount::run(args, results),
+        Verb::Upper(args) => upper::normalize::run(args, session),
         Verb::Serve(args) => mount::serve::run_in_background(args, session),
         Verb::Ps(args) => container::ps::run(args, session, results),
         Verb::Rm(args) => container::rm::run(args, session, results),

@@ -27,6 +27,8 @@ mod lived;
 mod marks;
 #[path = "mount_options/named.rs"]
 mod named;
+#[path = "mount_options/normalized.rs"]
+mod normalized;
 #[path = "mount_options/numbers.rs"]
 mod numbers;
 #[path = "mount_options/owners.rs"]
@@ -38,6 +40,8 @@ mod page;
 mod place;
 #[path = "mount_options/posix.rs"]
 mod posix;
+#[path = "mount_options/private.rs"]
+mod private;
 #[path = "mount_options/refused.rs"]
 mod refused;
 #[path = "mount_options/served.rs"]
@@ -48,3 +52,5 @@ mod unmarked;
 mod volatile;
 #[path = "mount_options/waiting.rs"]
 mod waiting;
+#[path = "mount_options/whiteouts.rs"]
+mod whiteouts;

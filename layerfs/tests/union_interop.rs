@@ -6,19 +6,20 @@ mod model;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use layerfs_driver::upper::Whiteouts;
 use model::differences::differences;
 use model::history::Case;
 use model::kernel::{KernelOverlay, write_layers};
-use model::layers::{Data, Layer, LayerEntry, LayerNode, Meta};
-use model::ops::{Mode, Op, RenameFlag, Stamp};
-use model::pattern::Pattern;
-use model::subject::{Entry, Kind, Snapshot, Subject};
+use model::lasting::{add_files, metadata_changes};
+use model::ops::Op;
+use model::subject::{Kind, Snapshot, Subject};
 use model::tree_path::TreePath;
 use model::union_ground::{Ground, Lowers};
 use model::union_nodes::Memory;
+use model::worker::FUSE_OVERLAYFS;
 use support::{Scratch, figure, watchdog};
 
 /// Steps of one turn.
@@ -57,6 +58,83 @@ fn uppers_of_the_kernel_without_metacopy_are_read_changed_and_read_again() {
     assert_eq!(met, 0, "metacopy files");
 }
 
+#[test]
+fn uppers_of_fuse_overlayfs_are_read() {
+    of_fuse_overlayfs(72_000_000, "");
+}
+
+/// Its whiteouts are `.wh.` names where it can make no devices.
+#[test]
+fn uppers_of_fuse_overlayfs_without_devices_are_read() {
+    of_fuse_overlayfs(73_000_000, "y");
+}
+
+fn of_fuse_overlayfs(first: u64, without_devices: &str) {
+    support::need_root!();
+    support::need!("unshare", "fuse-overlayfs");
+    let _watch = watchdog(120 * soak());
+    let scratch = Scratch::new();
+    for seed in first..first + HISTORIES * soak() {
+        let mut case = Case::random(seed, STEPS * 2);
+        case.layers.iter_mut().for_each(add_files);
+        let place = scratch.path().join(seed.to_string());
+        write_layers(&place, &case.layers);
+        let options = format!("{FUSE_OVERLAYFS}fsync=0");
+        let variables = [("FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT", without_devices)];
+        let mut program = KernelOverlay::mount_with(&place, &options, &variables);
+        let theirs = changed(&mut program, &case.ops);
+        drop(program);
+        // With names of whiteouts read as such.
+        let (lowers, whiteouts) = (Lowers::Directories, Whiteouts::Wh);
+        let ground = Ground { place: place.clone(), lowers, memory: Memory::Long, whiteouts };
+        let ours = by_union(&ground, &[]);
+        let found = differences(&ours, &theirs, &place.join("upper"));
+        // Of files with several names it shows what one of them was.
+        let found: Vec<_> = found.into_iter().filter(|found| !found.has_links).collect();
+        assert!(found.is_empty(), "seed {seed}: {found:#?}");
+        std::fs::remove_dir_all(place).unwrap();
+    }
+}
+
+#[test]
+fn uppers_of_the_kernel_with_an_index_have_their_hard_links() {
+    support::need_root!();
+    support::need!("unshare");
+    for (first, options) in [
+        (74_000_000, "redirect_dir=on,metacopy=on,index=on,xino=auto"),
+        (75_000_000, "redirect_dir=on,metacopy=off,index=on"),
+    ] {
+        let _watch = watchdog(120 * soak());
+        let scratch = Scratch::new();
+        for seed in first..first + HISTORIES * soak() {
+            let mut case = Case::random(seed, STEPS * 2);
+            case.layers.iter_mut().for_each(add_files);
+            let place = scratch.path().join(seed.to_string());
+            write_layers(&place, &case.layers);
+            let (lowers, whiteouts) = (Lowers::Directories, Whiteouts::Auto);
+            let ground = Ground { place: place.clone(), lowers, memory: Memory::Long, whiteouts };
+            let (kernels, ours) = case.ops.split_at(STEPS);
+            let theirs = by_kernel(&place, options, kernels);
+            let shown = by_union(&ground, &[]);
+            let found = differences(&shown, &theirs, &place.join("upper"));
+            assert!(found.is_empty(), "seed {seed}: {found:#?}");
+            assert_eq!(files(&shown), files(&theirs), "seed {seed}");
+            let then = by_union(&ground, ours);
+            assert_eq!(files(&by_union(&ground, &[])), files(&then), "seed {seed}");
+            std::fs::remove_dir_all(place).unwrap();
+        }
+    }
+}
+
+/// Which names lead to one file.
+fn files(shown: &Snapshot) -> BTreeSet<Vec<TreePath>> {
+    let mut files: BTreeMap<u64, Vec<TreePath>> = BTreeMap::new();
+    for entry in shown.entries.iter().filter(|entry| entry.facts.kind != Kind::Directory) {
+        files.entry(entry.number).or_default().push(entry.path.clone());
+    }
+    files.into_values().collect()
+}
+
 /// Answers how many metacopy files the kernel left after all of its turns.
 fn in_turns(first: u64, options: &str) -> u64 {
     let _watch = watchdog(120 * soak());
@@ -90,25 +168,6 @@ fn in_turns(first: u64, options: &str) -> u64 {
         std::fs::remove_dir_all(place).unwrap();
     }
     met
-}
-
-/// Adds files, some with two names, to half of a layer's directories: random layers have few that last. Histories do not
-/// know their names, and move them with their directories.
-fn add_files(layer: &mut Layer) {
-    let folders = layer.entries.iter().filter(|entry| matches!(entry.node, LayerNode::Folder(_)));
-    let paths = std::iter::once(TreePath::root()).chain(folders.map(|folder| folder.path.clone()));
-    let mut added = Vec::new();
-    for (count, path) in paths.enumerate().filter(|(count, _)| count % 2 == 0) {
-        let at = |name: &str| path.join(format!("{name} {count}").as_bytes());
-        let pattern = Pattern { seed: 3, len: 5000 };
-        let data = LayerNode::Regular(Data { pattern, hole: None });
-        for (name, node) in
-            [("own", data.clone()), ("one", data), ("two", LayerNode::Name(at("one")))]
-        {
-            added.push(LayerEntry { path: at(name), node, meta: Meta::ROOT });
-        }
-    }
-    layer.entries.extend(added);
 }
 
 /// How many files below a directory have the mark that their data is elsewhere.
@@ -153,22 +212,4 @@ fn changed(subject: &mut impl Subject, ops: &[Op]) -> Snapshot {
         subject.remount();
     }
     subject.snapshot()
-}
-
-/// Changes of files that leave their data as it is: histories alone make few of them.
-fn metadata_changes(shown: &Snapshot, salt: usize) -> Vec<Op> {
-    let files = shown.entries.iter().filter(|at| at.facts.kind == Kind::File);
-    let change = |(count, entry): (usize, &Entry)| {
-        let path = entry.path.clone();
-        let (parent, _) = path.split().unwrap();
-        let other = parent.join(format!("moved {salt} {count}").as_bytes());
-        match count % 5 {
-            0 => Op::Chmod { path, mode: Mode(0o640) },
-            1 => Op::Chown { path, uid: Some(7), gid: None },
-            2 => Op::Rename { from: path, to: other, flag: RenameFlag::Plain },
-            3 => Op::Link { from: path, to: other },
-            _ => Op::Utimens { path, stamp: Stamp::Past(77, 7) },
-        }
-    };
-    files.enumerate().map(change).collect()
 }

@@ -60,6 +60,39 @@ fn kernel_overlay_shows_the_same_tree_of_the_same_upper() {
     );
 }
 
+/// The kernel refuses such an upper by name (`tests/mount_options/whiteouts.rs`), and reads it as a lower layer from 6.8 on.
+#[test]
+fn kernel_overlay_shows_the_same_tree_of_a_layer_with_marked_whiteouts() {
+    support::need_root!();
+    support::need!("unshare");
+    let _watch = watchdog(120 * soak());
+    let scratch = Scratch::new();
+    for seed in 61_000_000..61_000_000 + HISTORIES / 2 * soak() {
+        let place = scratch.path().join(seed.to_string());
+        std::fs::create_dir_all(place.join("merged")).unwrap();
+        let (lowers, whiteouts) = (Lowers::Directories, Whiteouts::Xattr);
+        let ground = Ground { place: place.clone(), lowers, memory: Memory::Long, whiteouts };
+        let mut ours = after_history(&Case::random(seed, STEPS), &ground);
+        let layers = (0..).take_while(|n| place.join(format!("layer{n}")).exists()).count();
+        let top = place.join(format!("layer{layers}"));
+        std::fs::rename(place.join("upper"), &top).unwrap();
+        std::fs::remove_dir_all(place.join("work")).unwrap();
+        std::fs::create_dir(place.join("work")).unwrap();
+        std::fs::create_dir(place.join("upper")).unwrap();
+        let root = model::tree::Model::on_disk(&model::layers::Layer::default());
+        model::directory::write(&root, &place.join("upper"));
+        let mut theirs = KernelOverlay::mount(&place, OPTIONS).snapshot();
+        // The root is that of the new upper.
+        for shown in [&mut ours, &mut theirs] {
+            shown.entries.retain(|at| !at.path.is_root());
+        }
+        let found = differences(&ours, &theirs, &top);
+        let found: Vec<_> = found.into_iter().filter(|found| !found.is_link).collect();
+        assert!(found.is_empty(), "seed {seed}: {found:#?}");
+        std::fs::remove_dir_all(place).unwrap();
+    }
+}
+
 /// What the union shows at the end of a history, when it is unmounted.
 fn after_history(case: &Case, ground: &Ground) -> Snapshot {
     // Overlayfs lists a whiteout in a directory that it merges with nothing, though no lookup finds the name.

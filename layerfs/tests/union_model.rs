@@ -26,9 +26,46 @@ fn soak() -> u64 {
 }
 
 fn run(scratch: &Scratch, first: u64, count: u64, (lowers, memory): (Lowers, Memory)) {
+    run_with(Whiteouts::Auto, scratch, first..first + count * soak(), (lowers, memory));
+}
+
+fn run_with(
+    whiteouts: Whiteouts,
+    scratch: &Scratch,
+    seeds: std::ops::Range<u64>,
+    (lowers, memory): (Lowers, Memory),
+) {
     let place = scratch.path().to_owned();
-    let ground = Ground { place, lowers, memory, whiteouts: Whiteouts::Auto };
-    model::history::run(first..first + count * soak(), STEPS, &ground);
+    let ground = Ground { place, lowers, memory, whiteouts };
+    model::history::run(seeds, STEPS, &ground);
+}
+
+#[test]
+fn a_union_whose_whiteouts_are_marked_files_is_the_model() {
+    support::need_root!();
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _watch = watchdog(300 * soak());
+    let scratch = Scratch::new();
+    for (first, sides) in [
+        (80_000_000, (Lowers::Directories, Memory::Long)),
+        (81_000_000, (Lowers::Directories, Memory::Short)),
+        (82_000_000, (Lowers::Image, Memory::Long)),
+    ] {
+        let seeds = first..first + DISK_HISTORIES * soak();
+        run_with(Whiteouts::Xattr, &scratch, seeds, sides);
+    }
+}
+
+#[test]
+fn a_union_whose_whiteouts_are_names_is_the_model() {
+    support::need_root!();
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _watch = watchdog(300 * soak());
+    let scratch = Scratch::new();
+    for (first, memory) in [(83_000_000, Memory::Long), (84_000_000, Memory::Short)] {
+        let seeds = first..first + 2 * DISK_HISTORIES * soak();
+        run_with(Whiteouts::Wh, &scratch, seeds, (Lowers::Directories, memory));
+    }
 }
 
 #[test]

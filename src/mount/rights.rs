@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use layerfs_driver::sys::file;
-use layerfs_driver::sys::host::Rights;
+use layerfs_driver::sys::host::{self, Rights};
 
 use super::options::{Options, Rule};
 
@@ -26,6 +26,12 @@ pub fn check(said: &Options, rights: Rights) -> Result<()> {
     if said.sym_follow == Some(Rule::Deny) {
         bail!("option `nosymfollow`: fusermount3 does not know it; leave it out, or mount as root");
     }
+    if said.propagation.is_some() {
+        bail!(
+            "option `shared`, `slave`, `private` or `unbindable`: fusermount3 does not know it; leave it out, or mount as \
+             root"
+        );
+    }
     if said.allow_root {
         bail!(
             "option `allow_root` is refused: the kernel lets root in with everybody, by `allow_other`"
@@ -38,6 +44,14 @@ pub fn check(said: &Options, rights: Rights) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Refuses whoever is not root of the machine. `verb` is what was to be done.
+pub fn need_root(verb: &str) -> Result<()> {
+    if host::rights()? == Rights::Root {
+        return Ok(());
+    }
+    bail!("`layerfs {verb}` needs root: start it as root, by sudo for example")
 }
 
 fn is_allow_other_granted() -> Result<bool> {

@@ -10,7 +10,7 @@ use layerfs_driver::store::image::Hit;
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::standing::MountTable;
 use layerfs_driver::union::{Mode, Union, UnionError};
-use layerfs_driver::upper::{Durability, Upper, UpperError};
+use layerfs_driver::upper::{Durability, Upper, UpperError, UpperOptions};
 
 use super::serve::{Flag, Ground, ServeArgs};
 use crate::session::Session;
@@ -92,17 +92,27 @@ fn mode(args: &ServeArgs, ground: Ground) -> Result<Mode> {
     let durability =
         if args.has(Flag::Volatile) { Durability::Volatile } else { Durability::Synced };
     let options = args.upper_options(durability);
+    let opened = open_upper((upper, work), options, || ground.refuse_without_caller());
+    Ok(Mode::Writable(opened.with_context(|| shown(upper))?))
+}
+
+/// Opens an upper with its work directory; one in use is waited for, as long as `go_on` says nothing against it.
+pub fn open_upper(
+    (upper, work): (&Path, &Path),
+    options: UpperOptions,
+    go_on: impl Fn() -> Result<()>,
+) -> Result<Upper> {
     let until = Instant::now() + BUSY_MAX;
     loop {
-        let root = dir::open_path(upper.as_path())?;
-        let work = dir::open_path(work.as_path())?;
+        let root = dir::open_path(upper)?;
+        let work = dir::open_path(work)?;
         match Upper::open(root, &work, options) {
             Err(UpperError::Busy(_)) if Instant::now() < until => {
-                ground.refuse_without_caller()?;
+                go_on()?;
                 // tidy: allow(sleep) a lock is waited for without end or not at all: flock knows no time limit
                 std::thread::sleep(BUSY_STEP);
             }
-            opened => return Ok(Mode::Writable(opened.with_context(|| shown(upper))?)),
+            opened => return Ok(opened?),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::place::{Place, finished};
 
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 20] = [
     "pull",
     "load",
     "import",
@@ -16,6 +16,7 @@ const VERBS: [&str; 19] = [
     "rmi",
     "mount",
     "umount",
+    "upper",
     "ps",
     "rm",
     "df",

@@ -44,3 +44,55 @@ fn an_upper_that_needs_what_is_not_known_is_refused_by_name() {
     assert_eq!(live.names(), before);
     live.assert_nothing_left();
 }
+
+/// The calls that make something durable which a mount made while files were copied up, written and synced.
+fn syncs(live: &crate::live::Live, options: &str) -> usize {
+    let mut command = std::process::Command::new("strace");
+    let calls = "trace=fsync,fdatasync,syncfs,sync,sync_file_range,msync";
+    command.args(["-f", "-qq", "-e", calls, "-o", "trace", env!("CARGO_BIN_EXE_layerfs")]);
+    command.args(["mount", "--foreground", "-o", options, "mnt"]).current_dir(live.place.join(""));
+    let mut child = command.spawn().unwrap();
+    while live.place.join("mnt/in").exists() {
+        assert_eq!(child.try_wait().unwrap(), None, "it serves");
+        crate::live::step();
+    }
+    live.shell(
+        "python3 -c 'import os
+for name in [\"mnt/only\", \"mnt/new\"]:
+    fd = os.open(name, os.O_RDWR | os.O_CREAT)
+    os.write(fd, b\"x\"); os.fsync(fd); os.fdatasync(fd)
+os.fsync(os.open(\"mnt/d\", os.O_RDONLY))'; rm mnt/both; mv mnt/d mnt/moved; chmod 700 mnt/only",
+    );
+    live.umount();
+    child.wait().unwrap();
+    let syncs = live.read("trace").lines().filter(|line| line.contains("sync")).count();
+    live.shell("rm trace");
+    syncs
+}
+
+#[test]
+fn a_volatile_mount_syncs_nothing() {
+    crate::support::rights::need!("strace");
+    let Some(live) = live() else { return };
+    assert_eq!(syncs(&live, &format!("{CHANGED},volatile")), 0);
+    live.shell("rm -r up work; mkdir up work");
+    let else_synced = syncs(&live, CHANGED);
+    assert!(else_synced > 3, "{else_synced} calls: this could not fail");
+}
+
+#[cfg(feature = "fault")]
+#[test]
+fn an_upper_of_a_volatile_mount_that_died_says_so() {
+    let Some(live) = live() else { return };
+    live.place.said(&["mount", "-o", &format!("{CHANGED},volatile"), "mnt"]);
+    live.shell("echo new > mnt/new");
+    let [pid] = live.servers()[..] else { panic!("one process serves") };
+    live.shell(&format!("kill -9 {pid}; umount -l mnt"));
+    let line = live.place.refused(&["mount", "-o", CHANGED, "mnt"]);
+    assert!(
+        line.contains("it was mounted volatile, and a crash since then may have lost changes"),
+        "{line}"
+    );
+    assert!(line.contains("if there was, discard both directories"), "{line}");
+    live.assert_nothing_left();
+}

@@ -273,8 +273,9 @@ mod tests {
             no_sym_follow: false,
         };
         let source = r"a,b\c".to_owned();
-        let (access, by, labels) = (Access::Owner, By::Helper, Vec::new());
-        let options = MountOptions { source, flags, access, labels, by };
+        let (access, by) = (Access::Owner, By::Helper);
+        let (propagation, labels) = (None, Vec::new());
+        let options = MountOptions { source, flags, access, propagation, labels, by };
         let expected =
             r"default_permissions,nosuid,nodev,subtype=layerfs,ro,noatime,fsname=a\,b\\c";
         assert_eq!(helper_options(&options), expected);

@@ -9,7 +9,7 @@ use crate::store::index::Ordinal;
 use crate::sys::change::StatVfs;
 use crate::sys::file::Stat;
 use crate::sys::xattr::Pair;
-use crate::tree::{Attr, Ino, Kind, Name, Origin};
+use crate::tree::{Attr, Ino, KernelHandle, Kind, Name, Origin};
 
 /// One read-only tree.
 #[derive(Debug)]
@@ -215,6 +215,18 @@ impl Lower {
             Lower::Image(tree) => tree.by_origin(origin).map(LowerNode::Image),
             Lower::Dirs(_) => None,
         })
+    }
+
+    /// What names the object of a handle that the kernel's overlayfs stored, and how many names it has; `None` where it is none
+    /// of this tree.
+    pub fn by_kernel_handle(
+        &self,
+        handle: &KernelHandle,
+    ) -> Result<Option<(Origin, u32)>, LowerError> {
+        match self {
+            Lower::Image(_) => Ok(None),
+            Lower::Dirs(stack) => stack.by_handle(handle),
+        }
     }
 
     /// The node of a number that [`Lower::ino`] gave; `None` where numbers do not lead to nodes (directories).

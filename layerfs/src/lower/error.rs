@@ -3,7 +3,7 @@
 use crate::store::digest::Digest;
 use crate::store::index::IndexError;
 use crate::sys::{Errno, SysError};
-use crate::tree::{MetacopyFault, RedirectFault};
+use crate::tree::{MetacopyFault, OpaqueFault, RedirectFault};
 
 /// Every way a lower tree fails. Absence of a name is no error.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,14 @@ pub enum LowerError {
         path: String,
         /// What is wrong with it.
         source: RedirectFault,
+    },
+    /// An opaque mark that no union wrote.
+    #[error("lower `{path}`: {source}")]
+    Opaque {
+        /// Where.
+        path: String,
+        /// What is wrong with it.
+        source: OpaqueFault,
     },
     /// A metacopy mark that no union wrote.
     #[error("lower `{path}`: {source}")]
@@ -104,6 +112,7 @@ impl LowerError {
         matches!(
             self,
             LowerError::Redirect { .. }
+                | LowerError::Opaque { .. }
                 | LowerError::Metacopy { .. }
                 | LowerError::RedirectRefused(_)
                 | LowerError::PartialFile(_)
@@ -120,6 +129,7 @@ impl LowerError {
             LowerError::Object { source, .. } | LowerError::Call { source, .. } => source.errno(),
             LowerError::ObjectSize { .. }
             | LowerError::Redirect { .. }
+            | LowerError::Opaque { .. }
             | LowerError::Metacopy { .. }
             | LowerError::PartialFile(_)
             | LowerError::DataMissing(_)

@@ -237,6 +237,14 @@ pub fn birth_at(dir: impl AsFd, name: impl AtPath) -> Result<Option<(i64, u32)>,
     Ok(known.then_some((told.stx_btime.tv_sec, told.stx_btime.tv_nsec)))
 }
 
+/// When the inode of an open file was made, as [`birth_at`].
+pub fn birth(file: impl AsFd) -> Result<Option<(i64, u32)>, SysError> {
+    let (flags, mask) = (AtFlags::EMPTY_PATH, rustix::fs::StatxFlags::BTIME);
+    let told = call("statx", String::new, || rustix::fs::statx(&file, c"", flags, mask))?;
+    let known = told.stx_mask & mask.bits() != 0;
+    Ok(known.then_some((told.stx_btime.tv_sec, told.stx_btime.tv_nsec)))
+}
+
 /// Whether something is mounted on `name` below `dir`; `None` where the kernel does not tell, as before 5.8.
 pub fn is_mount_point_at(dir: impl AsFd, name: impl AtPath) -> Result<Option<bool>, SysError> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;

@@ -14,6 +14,7 @@ mod error;
 pub mod fault;
 pub mod file;
 pub mod fusermount;
+pub mod handle;
 pub mod host;
 pub mod lock;
 mod mapping;

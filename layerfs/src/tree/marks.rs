@@ -85,6 +85,14 @@ pub fn is_overlay(stored: &[u8]) -> bool {
     stored.starts_with(MarkSpace::Trusted.prefix()) || stored.starts_with(MarkSpace::User.prefix())
 }
 
+/// Why an `opaque` mark can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("opaque mark of {len} bytes is neither `x` nor `y`")]
+pub struct OpaqueFault {
+    /// Bytes of the value.
+    pub len: usize,
+}
+
 /// What the `opaque` mark says of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opaque {
@@ -97,12 +105,13 @@ pub enum Opaque {
 }
 
 impl Opaque {
-    /// Reads the mark's value. The kernel looks at values of one byte only, and so do we.
-    pub fn parse(value: &[u8]) -> Opaque {
+    /// Reads the mark's value. No union writes others; to the kernel they say nothing, but a mark that is damaged may have
+    /// hidden what would be shown then.
+    pub fn parse(value: &[u8]) -> Result<Opaque, OpaqueFault> {
         match value {
-            b"y" => Opaque::Hides,
-            b"x" => Opaque::MayHoldWhiteouts,
-            _ => Opaque::No,
+            b"y" => Ok(Opaque::Hides),
+            b"x" => Ok(Opaque::MayHoldWhiteouts),
+            _ => Err(OpaqueFault { len: value.len() }),
         }
     }
 
@@ -192,10 +201,10 @@ mod tests {
 
     #[test]
     fn values_have_the_forms_of_the_kernel() {
-        assert_eq!(Opaque::parse(b"y"), Opaque::Hides);
-        assert_eq!(Opaque::parse(b"x"), Opaque::MayHoldWhiteouts);
+        assert_eq!(Opaque::parse(b"y"), Ok(Opaque::Hides));
+        assert_eq!(Opaque::parse(b"x"), Ok(Opaque::MayHoldWhiteouts));
         for other in [&b""[..], b"n", b"yy", b"Y"] {
-            assert_eq!(Opaque::parse(other), Opaque::No);
+            assert_eq!(Opaque::parse(other), Err(OpaqueFault { len: other.len() }));
         }
         assert_eq!(Metacopy::parse(b""), Ok(Metacopy::Below));
         assert_eq!(Metacopy::parse(&[0, 4, 0, 0]), Ok(Metacopy::Below));

@@ -29,6 +29,7 @@ mod rename;
 mod set_attr;
 mod table;
 mod view;
+mod whole;
 mod xattr;
 
 pub use create::{Caller, NewNode};

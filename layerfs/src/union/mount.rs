@@ -65,8 +65,23 @@ impl Union {
         if let Lower::Image(_) = &union.lower {
             union.dress_root()?;
         }
-        union.make_root();
+        union.adopt_kernel_index()?;
+        union.make_root()?;
         Ok(union)
+    }
+
+    /// Takes over what the kernel's overlayfs knows of hard links.
+    fn adopt_kernel_index(&self) -> Result<(), UnionError> {
+        let Some(upper) = &self.upper else { return Ok(()) };
+        for entry in upper.kernel_entries()? {
+            match self.lower.by_kernel_handle(&entry.handle)? {
+                // What has one name needs no entry.
+                Some((_, 0 | 1)) => {}
+                Some((origin, links)) => upper.adopt(&entry, &origin, links)?,
+                None => tracing::warn!("an entry of the kernel's index is of no lower directory"),
+            }
+        }
+        Ok(())
     }
 
     /// The same, with that word on access control lists; without one they are obeyed.
@@ -119,12 +134,14 @@ impl Union {
     }
 
     /// The root has an object from the start, and an upper side where there is one: the upper's root directory.
-    fn make_root(&self) {
+    fn make_root(&self) -> Result<(), UnionError> {
         let side = if self.upper.is_some() { Side::Upper } else { Side::Lower };
-        let root = self.lower.root();
-        let seed = Seed { kind: Kind::Directory, lower: Some(root), group: None, side, data: None };
+        let hides_all = self.upper.as_ref().map_or(Ok(false), Upper::hides_all)?;
+        let lower = (!hides_all).then(|| self.lower.root());
+        let seed = Seed { kind: Kind::Directory, lower, group: None, side, data: None };
         let node = self.table.get_or_insert(NodeId::ROOT, || seed.node(NodeId::ROOT, 0));
         node.count_lookup();
+        Ok(())
     }
 }
 

@@ -1,7 +1,9 @@
 //! Why the writable layer could not do what it was asked.
 
 use crate::sys::{Errno, SysError};
-use crate::tree::{AclFault, MetacopyFault, Name, OriginFault, RecordFault, RedirectFault};
+use crate::tree::{
+    AclFault, MetacopyFault, Name, OpaqueFault, OriginFault, RecordFault, RedirectFault,
+};
 
 /// Every way the upper fails.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +85,9 @@ pub enum MarkFault {
     /// The redirect mark.
     #[error(transparent)]
     Redirect(#[from] RedirectFault),
+    /// The opaque mark.
+    #[error(transparent)]
+    Opaque(#[from] OpaqueFault),
     /// The origin mark.
     #[error(transparent)]
     Origin(#[from] OriginFault),

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use super::error::{During, UpperError};
 use crate::sys::file::{self, Symlinks};
-use crate::sys::{SysError, dir};
+use crate::sys::{SysError, deep, dir};
 
 /// Left as it is when the work directory is swept.
 pub(super) const DIRECTORY: &[u8] = b"incompat";
@@ -52,6 +52,18 @@ pub(super) fn mark(inner: &OwnedFd, name: &[u8]) -> Result<OwnedFd, UpperError> 
     let marks = dir::open(inner, DIRECTORY, Symlinks::Stop).during(deed)?;
     dir::make_if_absent(&marks, name, 0o700).during(deed)?;
     Ok(marks)
+}
+
+/// Takes the marks of ours away: nothing in the upper needs them any more.
+pub(super) fn forget(inner: &OwnedFd) -> Result<(), UpperError> {
+    let deed = "take the marks from the work directory";
+    let Some(marks) = present(dir::open(inner, DIRECTORY, Symlinks::Stop)).during(deed)? else {
+        return Ok(());
+    };
+    for name in KNOWN {
+        deep::remove(&marks, name).during(deed)?;
+    }
+    Ok(())
 }
 
 /// Leaves `incompat/volatile/dirty` in the inner work directory. Not synced: a file system that lost it in a crash has

@@ -7,6 +7,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
+use super::adopt;
 use super::error::{During, MarkFault, UpperError};
 use super::look::mark_error;
 use super::open::{self, Upper};
@@ -115,7 +116,7 @@ impl Upper {
         if is_there {
             return self.index_for_entry().map(|_| ());
         }
-        if !self.is_marked_with_groups()? {
+        if !self.has_group_copies()? {
             return Ok(());
         }
         deep::remove(&self.lock, NEW).during(deed)?;
@@ -157,6 +158,22 @@ impl Upper {
         }
     }
 
+    /// Makes a copy that another union made the entry of a group.
+    pub(super) fn enter_foreign(
+        &self,
+        from: At<'_>,
+        name: &str,
+        group: Group,
+    ) -> Result<(), UpperError> {
+        let deed = "write the index";
+        let index = self.index_for_entry()?;
+        self.note_groups()?;
+        let value = encode(group);
+        xattr_at::set(from.0, from.1, (&self.count_mark(), value.as_bytes()), SetHow::Any)
+            .during(deed)?;
+        adopt::link_once(from, index, name).during(deed)
+    }
+
     /// Marks the root, once, before the first copy of a group and after the index was made: one that is lost is rebuilt.
     fn note_groups(&self) -> Result<(), UpperError> {
         if self.has_groups.load(Ordering::Acquire) {
@@ -168,10 +185,13 @@ impl Upper {
         Ok(())
     }
 
-    /// Whether the root says that copies of groups were made.
-    pub(super) fn is_marked_with_groups(&self) -> Result<bool, UpperError> {
-        let mark = xattr_at::get(&self.root, b".", &self.groups_mark());
-        Ok(mark.during("look for the index")?.is_some())
+    /// Whether the layer holds copies of files with several names in the lower.
+    pub fn has_group_copies(&self) -> Result<bool, UpperError> {
+        if self.unmarked.is_some() {
+            return Ok(false);
+        }
+        let mark = xattr_at::get(&self.root, b".", &self.groups_mark()).during("read a mark")?;
+        Ok(mark.is_some())
     }
 
     fn groups_mark(&self) -> Vec<u8> {

@@ -129,9 +129,7 @@ impl Upper {
         name: &[u8],
         found: &mut Found,
     ) -> Result<(), UpperError> {
-        if let Some(value) = self.mark(dir, name, Mark::Opaque)? {
-            found.opaque = Opaque::parse(&value);
-        }
+        found.opaque = self.opaque(dir, name)?;
         found.redirect = self.redirect(dir, name)?;
         if found.opaque != Opaque::Hides && self.wh_names == WhNames::Whiteouts {
             // What is beside it speaks of its namesake below, and where a redirect leads is another.
@@ -141,6 +139,17 @@ impl Upper {
             }
         }
         Ok(())
+    }
+
+    /// Whether the layer shows nothing of what lies below it.
+    pub fn hides_all(&self) -> Result<bool, UpperError> {
+        if self.wh_names == WhNames::Plain {
+            return Ok(false);
+        }
+        match file::stat_at(&self.root, WH_OPAQUE, Symlinks::Stop) {
+            Err(error) if error.is_absent() => Ok(false),
+            stat => stat.during("look whether the upper is opaque").map(|_| true),
+        }
     }
 
     /// Whether a `.wh.` name beside it hides a name.
@@ -165,6 +174,12 @@ impl Upper {
         }
         let value = xattr_at::get(dir, name, FUSE_OVERLAYFS_OPAQUE).during(deed)?;
         Ok(value.as_deref() == Some(b"y"))
+    }
+
+    /// What the mark of a directory says that it hides.
+    pub(super) fn opaque(&self, dir: &OwnedFd, name: &[u8]) -> Result<Opaque, UpperError> {
+        let Some(value) = self.mark(dir, name, Mark::Opaque)? else { return Ok(Opaque::No) };
+        Opaque::parse(&value).map_err(|fault| mark_error(name, fault.into()))
     }
 
     fn redirect(&self, dir: &OwnedFd, name: &[u8]) -> Result<Option<Redirect>, UpperError> {

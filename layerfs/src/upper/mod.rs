@@ -11,6 +11,7 @@
 //! <work>/layerfs/index/   a hard link to each copied-up inode of a hard-link group, by its origin; made for the first
 //! ```
 
+mod adopt;
 mod complete;
 mod error;
 mod incompat;
@@ -20,12 +21,14 @@ mod marks;
 mod open;
 mod orphan;
 mod owners;
+mod plain;
 mod read;
 mod rename;
 mod stage;
 mod unmarked;
 mod whiteout;
 
+pub use adopt::KernelEntry;
 pub use error::{MarkFault, UpperError};
 pub use index::Group;
 pub use look::{Data, Found, Glance, Listed, Look};

@@ -69,6 +69,8 @@ pub struct Upper {
     pub(super) next: AtomicU64,
     /// The root is marked: copies of hard-link groups were made. `false` where it was not looked at yet.
     pub(super) has_groups: AtomicBool,
+    /// The kernel's index of hard links, where it made one.
+    pub(super) kernel_index: Option<OwnedFd>,
     /// The directory of our records, locked for as long as the upper is mounted.
     pub(super) lock: OwnedFd,
 }
@@ -120,6 +122,7 @@ impl Upper {
             next: AtomicU64::new(0),
             has_groups: AtomicBool::new(false),
             root,
+            kernel_index: Upper::find_kernel_index(work)?,
             lock: private,
         };
         upper.expect_whiteouts()?;

@@ -60,13 +60,14 @@ impl UpperReader {
             wh_names: WhNames::Plain,
             whiteouts: Whiteouts::Auto,
             format: OnceLock::new(),
+            kernel_index: None,
             device: file::stat(&root).during(deed)?.st_dev,
             next: AtomicU64::new(0),
             has_groups: AtomicBool::new(false),
             root,
         };
         let reader = UpperReader { upper, made_over };
-        if reader.upper.index_dir().is_none() && reader.upper.is_marked_with_groups()? {
+        if reader.upper.index_dir().is_none() && reader.upper.has_group_copies()? {
             return Err(UpperError::IndexUnknown);
         }
         Ok(reader)

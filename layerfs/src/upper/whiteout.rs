@@ -219,10 +219,10 @@ impl Upper {
         if self.format()? != Format::Xattr {
             return Ok(());
         }
-        match self.mark(at, b".", Mark::Opaque)?.as_deref().map(Opaque::parse) {
+        match self.opaque(at, b".")? {
             // What hides all needs no whiteouts.
-            Some(Opaque::Hides | Opaque::MayHoldWhiteouts) => Ok(()),
-            Some(Opaque::No) | None => match Opaque::MayHoldWhiteouts.value() {
+            Opaque::Hides | Opaque::MayHoldWhiteouts => Ok(()),
+            Opaque::No => match Opaque::MayHoldWhiteouts.value() {
                 Some(value) => self.set_mark(at, b".", Mark::Opaque, value),
                 None => Ok(()),
             },

@@ -17,13 +17,16 @@ pub struct Difference {
     /// A name of a copied-up file that the upper does not have, because nothing was done by that name: there the kernel,
     /// where its index is off, goes on showing the lower's file of several names.
     pub is_link: bool,
+    /// One of both shows several names of the file.
+    pub has_links: bool,
 }
 
 /// What the two do not show alike. Link counts and numbers are each one's own affair: overlayfs without an index breaks hard
 /// links of the lower. Which names of the upper lead to one file is not, nor which of the lower.
 pub fn differences(ours: &Snapshot, theirs: &Snapshot, upper: &Path) -> Vec<Difference> {
     let disorder = ours.disorder.iter().chain(&theirs.disorder).cloned();
-    let mut found: Vec<_> = disorder.map(|told| Difference { told, is_link: false }).collect();
+    let mut found: Vec<_> =
+        disorder.map(|told| Difference { told, is_link: false, has_links: false }).collect();
     let mut others: BTreeMap<_, _> = theirs.entries.iter().map(|at| (&at.path, at)).collect();
     let (own_links, other_links) = (links(ours, upper), links(theirs, upper));
     for entry in &ours.entries {
@@ -44,11 +47,12 @@ pub fn differences(ours: &Snapshot, theirs: &Snapshot, upper: &Path) -> Vec<Diff
             } else {
                 format!("{:?}: ours {ours}, the kernel's {theirs:?}", entry.path)
             };
-            found.push(Difference { told, is_link });
+            let has_links = has_links(entry) || other.is_some_and(has_links);
+            found.push(Difference { told, is_link, has_links });
         }
     }
     let only = others.keys().map(|path| format!("{path:?}: only the kernel shows it"));
-    found.extend(only.map(|told| Difference { told, is_link: false }));
+    found.extend(only.map(|told| Difference { told, is_link: false, has_links: false }));
     found
 }
 
@@ -63,6 +67,10 @@ fn links(shown: &Snapshot, upper: &Path) -> Links {
         files.entry(key(entry)).or_default().push(entry.path.clone());
     }
     no_directory().map(|entry| (entry.path.clone(), files[&key(entry)].clone())).collect()
+}
+
+fn has_links(entry: &Entry) -> bool {
+    entry.facts.kind != Kind::Directory && entry.facts.links > 1
 }
 
 fn is_upper(upper: &Path, path: &TreePath) -> bool {

@@ -37,12 +37,19 @@ impl KernelOverlay {
 
     /// Mounts `layer0` and so on, the lowest first, `upper` and `work` that are in `place`, at `merged` there.
     pub fn mount(place: &Path, options: &str) -> KernelOverlay {
+        KernelOverlay::mount_with(place, options, &[])
+    }
+
+    /// The same with variables, of which empty ones are not set.
+    pub fn mount_with(place: &Path, options: &str, variables: &[(&str, &str)]) -> KernelOverlay {
+        let variables = variables.iter().filter(|(_, value)| !value.is_empty()).copied();
         let mut worker = Command::new("unshare")
             .args(["--mount", "--propagation", "private"])
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", WORKER_TEST, "--nocapture", "--test-threads=1"])
             .env(PLACE, place)
             .env(OPTIONS, options)
+            .envs(variables)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

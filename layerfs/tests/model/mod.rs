@@ -30,6 +30,7 @@ pub mod files;
 pub mod history;
 pub mod image;
 pub mod kernel;
+pub mod lasting;
 pub mod layers;
 pub mod lowers;
 pub mod model_nodes;

@@ -9,7 +9,9 @@ const COUNT_MARK: &str = "trusted.overlay.layerfs.nlink";
 
 /// A line for everything in a work directory that should not be there.
 pub fn leftovers(work: &Path) -> Vec<String> {
-    let stays = |path: &PathBuf| path.file_name().is_some_and(|name| name == "#whiteout");
+    let stays = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name == "#whiteout" || name == "incompat")
+    };
     let left = entries(&work.join("work")).into_iter().filter(|path| !stays(path));
     // Made for its first entry.
     let index = work.join("layerfs/index");

@@ -19,6 +19,8 @@ pub const PLACE: &str = "LAYERFS_MODEL_OVERLAY";
 pub const MARK: &str = "@@ ";
 /// What overlayfs is mounted with.
 pub const OPTIONS: &str = "LAYERFS_MODEL_OVERLAY_OPTIONS";
+/// What options of fuse-overlayfs, which is mounted then, begin with here.
+pub const FUSE_OVERLAYFS: &str = "fuse-overlayfs:";
 /// The options that make overlayfs most like one file system.
 pub const LIKE_ONE_FILESYSTEM: &str = "redirect_dir=on,metacopy=off,index=on,xino=auto";
 
@@ -86,7 +88,17 @@ fn mount_at(place: &Path) {
         place.join("upper").display(),
         place.join("work").display()
     );
+    if let Some(words) = chosen.strip_prefix(FUSE_OVERLAYFS) {
+        return mount_by_program(place, &options.replace(&chosen, words));
+    }
     let options = std::ffi::CStr::from_bytes_with_nul(options.as_bytes()).unwrap();
     mount("overlay", place.join("merged"), "overlay", MountFlags::empty(), options)
         .unwrap_or_else(|e| panic!("mount overlayfs with {options:?}: {e}"));
+}
+
+fn mount_by_program(place: &Path, options: &str) {
+    let mut program = std::process::Command::new("fuse-overlayfs");
+    let said = program.args(["-o", options.trim_end_matches('\0')]).arg(place.join("merged"));
+    let said = said.output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
 }

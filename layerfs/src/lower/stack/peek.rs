@@ -76,7 +76,8 @@ impl Looking<'_> {
     /// What the `opaque` mark of a directory says.
     pub(super) fn opaque(&self, name: &Name) -> Result<Opaque, LowerError> {
         let value = self.mark(name.as_bytes(), Mark::Opaque)?;
-        Ok(value.map_or(Opaque::No, |value| Opaque::parse(&value)))
+        let broken = |source| LowerError::Opaque { path: self.shown(name), source };
+        value.map_or(Ok(Opaque::No), |value| Opaque::parse(&value).map_err(broken))
     }
 
     /// Where the layers below have a directory, or a file's data.
@@ -201,5 +202,7 @@ pub(super) fn root_may_hold_whiteouts(
     let dir = layer.open(&root, Purpose::Walk)?;
     let value = xattr::get_at(&dir, b".", &Mark::Opaque.name(options.space))
         .map_err(|source| refused(source, &root))?;
-    Ok(value.is_some_and(|value| Opaque::parse(&value) == Opaque::MayHoldWhiteouts))
+    let broken = |source| LowerError::Opaque { path: root.shown(), source };
+    let opaque = value.map_or(Ok(Opaque::No), |value| Opaque::parse(&value).map_err(broken))?;
+    Ok(opaque == Opaque::MayHoldWhiteouts)
 }

@@ -3,13 +3,14 @@
 use super::layer::refused;
 use super::node::{Identity, Place, StackNode};
 use super::open::DirStack;
+use super::trail::Trail;
 use crate::lower::error::LowerError;
 use crate::lower::file::LowerFile;
 use crate::store::archive::Timestamp;
 use crate::sys::beneath::{self, Purpose};
 use crate::sys::xattr::{self, Pair};
-use crate::sys::{SysError, dir, file};
-use crate::tree::{Attr, Kind, Origin, marks};
+use crate::sys::{SysError, dir, file, handle};
+use crate::tree::{Attr, KernelHandle, Kind, Origin, marks};
 
 impl DirStack {
     /// The attributes as they are now. An object that is not the one that was looked up is an error.
@@ -102,8 +103,34 @@ impl DirStack {
         Ok(Some(Origin::Directory {
             filesystem: self.layers[place.layer].filesystem,
             ino: place.identity.inode,
-            birth: birth.map_or_else(Timestamp::default, |(secs, nanos)| Timestamp { secs, nanos }),
+            birth: timestamp(birth),
         }))
+    }
+
+    /// What names the object of a kernel's handle, and how many names it has; `None` where no layer has it.
+    pub(crate) fn by_handle(
+        &self,
+        wanted: &KernelHandle,
+    ) -> Result<Option<(Origin, u32)>, LowerError> {
+        let root = Trail::default();
+        let is_zero = wanted.filesystem == [0; 16];
+        for layer in &self.layers {
+            if !is_zero && layer.filesystem != wanted.filesystem {
+                continue;
+            }
+            let dir = layer.open(&root, Purpose::List)?;
+            // Others have it, or nobody may be asked.
+            let Ok(opened) = handle::open(&dir, wanted.kind, &wanted.handle) else { continue };
+            let stat = file::stat(&opened).map_err(|error| refused(error, &root))?;
+            let birth = file::birth(&opened).map_err(|error| refused(error, &root))?;
+            let origin = Origin::Directory {
+                filesystem: layer.filesystem,
+                ino: stat.st_ino,
+                birth: timestamp(birth),
+            };
+            return Ok(Some((origin, Attr::of_stat(&stat).nlink)));
+        }
+        Ok(None)
     }
 
     /// Makes a call on the name of an object below the directory that holds it.
@@ -115,4 +142,9 @@ impl DirStack {
         let (parent, name) = self.layers[place.layer].open_parent(&place.trail)?;
         call(&parent, name).map_err(|error| refused(error, &place.trail))
     }
+}
+
+/// Zeros where it is not known.
+fn timestamp(birth: Option<(i64, u32)>) -> Timestamp {
+    birth.map_or_else(Timestamp::default, |(secs, nanos)| Timestamp { secs, nanos })
 }

@@ -1,0 +1,212 @@
+//! Making a layer plain: one that any overlayfs reads, whoever wrote it and with whatever marks and names.
+//!
+//! What must hold: the tree that the layer shows is the same at every point; each object is old or new; and who begins again
+//! goes on. What keeps others away (`work/incompat`) goes last, when all else is on disk. Marks that lead into the lower are
+//! another's matter (`Union::make_whole`).
+
+use std::os::fd::OwnedFd;
+
+use super::error::{During, UpperError};
+use super::incompat;
+use super::look::Glance;
+use super::open::Upper;
+use super::rename::At;
+use crate::sys::change::{self, SetTime};
+use crate::sys::file::{self, FileType, Stat, Symlinks};
+use crate::sys::{SysError, deep, dir, xattr_at};
+use crate::tree::wh_names::{FUSE_OVERLAYFS_OPAQUE, WH_OPAQUE, WH_PREFIX};
+use crate::tree::{Attr, Kind, Mark, Name, Opaque, Timestamp, WhNames};
+
+impl Upper {
+    /// The path of the first object whose marks lead into the lower; `None` where the layer can be made plain by itself.
+    pub fn first_that_needs_lower(&self) -> Result<Option<String>, UpperError> {
+        if self.hides_all()? {
+            return Ok(Some("what is hidden by `.wh..wh..opq` in its root".into()));
+        }
+        if self.has_group_copies()? {
+            return Ok(Some("a file of several names in the lower".into()));
+        }
+        let mut first = None;
+        self.each(|(dir, name), stat| {
+            if first.is_some() {
+                return Ok(());
+            }
+            let needs = match file::type_of(stat) {
+                FileType::Directory => {
+                    self.opaque(dir, name)? != Opaque::Hides
+                        && self.mark(dir, name, Mark::Redirect)?.is_some()
+                }
+                FileType::RegularFile => self.mark(dir, name, Mark::Metacopy)?.is_some(),
+                _ => false,
+            };
+            first = needs.then(|| format!("`{}`", name.escape_ascii()));
+            Ok(())
+        })?;
+        Ok(first)
+    }
+
+    /// Rewrites all that only some readers understand, and takes every private mark away. The layer was opened for whiteouts
+    /// that are devices; nothing is done with it afterwards but to close it.
+    pub fn make_plain(&self) -> Result<(), UpperError> {
+        let deed = "make the upper plain";
+        if self.unmarked.is_some() {
+            return Err(UpperError::NoMarks);
+        }
+        self.each(|at, stat| self.plain(at, stat))?;
+        // The names that only it knew have their links.
+        deep::remove(&self.lock, "index").during(deed)?;
+        self.take_marks((&self.root, b"."), Kind::Directory)?;
+        self.each(|(dir, name), stat| {
+            let kind = Attr::of_stat(stat).kind;
+            self.take_marks((dir, name), kind)
+        })?;
+        file::sync_filesystem(&self.root).during(deed)?;
+        incompat::forget(&self.work)
+    }
+
+    /// What a directory hides that has all it shows in itself: its mark says so, and what only hid names below goes.
+    pub fn close_directory(&self, (above, name): At<'_>) -> Result<(), UpperError> {
+        let deed = "make a renamed directory whole";
+        self.set_opaque(above, name)?;
+        let closed = dir::open(above, name, Symlinks::Stop).during(deed)?;
+        self.each_below(&closed, |(dir, name), _| {
+            let whiteout = matches!(self.glance(dir, name)?, Glance::Whiteout);
+            let is_name = self.wh_names.reserves(name) && name != WH_OPAQUE;
+            match whiteout || is_name {
+                true => keeping_times(dir, || dir::unlink(dir, name)).during(deed),
+                false => Ok(()),
+            }
+        })?;
+        xattr_at::remove(above, name, &Mark::Redirect.name(self.space)).during(deed)
+    }
+
+    /// Hides each of `names`, all that lies below the root, and no longer all that there could be: no mark makes a root opaque.
+    pub fn open_root<'n>(&self, names: impl Iterator<Item = &'n Name>) -> Result<(), UpperError> {
+        let deed = "make the upper plain";
+        let before = file::stat(&self.root).during(deed)?;
+        for name in names.map(Name::as_bytes) {
+            match self.glance(&self.root, name)? {
+                Glance::Absent => self.add_whiteout(&self.root, name)?,
+                Glance::Object(attr, _) if attr.kind == Kind::Directory => {
+                    self.set_opaque(&self.root, name)?;
+                }
+                Glance::Whiteout | Glance::Object(..) => {}
+            }
+        }
+        dir::unlink(&self.root, WH_OPAQUE).during(deed)?;
+        set_times(&self.root, &before).during(deed)
+    }
+
+    /// Makes one entry plain, its private marks excepted.
+    fn plain(&self, (dir, name): At<'_>, stat: &Stat) -> Result<(), UpperError> {
+        if self.wh_names.reserves(name) {
+            return self.plain_name(dir, name);
+        }
+        match file::type_of(stat) {
+            FileType::Directory => self.plain_directory((dir, name)),
+            FileType::RegularFile if matches!(self.glance(dir, name)?, Glance::Whiteout) => {
+                self.put_device(dir, name)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A `.wh.` name becomes what it says.
+    fn plain_name(&self, dir: &OwnedFd, name: &[u8]) -> Result<(), UpperError> {
+        let deed = "make the upper plain";
+        let hidden = name.strip_prefix(WH_PREFIX).unwrap_or(name);
+        if name == WH_OPAQUE {
+            self.set_opaque(dir, b".")?;
+        } else if Name::new(hidden).is_ok() {
+            match file::stat_at(dir, hidden, Symlinks::Stop) {
+                Err(error) if error.is_absent() => self.put_device(dir, hidden)?,
+                found => {
+                    let kind = file::type_of(&found.during(deed)?);
+                    // What a redirect leads to is no namesake; it was made whole before.
+                    if kind == FileType::Directory {
+                        self.set_opaque(dir, hidden)?;
+                    }
+                }
+            }
+        }
+        keeping_times(dir, || dir::unlink(dir, name)).during(deed)
+    }
+
+    fn plain_directory(&self, (dir, name): At<'_>) -> Result<(), UpperError> {
+        let deed = "make the upper plain";
+        let other = xattr_at::get(dir, name, FUSE_OVERLAYFS_OPAQUE).during(deed)?;
+        let counts = self.wh_names == WhNames::Whiteouts;
+        if counts && other.as_deref() == Some(b"y") {
+            self.set_opaque(dir, name)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a device 0:0 in the place of a whiteout of another form.
+    fn put_device(&self, at: &OwnedFd, name: &[u8]) -> Result<(), UpperError> {
+        let before = file::stat(at).during("make the upper plain")?;
+        self.replace_by_whiteout(at, name)?;
+        set_times(at, &before).during("make the upper plain")
+    }
+
+    /// Takes the marks from an object that say something to this driver, or to fuse-overlayfs, alone.
+    fn take_marks(&self, (dir, name): At<'_>, kind: Kind) -> Result<(), UpperError> {
+        let deed = "take private marks from the upper";
+        let own = [self.space.prefix(), b"layerfs."].concat();
+        let redirect = Mark::Redirect.name(self.space);
+        for mark in xattr_at::names(dir, name).during(deed)? {
+            // What redirects a file with data of its own says nothing.
+            let is_spent = kind == Kind::File && *mark == *redirect;
+            if mark.starts_with(&own) || self.wh_names.reserves_attribute(&mark) || is_spent {
+                xattr_at::remove(dir, name, &mark).during(deed)?;
+            }
+        }
+        if kind == Kind::Directory && self.opaque(dir, name)? == Opaque::MayHoldWhiteouts {
+            xattr_at::remove(dir, name, &Mark::Opaque.name(self.space)).during(deed)?;
+        }
+        Ok(())
+    }
+
+    fn each(
+        &self,
+        act: impl FnMut(At<'_>, &Stat) -> Result<(), UpperError>,
+    ) -> Result<(), UpperError> {
+        self.each_below(&self.root, act)
+    }
+
+    fn each_below(
+        &self,
+        top: &OwnedFd,
+        mut act: impl FnMut(At<'_>, &Stat) -> Result<(), UpperError>,
+    ) -> Result<(), UpperError> {
+        let mut failed = None;
+        let walked = deep::visit(top, |dir, name, stat| match act((dir, name), stat) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let (stop, errno) = (name.escape_ascii().to_string(), error.errno());
+                failed = Some(error);
+                Err(SysError::new("walk", stop, errno))
+            }
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => walked.during("walk through the upper"),
+        }
+    }
+}
+
+/// Makes a change in a directory that is not to be seen in its times.
+fn keeping_times(
+    dir: &OwnedFd,
+    change: impl FnOnce() -> Result<(), SysError>,
+) -> Result<(), SysError> {
+    let before = file::stat(dir)?;
+    change()?;
+    set_times(dir, &before)
+}
+
+fn set_times(dir: &OwnedFd, before: &Stat) -> Result<(), SysError> {
+    let before = Attr::of_stat(before);
+    let at = |time: Timestamp| SetTime::At(time.secs, time.nanos);
+    change::set_times_at(dir, ".", at(before.atime), at(before.mtime))
+}

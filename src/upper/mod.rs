@@ -1,0 +1,3 @@
+//! Verbs on writable layers, one file each.
+
+pub mod normalize;

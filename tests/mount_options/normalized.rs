@@ -1,0 +1,141 @@
+//! `layerfs upper normalize`: what it makes, what it refuses, and what a kill leaves.
+
+use crate::live::{Live, live};
+use crate::support::rights;
+
+const UPPER: &str = "lowerdir=base,upperdir=up,workdir=work";
+const NORMALIZE: [&str; 7] = ["upper", "normalize", "--work", "work", "-o", "lowerdir=base", "up"];
+
+/// What a mount shows: names, types, modes, owners, times, contents and attributes.
+const SHOWN: &str = "find . -printf '%P %y %m %U:%G %s %T@ %l\n' | sed 's/^\\(.* d [0-9]* [^ ]*\\) [0-9]*/\\1/' | sort
+    find . -type f | sort | xargs sha256sum; getfattr -Rhd -m - . | grep -v '^$'";
+
+/// An upper with every kind of change, of the form that is asked for. Answers what it shows.
+fn changed(live: &Live, whiteout: &str) -> String {
+    live.shell(
+        "mkdir -p base/tree/{deep/er,other} base/gone; for f in tree/{a,deep/b,deep/er/c,other/d} gone/x; do
+        echo $f > base/$f; done; ln base/tree/a base/linked; setfattr -n user.x -v y base/tree/deep/b",
+    );
+    live.place.said(&["mount", "-o", &format!("{UPPER},whiteout={whiteout}"), "mnt"]);
+    live.shell(
+        "cd mnt; mv tree moved; rm moved/deep/b; mv moved/deep/er er; echo more >> moved/a; rm only; chmod 600 both
+        rm -r gone; mkdir gone; touch gone/new; mkdir tree; mv d tree/d; touch -d @1000 moved/other",
+    );
+    let shown = live.shell(&format!("cd mnt; {SHOWN}"));
+    live.umount();
+    shown
+}
+
+/// What the kernel shows of it where it follows nothing.
+fn by_kernel(live: &Live) -> String {
+    live.shell(&format!(
+        "mkdir -p kernel; mount -t overlay overlay -o {UPPER},redirect_dir=nofollow,metacopy=off,index=off kernel
+        cd kernel; {SHOWN}; cd ..; umount kernel; rmdir kernel"
+    ))
+}
+
+fn marks(live: &Live) -> String {
+    live.shell("getfattr -Rhd -m 'layerfs|redirect|metacopy|whiteout|fuseoverlayfs' up; ls -A work/work/incompat 2>/dev/null | cat")
+}
+
+#[test]
+fn a_normalized_upper_is_shown_by_the_kernel_with_no_options() {
+    rights::need!("setfattr");
+    let Some(live) = live() else { return };
+    for whiteout in ["device", "xattr", "wh"] {
+        let shown = changed(&live, whiteout);
+        live.place.said(&NORMALIZE);
+        assert_eq!(by_kernel(&live), shown, "{whiteout}");
+        assert_eq!(marks(&live), "", "{whiteout}");
+        live.place.said(&NORMALIZE);
+        live.place.said(&["mount", "-o", UPPER, "mnt"]);
+        assert_eq!(live.shell(&format!("cd mnt; {SHOWN}")), shown);
+        live.umount();
+        live.shell("rm -r up work base/*; mkdir up work base/d; echo -n both > base/both; echo -n only > base/only");
+    }
+}
+
+#[test]
+fn an_upper_of_an_image_is_normalized_over_it() {
+    rights::need!("setfattr");
+    let Some(live) = live() else { return };
+    live.shell("mkdir -p base/tree/deep; echo x > base/tree/deep/file; ln base/both base/linked");
+    live.place.said(&["import", "base", "image:1"]);
+    live.place.said(&["mount", "--upper", "changes", "image:1", "mnt"]);
+    live.shell("mv mnt/tree mnt/moved; rm mnt/only; echo y >> mnt/linked; touch mnt/.wh.plain");
+    let shown = live.shell(&format!("cd mnt; {SHOWN}"));
+    live.umount();
+    let line = live.place.refused(&["upper", "normalize", "changes"]);
+    assert!(line.contains("--image IMAGE"), "{line}");
+    live.place.said(&["upper", "normalize", "--image", "image:1", "changes"]);
+    let kernel = live.shell(&format!(
+        "mkdir w; rm -r changes.work; mount -t overlay overlay -o lowerdir=base,upperdir=changes,workdir=w mnt
+        cd mnt; {SHOWN}; cd ..; umount mnt; rm -r w"
+    ));
+    assert_eq!(kernel, shown);
+}
+
+#[test]
+fn what_can_not_be_normalized_is_told_and_left_as_it_is() {
+    rights::need!("setfattr");
+    let Some(live) = live() else { return };
+    changed(&live, "xattr");
+    let before = live.shell("find up -printf '%P %y %T@\n' | sort");
+    let line = live.place.refused(&["upper", "normalize", "up"]);
+    assert!(line.contains("up.work`; --work DIR names another"), "{line}");
+    let line = live.place.refused(&["upper", "normalize", "--work", "work", "up"]);
+    assert!(line.contains("has a part in what the upper was made over"), "{line}");
+    let line = live.place.refused(&["upper", "normalize", "--work", "work", "nope"]);
+    assert!(line.contains("`nope`") && line.contains("does not exist"), "{line}");
+    live.place.said(&["mount", "-o", UPPER, "mnt"]);
+    let line = live.place.refused(&NORMALIZE);
+    assert!(line.contains("in use by another mount"), "{line}");
+    live.umount();
+    assert_eq!(live.shell("find up -printf '%P %y %T@\n' | sort"), before);
+    // Redirects that anybody may have written are not followed.
+    live.shell("mkdir up/bad; setfattr -n user.overlay.redirect -v /gone up/bad");
+    let line = live.place.refused(&[
+        "upper",
+        "normalize",
+        "--work",
+        "work",
+        "-o",
+        "lowerdir=base,userxattr",
+        "up",
+    ]);
+    assert!(line.contains("`bad`") && line.contains("does not follow"), "{line}");
+}
+
+#[cfg(feature = "fault")]
+#[test]
+fn a_death_while_an_upper_is_normalized_leaves_what_it_showed() {
+    rights::need!("setfattr");
+    let Some(live) = live() else { return };
+    // A directory that was being changed may have the time of that.
+    let timeless = |shown: &str| {
+        let lines = shown.lines().map(|line| match line.split_once(" d ") {
+            Some((name, rest)) => format!("{name} d {}\n", rest.rsplitn(3, ' ').last().unwrap()),
+            None => format!("{line}\n"),
+        });
+        lines.collect::<String>()
+    };
+    let shown = timeless(&changed(&live, "wh"));
+    live.shell("mkdir kept; cp -a up work kept");
+    let mut deaths = 0;
+    for n in (1..).step_by(23) {
+        let mut command = live.place.command(&NORMALIZE);
+        let run = crate::place::finished(command.env("LAYERFS_FAULT", format!("die:{n}")));
+        if run.status == Some(0) {
+            break;
+        }
+        deaths += 1;
+        live.place.said(&["mount", "-o", UPPER, "mnt"]);
+        let between = live.shell(&format!("cd mnt; {SHOWN}"));
+        live.umount();
+        assert_eq!(timeless(&between), shown, "call {n}");
+        live.place.said(&NORMALIZE);
+        assert_eq!(timeless(&by_kernel(&live)), shown, "call {n}");
+        live.shell("rm -r up work; cp -a kept/up kept/work .");
+    }
+    assert!(deaths > 10, "{deaths} deaths");
+}
