@@ -54,9 +54,9 @@ impl Running {
         // What can't be stood by any more ends first: it would go on writing for as long as there is somebody to read.
         let watched = self.watch(&mut relay).map_err(|error| self.abandon(error));
         let last = relay.map_or(Ok(()), |relay| relay.end(&self.signals.taken));
-        let carriers = std::mem::take(&mut self.carriers);
+        // What it wrote before it was ended is carried, too.
+        let carried = std::mem::take(&mut self.carriers).end(&self.signals.taken);
         let ended = watched?;
-        let carried = carriers.end(&self.signals.taken);
         // One that ended without a word may never have had a root: its server waits for none any more.
         self.to_server = None;
         // What ended after its file system had gone did not end of itself.
