@@ -57,6 +57,7 @@ impl Door {
         mode: u32,
         caller: Caller,
     ) -> Result<(Looked, HandleId), UnionError> {
+        self.union.expect_room()?;
         let looked = self.make(at, NewNode::File, mode, caller)?;
         let opened = self.union.open(looked.id, OpenHow::Write);
         if opened.is_err() {
