@@ -158,6 +158,7 @@ impl Door {
         rights: (u32, u32),
         request: &Request,
     ) -> Result<(Looked, HandleId), UnionError> {
+        self.union.expect_room()?;
         let looked = self.make(at, NewNode::File, rights, request)?;
         let opened = self.union.open(looked.id, OpenHow::Write);
         if opened.is_err() {

@@ -82,6 +82,12 @@ pub fn raise_limits() -> Result<(), SysError> {
     Ok(())
 }
 
+/// How many descriptors the process may have now.
+pub fn descriptors_max() -> u64 {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// The process id, as it stands in names of temporary directories.
 pub fn process_id() -> u32 {
     rustix::process::getpid().as_raw_nonzero().get().unsigned_abs()

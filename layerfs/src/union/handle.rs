@@ -13,7 +13,7 @@ use super::ids::NodeId;
 use super::mount::{Shared, Union};
 use crate::lower::LowerFile;
 use crate::sys::change::{self, Access};
-use crate::sys::{Errno, file};
+use crate::sys::{Errno, file, host};
 use crate::tree::Kind;
 use crate::upper::UpperError;
 
@@ -48,11 +48,16 @@ pub(super) struct Open {
 pub(super) struct Handles {
     open: Mutex<HashMap<HandleId, Arc<Open>>>,
     next: AtomicU64,
+    /// So many of them at once. Never changes.
+    max: u64,
 }
 
 impl Handles {
     pub(super) fn new() -> Self {
-        Handles { open: Mutex::default(), next: AtomicU64::new(1) }
+        // Half of the descriptors. The others are for directories that are kept open, and for what a request needs while
+        // it is served: whoever looks at a name is not refused because others have many files open.
+        let max = host::descriptors_max() / 2;
+        Handles { open: Mutex::default(), next: AtomicU64::new(1), max }
     }
 
     pub(super) fn get(&self, id: HandleId) -> Result<Arc<Open>, UnionError> {
@@ -67,8 +72,15 @@ impl Handles {
 }
 
 impl Union {
+    /// Refuses where no further file can be opened now: asked before one is made that is to be open.
+    pub fn expect_room(&self) -> Result<(), UnionError> {
+        let open = u64::try_from(self.handles.open.lock().len()).unwrap_or(u64::MAX);
+        if open < self.handles.max { Ok(()) } else { answer(Errno::MFILE) }
+    }
+
     /// Opens a regular file.
     pub fn open(&self, id: NodeId, how: OpenHow) -> Result<HandleId, UnionError> {
+        self.expect_room()?;
         let node = self.node(id)?;
         match node.kind {
             Kind::File => {}

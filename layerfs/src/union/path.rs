@@ -11,18 +11,22 @@ use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::mount::Union;
 use super::node::Node;
-use crate::sys::{Errno, dir, file::Symlinks};
+use crate::sys::{Errno, dir, file::Symlinks, host};
 use crate::upper::UpperError;
 
-/// Directories of the upper that are kept open.
-const OPEN_MAX: NonZeroUsize = NonZeroUsize::new(512).expect("it is not 0");
+/// Directories of the upper that are kept open, at most.
+const OPEN_MAX: u64 = 512;
+/// The part of the process's descriptors that they take, at most: the others are for files that users hold open.
+const OPEN_PART: u64 = 4;
 
 /// Open directories of the upper, by node. A directory keeps its descriptor through renames.
 pub(super) struct DirCache(Mutex<LruCache<NodeId, Arc<OwnedFd>>>);
 
 impl DirCache {
     pub(super) fn new() -> Self {
-        DirCache(Mutex::new(LruCache::new(OPEN_MAX)))
+        let max = OPEN_MAX.min(host::descriptors_max() / OPEN_PART);
+        let max = usize::try_from(max).ok().and_then(NonZeroUsize::new);
+        DirCache(Mutex::new(LruCache::new(max.unwrap_or(NonZeroUsize::MIN))))
     }
 
     pub(super) fn forget(&self, id: NodeId) {

@@ -207,7 +207,7 @@ impl<'a> Contents<'a> {
             hasher.update(bytes);
             // An archive without a sparse map spells holes out: long runs of zeros are not written again.
             let runs = data_runs(bytes);
-            sparse |= runs != [0..bytes.len()];
+            sparse |= runs.iter().map(Range::len).sum::<usize>() < bytes.len();
             trailing_zeros = runs.last().is_none_or(|last| last.end < bytes.len());
             for run in runs {
                 file::write_all_at(&fd, &bytes[run.clone()], piece.offset + run.start as u64)?;
@@ -283,26 +283,26 @@ mod tests {
 
     #[test]
     fn long_runs_of_zeros_are_left_out_and_short_ones_written() {
-        let piece = |data: &[Range<usize>]| {
-            let mut bytes = vec![0; PIECE_BYTES];
-            data.iter().for_each(|run| bytes[run.clone()].fill(1));
-            data_runs(&bytes)
+        let pairs = |bytes: &[u8]| -> Vec<(usize, usize)> {
+            data_runs(bytes).iter().map(|run| (run.start, run.end)).collect()
         };
-        let whole = 0..PIECE_BYTES;
+        let piece = |data: &[(usize, usize)]| {
+            let mut bytes = vec![0; PIECE_BYTES];
+            data.iter().for_each(|(start, end)| bytes[*start..*end].fill(1));
+            pairs(&bytes)
+        };
+        let (end, whole) = (PIECE_BYTES, [(0, PIECE_BYTES)]);
         assert_eq!(piece(&[]), []);
-        assert_eq!(piece(&[whole.clone()]), [whole.clone()]);
-        assert_eq!(piece(&[5..6]), [0..PAGE]);
-        assert_eq!(piece(&[PIECE_BYTES - 1..PIECE_BYTES]), [PIECE_BYTES - PAGE..PIECE_BYTES]);
-        assert_eq!(piece(&[16 * PAGE..17 * PAGE]), [16 * PAGE..17 * PAGE]);
-        assert_eq!(piece(&[0..1, 16 * PAGE..PIECE_BYTES]), [whole.clone()], "15 pages between");
-        assert_eq!(
-            piece(&[0..1, 17 * PAGE..PIECE_BYTES]),
-            [0..PAGE, 17 * PAGE..PIECE_BYTES],
-            "16 pages between"
-        );
-        assert_eq!(piece(&[15 * PAGE..PIECE_BYTES - 15 * PAGE]), [whole], "15 pages at the ends");
-        assert_eq!(data_runs(&[]), []);
-        assert_eq!(data_runs(&[0; 100]), [], "a short piece of zeros");
-        assert_eq!(data_runs(&[1; 5000]), [0..5000]);
+        assert_eq!(piece(&whole), whole);
+        assert_eq!(piece(&[(5, 6)]), [(0, PAGE)]);
+        assert_eq!(piece(&[(end - 1, end)]), [(end - PAGE, end)]);
+        assert_eq!(piece(&[(16 * PAGE, 17 * PAGE)]), [(16 * PAGE, 17 * PAGE)]);
+        assert_eq!(piece(&[(0, 1), (16 * PAGE, end)]), whole, "15 pages between");
+        let apart = [(0, PAGE), (17 * PAGE, end)];
+        assert_eq!(piece(&[(0, 1), (17 * PAGE, end)]), apart, "16 pages between");
+        assert_eq!(piece(&[(15 * PAGE, end - 15 * PAGE)]), whole, "15 pages at the ends");
+        assert_eq!(pairs(&[]), []);
+        assert_eq!(pairs(&[0; 100]), [], "a short piece of zeros");
+        assert_eq!(pairs(&[1; 5000]), [(0, 5000)]);
     }
 }

@@ -1,0 +1,10 @@
+//! Limits of the disk, of the caller and of the process that serves: the right errno, and the file is old or new.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that can't go on says so and stops")]
+
+mod support;
+
+#[path = "posix_limits/descriptors.rs"]
+mod descriptors;
+#[path = "posix_limits/disk.rs"]
+mod disk;

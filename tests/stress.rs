@@ -1,0 +1,63 @@
+//! stress-ng's file-system stressors, with its own checks, on both kinds of mount and on kernel overlayfs as the control.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that can't go on says so and stops")]
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use support::trees::{self, Disk, Import, Trees};
+use support::{figure, need, need_root, soak, watchdog};
+
+/// What runs in `make test`: those that make, change, lock and list files.
+const SHORT: &str = "access chmod dentry dir dirdeep fallocate flock getdent hdd link lockf lockofd rename seek symlink touch \
+                     utime xattr";
+
+/// The rest of the class, for `LAYERFS_SOAK=1`.
+const LONG: &str = "chdir chown copy-file dirmany dup fcntl fiemap file-ioctl filename fpunch fsize fstat handle inode-flags \
+                    inotify io iomix locka mknod open sync-file";
+
+// Not run, as they do not work on the file system that is tested: bind-mount and binderfs (mounts of their own), eventfd, lease
+// (signals of the kernel's), ioprio, procfs, dnotify and fanotify (kernel notices of the whole machine), chattr and verity
+// (ioctls that a FUSE file system does not have).
+
+/// Runs stressors one after the other in a directory; what they complain of.
+fn stressed(at: &Path, stressors: &str, seconds: u32) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for stressor in stressors.split_whitespace() {
+        let mut run = Command::new("stress-ng");
+        run.args(["--verify", "--temp-path"]).arg(at);
+        run.args([&format!("--{stressor}"), "1", "--timeout", &format!("{seconds}s")]);
+        // Small files: the disk is small.
+        if ["hdd", "fallocate", "copy-file", "iomix"].contains(&stressor) {
+            run.args([&format!("--{stressor}-bytes"), "8M"]);
+        }
+        let output = run.current_dir(at).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned()
+            + &String::from_utf8_lossy(&output.stdout);
+        // 3 and 4 say that it can't run there.
+        if !matches!(output.status.code(), Some(0 | 3 | 4)) || said.contains("fail:") {
+            complaints.push(format!("{stressor}: {:?}: {said}", output.status.code()));
+        }
+    }
+    complaints
+}
+
+#[test]
+fn stressors_of_file_systems_find_nothing() {
+    need_root!();
+    need!("stress-ng", "python3", "mount");
+    let (stressors, seconds) =
+        if soak() { (format!("{SHORT} {LONG}"), 10) } else { (SHORT.into(), 1) };
+    let _watch = watchdog(if soak() { 3600 } else { 400 });
+    let Some(disk) = trees::disk(Disk::Ext4, 512) else { return };
+    let trees = Trees::on(disk, "posix_files/open.py", &["nothing"], Import::Directory);
+    for tree in ["kernel", "image", "directories"] {
+        let complaints = stressed(&trees.at(tree).join("nothing/dir"), &stressors, seconds);
+        let count = stressors.split_whitespace().count();
+        figure(format_args!("stress-ng on {tree}: {} of {count}", count - complaints.len()));
+        assert!(complaints.is_empty(), "{tree}:\n{}", complaints.join("\n"));
+    }
+    trees.end();
+}
