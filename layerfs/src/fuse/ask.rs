@@ -64,6 +64,11 @@ impl Door {
         Ok((looked, opened?))
     }
 
+    /// Whether a caller has root's rights to the whole machine, and not to a user namespace.
+    fn is_root(&self, caller: u32) -> bool {
+        caller == 0 && self.is_zero_root
+    }
+
     /// A change of size by anyone but root takes set-id bits and capabilities away. The kernel says so with a flag that
     /// the crate does not pass on.
     pub(super) fn stripped(
@@ -72,7 +77,7 @@ impl Door {
         ino: INodeNo,
         attr: Attr,
     ) -> Result<Attr, UnionError> {
-        if caller == 0 || attr.permissions & 0o6000 == 0 {
+        if self.is_root(caller) || attr.permissions & 0o6000 == 0 {
             return Ok(attr);
         }
         self.union.set_attr(id(ino), &SetAttr::default())
@@ -120,7 +125,8 @@ impl Door {
         ino: INodeNo,
     ) -> Result<Vec<Vec<u8>>, UnionError> {
         let mut names = self.union.xattr_names(id(ino))?;
-        names.retain(|name| request.uid() == 0 || !name.starts_with(b"trusted."));
+        let is_root = self.is_root(request.uid());
+        names.retain(|name| is_root || !name.starts_with(b"trusted."));
         Ok(names)
     }
 

@@ -13,6 +13,7 @@ use super::aside::Aside;
 use super::door::Door;
 use crate::sys::SysError;
 use crate::sys::connection::{self, Ending};
+use crate::sys::host::{self, Rights};
 use crate::tree::Acls;
 use crate::union::Union;
 
@@ -58,6 +59,7 @@ impl Serving {
     ) -> Result<Self, SessionError> {
         let mut config = Config::default();
         config.n_threads = Some(THREADS);
+        let rights = host::rights().map_err(SessionError::Device)?;
         let kept = connection::another(&device).map_err(SessionError::Device)?;
         // Who may enter is the mount's own option (`allow_other`), which the kernel keeps.
         let (notifier, agreed) = (Arc::<OnceLock<Notifier>>::default(), Arc::default());
@@ -65,6 +67,7 @@ impl Serving {
             union: Arc::new(union),
             aside: Aside::new(),
             lower_belief,
+            is_zero_root: !matches!(rights, Rights::Namespace(_)),
             notifier: Arc::clone(&notifier),
             agreed: Arc::clone(&agreed),
         };

@@ -51,6 +51,8 @@ pub struct Upper {
     pub(super) redirects: Redirects,
     /// Where the file system keeps no attributes.
     pub(super) unmarked: Option<Unmarked>,
+    /// Of objects that can't be marked where others can.
+    pub(super) remembered: Unmarked,
     pub(super) durability: Durability,
     pub(super) owners: Owners,
     /// User and group of what this process makes.
@@ -101,6 +103,7 @@ impl Upper {
             // They are marks.
             redirects: if unmarked.is_some() { Redirects::Refuse } else { options.redirects },
             unmarked,
+            remembered: Unmarked::default(),
             durability: options.durability,
             owners,
             own: host::own_ids(),
@@ -115,6 +118,7 @@ impl Upper {
         if let (Some(_), Some(index)) = (&upper.unmarked, upper.index_dir()) {
             emptied(index)?;
         }
+        upper.forget_unmarked_groups()?;
         Ok(upper)
     }
 
