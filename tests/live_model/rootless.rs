@@ -83,7 +83,7 @@ fn run(who: Who, first: u64, disk: impl Fn() -> Scratch) {
     let _watch = watchdog(600 * soak());
     let scratch = disk();
     // First the model itself is proved: a plain directory of the same user's does the same.
-    for (lowers, count) in [("plain", 60), ("directories", 40), ("image", 40)] {
+    for (lowers, count) in [("plain", 30), ("directories", 20), ("image", 20)] {
         histories(&scratch, who, lowers, (first, count * soak()));
     }
 }

@@ -188,6 +188,22 @@ fn modes_and_lists_that_shut_their_owner_out_are_kept_and_obeyed() {
 }
 
 #[test]
+fn set_id_bits_go_with_what_is_written_and_are_not_shown_any_more() {
+    let Some(ground) = ground() else { return };
+    for who in [Who::User, Who::One, Who::Many] {
+        let seen = ground.shell(
+            who,
+            "mkdir lower mnt upper work; echo x >lower/low; chmod 6775 lower/low; \
+             layerfs mount -o lowerdir=lower,upperdir=upper,workdir=work mnt; cd mnt; : >low; stat -c %a low; echo x >new; \
+             for deed in ': >new' 'echo x >>new' 'truncate -s 9 new' 'chgrp $(id -g) new'; do \
+             chmod 6775 new; eval $deed; stat -c %a new; done; cd ..; layerfs umount mnt; rm -r lower mnt upper work",
+        );
+        assert_lines(&seen, &["775"; 5]);
+        ground.assert_nothing_left();
+    }
+}
+
+#[test]
 fn the_record_can_be_neither_seen_nor_forged() {
     let Some(ground) = with_image() else { return };
     let name = "user.containers.override_stat";

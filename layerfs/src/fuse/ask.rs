@@ -85,11 +85,7 @@ impl Door {
 
     /// Opens a file, and says whether what the kernel has of its contents may stay.
     pub(super) fn answer_open(&self, ino: INodeNo, how: OpenHow, caller: u32, reply: ReplyOpen) {
-        let opened = match (self.union.open(id(ino), how), how) {
-            (Ok(handle), OpenHow::Truncate) => self.stripped_open(caller, ino, handle),
-            (opened, _) => opened,
-        };
-        match opened {
+        match self.open_stripped(ino, how, caller) {
             Ok(handle) if self.union.is_changed(handle) => {
                 reply.opened(FileHandle(handle.0), FopenFlags::empty());
             }
@@ -98,24 +94,33 @@ impl Door {
         }
     }
 
-    /// As [`Door::stripped`], for a file that was emptied as it was opened. The answer to an open says nothing of the attributes, and the
-    /// kernel believes to know the mode.
-    pub(super) fn stripped_open(
+    /// As [`Door::stripped`], for a file that is emptied as it is opened. The answer to an open says nothing of the
+    /// attributes, and the kernel believes to know the mode. Where this process is not root of the machine, the upper's
+    /// file system strips the file by itself.
+    fn open_stripped(
         &self,
-        caller: u32,
         ino: INodeNo,
-        handle: HandleId,
+        how: OpenHow,
+        caller: u32,
     ) -> Result<HandleId, UnionError> {
-        let emptied = self.union.attr(id(ino));
-        let stripped = emptied.and_then(|attr| Ok((attr, self.stripped(caller, ino, attr)?)));
-        match stripped {
-            Ok((before, after)) if before.permissions != after.permissions => {
-                self.disbelieve(id(ino));
-            }
-            Ok(_) => {}
-            Err(_) => self.union.release(handle),
+        if how != OpenHow::Truncate || self.is_root(caller) {
+            return self.union.open(id(ino), how);
         }
-        stripped.map(|_| handle)
+        let before = self.union.attr(id(ino))?;
+        let handle = self.union.open(id(ino), how)?;
+        let emptied = self.union.attr(id(ino));
+        match emptied.and_then(|attr| self.stripped(caller, ino, attr)) {
+            Ok(after) => {
+                if before.permissions != after.permissions {
+                    self.disbelieve(id(ino));
+                }
+                Ok(handle)
+            }
+            Err(error) => {
+                self.union.release(handle);
+                Err(error)
+            }
+        }
     }
 
     /// The names of attributes. `trusted.*` is for the administrator, whom a request shows by its user alone.
