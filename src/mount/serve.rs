@@ -168,12 +168,17 @@ impl ServeArgs {
 
     pub(super) fn upper_options(&self, durability: Durability) -> UpperOptions {
         let (space, redirects) = (self.space(), self.redirects());
-        let records = match (self.has(Flag::TakeRecords), self.has(Flag::MakeRecords)) {
+        let records = self.records();
+        UpperOptions { space, redirects, durability, records }
+    }
+
+    /// Whether owners are taken from records, and recorded.
+    pub(super) fn records(&self) -> Records {
+        match (self.has(Flag::TakeRecords), self.has(Flag::MakeRecords)) {
             (_, true) => Records::Always,
             (true, false) => Records::OfLayers,
             (false, false) => Records::Never,
-        };
-        UpperOptions { space, redirects, durability, records }
+        }
     }
 
     fn mount_options(&self) -> Result<MountOptions> {

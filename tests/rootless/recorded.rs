@@ -242,6 +242,39 @@ fn root_takes_no_owner_from_a_record() {
 }
 
 #[test]
+fn a_layer_with_records_is_a_lower_that_shows_what_they_say() {
+    let Some(ground) = with_image() else { return };
+    let look = "stat -c '%n %F %t:%T %u:%g %a' home home/me/*; readlink home/me/l*; ls -l home/me | cut -c1 | sort -u | tr -d '\\n'; echo;";
+    let seen = ground.shell(
+        Who::User,
+        &format!(
+            "{MOUNT} cd mnt/home/me; for name in roots link null fifo; do mv $name l-$name; done; chmod 0 file; cd ../../..; \
+             layerfs umount mnt; mkdir upper2 work2; layerfs mount -o lowerdir=upper,upperdir=upper2,workdir=work2 mnt; \
+             cd mnt; {look} getfattr -d -m - home/me/file; mv home/me/l-null home/me/m-null; mv home/me/l-link home/me/ll; \
+             rm home/me/l-*; {look} cd ..; layerfs umount mnt; rm -rf upper2 work2"
+        ),
+    );
+    let expected = [
+        "home directory 0:0 0:0 755",
+        "home/me/file regular file 0:0 54321:54321 0",
+        "home/me/l-fifo fifo 0:0 0:6 600",
+        "home/me/l-link symbolic link 0:0 7:7 777",
+        "home/me/l-null character special file 1:3 0:6 640",
+        "home/me/l-roots regular file 0:0 0:42 600",
+        "/target",
+        "-clpt",
+        "home directory 0:0 0:0 755",
+        "home/me/file regular file 0:0 54321:54321 0",
+        "home/me/ll symbolic link 0:0 7:7 777",
+        "home/me/m-null character special file 1:3 0:6 640",
+        "/target",
+        "-clt",
+    ];
+    assert_lines(&seen, &expected);
+    ground.assert_nothing_left();
+}
+
+#[test]
 fn a_damaged_record_is_told_and_its_neighbours_are_usable() {
     let Some(ground) = with_image() else { return };
     let seen = ground.shell(

@@ -17,5 +17,5 @@ pub use attr::{Attr, Kind};
 pub use ino::Ino;
 pub use marks::{Mark, MarkSpace, Metacopy, MetacopyFault, Opaque};
 pub use origin::{Origin, OriginFault};
-pub use recorded::{RecordFault, Recorded};
+pub use recorded::{RecordFault, Recorded, Records};
 pub use redirect::{REDIRECT_LEN_MAX, Redirect, RedirectFault, Redirects};

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::error::{During, UpperError};
 use super::incompat;
-use super::owners::{Owners, Records};
+use super::owners::Owners;
 use super::unmarked::Unmarked;
 use crate::sys::file::Symlinks;
 use crate::sys::lock::{self, Share};
 use crate::sys::{Errno, change, deep, dir, file, host, xattr_at};
-use crate::tree::{MarkSpace, Redirects, acl};
+use crate::tree::{MarkSpace, Records, Redirects, acl};
 
 /// How long an upper that is in use is waited for.
 const BUSY_WAIT: Duration = Duration::from_secs(10);

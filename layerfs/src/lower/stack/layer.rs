@@ -22,6 +22,8 @@ pub(super) struct Layer {
     pub(super) filesystem: [u8; 16],
     /// What a listing says of an entry's number is what `stat` says.
     pub(super) listing_is_honest: bool,
+    /// Owners, permissions and types are taken from records.
+    pub(super) has_records: bool,
 }
 
 impl Layer {
@@ -44,6 +46,7 @@ impl Layer {
             filesystem: mount::filesystem_id(&readable)?,
             // Without a clone an entry may be a mount point, and a listing gives the number of what it covers.
             listing_is_honest: is_clone && honest,
+            has_records: false,
             root,
         })
     }
@@ -75,12 +78,6 @@ impl Layer {
             Some((parent, name)) => Ok((self.open(parent, Purpose::Walk)?, name.as_bytes())),
             None => Ok((self.open(trail, Purpose::Walk)?, b".")),
         }
-    }
-
-    /// The metadata of what stands at the end of a trail.
-    pub(super) fn stat(&self, trail: &Trail) -> Result<Stat, LowerError> {
-        let (parent, name) = self.open_parent(trail)?;
-        file::stat_at(&parent, name, Symlinks::Stop).map_err(|error| refused(error, trail))
     }
 }
 
