@@ -52,7 +52,7 @@ pub struct Upper {
     /// Where the file system keeps no attributes.
     pub(super) unmarked: Option<Unmarked>,
     /// Of objects that can't be marked where others can.
-    pub(super) remembered: Unmarked,
+    pub(super) remembered: Box<Unmarked>,
     pub(super) durability: Durability,
     pub(super) owners: Owners,
     /// User and group of what this process makes.
@@ -103,7 +103,7 @@ impl Upper {
             // They are marks.
             redirects: if unmarked.is_some() { Redirects::Refuse } else { options.redirects },
             unmarked,
-            remembered: Unmarked::default(),
+            remembered: Box::default(),
             durability: options.durability,
             owners,
             own: host::own_ids(),
