@@ -8,6 +8,8 @@ mod beside;
 mod committed;
 #[path = "../layerfs/tests/model/mod.rs"]
 mod model;
+#[path = "live_model/rootless.rs"]
+mod rootless;
 mod support;
 
 use std::ops::Range;
@@ -83,7 +85,7 @@ impl Live {
     }
 
     fn layerfs(&self, words: &[&str]) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_layerfs"));
+        let mut command = Command::new(rootless::program());
         let output =
             command.arg("--root").arg(self.place.join("store")).args(words).output().unwrap();
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -150,7 +152,7 @@ impl Subject for Live {
     }
 
     fn rules(&self) -> Rules {
-        self.lowers.rules()
+        rootless::rules(self.lowers.rules())
     }
 }
 

@@ -13,12 +13,17 @@ mod mounted;
 mod recorded;
 #[path = "rootless/refused.rs"]
 mod refused;
+#[path = "rootless/suites.rs"]
+mod suites;
 
 use std::path::Path;
 
 use support::user::{self, Who};
 use support::watchdog::Watchdog;
 use support::{Photo, Scope, Scratch, photograph, watchdog};
+
+/// What runs on one mount takes seconds; a hang is ended after this.
+const LIMIT_S: u64 = 300;
 
 /// A place of a user's, with directories to merge. What is started there is gone when a script has ended.
 struct Ground {

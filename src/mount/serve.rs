@@ -226,11 +226,6 @@ impl ServeArgs {
     }
 
     pub(super) fn upper_options(&self, durability: Durability) -> UpperOptions {
-        let records = match (self.has(Flag::TakeRecords), self.has(Flag::MakeRecords)) {
-            (_, true) => Records::Always,
-            (true, false) => Records::OfLayers,
-            (false, false) => Records::Never,
-        };
         let formats = [
             (Flag::WhiteoutsDevice, Whiteouts::Device),
             (Flag::WhiteoutsXattr, Whiteouts::Xattr),
@@ -244,7 +239,16 @@ impl ServeArgs {
             // In an image such names are names.
             wh_names: if self.image.is_some() { WhNames::Plain } else { WhNames::Whiteouts },
             whiteouts: said.map_or(Whiteouts::Auto, |(_, whiteouts)| whiteouts),
-            records,
+            records: self.records(),
+        }
+    }
+
+    /// Whether owners are taken from records, and recorded.
+    pub(super) fn records(&self) -> Records {
+        match (self.has(Flag::TakeRecords), self.has(Flag::MakeRecords)) {
+            (_, true) => Records::Always,
+            (true, false) => Records::OfLayers,
+            (false, false) => Records::Never,
         }
     }
 

@@ -33,7 +33,8 @@ pub fn union(
             .iter()
             .map(|hide| dir::open_path(hide.as_path()))
             .collect::<Result<Vec<_>, _>>()?;
-        let stack = DirStack::open_paths(&args.lower, stack_options(args))?.hiding(hidden)?;
+        let stack = DirStack::open_paths(&args.lower, stack_options(args))?;
+        let stack = stack.hiding(hidden)?.taking(args.records())?;
         let stack = stack.with_shown_ids(&shown_ids(args)?, &args.owners.ids()?);
         let union = Union::new(Lower::Dirs(stack), mode(args, ground)?)?;
         if args.mountpoint.is_none() {

@@ -188,6 +188,22 @@ fn modes_and_lists_that_shut_their_owner_out_are_kept_and_obeyed() {
 }
 
 #[test]
+fn set_id_bits_go_with_what_is_written_and_are_not_shown_any_more() {
+    let Some(ground) = ground() else { return };
+    for who in [Who::User, Who::One, Who::Many] {
+        let seen = ground.shell(
+            who,
+            "mkdir lower mnt upper work; echo x >lower/low; chmod 6775 lower/low; \
+             layerfs mount -o lowerdir=lower,upperdir=upper,workdir=work mnt; cd mnt; : >low; stat -c %a low; echo x >new; \
+             for deed in ': >new' 'echo x >>new' 'truncate -s 9 new' 'chgrp $(id -g) new'; do \
+             chmod 6775 new; eval $deed; stat -c %a new; done; cd ..; layerfs umount mnt; rm -r lower mnt upper work",
+        );
+        assert_lines(&seen, &["775"; 5]);
+        ground.assert_nothing_left();
+    }
+}
+
+#[test]
 fn the_record_can_be_neither_seen_nor_forged() {
     let Some(ground) = with_image() else { return };
     let name = "user.containers.override_stat";
@@ -223,6 +239,39 @@ fn root_takes_no_owner_from_a_record() {
         ));
         assert_eq!(std::fs::read_to_string(ground.path().join("seen")).unwrap(), "54321 644\n");
     }
+}
+
+#[test]
+fn a_layer_with_records_is_a_lower_that_shows_what_they_say() {
+    let Some(ground) = with_image() else { return };
+    let look = "stat -c '%n %F %t:%T %u:%g %a' home home/me/*; readlink home/me/l*; ls -l home/me | cut -c1 | sort -u | tr -d '\\n'; echo;";
+    let seen = ground.shell(
+        Who::User,
+        &format!(
+            "{MOUNT} cd mnt/home/me; for name in roots link null fifo; do mv $name l-$name; done; chmod 0 file; cd ../../..; \
+             layerfs umount mnt; mkdir upper2 work2; layerfs mount -o lowerdir=upper,upperdir=upper2,workdir=work2 mnt; \
+             cd mnt; {look} getfattr -d -m - home/me/file; mv home/me/l-null home/me/m-null; mv home/me/l-link home/me/ll; \
+             rm home/me/l-*; {look} cd ..; layerfs umount mnt; rm -rf upper2 work2"
+        ),
+    );
+    let expected = [
+        "home directory 0:0 0:0 755",
+        "home/me/file regular file 0:0 54321:54321 0",
+        "home/me/l-fifo fifo 0:0 0:6 600",
+        "home/me/l-link symbolic link 0:0 7:7 777",
+        "home/me/l-null character special file 1:3 0:6 640",
+        "home/me/l-roots regular file 0:0 0:42 600",
+        "/target",
+        "-clpt",
+        "home directory 0:0 0:0 755",
+        "home/me/file regular file 0:0 54321:54321 0",
+        "home/me/ll symbolic link 0:0 7:7 777",
+        "home/me/m-null character special file 1:3 0:6 640",
+        "/target",
+        "-clt",
+    ];
+    assert_lines(&seen, &expected);
+    ground.assert_nothing_left();
 }
 
 #[test]

@@ -62,6 +62,11 @@ impl Scratch {
         Scratch::loop_mounted("mkfs.xfs", &["-q", "-f"], size_mib.max(300))
     }
 
+    /// A fresh btrfs, loop-mounted from a file on disk; at least 256 MiB. Needs root.
+    pub fn btrfs(size_mib: u32) -> Scratch {
+        Scratch::loop_mounted("mkfs.btrfs", &["-q", "-f"], size_mib.max(256))
+    }
+
     fn loop_mounted(mkfs: &str, flags: &[&str], size_mib: u32) -> Scratch {
         let mut scratch = Scratch::on_disk();
         let image = scratch.outer.join("image");

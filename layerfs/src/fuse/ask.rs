@@ -167,6 +167,11 @@ impl Door {
         Ok((looked, opened?))
     }
 
+    /// Whether a caller has root's rights to the whole machine, and not to a user namespace.
+    fn is_root(&self, caller: u32) -> bool {
+        caller == 0 && self.is_zero_root
+    }
+
     /// A change of size by anyone but root takes set-id bits and capabilities away. The kernel says so with a flag that
     /// the crate does not pass on.
     pub(super) fn stripped(
@@ -175,7 +180,7 @@ impl Door {
         ino: INodeNo,
         attr: Attr,
     ) -> Result<Attr, UnionError> {
-        if caller == 0 || attr.permissions & 0o6000 == 0 {
+        if self.is_root(caller) || attr.permissions & 0o6000 == 0 {
             return Ok(attr);
         }
         self.union.set_attr(id(ino), &SetAttr::default())
@@ -183,11 +188,7 @@ impl Door {
 
     /// Opens a file, and says whether what the kernel has of its contents may stay.
     pub(super) fn answer_open(&self, ino: INodeNo, how: OpenHow, caller: u32, reply: ReplyOpen) {
-        let opened = match (self.union.open(id(ino), how), how) {
-            (Ok(handle), OpenHow::Truncate) => self.stripped_open(caller, ino, handle),
-            (opened, _) => opened,
-        };
-        match opened {
+        match self.open_stripped(ino, how, caller) {
             Ok(handle) if self.union.is_changed(handle) => {
                 reply.opened(FileHandle(handle.0), FopenFlags::empty());
             }
@@ -196,24 +197,33 @@ impl Door {
         }
     }
 
-    /// As [`Door::stripped`], for a file that was emptied as it was opened. The answer to an open says nothing of the attributes, and the
-    /// kernel believes to know the mode.
-    pub(super) fn stripped_open(
+    /// As [`Door::stripped`], for a file that is emptied as it is opened. The answer to an open says nothing of the
+    /// attributes, and the kernel believes to know the mode. Where this process is not root of the machine, the upper's
+    /// file system strips the file by itself.
+    fn open_stripped(
         &self,
-        caller: u32,
         ino: INodeNo,
-        handle: HandleId,
+        how: OpenHow,
+        caller: u32,
     ) -> Result<HandleId, UnionError> {
-        let emptied = self.union.attr(id(ino));
-        let stripped = emptied.and_then(|attr| Ok((attr, self.stripped(caller, ino, attr)?)));
-        match stripped {
-            Ok((before, after)) if before.permissions != after.permissions => {
-                self.disbelieve(id(ino));
-            }
-            Ok(_) => {}
-            Err(_) => self.union.release(handle),
+        if how != OpenHow::Truncate || self.is_root(caller) {
+            return self.union.open(id(ino), how);
         }
-        stripped.map(|_| handle)
+        let before = self.union.attr(id(ino))?;
+        let handle = self.union.open(id(ino), how)?;
+        let emptied = self.union.attr(id(ino));
+        match emptied.and_then(|attr| self.stripped(caller, ino, attr)) {
+            Ok(after) => {
+                if before.permissions != after.permissions {
+                    self.disbelieve(id(ino));
+                }
+                Ok(handle)
+            }
+            Err(error) => {
+                self.union.release(handle);
+                Err(error)
+            }
+        }
     }
 
     /// The names of attributes. `trusted.*` is for the administrator, whom a request shows by its user alone.
@@ -224,7 +234,8 @@ impl Door {
     ) -> Result<Vec<Vec<u8>>, UnionError> {
         self.expect_xattrs()?;
         let mut names = self.union.xattr_names(id(ino))?;
-        names.retain(|name| request.uid() == 0 || !name.starts_with(b"trusted."));
+        let is_root = self.is_root(request.uid());
+        names.retain(|name| is_root || !name.starts_with(b"trusted."));
         Ok(names)
     }
 

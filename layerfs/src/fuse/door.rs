@@ -31,6 +31,8 @@ pub(super) struct Door {
     pub aside: Option<Aside>,
     /// How it answers.
     pub manner: Arc<Manner>,
+    /// Whether user 0 of a request is root of the machine, and no other namespace's.
+    pub is_zero_root: bool,
     /// By which the kernel is told what it does not ask for; there once the connection is.
     pub notifier: Arc<OnceLock<Notifier>>,
     /// Where what was agreed with the kernel is told.

@@ -14,6 +14,7 @@ use super::door::Door;
 use super::manner::{Manner, Xattrs};
 use crate::sys::SysError;
 use crate::sys::connection::{self, Ending};
+use crate::sys::host::{self, Rights};
 use crate::tree::Acls;
 use crate::union::Union;
 
@@ -52,6 +53,7 @@ impl Serving {
     pub fn new(union: Union, device: OwnedFd, manner: Manner) -> Result<Self, SessionError> {
         let mut config = Config::default();
         config.n_threads = Some(THREADS);
+        let rights = host::rights().map_err(SessionError::Device)?;
         let kept = connection::another(&device).map_err(SessionError::Device)?;
         // Who may enter is the mount's own option (`allow_other`), which the kernel keeps.
         let (notifier, agreed) = (Arc::<OnceLock<Notifier>>::default(), Arc::default());
@@ -59,6 +61,7 @@ impl Serving {
             union: Arc::new(union),
             aside: Aside::new(),
             manner: Arc::new(manner),
+            is_zero_root: !matches!(rights, Rights::Namespace(_)),
             notifier: Arc::clone(&notifier),
             agreed: Arc::clone(&agreed),
         };

@@ -3,7 +3,7 @@
 use crate::store::digest::Digest;
 use crate::store::index::IndexError;
 use crate::sys::{Errno, SysError};
-use crate::tree::{MetacopyFault, OpaqueFault, RedirectFault};
+use crate::tree::{MetacopyFault, OpaqueFault, RecordFault, RedirectFault};
 
 /// Every way a lower tree fails. Absence of a name is no error.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +64,14 @@ pub enum LowerError {
         /// What is wrong with it.
         source: MetacopyFault,
     },
+    /// A recorded owner that nobody wrote.
+    #[error("lower `{path}`: {source}")]
+    Record {
+        /// Where.
+        path: String,
+        /// What is wrong with it.
+        source: RecordFault,
+    },
     /// A redirect, or a file whose data lies elsewhere, where the mount may not follow such.
     #[error(
         "lower `{0}` has a redirect or its data elsewhere, and this mount does not follow them"
@@ -114,6 +122,7 @@ impl LowerError {
             LowerError::Redirect { .. }
                 | LowerError::Opaque { .. }
                 | LowerError::Metacopy { .. }
+                | LowerError::Record { .. }
                 | LowerError::RedirectRefused(_)
                 | LowerError::PartialFile(_)
                 | LowerError::DataMissing(_)
@@ -131,6 +140,7 @@ impl LowerError {
             | LowerError::Redirect { .. }
             | LowerError::Opaque { .. }
             | LowerError::Metacopy { .. }
+            | LowerError::Record { .. }
             | LowerError::PartialFile(_)
             | LowerError::DataMissing(_)
             | LowerError::ForeignNode => Errno::IO,

@@ -23,6 +23,6 @@ pub use ino::Ino;
 pub use kernel_handle::KernelHandle;
 pub use marks::{Mark, MarkSpace, Metacopy, MetacopyFault, Opaque, OpaqueFault};
 pub use origin::{Origin, OriginFault};
-pub use recorded::{RecordFault, Recorded};
+pub use recorded::{RecordFault, Recorded, Records};
 pub use redirect::{REDIRECT_LEN_MAX, Redirect, RedirectFault, Redirects};
 pub use wh_names::WhNames;

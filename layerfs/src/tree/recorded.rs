@@ -27,6 +27,17 @@ pub struct Recorded {
     pub kind: Option<(Kind, (u32, u32))>,
 }
 
+/// Whether a mount knows records. Who owns a layer's files can write any, so that root of the machine takes none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Records {
+    /// It takes none, and makes none.
+    Never,
+    /// It takes those of layers that have them.
+    OfLayers,
+    /// The upper gets them, too.
+    Always,
+}
+
 /// A record that is in no known form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("recorded owner and mode of {len} bytes are in no known form")]

@@ -17,7 +17,7 @@ use crate::store::digest::Digest;
 use crate::sys::file::{self, FileType, Stat, Symlinks};
 use crate::sys::xattr_at::{self, SetHow};
 use crate::sys::{Errno, change, deep, dir};
-use crate::tree::{Kind, Origin};
+use crate::tree::{Kind, MarkSpace, Origin};
 
 /// What the index knows of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,9 @@ impl Upper {
         if let Some(unmarked) = &self.unmarked {
             return Ok(unmarked.group(name));
         }
+        if let Some(group) = self.remembered.group(name) {
+            return Ok(Some(group));
+        }
         let Some(index) = self.index_dir() else { return Ok(None) };
         let stat = match file::stat_at(index, name, Symlinks::Stop) {
             Err(error) if error.is_absent() => return Ok(None),
@@ -83,6 +86,10 @@ impl Upper {
     pub fn set_group(&self, name: &str, group: Group) -> Result<(), UpperError> {
         if let Some(unmarked) = &self.unmarked {
             unmarked.set_group(name, group);
+            return Ok(());
+        }
+        if self.remembered.group(name).is_some() {
+            self.remembered.set_group(name, group);
             return Ok(());
         }
         let deed = "write the index";
@@ -204,7 +211,8 @@ impl Upper {
         let group = Group { links, copied_up: true };
         let (value, aside) = (encode(group), staged.name.as_bytes());
         let index = self.index_for_entry()?;
-        if self.unmarked.is_none() {
+        let can_mark = self.can_mark(staged.kind) || self.is_file(&self.work, aside)?;
+        if self.unmarked.is_none() && can_mark {
             self.note_groups()?;
             xattr_at::set(&self.work, aside, (&self.count_mark(), value.as_bytes()), SetHow::Any)
                 .during(deed)?;
@@ -212,8 +220,25 @@ impl Upper {
         let link = self.aside();
         change::link(&self.work, aside, &self.work, link.as_str()).during(deed)?;
         self.or_sweep(&link, dir::rename(&self.work, link.as_str(), index, name)).during(deed)?;
-        if let Some(unmarked) = &self.unmarked {
-            unmarked.set_group(name, group);
+        match &self.unmarked {
+            Some(unmarked) => unmarked.set_group(name, group),
+            None if !can_mark => self.remembered.set_group(name, group),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Takes the entries of groups away that carry no count, as links and devices can't where marks are those of users:
+    /// they mean nothing to a later mount.
+    pub(super) fn forget_unmarked_groups(&self) -> Result<(), UpperError> {
+        let deed = "look through the index";
+        let (MarkSpace::User, Some(index)) = (self.space, self.index_dir()) else {
+            return Ok(());
+        };
+        for entry in dir::list(index).during(deed)? {
+            if entry.kind.is_some_and(|kind| kind != dir::ListedKind::File) {
+                dir::unlink(index, &*entry.name).during(deed)?;
+            }
         }
         Ok(())
     }
@@ -223,6 +248,7 @@ impl Upper {
         if let Some(unmarked) = &self.unmarked {
             unmarked.drop_group(name);
         }
+        self.remembered.drop_group(name);
         let Some(index) = self.index_dir() else { return Ok(()) };
         match dir::unlink(index, name) {
             Err(error) if error.is_absent() => Ok(()),

@@ -216,7 +216,7 @@ impl Upper {
             return Ok(unmarked.origin(ino));
         }
         if !self.can_mark(kind) {
-            return Ok(None);
+            return Ok(self.remembered.origin(ino));
         }
         let Some(value) = self.mark(dir, name, Mark::Origin)? else { return Ok(None) };
         Origin::decode(&value).map(Some).map_err(|fault| mark_error(name, fault.into()))

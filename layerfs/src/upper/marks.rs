@@ -38,13 +38,14 @@ impl Upper {
             return Ok(());
         }
         if self.can_mark(kind) || self.is_file(dir, name)? {
-            self.set_mark(dir, name, Mark::Origin, &origin.encode())?;
+            return self.set_mark(dir, name, Mark::Origin, &origin.encode());
         }
+        self.remembered.set_origin(self.number(dir, name)?, *origin);
         Ok(())
     }
 
     /// Whether a file stands for an object that can't be marked.
-    fn is_file(&self, dir: &OwnedFd, name: &[u8]) -> Result<bool, UpperError> {
+    pub(super) fn is_file(&self, dir: &OwnedFd, name: &[u8]) -> Result<bool, UpperError> {
         if self.owners == Owners::OfObjects {
             return Ok(false);
         }
@@ -56,6 +57,8 @@ impl Upper {
     pub(super) fn has_no_origin(&self, dir: &OwnedFd, name: &[u8]) -> Result<(), UpperError> {
         if let Some(unmarked) = &self.unmarked {
             unmarked.forget_origin(self.number(dir, name)?);
+        } else if self.remembered.has_origins() {
+            self.remembered.forget_origin(self.number(dir, name)?);
         }
         Ok(())
     }

@@ -28,12 +28,13 @@ mod stage;
 mod unmarked;
 mod whiteout;
 
+pub use crate::tree::Records;
 pub use adopt::KernelEntry;
 pub use error::{MarkFault, UpperError};
 pub use index::Group;
 pub use look::{Data, Found, Glance, Listed, Look};
 pub use open::{Durability, Upper, UpperOptions};
-pub use owners::{Owners, Records};
+pub use owners::Owners;
 pub use read::{GroupCopy, UpperReader};
 pub use rename::{At, Leave};
 pub use stage::{Blank, Contents, Copied, Cover, Lists, Owner, Staged};

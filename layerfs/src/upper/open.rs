@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::error::{During, UpperError};
 use super::incompat;
-use super::owners::{Owners, Records};
+use super::owners::Owners;
 use super::unmarked::Unmarked;
 use super::whiteout::{Format, Whiteouts};
 use crate::sys::file::Symlinks;
 use crate::sys::lock::{self, Share};
 use crate::sys::{Errno, change, deep, dir, file, host, xattr_at};
-use crate::tree::{MarkSpace, Redirects, WhNames, acl};
+use crate::tree::{MarkSpace, Records, Redirects, WhNames, acl};
 
 /// How long an upper that is in use is waited for.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
@@ -56,6 +56,8 @@ pub struct Upper {
     pub(super) redirects: Redirects,
     /// Where the file system keeps no attributes.
     pub(super) unmarked: Option<Unmarked>,
+    /// Of objects that can't be marked where others can.
+    pub(super) remembered: Box<Unmarked>,
     pub(super) durability: Durability,
     pub(super) wh_names: WhNames,
     pub(super) whiteouts: Whiteouts,
@@ -112,6 +114,7 @@ impl Upper {
             // They are marks.
             redirects: if unmarked.is_some() { Redirects::Refuse } else { options.redirects },
             unmarked,
+            remembered: Box::default(),
             durability: options.durability,
             wh_names: options.wh_names,
             whiteouts: options.whiteouts,
@@ -132,6 +135,7 @@ impl Upper {
         if let (Some(_), Some(index)) = (&upper.unmarked, upper.index_dir()) {
             emptied(index)?;
         }
+        upper.forget_unmarked_groups()?;
         Ok(upper)
     }
 

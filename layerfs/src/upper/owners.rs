@@ -16,7 +16,7 @@ use super::rename::At;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::xattr_at::{self, SetHow};
 use crate::sys::{Errno, SysError, change, dir};
-use crate::tree::recorded::{self, RECORD, Recorded};
+use crate::tree::recorded::{self, RECORD, Recorded, Records};
 use crate::tree::{Attr, Kind, acl, marks};
 
 /// Where owners, permissions and types are.
@@ -26,17 +26,6 @@ pub enum Owners {
     OfObjects,
     /// Recorded, where the objects can't have them.
     Recorded,
-}
-
-/// Whether a mount knows records. Who owns a layer's files can write any, so that root of the machine takes none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Records {
-    /// It takes none, and makes none.
-    Never,
-    /// It takes those of layers that have them.
-    OfLayers,
-    /// The upper gets them, too.
-    Always,
 }
 
 /// The longest target of a symbolic link that is kept as a file (`PATH_MAX`).

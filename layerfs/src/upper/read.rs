@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use super::error::{During, UpperError};
 use super::look::{Listed, Look, mark_error};
 use super::open::{Durability, Upper};
-use super::owners::Records;
 use super::whiteout::Whiteouts;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::host::{self, Rights};
 use crate::sys::{dir, xattr};
-use crate::tree::{Mark, MarkSpace, Origin, Redirects, WhNames, marks};
+use crate::tree::{Mark, MarkSpace, Origin, Records, Redirects, WhNames, marks};
 
 /// An upper that is only looked at.
 #[derive(Debug)]
@@ -61,6 +60,7 @@ impl UpperReader {
             whiteouts: Whiteouts::Auto,
             format: OnceLock::new(),
             kernel_index: None,
+            remembered: Box::default(),
             device: file::stat(&root).during(deed)?.st_dev,
             next: AtomicU64::new(0),
             has_groups: AtomicBool::new(false),

@@ -1,5 +1,5 @@
-//! Owns what takes the place of marks where the upper's file system keeps no attributes (ramfs, some network file systems):
-//! memory, which holds for the mount.
+//! Owns what takes the place of marks where there can be none: memory, which holds for the mount. The upper's file system
+//! keeps no attributes (ramfs, some network file systems), or none of users for what is neither file nor directory.
 //!
 //! The kernel's overlayfs goes on there, too, without origins, redirects and its index. Copies keep their numbers, and
 //! hard links their one inode, until the unmount; the next mount takes copies for new files. Entries of objects that are
@@ -40,6 +40,10 @@ impl Unmarked {
                 Ok(None)
             }
         }
+    }
+
+    pub(super) fn has_origins(&self) -> bool {
+        !self.origins.lock().is_empty()
     }
 
     pub(super) fn origin(&self, ino: u64) -> Option<Origin> {

@@ -5,6 +5,7 @@ use layerfs_driver::store::archive::{
 };
 
 use super::layers::{Below, Layer, LayerEntry, LayerNode, Meta};
+use super::tame::real;
 use super::tree_path::TreePath;
 
 const WHITEOUT_PREFIX: &[u8] = b".wh.";
@@ -63,8 +64,8 @@ fn described(path: &TreePath, kind: EntryKind, meta: Meta) -> Entry {
     Entry {
         path: parsed(path),
         mode: meta.mode.0,
-        uid: meta.uid,
-        gid: meta.gid,
+        uid: real(meta.uid),
+        gid: real(meta.gid),
         mtime: Timestamp { secs: meta.mtime.0, nanos: meta.mtime.1 },
         size: 0,
         xattrs: if matches!(kind, EntryKind::Hardlink { .. }) {

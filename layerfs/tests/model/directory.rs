@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 
 use super::posix::{set_times, timestamps};
+use super::tame::real;
 use super::tree::{Body, Inode, InodeId, Model, Moment};
 
 /// Holes are made of whole blocks of zeros.
@@ -62,7 +63,7 @@ fn write_sparse(path: &Path, bytes: &[u8]) {
 }
 
 fn describe(inode: &Inode, path: &Path) {
-    std::os::unix::fs::lchown(path, Some(inode.uid), Some(inode.gid)).unwrap();
+    std::os::unix::fs::lchown(path, Some(real(inode.uid)), Some(real(inode.gid))).unwrap();
     for (name, value) in &inode.xattrs {
         rustix::fs::lsetxattr(path, name.as_str(), value, XattrFlags::empty()).unwrap();
     }

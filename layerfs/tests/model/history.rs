@@ -74,8 +74,12 @@ impl fmt::Display for Failure {
 pub fn run(seeds: std::ops::Range<u64>, steps: usize, start: &impl Start) {
     let (first, last) = (seeds.start, seeds.end - 1);
     figure(format_args!("histories of {steps} steps from the seeds {first} to {last}"));
-    for seed in seeds {
-        let case = Case::random(seed, steps);
+    run_cases(seeds.map(|seed| Case::random(seed, steps)), start);
+}
+
+/// Runs cases; the first that parts is made small and told.
+pub fn run_cases(cases: impl Iterator<Item = Case>, start: &impl Start) {
+    for case in cases {
         if let Err(failure) = parted(&case, Fault::None, start) {
             tell(case, failure, start);
         }

@@ -46,6 +46,7 @@ pub mod random;
 pub mod shrink;
 pub mod subject;
 pub mod tally;
+pub mod tame;
 pub mod tree;
 pub mod tree_path;
 pub mod union_ground;

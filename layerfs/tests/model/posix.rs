@@ -16,6 +16,7 @@ use super::ops::{
     Access, Creation, Mode, Op, Place, RenameFlag, SLOTS, Space, Special, Stamp, XattrHow,
 };
 use super::subject::{Facts, Kind, Outcome, sha256};
+use super::tame::{modelled, real};
 use super::tree_path::TreePath;
 
 /// A directory tree of the machine and the descriptors that a history holds in it.
@@ -180,6 +181,7 @@ impl PosixTree {
                 rustix::fs::chmod(by_number(&self.node(path)?), Bits::from_raw_mode(mode.0))
             }
             Op::Chown { path, uid, gid } => {
+                let (uid, gid) = (uid.map(real), gid.map(real));
                 let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
                 rustix::fs::chownat(self.node(path)?, "", uid, gid, AtFlags::EMPTY_PATH)
             }
@@ -278,8 +280,8 @@ pub fn facts(metadata: &std::fs::Metadata) -> Facts {
     Facts {
         kind,
         mode: metadata.mode() & 0o7777,
-        uid: metadata.uid(),
-        gid: metadata.gid(),
+        uid: modelled(metadata.uid()),
+        gid: modelled(metadata.gid()),
         links: metadata.nlink(),
         hidden: 0,
         size,

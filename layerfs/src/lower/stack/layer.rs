@@ -27,6 +27,8 @@ pub(super) struct Layer {
     pub(super) listing_is_honest: bool,
     /// How the ids of this layer are turned back into stored ones, where its own mount shows others.
     pub(super) shown_ids: Option<IdMap>,
+    /// Owners, permissions and types are taken from records.
+    pub(super) has_records: bool,
 }
 
 impl Layer {
@@ -50,6 +52,7 @@ impl Layer {
             // Without a clone an entry may be a mount point, and a listing gives the number of what it covers.
             listing_is_honest: is_clone && honest,
             shown_ids: None,
+            has_records: false,
             root,
         })
     }
@@ -98,12 +101,6 @@ impl Layer {
         let Some(ids) = &self.shown_ids else { return value };
         let stored = named_ids::mapped(ids, (name, &value), Way::Back).map(Cow::into_owned);
         stored.map_or(value, Into::into)
-    }
-
-    /// The metadata of what stands at the end of a trail.
-    pub(super) fn stat(&self, trail: &Trail) -> Result<Stat, LowerError> {
-        let (parent, name) = self.open_parent(trail)?;
-        file::stat_at(&parent, name, Symlinks::Stop).map_err(|error| refused(error, trail))
     }
 }
 

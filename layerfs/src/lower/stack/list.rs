@@ -101,8 +101,10 @@ impl DirStack {
         let known = match entry.kind {
             Some(ListedKind::Directory) => Some(Kind::Directory),
             Some(ListedKind::Symlink) => Some(Kind::Symlink),
-            // Which may be whiteouts by mark.
-            Some(ListedKind::File) if !place.may_hold_whiteouts => Some(Kind::File),
+            // Which may be whiteouts by mark, or something else by their record.
+            Some(ListedKind::File) if !place.may_hold_whiteouts && !layer.has_records => {
+                Some(Kind::File)
+            }
             // A device may be a whiteout, and an unknown type may be anything.
             Some(ListedKind::File | ListedKind::Special) | None => None,
         };
@@ -119,7 +121,13 @@ impl DirStack {
         if attr.is_whiteout_device() || looking.is_whiteout_by_mark(&entry.name, &attr)? {
             return Ok(Some(None));
         }
-        Ok(Some(Some((attr.kind, self.number(stat.st_dev, stat.st_ino)))))
+        let at = (&looking.dir, &*entry.name);
+        let kind = match self.recorded(place.layer, at, (&stat, looking.trail)) {
+            // One entry that can't be understood leaves the rest usable.
+            Err(LowerError::Record { .. }) => attr.kind,
+            attr => attr?.kind,
+        };
+        Ok(Some(Some((kind, self.number(stat.st_dev, stat.st_ino)))))
     }
 }
 

@@ -16,6 +16,7 @@ mod number;
 mod open;
 mod peek;
 mod read;
+mod records;
 mod search;
 mod trail;
 

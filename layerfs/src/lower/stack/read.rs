@@ -3,14 +3,17 @@
 use super::layer::refused;
 use super::node::{Identity, Place, StackNode};
 use super::open::DirStack;
+use super::records;
 use super::trail::Trail;
 use crate::lower::error::LowerError;
 use crate::lower::file::LowerFile;
 use crate::store::archive::Timestamp;
+use crate::sys::SysError;
 use crate::sys::beneath::{self, Purpose};
+use crate::sys::file::{self, Symlinks};
+use crate::sys::handle;
 use crate::sys::xattr::{self, Pair};
-use crate::sys::{SysError, dir, file, handle};
-use crate::tree::{Attr, KernelHandle, Kind, Origin, marks};
+use crate::tree::{Attr, KernelHandle, Kind, Origin};
 
 impl DirStack {
     /// The attributes as they are now. An object that is not the one that was looked up is an error.
@@ -28,11 +31,13 @@ impl DirStack {
     }
 
     fn attr_of(&self, place: &Place) -> Result<Attr, LowerError> {
-        let stat = self.layers[place.layer].stat(&place.trail)?;
+        let (parent, name) = self.layers[place.layer].open_parent(&place.trail)?;
+        let stat = file::stat_at(&parent, name, Symlinks::Stop);
+        let stat = stat.map_err(|error| refused(error, &place.trail))?;
         if !Identity::of(&stat).is_object(&place.identity) {
             return Err(LowerError::Changed(place.trail.shown()));
         }
-        Ok(self.layers[place.layer].attr_of(&stat))
+        self.recorded(place.layer, (&parent, name), (&stat, &place.trail))
     }
 
     /// The target of a symbolic link.
@@ -40,7 +45,7 @@ impl DirStack {
         if node.kind != Kind::Symlink {
             return Err(LowerError::NotALink);
         }
-        self.beside(node.top(), |parent, name| dir::read_link(parent, name))
+        self.beside(node.top(), records::read_link)
     }
 
     /// One extended attribute, by the name that users see.
@@ -52,24 +57,29 @@ impl DirStack {
         if self.options.wh_names.reserves_attribute(name) {
             return Ok(None);
         }
-        let stored = marks::escape(self.options.space, name);
+        let layer = node.top().layer;
+        let stored = self.stored_name(layer, name);
         let value = self.beside(node.top(), |parent, file| xattr::get_at(parent, file, &stored))?;
-        let layer = &self.layers[node.top().layer];
-        Ok(value.map(|value| layer.stored(name, value)))
+        let shown = |value| {
+            self.shown_value(layer, (name, value), || Ok(self.attr_of(node.top())?.permissions))
+        };
+        value.map(shown).transpose()
     }
 
     /// The extended attributes that users see, sorted by name.
     pub(crate) fn xattrs(&self, node: &StackNode) -> Result<Vec<Pair>, LowerError> {
         let stored = self.beside(node.top(), |parent, name| xattr::all_at(parent, name))?;
-        let reserved = |name: &[u8]| self.options.wh_names.reserves_attribute(name);
-        let stored = stored.into_iter().filter(|(name, _)| !reserved(name));
-        let layer = &self.layers[node.top().layer];
-        let shown = stored.filter_map(|(name, value)| {
-            let name = marks::unescape(self.options.space, &name)?;
-            let value = layer.stored(&name, value);
-            Some((name.into_boxed_slice(), value))
-        });
-        let mut shown: Vec<Pair> = shown.collect();
+        let layer = node.top().layer;
+        let mut shown: Vec<Pair> = Vec::with_capacity(stored.len());
+        for (name, value) in stored {
+            if self.options.wh_names.reserves_attribute(&name) {
+                continue;
+            }
+            let Some(name) = self.shown_name(layer, &name) else { continue };
+            let permissions = || Ok(self.attr_of(node.top())?.permissions);
+            let value = self.shown_value(layer, (&name, value), permissions)?;
+            shown.push((name.into_boxed_slice(), value));
+        }
         shown.sort();
         Ok(shown)
     }

@@ -152,7 +152,7 @@ impl Search<'_> {
     ) -> Result<(Option<Place>, Option<Redirect>), LowerError> {
         let stack = self.stack;
         let Some(looking) = stack.look(at)? else { return Ok((None, None)) };
-        let object = match looking.at(step.name)? {
+        let mut object = match looking.at(step.name)? {
             Said::Absent => return Ok((None, None)),
             Said::Whiteout => {
                 self.stop = true;
@@ -160,6 +160,7 @@ impl Search<'_> {
             }
             Said::Object(object) => object,
         };
+        object.kind = stack.recorded_kind(at.layer, &looking, (step.name.as_bytes(), &object))?;
         let mut place = Place {
             layer: at.layer,
             trail: at.trail.then(step.name),
