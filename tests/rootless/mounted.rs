@@ -99,6 +99,21 @@ fn a_signal_to_end_takes_a_users_mount_away() {
 }
 
 #[test]
+fn nothing_of_its_caller_is_kept_by_a_process_that_serves_a_user() {
+    let Some(ground) = ground() else { return };
+    ground.shell(Who::User, LOWER);
+    let seen = ground.shell(
+        Who::User,
+        "exec 7<>lock 8<lock; layerfs mount -o lowerdir=lower mnt; for own in /proc/[0-9]*; do \
+         if tr '\\0' ' ' <$own/cmdline | grep -q '^layerfs .* serve --source='; then readlink $own/fd/*; fi; done | \
+         grep -oE '/dev/fuse|/dev/null|lock|socket|pipe' | sort | uniq -c | tr -s ' '; layerfs umount mnt",
+    );
+    // The connection is held twice: by the crate, and to ask how it ended.
+    assert_eq!(seen, " 2 /dev/fuse\n 3 /dev/null\n");
+    ground.assert_nothing_left();
+}
+
+#[test]
 fn others_enter_where_the_administrator_allows_it() {
     let Some(ground) = ground() else { return };
     ground.shell(Who::User, LOWER);
