@@ -97,8 +97,19 @@ fn an_upper_directory_is_found_by_its_mark_mounted_or_not() {
     ground.ends();
 }
 
+/// A command that runs a container; it does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.0.kill().is_ok() {
+            self.0.wait().unwrap();
+        }
+    }
+}
+
 /// A container of busybox that writes a line a moment, to its end by a signal.
-fn running(ground: &Ground) -> Child {
+fn running(ground: &Ground) -> Running {
     ground.shell(".", "mkdir -p tree/bin tree/data; cp $(command -v busybox) tree/bin/busybox; ln -s busybox tree/bin/sh");
     ground.said(&["import", "--quiet", &ground.at("tree"), "box:1"]);
     std::fs::remove_dir_all(ground.join("tree")).unwrap();
@@ -106,7 +117,7 @@ fn running(ground: &Ground) -> Child {
                   while :; do i=$((i+1)); echo $i > /data/new; busybox mv /data/new /data/last; busybox usleep 1000; done";
     let mut command =
         ground.command_in("store", &["run", "--name", "box", "box:1", "/bin/sh", "-c", script]);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
 #[test]
@@ -133,7 +144,7 @@ fn a_container_stands_still_while_it_is_committed_and_goes_on() {
     ground.said(&["umount", &ground.at("again")]);
     let pid = config(&ground, "box")["State"]["Pid"].as_u64().unwrap();
     ground.shell(".", &format!("kill {pid}"));
-    assert!(child.wait().unwrap().success());
+    assert!(child.0.wait().unwrap().success());
     // By the beginning of its id, ended.
     let id = config(&ground, "box")["Id"].as_str().unwrap().to_owned();
     assert!(lines().contains("A /data/begun\n"));

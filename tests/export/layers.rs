@@ -158,7 +158,7 @@ printf x > $'bad-\\xff\\n'; printf x > $'-\\xfe'; ln -s $(printf 't%.0s' {1..300
 printf x > $(printf 'n%.0s' {1..251}); d=$(printf 'd%.0s' {1..200}); mkdir -p $d/$d/$d; echo > $d/$d/$d/f; ln $d/$d/$d/f $d/$d/g
 chown 3000000:4000000000 etc/owned; chown -h 7:8 bin/sh; chmod 1777 var; chmod 0 etc/acl
 touch -d '1960-01-01 00:00:00.5' -h etc/mtab; touch -d '2030-01-01 00:00:00.123456789' etc/x; touch -d '2200-01-01' etc/user
-truncate -s 300M hole; printf x | dd of=hole bs=1 seek=100000000 conv=notrunc status=none
+truncate -s 9M hole; printf x | dd of=hole bs=1 seek=3000000 conv=notrunc status=none
 mv usr/share/kept usr/kept; rm -r usr/share/doc; mkdir usr/share/doc; echo > usr/share/doc/x; echo >> opt/two; rm opt/one etc/gone
 mkdir var/new; touch .";
 
