@@ -8,7 +8,9 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use kit::ground::{Ground, Side, over_both};
+#[cfg(feature = "fault")]
+use kit::ground::over_both;
+use kit::ground::{Ground, Side};
 use kit::visit::Visit;
 use layerfs_driver::union::{DirEntry, NewNode, NodeId, RenameHow, Union};
 use support::{Scratch, watchdog};
