@@ -20,6 +20,9 @@ const HISTORIES: u64 = 500;
 /// Histories on each file system of a disk.
 const DISK_HISTORIES: u64 = 60;
 
+/// Histories of each kind with each form of whiteouts that is no device.
+const FORM_HISTORIES: u64 = 40;
+
 /// `LAYERFS_SOAK=1` runs twenty times as many histories, and lets them take as much longer.
 fn soak() -> u64 {
     if std::env::var_os("LAYERFS_SOAK").is_some_and(|value| value == "1") { 20 } else { 1 }
@@ -51,7 +54,7 @@ fn a_union_whose_whiteouts_are_marked_files_is_the_model() {
         (81_000_000, (Lowers::Directories, Memory::Short)),
         (82_000_000, (Lowers::Image, Memory::Long)),
     ] {
-        let seeds = first..first + DISK_HISTORIES * soak();
+        let seeds = first..first + FORM_HISTORIES * soak();
         run_with(Whiteouts::Xattr, &scratch, seeds, sides);
     }
 }
@@ -63,7 +66,7 @@ fn a_union_whose_whiteouts_are_names_is_the_model() {
     let _watch = watchdog(300 * soak());
     let scratch = Scratch::new();
     for (first, memory) in [(83_000_000, Memory::Long), (84_000_000, Memory::Short)] {
-        let seeds = first..first + 2 * DISK_HISTORIES * soak();
+        let seeds = first..first + FORM_HISTORIES * soak();
         run_with(Whiteouts::Wh, &scratch, seeds, (Lowers::Directories, memory));
     }
 }

@@ -18,14 +18,13 @@ use model::history::Case;
 use model::kernel::{KernelOverlay, write_layers};
 use model::lasting::{add_files, metadata_changes};
 use model::ops::Op;
-use model::subject::{Kind, Snapshot, Subject};
-use model::tree::Moment;
+use model::subject::{Snapshot, Subject};
 use model::union_ground::{Ground, Lowers};
 use model::union_nodes::Memory;
-use support::{Scratch, figure, watchdog};
+use support::{Scratch, watchdog};
 
 const STEPS: usize = 40;
-const HISTORIES: u64 = 12;
+const HISTORIES: u64 = 8;
 /// What a kernel has that was told nothing: redirects are not followed, metacopy files are refused.
 const NO_OPTIONS: &str = "redirect_dir=nofollow,metacopy=off,index=off";
 
@@ -122,7 +121,7 @@ fn a_refused_call_leaves_the_tree_of_an_upper_that_is_made_plain() {
         assert_plain(&place, &ours, seed);
         std::fs::remove_dir_all(kept).unwrap();
     }
-    figure(format_args!("{points} refused calls"));
+    support::figure(format_args!("{points} refused calls"));
 }
 
 fn case(seed: u64) -> Case {
@@ -178,10 +177,12 @@ fn plain(place: &Path) -> Result<(), UnionError> {
     Ok(union.upper().unwrap().make_plain()?)
 }
 
+#[cfg(feature = "fault")]
 /// Where a call was refused, a directory may have the time of the attempt.
 fn without_times(mut shown: Snapshot) -> Snapshot {
-    let directories = shown.entries.iter_mut().filter(|at| at.facts.kind == Kind::Directory);
-    directories.for_each(|at| at.mtime = Moment::At(0, 0));
+    let directories =
+        shown.entries.iter_mut().filter(|at| at.facts.kind == model::subject::Kind::Directory);
+    directories.for_each(|at| at.mtime = model::tree::Moment::At(0, 0));
     shown
 }
 
@@ -201,6 +202,7 @@ fn assert_same(place: &Path, (before, shown): (&Snapshot, &Snapshot), seed: u64)
     assert!(!incompat.exists() || std::fs::read_dir(incompat).unwrap().next().is_none());
 }
 
+#[cfg(feature = "fault")]
 /// Copies both sides of what is changed, hard links between them included. The lower keeps its numbers.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();

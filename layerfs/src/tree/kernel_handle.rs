@@ -19,7 +19,7 @@ const HEAD_BYTES: usize = 21;
 impl KernelHandle {
     /// Reads the name of an entry; `None` where it is none of a handle that this machine can open.
     pub fn from_name(name: &[u8]) -> Option<KernelHandle> {
-        if name.len() % 2 != 0 {
+        if !name.len().is_multiple_of(2) {
             return None;
         }
         let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|it| u8::try_from(it).ok());

@@ -28,6 +28,15 @@ enum Reach {
     All,
 }
 
+/// How a directory is walked through.
+#[derive(Clone, Copy)]
+struct Walk<'a> {
+    upper: &'a Upper,
+    reach: Reach,
+    /// The upper has copies of files with several names, of which any may be met.
+    has_groups: bool,
+}
+
 /// What is left to do.
 enum Step {
     /// Look at the names of a directory.
@@ -52,8 +61,9 @@ impl Union {
             match step {
                 Step::Enter(id, reach) => {
                     let dir = self.dir_node(id)?;
-                    for name in self.names_to_visit(&dir, (reach, has_groups))? {
-                        self.visit(upper, &dir, &name, (reach, has_groups), &mut left)?;
+                    let walk = Walk { upper, reach, has_groups };
+                    for name in self.names_to_visit(&walk, &dir)? {
+                        self.visit(&walk, &dir, &name, &mut left)?;
                     }
                 }
                 Step::Close(parent, name) => {
@@ -67,19 +77,15 @@ impl Union {
     }
 
     /// All names, where any may have to be brought up; else those of the upper.
-    fn names_to_visit(
-        &self,
-        dir: &Shared,
-        (reach, has_groups): (Reach, bool),
-    ) -> Result<Vec<Name>, UnionError> {
+    fn names_to_visit(&self, walk: &Walk<'_>, dir: &Shared) -> Result<Vec<Name>, UnionError> {
         let mut names = Vec::new();
-        if reach == Reach::All || has_groups {
+        if walk.reach == Reach::All || walk.has_groups {
             self.list(dir.id, 0, |entry| {
                 names.push(entry.name.clone());
                 true
             })?;
         } else if let Some(above) = self.upper_dir_if_any(dir)? {
-            let listed = self.writable()?.list(&above)?;
+            let listed = walk.upper.list(&above)?;
             names.extend(listed.into_iter().filter(|at| at.kind.is_some()).map(|at| at.name));
         }
         Ok(names)
@@ -87,12 +93,12 @@ impl Union {
 
     fn visit(
         &self,
-        upper: &Upper,
+        walk: &Walk<'_>,
         dir: &Shared,
         name: &Name,
-        (reach, has_groups): (Reach, bool),
         left: &mut Vec<Step>,
     ) -> Result<(), UnionError> {
+        let Walk { upper, reach, has_groups } = *walk;
         match self.view(dir, name)? {
             View::Absent { .. } => Ok(()),
             View::Upper(found) if found.attr.kind == Kind::Directory => {
