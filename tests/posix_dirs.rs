@@ -8,3 +8,6 @@ mod support;
 mod extremes;
 #[path = "posix_dirs/listed.rs"]
 mod listed;
+#[allow(dead_code, reason = "what other tests ask of the trees")]
+#[path = "posix_files/trees.rs"]
+mod trees;

@@ -12,5 +12,7 @@ mod mapped;
 mod open;
 #[path = "posix_files/sparse.rs"]
 mod sparse;
+#[path = "posix_files/trees.rs"]
+mod trees;
 #[path = "posix_files/watched.rs"]
 mod watched;

@@ -8,3 +8,6 @@ mod support;
 mod descriptors;
 #[path = "posix_limits/disk.rs"]
 mod disk;
+#[allow(dead_code, reason = "what other tests ask of the trees")]
+#[path = "posix_files/trees.rs"]
+mod trees;

@@ -4,11 +4,15 @@
 
 mod support;
 
+#[allow(dead_code, reason = "what other tests ask of the trees")]
+#[path = "posix_files/trees.rs"]
+mod trees;
+
 use std::path::Path;
 use std::process::Command;
 
-use support::trees::{self, Disk, Import, Trees};
 use support::{figure, need, need_root, soak, watchdog};
+use trees::{Disk, Import, Trees};
 
 /// What runs in `make test`: those that make, change, lock and list files.
 const SHORT: &str = "access chmod dentry dir dirdeep fallocate flock getdent hdd link lockf lockofd rename seek symlink touch \

@@ -1,7 +1,7 @@
 //! The longest names and paths, and directories of very many entries.
 
-use crate::support::trees::{self, Disk, Import, Like, Trees, compare};
 use crate::support::{need, need_root, soak, watchdog};
+use crate::trees::{self, Disk, Import, Like, Trees, compare};
 
 #[test]
 fn names_of_255_bytes_are_names_like_others() {

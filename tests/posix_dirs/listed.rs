@@ -1,6 +1,6 @@
 //! Listings while their directory changes.
 
-use crate::support::trees::{Disk, Like, compare};
+use crate::trees::{Disk, Like, compare};
 
 const SCRIPT: &str = "posix_dirs/listed.py";
 

@@ -1,6 +1,6 @@
 //! Locks that are held while their file is copied up, and wanted by another process that opens it later.
 
-use crate::support::trees::{Disk, Like, compare};
+use crate::trees::{Disk, Like, compare};
 
 const SCRIPT: &str = "posix_files/locks.py";
 

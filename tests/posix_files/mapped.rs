@@ -1,6 +1,6 @@
 //! Mappings, running programs, and writers that go round the cache or append.
 
-use crate::support::trees::{Disk, Like, compare};
+use crate::trees::{Disk, Like, compare};
 
 const SCRIPT: &str = "posix_files/mapped.py";
 

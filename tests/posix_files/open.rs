@@ -1,6 +1,6 @@
 //! Descriptors that were opened before their file was copied up, unlinked, renamed or replaced.
 
-use crate::support::trees::{Disk, Like, compare};
+use crate::trees::{Disk, Like, compare};
 
 const SCRIPT: &str = "posix_files/open.py";
 

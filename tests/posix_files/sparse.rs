@@ -1,7 +1,7 @@
 //! Holes are seen, kept by copy-up, filled and made; files may be larger than 4 GiB.
 
-use crate::support::trees::{self, Disk, Import, Like, Trees, compare};
 use crate::support::{need, need_root, watchdog};
+use crate::trees::{self, Disk, Import, Like, Trees, compare};
 
 const SCRIPT: &str = "posix_files/sparse.py";
 

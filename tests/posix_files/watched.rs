@@ -1,6 +1,6 @@
 //! Who follows or watches a file goes on when it is copied up.
 
-use crate::support::trees::{Disk, Like, compare};
+use crate::trees::{Disk, Like, compare};
 
 const SCRIPT: &str = "posix_files/watched.py";
 

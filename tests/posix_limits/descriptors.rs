@@ -6,8 +6,8 @@ use std::process::Command;
 
 use rustix::io::Errno;
 
-use crate::support::trees::ran;
 use crate::support::{Scratch, machine, need, need_root, watchdog};
+use crate::trees::ran;
 
 /// Descriptors that the serving process may have.
 const FEW: usize = 128;
@@ -138,6 +138,7 @@ fn a_quota_that_is_used_up_is_told_to_whoever_writes() {
 }
 
 /// A change of each kind, up to the first that is refused.
+#[cfg(feature = "fault")]
 fn refused(at: &Path) -> Option<i32> {
     let changed = || {
         let file = File::options().append(true).open(at.join("0/file"))?;

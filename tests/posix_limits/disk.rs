@@ -1,7 +1,7 @@
 //! What a disk and a caller's limits refuse.
 
-use crate::support::trees::{self, Disk, Import, Like, Trees, compare};
 use crate::support::{need, need_root, watchdog};
+use crate::trees::{self, Disk, Import, Like, Trees, compare};
 
 const SCRIPT: &str = "posix_limits/limits.py";
 

@@ -19,7 +19,6 @@ pub mod power;
 pub mod rights;
 pub mod scratch;
 pub mod suites;
-pub mod trees;
 pub mod user;
 pub mod watchdog;
 

@@ -4,8 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::scratch::Scratch;
-use super::{Photo, Scope, machine, photograph, rights, watchdog};
+use crate::support::{Photo, Scope, Scratch, machine, photograph, rights, watchdog};
 
 /// What runs in one tree takes seconds; a hang is ended after this.
 const LIMIT_S: u64 = 240;
@@ -15,7 +14,6 @@ const LIMIT_S: u64 = 240;
 pub enum Disk {
     Memory,
     Ext4,
-    Xfs,
 }
 
 /// An answer of ours that is neither a plain directory's nor kernel overlayfs's, with the reason that docs/semantics.md
@@ -62,15 +60,12 @@ pub fn compare(disk: Disk, script: &str, cases: &[&str], like: Like, differs: Di
 
 /// The disk, fresh; `None` where it can't be had and the test has been told as skipped.
 pub fn disk(kind: Disk, size_mib: u32) -> Option<Scratch> {
-    if kind != Disk::Memory
-        && !(rights::have_loop_devices() && rights::have(&["mkfs.ext4", "mkfs.xfs"]))
-    {
+    if kind != Disk::Memory && !(rights::have_loop_devices() && rights::have(&["mkfs.ext4"])) {
         return None;
     }
     Some(match kind {
         Disk::Memory => Scratch::new(),
         Disk::Ext4 => Scratch::ext4(size_mib),
-        Disk::Xfs => Scratch::xfs(size_mib),
     })
 }
 
