@@ -8,8 +8,6 @@ mod support;
 
 use std::collections::BTreeMap;
 
-#[cfg(feature = "fault")]
-use kit::ground::over_both;
 use kit::ground::{Ground, Side};
 use kit::visit::Visit;
 use layerfs_driver::union::{DirEntry, NewNode, NodeId, RenameHow, Union};

@@ -12,7 +12,7 @@ use layerfs_driver::lower::{DirStack, Lower, Redirects, StackOptions, WhNames};
 use layerfs_driver::sys::dir;
 use layerfs_driver::tree::MarkSpace;
 use layerfs_driver::union::{Mode, Union, UnionError};
-use layerfs_driver::upper::{Durability, Upper, UpperError, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{Durability, Records, Upper, UpperError, UpperOptions, Whiteouts};
 use model::differences::differences;
 use model::history::Case;
 use model::kernel::{KernelOverlay, write_layers};
@@ -161,7 +161,8 @@ fn changed(subject: &mut impl Subject, ops: &[Op]) -> Snapshot {
 fn plain(place: &Path) -> Result<(), UnionError> {
     let (space, redirects, wh_names) = (MarkSpace::Trusted, Redirects::Follow, WhNames::Whiteouts);
     let (durability, whiteouts) = (Durability::Volatile, Whiteouts::Device);
-    let options = UpperOptions { space, redirects, durability, wh_names, whiteouts };
+    let records = Records::Never;
+    let options = UpperOptions { space, redirects, durability, wh_names, whiteouts, records };
     let layers = (0..).map(|number| place.join(format!("layer{number}")));
     let mut layers: Vec<_> = layers.take_while(|path| path.exists()).collect();
     layers.reverse();

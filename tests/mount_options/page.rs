@@ -23,7 +23,7 @@ const ASKED: &str = "lowerdir upperdir workdir redirect_dir uidmapping gidmappin
     dev nodev exec noexec atime noatime relatime norelatime strictatime nostrictatime diratime nodiratime lazytime \
     nolazytime sync async dirsync symfollow nosymfollow iversion noiversion mand nomand silent loud remount allow_other \
     allow_root default_permissions context fscontext defcontext rootcontext fsname subtype index metacopy userxattr uuid \
-    nfs_export verity lowerdir+ datadir+ override_creds nooverride_creds defaults nofail _netdev user nouser users owner \
+    nfs_export verity lowerdir+ datadir+ whiteout override_creds nooverride_creds defaults nofail _netdev user nouser users owner \
     group auto noauto private shared slave unbindable comment X-a x-systemd.automount";
 
 fn rows() -> Vec<(String, Fate)> {
