@@ -186,8 +186,10 @@ impl<W: Write> Archive<'_, W> {
 
     fn entry(&mut self, path: &str, kind: EntryKind, size: u64) -> Result<(), StoreError> {
         let mode = if kind == EntryKind::Directory { 0o755 } else { 0o644 };
+        let parsed = EntryPath::parse(path.as_bytes())
+            .map_err(|fault| write_error(self.target, io::Error::other(fault)))?;
         let entry = Entry {
-            path: EntryPath::parse(path.as_bytes()).unwrap_or_default(),
+            path: parsed,
             kind,
             mode,
             uid: 0,

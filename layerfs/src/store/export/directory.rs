@@ -79,6 +79,7 @@ impl Layout {
                     .map_err(|reason| ExportError::Index { target: target.clone(), reason })?
             }
         };
+        // It has the list: that was looked at above.
         let entries = index["manifests"].as_array().cloned().unwrap_or_default();
         for name in ["blobs", "blobs/sha256"] {
             if file::stat_at(&root, name, Symlinks::Stop).is_err_and(|error| error.is_absent()) {
