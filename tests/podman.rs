@@ -2,19 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on should fail there")]
 
+#[path = "podman/layout.rs"]
+mod layout;
 mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use layout::tree;
 use serde_json::{Map, Value};
 use support::{Scope, Scratch, figure, need, need_root, photograph, watchdog};
 
 /// One round takes half a minute on an idle machine; a hang is ended after this.
 const LIMIT_S: u64 = 600;
-/// Files of the base image are of the days after this moment, and what a build makes is of today.
-const TODAY_NS: i64 = 1_610_000_000_000_000_000;
-
 /// What podman says of a container that lives. For the kernel's driver it compares layers and not trees, and says more.
 const DIFF: &str = "A /made A /usr/share/e18 A /usr/share/e18/f0 A /usr/share/e18/f1 A /usr/share/e18/f2 \
     A /usr/share/e18/f3 A /usr/share/e18/f4 A /usr/share/e18/file C /etc C /etc/passwd C /opt C /opt/dir C /opt/dir/inner \
@@ -85,22 +85,6 @@ fn script(name: &str, words: &[&str]) -> String {
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{name} {words:?}: {told}\n{said}");
     said.into_owned()
-}
-
-/// What the layers of a layout make together, as tarfile reads them. Of what was made today only the day counts, and of
-/// directories no time: where podman compares trees, one that differs in nothing else is the same.
-fn tree(layout: &Path) -> Value {
-    let oracle = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/import_oracle/oracle.py");
-    let output = Command::new("python3").arg(oracle).arg("oci").arg(layout).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let mut tree = said["tree"].take();
-    for entry in tree.as_object_mut().unwrap().values_mut() {
-        if entry["kind"] == "directory" || entry["mtime_ns"].as_i64().unwrap() > TODAY_NS {
-            entry["mtime_ns"] = "today".into();
-        }
-    }
-    tree
 }
 
 /// The entries in which two trees differ, each in one line.

@@ -2,17 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on should fail there")]
 
+#[path = "podman/layout.rs"]
+mod layout;
 mod support;
 
-use std::path::Path;
 use std::process::Command;
 
+use layout::tree;
 use serde_json::Value;
 use support::user::{self, Who};
 use support::{Scope, Scratch, need, photograph, watchdog};
-
-/// Of what was made today only the day counts, and of directories no time.
-const TODAY_NS: i64 = 1_610_000_000_000_000_000;
 
 const BASE: &str = "umask 022; mkdir -p tree/{bin,etc,tmp,proc,dev,sys,home} tree/d/sub/deep; cp $(command -v busybox) tree/bin/; \
     cd tree; for name in sh ls cat rm mv chown chmod id stat ln mkdir touch grep; do ln -s busybox bin/$name; done; \
@@ -35,21 +34,6 @@ fn round(driver: &str) -> (String, Vec<Value>) {
     assert!(output.status.success(), "{driver}: {told}\n{said}");
     photograph(&scope).assert_same(&before);
     (said, ["built", "committed"].map(|image| tree(&scratch.join(image))).into())
-}
-
-/// What the layers of a layout make together, as tarfile reads them.
-fn tree(layout: &Path) -> Value {
-    let oracle = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/import_oracle/oracle.py");
-    let output = Command::new("python3").arg(oracle).arg("oci").arg(layout).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let mut tree = said["tree"].take();
-    for entry in tree.as_object_mut().unwrap().values_mut() {
-        if entry["kind"] == "directory" || entry["mtime_ns"].as_i64().unwrap() > TODAY_NS {
-            entry["mtime_ns"] = "today".into();
-        }
-    }
-    tree
 }
 
 #[test]
