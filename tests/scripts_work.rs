@@ -126,3 +126,10 @@ fn setup_is_silent_about_a_machine_that_has_everything() {
     let unknown = script("setup").arg("everything").output().unwrap();
     assert_eq!(unknown.status.code(), Some(2));
 }
+
+/// One that lost its place would end the soak before the first test.
+#[test]
+fn every_planted_fault_has_its_place() {
+    let said = run(script("planted-faults").arg("--places").env_remove("LAYERFS_PLANTED"));
+    assert!(text(&said.stdout).ends_with(" places\n"), "{}", text(&said.stdout));
+}
