@@ -203,12 +203,6 @@ fn an_image_of_what_was_changed_is_the_mount() {
     histories(44_000..44_030, Committed::new);
 }
 
-/// Does nothing unless it is started as the worker of a kernel overlay.
-#[test]
-fn overlay_worker() {
-    model::worker::serve_if_asked();
-}
-
 /// The comparison is not blind: where one of the three goes another way, it is told.
 #[test]
 fn one_that_differs_from_the_others_is_found() {

@@ -27,18 +27,13 @@ use model::tally::Tally;
 use model::tree::{Model, Moment};
 use model::tree_path::p;
 use model::walk;
-use support::{Scratch, watchdog};
+use support::{Scratch, soak_factor, watchdog};
 
 const STEPS: usize = 60;
 const PLAIN_HISTORIES: u64 = 300;
 const OVERLAY_HISTORIES: u64 = 100;
 /// A planted fault has to show within so many histories.
 const CONTROL_HISTORIES: u64 = 60;
-
-/// `LAYERFS_SOAK=1` runs twenty times as many histories, and lets them take as much longer.
-fn soak() -> u64 {
-    if std::env::var_os("LAYERFS_SOAK").is_some_and(|value| value == "1") { 20 } else { 1 }
-}
 
 fn plain_in(scratch: &Scratch) -> impl Fn(&[Layer]) -> PlainDir {
     let place: PathBuf = scratch.join("plain");
@@ -50,27 +45,21 @@ fn overlay_in(scratch: &Scratch) -> impl Fn(&[Layer]) -> KernelOverlay {
     move |layers: &[Layer]| KernelOverlay::new(&place, layers)
 }
 
-/// Does nothing unless it is started as the worker of a kernel overlay.
-#[test]
-fn overlay_worker() {
-    model::worker::serve_if_asked();
-}
-
 #[test]
 fn plain_directory_agrees_with_the_model() {
     support::need_root!();
-    let _watch = watchdog(120 * soak());
+    let _watch = watchdog(120 * soak_factor());
     let scratch = Scratch::new();
-    run(0..PLAIN_HISTORIES * soak(), STEPS, &plain_in(&scratch));
+    run(0..PLAIN_HISTORIES * soak_factor(), STEPS, &plain_in(&scratch));
 }
 
 #[test]
 fn kernel_overlay_agrees_with_the_model() {
     support::need_root!();
     support::need!("unshare");
-    let _watch = watchdog(120 * soak());
+    let _watch = watchdog(120 * soak_factor());
     let scratch = Scratch::new();
-    run(0..OVERLAY_HISTORIES * soak(), STEPS, &overlay_in(&scratch));
+    run(0..OVERLAY_HISTORIES * soak_factor(), STEPS, &overlay_in(&scratch));
 }
 
 #[test]

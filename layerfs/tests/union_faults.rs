@@ -9,25 +9,18 @@ mod kit;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use kit::deeds::{DEEDS, Deed, Way, prepare};
-use kit::ground::{Ground, Side, copy, joined, leftovers, lower_of};
+use kit::ground::{Ground, Side, copy, leftovers};
 use kit::seen::{Lenience, Tree};
-use layerfs_driver::lower::{ImageTree, Lower};
-use layerfs_driver::store::Store;
-use layerfs_driver::store::digest::Digest;
+use kit::task;
 use layerfs_driver::sys::Errno;
 use layerfs_driver::sys::fault::{Outcome, Plan, with_plan};
 use layerfs_driver::union::{Union, UnionError};
-use support::{Scratch, figure, watchdog};
-
-/// Tells the worker what to do: the operation's number, the point to die at, the upper, the lower.
-const TASK: &str = "LAYERFS_UNION_FAULTS_TASK";
+use support::{Scratch, figure, soak, watchdog};
 
 /// One test at a time: descriptors are counted.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -240,17 +233,7 @@ impl Lab {
     /// Dies at the n-th point of a deed in another process. `false` where the plan was past its end.
     fn try_death(&self, number: usize, measure: &Measure, n: u64) -> bool {
         copy(&self.base(), &self.place());
-        let mut words = vec![number.to_string(), n.to_string(), self.place().display().to_string()];
-        words.extend(self.ground.words().iter().map(|word| word.display().to_string()));
-        let ended = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "worker", "--nocapture", "--test-threads=1"])
-            .env(TASK, words.join("\n"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
-            .unwrap();
-        let fired = ended.signal() == Some(9);
-        assert!(fired || ended.success(), "the worker: {ended}");
+        let fired = task::dies(&self.ground, &self.place(), &[&number.to_string(), &n.to_string()]);
         let shown = self.again();
         let lenience =
             if DEEDS[number].name.contains("group") { Lenience::Links } else { Lenience::Times };
@@ -271,10 +254,6 @@ fn probe(union: &Union, shown: &Tree) {
         way.file(&name).unwrap_or_else(|error| panic!("make {name}: {error}"));
         way.unlink(&name).unwrap_or_else(|error| panic!("remove {name}: {error}"));
     }
-}
-
-fn soak() -> bool {
-    std::env::var_os("LAYERFS_SOAK").is_some_and(|value| value == "1")
 }
 
 fn descriptors() -> usize {
@@ -398,17 +377,8 @@ fn the_first_entry_of_the_index_leaves_the_tree_old_or_new() {
 /// Not a test but the process that dies: nothing where no task is given.
 #[test]
 fn worker() {
-    let Ok(task) = std::env::var(TASK) else { return };
-    let words: Vec<&str> = task.lines().collect();
-    let [number, n, place, lower @ ..] = &words[..] else { panic!("a task has more words") };
-    let lower = match lower {
-        [root, chain] if chain.starts_with("sha256:") => {
-            let store = Store::open(Path::new(root)).unwrap();
-            Lower::Image(ImageTree::open(&store, &Digest::parse(chain).unwrap()).unwrap())
-        }
-        dirs => lower_of(&dirs.iter().map(PathBuf::from).collect::<Vec<_>>()),
-    };
-    let union = joined(lower, Path::new(place));
+    let Some((words, union)) = task::given() else { return };
+    let [number, n] = &words[..] else { panic!("a task is a deed's number and a call to die at") };
     let deed = &DEEDS[number.parse::<usize>().unwrap()];
     let way = Way(&union);
     let held = deed.open.map(|(path, how, _)| way.open(path, how).unwrap());

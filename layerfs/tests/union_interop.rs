@@ -20,24 +20,13 @@ use model::tree_path::TreePath;
 use model::union_ground::{Ground, Lowers};
 use model::union_nodes::Memory;
 use model::worker::FUSE_OVERLAYFS;
-use support::{Scratch, figure, watchdog};
+use support::{Scratch, figure, soak_factor, watchdog};
 
 /// Steps of one turn.
 const STEPS: usize = 25;
 /// Turns of a history: the kernel's and ours.
 const TURNS: usize = 4;
 const HISTORIES: u64 = 16;
-
-/// `LAYERFS_SOAK=1` runs twenty times as many histories, and lets them take as much longer.
-fn soak() -> u64 {
-    if std::env::var_os("LAYERFS_SOAK").is_some_and(|value| value == "1") { 20 } else { 1 }
-}
-
-/// Does nothing unless it is started as the worker of a kernel overlay.
-#[test]
-fn overlay_worker() {
-    model::worker::serve_if_asked();
-}
 
 #[test]
 fn uppers_of_the_kernel_with_metacopy_are_read_changed_and_read_again() {
@@ -72,9 +61,9 @@ fn uppers_of_fuse_overlayfs_without_devices_are_read() {
 fn of_fuse_overlayfs(first: u64, without_devices: &str) {
     support::need_root!();
     support::need!("unshare", "fuse-overlayfs");
-    let _watch = watchdog(120 * soak());
+    let _watch = watchdog(120 * soak_factor());
     let scratch = Scratch::new();
-    for seed in first..first + HISTORIES * soak() {
+    for seed in first..first + HISTORIES * soak_factor() {
         let mut case = Case::random(seed, STEPS * 2);
         case.layers.iter_mut().for_each(add_files);
         let place = scratch.path().join(seed.to_string());
@@ -104,9 +93,9 @@ fn uppers_of_the_kernel_with_an_index_have_their_hard_links() {
         (74_000_000, "redirect_dir=on,metacopy=on,index=on,xino=auto"),
         (75_000_000, "redirect_dir=on,metacopy=off,index=on"),
     ] {
-        let _watch = watchdog(120 * soak());
+        let _watch = watchdog(120 * soak_factor());
         let scratch = Scratch::new();
-        for seed in first..first + HISTORIES * soak() {
+        for seed in first..first + HISTORIES * soak_factor() {
             let mut case = Case::random(seed, STEPS * 2);
             case.layers.iter_mut().for_each(add_files);
             let place = scratch.path().join(seed.to_string());
@@ -137,10 +126,10 @@ fn files(shown: &Snapshot) -> BTreeSet<Vec<TreePath>> {
 
 /// Answers how many metacopy files the kernel left after all of its turns.
 fn in_turns(first: u64, options: &str) -> u64 {
-    let _watch = watchdog(120 * soak());
+    let _watch = watchdog(120 * soak_factor());
     let scratch = Scratch::new();
     let mut met = 0;
-    for seed in first..first + HISTORIES * soak() {
+    for seed in first..first + HISTORIES * soak_factor() {
         let memory = if seed % 2 == 0 { Memory::Long } else { Memory::Short };
         let mut case = Case::random(seed, STEPS * TURNS);
         case.layers.iter_mut().for_each(add_files);

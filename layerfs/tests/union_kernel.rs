@@ -15,33 +15,22 @@ use model::subject::{Snapshot, Subject};
 use model::tree::Model;
 use model::union_ground::{Ground, Lowers};
 use model::union_nodes::Memory;
-use support::{Scratch, watchdog};
+use support::{Scratch, soak_factor, watchdog};
 
 const STEPS: usize = 60;
 const HISTORIES: u64 = 60;
 /// What the union's uppers promise to be right with.
 const OPTIONS: &str = "redirect_dir=on,metacopy=on,index=off";
 
-/// `LAYERFS_SOAK=1` runs twenty times as many histories, and lets them take as much longer.
-fn soak() -> u64 {
-    if std::env::var_os("LAYERFS_SOAK").is_some_and(|value| value == "1") { 20 } else { 1 }
-}
-
-/// Does nothing unless it is started as the worker of a kernel overlay.
-#[test]
-fn overlay_worker() {
-    model::worker::serve_if_asked();
-}
-
 #[test]
 fn kernel_overlay_shows_the_same_tree_of_the_same_upper() {
     support::need_root!();
     support::need!("unshare");
-    let _watch = watchdog(120 * soak());
+    let _watch = watchdog(120 * soak_factor());
     let scratch = Scratch::new();
     std::fs::create_dir(scratch.join("merged")).unwrap();
     let mut broken = 0;
-    for seed in 60_000_000..60_000_000 + HISTORIES * soak() {
+    for seed in 60_000_000..60_000_000 + HISTORIES * soak_factor() {
         let memory = if seed % 2 == 0 { Memory::Long } else { Memory::Short };
         let place = scratch.path().to_owned();
         let ground =
@@ -55,7 +44,7 @@ fn kernel_overlay_shows_the_same_tree_of_the_same_upper() {
         broken += u64::from(!links.is_empty());
     }
     assert!(
-        broken * 10 <= HISTORIES * soak(),
+        broken * 10 <= HISTORIES * soak_factor(),
         "{broken} histories with hard links that the kernel breaks"
     );
 }
@@ -65,9 +54,9 @@ fn kernel_overlay_shows_the_same_tree_of_the_same_upper() {
 fn kernel_overlay_shows_the_same_tree_of_a_layer_with_marked_whiteouts() {
     support::need_root!();
     support::need!("unshare");
-    let _watch = watchdog(120 * soak());
+    let _watch = watchdog(120 * soak_factor());
     let scratch = Scratch::new();
-    for seed in 61_000_000..61_000_000 + HISTORIES / 2 * soak() {
+    for seed in 61_000_000..61_000_000 + HISTORIES / 2 * soak_factor() {
         let place = scratch.path().join(seed.to_string());
         std::fs::create_dir_all(place.join("merged")).unwrap();
         let (lowers, whiteouts) = (Lowers::Directories, Whiteouts::Xattr);

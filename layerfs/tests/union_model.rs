@@ -9,7 +9,7 @@ mod support;
 use layerfs_driver::upper::Whiteouts;
 use model::union_ground::{Ground, Lowers};
 use model::union_nodes::Memory;
-use support::{Scratch, watchdog};
+use support::{Scratch, soak_factor, watchdog};
 
 /// What is left open is looked for in the whole process: one history at a time.
 static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -23,13 +23,8 @@ const DISK_HISTORIES: u64 = 60;
 /// Histories of each kind with each form of whiteouts that is no device.
 const FORM_HISTORIES: u64 = 40;
 
-/// `LAYERFS_SOAK=1` runs twenty times as many histories, and lets them take as much longer.
-fn soak() -> u64 {
-    if std::env::var_os("LAYERFS_SOAK").is_some_and(|value| value == "1") { 20 } else { 1 }
-}
-
 fn run(scratch: &Scratch, first: u64, count: u64, (lowers, memory): (Lowers, Memory)) {
-    run_with(Whiteouts::Auto, scratch, first..first + count * soak(), (lowers, memory));
+    run_with(Whiteouts::Auto, scratch, first..first + count * soak_factor(), (lowers, memory));
 }
 
 fn run_with(
@@ -47,14 +42,14 @@ fn run_with(
 fn a_union_whose_whiteouts_are_marked_files_is_the_model() {
     support::need_root!();
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let _watch = watchdog(300 * soak());
+    let _watch = watchdog(300 * soak_factor());
     let scratch = Scratch::new();
     for (first, sides) in [
         (80_000_000, (Lowers::Directories, Memory::Long)),
         (81_000_000, (Lowers::Directories, Memory::Short)),
         (82_000_000, (Lowers::Image, Memory::Long)),
     ] {
-        let seeds = first..first + FORM_HISTORIES * soak();
+        let seeds = first..first + FORM_HISTORIES * soak_factor();
         run_with(Whiteouts::Xattr, &scratch, seeds, sides);
     }
 }
@@ -63,10 +58,10 @@ fn a_union_whose_whiteouts_are_marked_files_is_the_model() {
 fn a_union_whose_whiteouts_are_names_is_the_model() {
     support::need_root!();
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let _watch = watchdog(300 * soak());
+    let _watch = watchdog(300 * soak_factor());
     let scratch = Scratch::new();
     for (first, memory) in [(83_000_000, Memory::Long), (84_000_000, Memory::Short)] {
-        let seeds = first..first + FORM_HISTORIES * soak();
+        let seeds = first..first + FORM_HISTORIES * soak_factor();
         run_with(Whiteouts::Wh, &scratch, seeds, (Lowers::Directories, memory));
     }
 }
@@ -75,7 +70,7 @@ fn a_union_whose_whiteouts_are_names_is_the_model() {
 fn a_union_over_an_image_is_the_model() {
     support::need_root!();
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let _watch = watchdog(300 * soak());
+    let _watch = watchdog(300 * soak_factor());
     run(&Scratch::new(), 0, HISTORIES, (Lowers::Image, Memory::Long));
 }
 
@@ -83,7 +78,7 @@ fn a_union_over_an_image_is_the_model() {
 fn a_union_over_an_image_is_the_model_though_the_kernel_forgets() {
     support::need_root!();
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let _watch = watchdog(300 * soak());
+    let _watch = watchdog(300 * soak_factor());
     run(&Scratch::new(), 10_000_000, HISTORIES, (Lowers::Image, Memory::Short));
 }
 
@@ -91,7 +86,7 @@ fn a_union_over_an_image_is_the_model_though_the_kernel_forgets() {
 fn a_union_over_directories_is_the_model() {
     support::need_root!();
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let _watch = watchdog(300 * soak());
+    let _watch = watchdog(300 * soak_factor());
     run(&Scratch::new(), 20_000_000, HISTORIES, (Lowers::Directories, Memory::Long));
 }
 
@@ -99,7 +94,7 @@ fn a_union_over_directories_is_the_model() {
 fn a_union_over_directories_is_the_model_though_the_kernel_forgets() {
     support::need_root!();
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let _watch = watchdog(300 * soak());
+    let _watch = watchdog(300 * soak_factor());
     run(&Scratch::new(), 30_000_000, HISTORIES, (Lowers::Directories, Memory::Short));
 }
 
@@ -118,7 +113,7 @@ fn a_union_on_ext4_is_the_model() {
     support::need!("mkfs.ext4");
     if support::rights::have_loop_devices() {
         let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let _watch = watchdog(300 * soak());
+        let _watch = watchdog(300 * soak_factor());
         run_on_disk(&Scratch::ext4(512), 40_000_000);
     }
 }
@@ -129,7 +124,7 @@ fn a_union_on_xfs_is_the_model() {
     support::need!("mkfs.xfs");
     if support::rights::have_loop_devices() {
         let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let _watch = watchdog(300 * soak());
+        let _watch = watchdog(300 * soak_factor());
         run_on_disk(&Scratch::xfs(512), 50_000_000);
     }
 }

@@ -21,7 +21,7 @@ use model::ops::Op;
 use model::subject::{Snapshot, Subject};
 use model::union_ground::{Ground, Lowers};
 use model::union_nodes::Memory;
-use support::{Scratch, watchdog};
+use support::{Scratch, soak_factor, watchdog};
 
 const STEPS: usize = 40;
 const HISTORIES: u64 = 8;
@@ -32,25 +32,14 @@ const NO_OPTIONS: &str = "redirect_dir=nofollow,metacopy=off,index=off";
 const MARKS: &str =
     "^(trusted|user)\\.(overlay\\.(layerfs|redirect|metacopy|whiteout)|fuseoverlayfs)";
 
-/// `LAYERFS_SOAK=1` runs twenty times as many histories, and lets them take as much longer.
-fn soak() -> u64 {
-    if std::env::var_os("LAYERFS_SOAK").is_some_and(|value| value == "1") { 20 } else { 1 }
-}
-
-/// Does nothing unless it is started as the worker of a kernel overlay.
-#[test]
-fn overlay_worker() {
-    model::worker::serve_if_asked();
-}
-
 #[test]
 fn an_upper_with_whiteouts_of_each_form_is_made_plain() {
     support::need_root!();
     support::need!("unshare");
-    let _watch = watchdog(120 * soak());
+    let _watch = watchdog(120 * soak_factor());
     let scratch = Scratch::new();
     for whiteouts in [Whiteouts::Device, Whiteouts::Xattr, Whiteouts::Wh] {
-        for seed in 90_000_000..90_000_000 + HISTORIES * soak() {
+        for seed in 90_000_000..90_000_000 + HISTORIES * soak_factor() {
             let place = scratch.path().join(seed.to_string());
             let ours = by_union(&place, seed, whiteouts);
             plain(&place).unwrap();
@@ -64,9 +53,9 @@ fn an_upper_with_whiteouts_of_each_form_is_made_plain() {
 fn an_upper_of_the_kernels_is_made_plain() {
     support::need_root!();
     support::need!("unshare");
-    let _watch = watchdog(120 * soak());
+    let _watch = watchdog(120 * soak_factor());
     let scratch = Scratch::new();
-    for seed in 91_000_000..91_000_000 + HISTORIES * soak() {
+    for seed in 91_000_000..91_000_000 + HISTORIES * soak_factor() {
         let place = scratch.path().join(seed.to_string());
         let case = case(seed);
         write_layers(&place, &case.layers);
@@ -86,7 +75,7 @@ fn a_refused_call_leaves_the_tree_of_an_upper_that_is_made_plain() {
     use layerfs_driver::sys::fault::{Plan, with_plan};
     support::need_root!();
     support::need!("unshare");
-    let _watch = watchdog(300 * soak());
+    let _watch = watchdog(300 * soak_factor());
     let scratch = Scratch::new();
     let mut points = 0;
     for (seed, whiteouts) in [(92_000_000, Whiteouts::Xattr), (92_000_001, Whiteouts::Wh)] {
@@ -95,7 +84,7 @@ fn a_refused_call_leaves_the_tree_of_an_upper_that_is_made_plain() {
         let kept = scratch.path().join("kept");
         copy(&place, &kept);
         // Every seventh from another start each time, all of them where there is time.
-        let step = if soak() > 1 { 1 } else { 7 };
+        let step = if soak_factor() > 1 { 1 } else { 7 };
         for n in (1 + seed % step..).step_by(usize::try_from(step).unwrap()) {
             let (refused, outcome) =
                 with_plan(Plan::Fail { n, errno: Errno::IO, call: None }, || plain(&place));

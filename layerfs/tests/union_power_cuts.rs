@@ -14,25 +14,19 @@ mod steps;
 mod support;
 
 use std::fs::File;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use kit::deeds::Way;
-use kit::ground::{Ground, Side, joined, leftovers, lower_of};
+use kit::ground::{Ground, Side, leftovers};
 use kit::seen::{self, Tree};
-use layerfs_driver::lower::{ImageTree, Lower};
-use layerfs_driver::store::Store;
-use layerfs_driver::store::digest::Digest;
+use kit::task;
 use layerfs_driver::sys::fault::{Plan, with_plan};
 use steps::{DEEDS, Deed, Promise};
 use support::power::{Switch, reboot};
 use support::rights::have_loop_devices;
-use support::{Scratch, figure, need, need_root, watchdog};
-
-/// Tells the worker what to do: the deed's number, its plan, the upper, where it acknowledges, the lower.
-const TASK: &str = "LAYERFS_UNION_POWER_TASK";
+use support::{Scratch, figure, need, need_root, soak, watchdog};
 
 /// One test at a time: a process that another is starting has this one's descriptors for a moment, and a file system that
 /// is in use is not unmounted.
@@ -129,19 +123,9 @@ impl Lab {
 
     /// Runs the worker; `false` where it came to its end.
     fn work(&self, (number, cut): (usize, Cut), place: &Path, acknowledged: &Path) -> bool {
-        let mut words = vec![number.to_string(), cut.plan.to_owned(), cut.n.to_string()];
-        words.extend([place, acknowledged].map(|path| path.display().to_string()));
-        words.extend(self.ground.words().iter().map(|word| word.display().to_string()));
-        let ended = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "worker", "--nocapture", "--test-threads=1"])
-            .env(TASK, words.join("\n"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
-            .unwrap();
-        let died = ended.signal() == Some(9);
-        assert!(died || ended.success(), "the worker: {ended}");
-        died
+        let (number, n) = (number.to_string(), cut.n.to_string());
+        let acknowledged = acknowledged.display().to_string();
+        task::dies(&self.ground, place, &[&number, cut.plan, &n, &acknowledged])
     }
 
     /// What the next mount shows that it must not: it must be what one of the steps left, from the last on that promised
@@ -174,10 +158,6 @@ fn differences(tree: &Tree, expected: &Tree) -> Vec<String> {
 fn synced(place: &Path) {
     let done = Command::new("sync").arg("-f").arg(place).status().unwrap();
     assert!(done.success(), "sync {}", place.display());
-}
-
-fn soak() -> bool {
-    std::env::var_os("LAYERFS_SOAK").is_some_and(|value| value == "1")
 }
 
 /// Cuts at calls spread over each deed, and after its last: at all of them in the full matrix.
@@ -269,20 +249,11 @@ fn a_change_that_does_not_sync_loses_something_to_a_power_cut() {
 /// Not a test but the process that dies: nothing where no task is given.
 #[test]
 fn worker() {
-    let Ok(task) = std::env::var(TASK) else { return };
-    let words: Vec<&str> = task.lines().collect();
-    let [number, plan, n, place, acknowledged, lower @ ..] = &words[..] else {
-        panic!("a task has more words")
+    let Some((words, union)) = task::given() else { return };
+    let [number, plan, n, acknowledged] = &words[..] else {
+        panic!("a task is a deed's number, its plan, the call, and where it acknowledges")
     };
-    let lower = match lower {
-        [root, chain] if chain.starts_with("sha256:") => {
-            let store = Store::open(Path::new(root)).unwrap();
-            Lower::Image(ImageTree::open(&store, &Digest::parse(chain).unwrap()).unwrap())
-        }
-        dirs => lower_of(&dirs.iter().map(PathBuf::from).collect::<Vec<_>>()),
-    };
-    let union = joined(lower, Path::new(place));
-    let plan = match *plan {
+    let plan = match &**plan {
         "ignore-syncs" => Plan::IgnoreSyncs,
         _ => Plan::Die { n: n.parse().unwrap(), call: None },
     };

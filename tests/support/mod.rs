@@ -26,5 +26,5 @@ pub use figure::figure;
 pub use photo::{Photo, Scope, photograph};
 pub(crate) use rights::{need, need_root};
 pub use scratch::Scratch;
-pub use suites::soak;
+pub use suites::{soak, soak_factor};
 pub use watchdog::watchdog;

@@ -44,3 +44,8 @@ fn built(name: &str, version: &str) -> Option<PathBuf> {
 pub fn soak() -> bool {
     std::env::var_os("LAYERFS_SOAK").is_some_and(|value| value == "1")
 }
+
+/// How many times as many histories there are then, and how many times as long they may take.
+pub fn soak_factor() -> u64 {
+    if soak() { 20 } else { 1 }
+}

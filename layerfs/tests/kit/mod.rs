@@ -6,4 +6,5 @@ pub mod deeds;
 pub mod ground;
 pub mod image;
 pub mod seen;
+pub mod task;
 pub mod visit;

@@ -16,9 +16,8 @@ use super::subject::{
 use super::tree::Model;
 use super::worker::{Answer, LIKE_ONE_FILESYSTEM, MARK, OPTIONS, PLACE, Request};
 
-/// The test that serves as the worker: every test file with this subject has one of this name, which calls
-/// `worker::serve_if_asked`.
-pub const WORKER_TEST: &str = "overlay_worker";
+/// The test that serves as the worker: whoever has this subject has it, by the room that the model is.
+const WORKER_TEST: &str = "model::worker::overlay_worker";
 
 /// An overlay mount in another process.
 pub struct KernelOverlay {

@@ -39,8 +39,9 @@ pub enum Answer {
     Photograph(Snapshot),
 }
 
-/// Serves until standard input ends. Without a place in the environment this process is no worker, and nothing happens.
-pub fn serve_if_asked() {
+/// Not a test but the worker: serves until standard input ends. Without a place in the environment nothing happens.
+#[test]
+fn overlay_worker() {
     let Some(place) = std::env::var_os(PLACE).map(PathBuf::from) else { return };
     mount_at(&place);
     let merged = place.join("merged");
