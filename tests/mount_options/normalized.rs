@@ -75,6 +75,24 @@ fn an_upper_of_an_image_is_normalized_over_it() {
     assert_eq!(kernel, shown);
 }
 
+/// aufs has such names, and so may whoever packs a layer by hand.
+#[test]
+fn what_hides_a_name_of_a_whiteout_hides_nothing_when_it_is_plain() {
+    let Some(live) = live() else { return };
+    live.shell("mkdir up/d; touch base/d/low up/.wh..wh.both up/d/.wh..wh..wh.low up/.wh..wh.plnk");
+    let shown = || {
+        live.place.said(&["mount", "-o", UPPER, "mnt"]);
+        let shown = live.shell(&format!("cd mnt; {SHOWN}"));
+        live.umount();
+        shown
+    };
+    let before = shown();
+    live.place.said(&NORMALIZE);
+    assert_eq!(live.shell("find up -mindepth 1"), "up/d\n");
+    assert_eq!(shown(), before);
+    assert_eq!(by_kernel(&live), before);
+}
+
 #[test]
 fn what_can_not_be_normalized_is_told_and_left_as_it_is() {
     rights::need!("setfattr");

@@ -7,12 +7,13 @@ use crate::support::rights;
 const NAMES: &str = "trusted.overlay.opaque trusted.overlay.overlay.opaque trusted.overlay.redirect trusted.overlay.metacopy
     trusted.overlay.whiteout trusted.overlay.layerfs.origin trusted.overlay.layerfs.nlink trusted.overlay.layerfs.whiteouts
     trusted.overlay.origin trusted.overlay trusted.overlayx user.overlay.whiteout user.overlay.opaque
-    user.overlay.redirect user.overlay.overlay.x user.overlay.layerfs.origin user.overlay user.x";
+    user.overlay.redirect user.overlay.overlay.x user.overlay.layerfs.origin user.overlay user.x
+    $(for s in trusted user; do printf \"$s.overlay.%0${long}d \" 0; done)";
 
 /// Sets each name on a file and a directory, lists, reads and removes them; answers all that was told.
 fn tried(live: &Live, mounted: &str) -> String {
     live.shell(&format!(
-        "export LC_ALL=C; cd {mounted}; for n in {}; do for at in only d new dir; do
+        "export LC_ALL=C; cd {mounted}; long=236; for n in {}; do for at in only d new dir; do
         setfattr -hn $n -v y $at 2>&1; getfattr --only-values -hn $n $at 2>&1; echo \" $n $at\"
         done; done; for at in only d new dir; do getfattr -hd -m - $at 2>&1; done
         for n in {}; do setfattr -hx $n only 2>&1; setfattr -hx $n dir 2>&1; done; getfattr -hd -m - only dir 2>&1",

@@ -9,7 +9,7 @@ use crate::store::index::Ordinal;
 use crate::sys::change::StatVfs;
 use crate::sys::file::Stat;
 use crate::sys::xattr::Pair;
-use crate::tree::{Attr, Ino, KernelHandle, Kind, Name, Origin};
+use crate::tree::{Attr, Ino, KernelHandle, Kind, MarkSpace, Name, Origin};
 
 /// One read-only tree.
 #[derive(Debug)]
@@ -85,6 +85,14 @@ impl Lower {
     /// Whether `name` leads to nothing in `dir` because what stands there is not shown ([`DirStack::hiding`]).
     pub fn has_hidden(&self, dir: &LowerNode, name: &Name) -> Result<bool, LowerError> {
         on!(self, dir, |_tree, _node| Ok(false), |tree, node| tree.has_hidden(node, name))
+    }
+
+    /// Where the marks of its layers are; `None` of an image, which has none.
+    pub fn space(&self) -> Option<MarkSpace> {
+        match self {
+            Lower::Image(_) => None,
+            Lower::Dirs(stack) => Some(stack.space()),
+        }
     }
 
     /// Whether a name means something to those who read the upper as a layer of this kind of tree: in plain directories

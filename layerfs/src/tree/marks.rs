@@ -73,6 +73,12 @@ pub fn escape(space: MarkSpace, shown: &[u8]) -> Vec<u8> {
     }
 }
 
+/// Whether no attribute can have this name: the one under which it would be stored is longer than the kernel takes.
+pub fn is_too_long(space: MarkSpace, shown: &[u8]) -> bool {
+    const NAME_BYTES_MAX: usize = 255;
+    shown.starts_with(space.prefix()) && shown.len() + ESCAPE.len() > NAME_BYTES_MAX
+}
+
 /// The name by which users see a stored attribute; `None` for a mark.
 pub fn unescape(space: MarkSpace, stored: &[u8]) -> Option<Vec<u8>> {
     let Some(rest) = stored.strip_prefix(space.prefix()) else { return Some(stored.to_vec()) };
@@ -196,6 +202,11 @@ mod tests {
         let stored = escape(MarkSpace::Trusted, b"trusted.overlay.opaque");
         assert_eq!(stored, b"trusted.overlay.overlay.opaque");
         assert_eq!(unescape(MarkSpace::Trusted, b"trusted.overlay.opaque"), None);
+        let long = |len: usize| [MarkSpace::User.prefix(), &vec![b'x'; len - 13]].concat();
+        assert!(
+            is_too_long(MarkSpace::User, &long(248)) && !is_too_long(MarkSpace::User, &long(247))
+        );
+        assert!(!is_too_long(MarkSpace::Trusted, &long(255)));
         assert_eq!(escape(MarkSpace::Trusted, b"user.overlay.opaque"), b"user.overlay.opaque");
     }
 

@@ -72,7 +72,7 @@ impl Recorded {
     pub fn decode(value: &[u8]) -> Result<Recorded, RecordFault> {
         let read = || {
             let mut words = std::str::from_utf8(value).ok()?.split(':');
-            let (uid, gid) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+            let (uid, gid) = (id_of(words.next()?)?, id_of(words.next()?)?);
             let mode =
                 u32::from_str_radix(words.next()?, 8).ok().filter(|mode| *mode <= 0o177_777)?;
             let of_mode = Kind::from_mode(mode).map(|kind| (kind, (0, 0)));
@@ -99,6 +99,11 @@ impl Recorded {
             }
         }
     }
+}
+
+/// The last number is none: to chown(2) it says that the owner stays.
+fn id_of(word: &str) -> Option<u32> {
+    word.parse().ok().filter(|id| *id != u32::MAX)
 }
 
 fn is_device(kind: Kind) -> bool {
@@ -185,7 +190,9 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_refused() {
-        let bad: [&[u8]; 14] = [
+        let bad: [&[u8]; 16] = [
+            b"4294967295:0:0644",
+            b"0:4294967295:0644:file",
             b"",
             b"0",
             b"0:0",

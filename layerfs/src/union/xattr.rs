@@ -7,7 +7,8 @@ use super::mount::{Shared, Union};
 use crate::lower::LowerNode;
 use crate::sys::Errno;
 use crate::sys::xattr_at::SetHow;
-use crate::tree::{Acls, acl};
+use crate::tree::{Acls, acl, marks};
+use crate::upper::Upper;
 
 /// Which side answers for a node's attributes.
 enum Holder {
@@ -37,9 +38,13 @@ impl Union {
         Ok(names)
     }
 
-    /// A mount without access control lists does not support their attributes.
+    /// A mount without access control lists does not support their attributes, and none supports a mark's name that is too
+    /// long to be escaped: the kernel's overlayfs says the same.
     fn expect_known(&self, name: &[u8]) -> Result<(), UnionError> {
+        let space = self.upper.as_ref().map(Upper::space).or(self.lower.space());
+        let is_too_long = space.is_some_and(|space| marks::is_too_long(space, name));
         match self.acls {
+            _ if is_too_long => answer(Errno::OPNOTSUPP),
             Acls::Off if acl::is_list(name) => answer(Errno::OPNOTSUPP),
             Acls::Off | Acls::Obeyed => Ok(()),
         }

@@ -95,7 +95,7 @@ fn union_links(stored: &[u8], own: u32, lower: u32) -> Option<u32> {
         _ => return None,
     };
     let differs: i64 = std::str::from_utf8(differs).ok()?.parse().ok()?;
-    u32::try_from(i64::from(base) + differs).ok()
+    u32::try_from(i64::from(base).checked_add(differs)?).ok()
 }
 
 #[cfg(test)]
@@ -107,7 +107,8 @@ mod tests {
         assert_eq!(union_links(b"U+1", 2, 9), Some(3));
         assert_eq!(union_links(b"U-1", 3, 9), Some(2));
         assert_eq!(union_links(b"L-1", 3, 9), Some(8));
-        for bad in [&b""[..], b"X+1", b"U", b"Ux", b"L-10"] {
+        let most = b"U+9223372036854775807";
+        for bad in [&b""[..], b"X+1", b"U", b"Ux", b"L-10", most, b"L-9223372036854775808"] {
             assert_eq!(union_links(bad, 1, 1), None);
         }
     }

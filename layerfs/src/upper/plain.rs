@@ -117,7 +117,8 @@ impl Upper {
         let hidden = name.strip_prefix(WH_PREFIX).unwrap_or(name);
         if name == WH_OPAQUE {
             self.set_opaque(dir, b".")?;
-        } else if Name::new(hidden).is_ok() {
+        } else if Name::new(hidden).is_ok() && !self.wh_names.reserves(hidden) {
+            // What hides a name that nobody sees hides nothing; a device of that name would hide something.
             match file::stat_at(dir, hidden, Symlinks::Stop) {
                 Err(error) if error.is_absent() => self.put_device(dir, hidden)?,
                 found => {

@@ -45,6 +45,11 @@ pub struct DirStack {
 }
 
 impl DirStack {
+    /// Where the marks of its layers are.
+    pub(crate) fn space(&self) -> MarkSpace {
+        self.options.space
+    }
+
     /// Figures of the file system that the topmost directory lies on.
     pub(crate) fn filesystem(&self) -> Result<StatVfs, SysError> {
         match self.layers.first() {

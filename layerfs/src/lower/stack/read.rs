@@ -8,11 +8,11 @@ use super::trail::Trail;
 use crate::lower::error::LowerError;
 use crate::lower::file::LowerFile;
 use crate::store::archive::Timestamp;
-use crate::sys::SysError;
 use crate::sys::beneath::{self, Purpose};
 use crate::sys::file::{self, Symlinks};
 use crate::sys::handle;
 use crate::sys::xattr::{self, Pair};
+use crate::sys::{Errno, SysError};
 use crate::tree::{Attr, KernelHandle, Kind, Origin};
 
 impl DirStack {
@@ -129,8 +129,10 @@ impl DirStack {
                 continue;
             }
             let dir = layer.open(&root, Purpose::List)?;
-            // Others have it, or nobody may be asked.
-            let Ok(opened) = handle::open(&dir, wanted.kind, &wanted.handle) else { continue };
+            let opened = match handle::open(&dir, wanted.kind, &wanted.handle) {
+                Err(error) if is_elsewhere(error.errno()) => continue,
+                opened => opened.map_err(|error| refused(error, &root))?,
+            };
             let stat = file::stat(&opened).map_err(|error| refused(error, &root))?;
             let birth = file::birth(&opened).map_err(|error| refused(error, &root))?;
             let origin = Origin::Directory {
@@ -152,6 +154,13 @@ impl DirStack {
         let (parent, name) = self.layers[place.layer].open_parent(&place.trail)?;
         call(&parent, name).map_err(|error| refused(error, &place.trail))
     }
+}
+
+/// What a file system says to a handle that is another's, that it does not give, or that nobody here may open.
+fn is_elsewhere(errno: Errno) -> bool {
+    let not_its = [Errno::STALE, Errno::NOENT, Errno::INVAL, Errno::OVERFLOW];
+    let not_asked = [Errno::OPNOTSUPP, Errno::NOSYS, Errno::PERM, Errno::ACCESS];
+    not_its.contains(&errno) || not_asked.contains(&errno)
 }
 
 /// Zeros where it is not known.
