@@ -14,6 +14,8 @@ mod changing;
 mod effects;
 #[path = "mount_options/fstab.rs"]
 mod fstab;
+#[path = "mount_options/in_kernel.rs"]
+mod in_kernel;
 #[path = "mount_options/kept.rs"]
 mod kept;
 #[allow(dead_code, reason = "the images of other tests")]

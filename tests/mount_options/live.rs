@@ -162,7 +162,7 @@ pub fn step() {
 impl Drop for Live {
     /// A test that failed leaves its mount.
     fn drop(&mut self) {
-        for at in ["mnt", "top", "bind", "kernel", "ram", "holder/store/m"] {
+        for at in ["mnt", "top", "kernel", "bind", "ram", "holder/store/m"] {
             let mut umount = Command::new("umount");
             let quiet = umount.arg("-lq").arg(self.place.join(at)).output();
             assert!(quiet.is_ok(), "umount can be started");

@@ -21,6 +21,7 @@ mod mapping;
 pub mod mount;
 pub mod name;
 pub mod output;
+pub mod overlays;
 pub mod process;
 mod sigbus;
 pub mod signal;

@@ -265,10 +265,15 @@ pub struct Mounted {
 
 /// The mounts of a type, in the order they were made.
 pub fn mounted(kind: &str) -> Result<Vec<Mounted>, SysError> {
+    let table = table()?;
+    Ok(table.split(|byte| *byte == b'\n').filter_map(|line| parse_mount(line, kind)).collect())
+}
+
+/// The table of this process's mount namespace, as proc(5) has it.
+pub(super) fn table() -> Result<Vec<u8>, SysError> {
     const TABLE_MAX_BYTES: u64 = 256 * 1024 * 1024;
     let table = super::file::open_read_path("/proc/self/mountinfo")?;
-    let table = super::file::read_all(table, TABLE_MAX_BYTES)?;
-    Ok(table.split(|byte| *byte == b'\n').filter_map(|line| parse_mount(line, kind)).collect())
+    super::file::read_all(table, TABLE_MAX_BYTES)
 }
 
 /// Reads a line of `mountinfo` (proc(5)): ID PARENT DEVICE ROOT AT OPTIONS [TAGS] - KIND SOURCE OPTIONS.

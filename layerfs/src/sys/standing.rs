@@ -6,11 +6,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::error::SysError;
-use super::mount::unescape;
+use super::mount::{self, unescape};
 use super::{dir, file};
-
-/// More is no table of mounts.
-const TABLE_MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A directory's path from the root of its file system. Two mounts of one file system, bind mounts too, give the same.
 #[derive(Clone, Debug)]
@@ -49,8 +46,7 @@ pub struct MountTable(Vec<u8>);
 impl MountTable {
     /// Reads the table.
     pub fn read() -> Result<MountTable, SysError> {
-        let table = file::open_read_path("/proc/self/mountinfo")?;
-        Ok(MountTable(file::read_all(table, TABLE_MAX_BYTES)?))
+        mount::table().map(MountTable)
     }
 
     /// Where an open directory stands.

@@ -27,6 +27,11 @@ pub enum UpperError {
     /// Another mount uses the upper or the work directory.
     #[error("the {0} directory is in use by another mount")]
     Busy(&'static str),
+    /// The kernel's overlayfs changes the directories beside us.
+    #[error(
+        "the kernel's overlayfs has it, or its work directory, mounted at `{0}`: unmount that first"
+    )]
+    InKernel(String),
     /// Upper and work directory are on different file systems.
     #[error("upper and work directory are not on one file system")]
     TwoFilesystems,
@@ -120,7 +125,7 @@ impl UpperError {
         match self {
             UpperError::Call { source, .. } => source.errno(),
             UpperError::Mark { .. } | UpperError::NoMarks => Errno::IO,
-            UpperError::Busy(_) => Errno::BUSY,
+            UpperError::Busy(_) | UpperError::InKernel(_) => Errno::BUSY,
             UpperError::TwoFilesystems | UpperError::LongRedirect | UpperError::RedirectsOff => {
                 Errno::XDEV
             }

@@ -12,7 +12,7 @@ use super::unmarked::Unmarked;
 use super::whiteout::{Format, Whiteouts};
 use crate::sys::file::Symlinks;
 use crate::sys::lock::{self, Share};
-use crate::sys::{Errno, change, deep, dir, file, host, xattr_at};
+use crate::sys::{Errno, change, deep, dir, file, host, overlays, xattr_at};
 use crate::tree::{MarkSpace, Records, Redirects, WhNames, acl};
 
 /// How long an upper that is in use is waited for.
@@ -90,6 +90,7 @@ impl Upper {
             return Err(UpperError::Busy("upper"));
         }
         // Before anything is made, too: what is refused is left as it is.
+        refuse_in_kernel(&[&root, work])?;
         incompat::refuse(work)?;
         let private = made(work, "layerfs")?;
         // The process of an unmounted mount takes its time to end, and holds the lock until then.
@@ -187,6 +188,15 @@ impl Drop for Upper {
                 tracing::warn!("the lock of an upper goes when its descriptor is closed: {error}");
             }
         }
+    }
+}
+
+/// Refuses directories that the kernel's overlayfs has mounted, as far as that can be seen. It refuses ours with `index=on`,
+/// and warns without.
+pub(super) fn refuse_in_kernel(dirs: &[&OwnedFd]) -> Result<(), UpperError> {
+    match overlays::with(dirs).during("look for mounts of the kernel's overlayfs")? {
+        Some(at) => Err(UpperError::InKernel(at.display().to_string())),
+        None => Ok(()),
     }
 }
 

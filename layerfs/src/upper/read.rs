@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::error::{During, UpperError};
 use super::look::{Listed, Look, mark_error};
-use super::open::{Durability, Upper};
+use super::open::{Durability, Upper, refuse_in_kernel};
 use super::whiteout::Whiteouts;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::host::{self, Rights};
@@ -35,6 +35,7 @@ impl UpperReader {
     /// it is given and is none, there are no such copies.
     pub fn open(root: OwnedFd, work: Option<&OwnedFd>) -> Result<Self, UpperError> {
         let deed = "open the upper directory";
+        refuse_in_kernel(&[&root].into_iter().chain(work).collect::<Vec<_>>())?;
         let again = || dir::open(&root, ".", Symlinks::Stop).during(deed);
         let (space, made_over) = made_over(&root)?;
         let index = match work {
