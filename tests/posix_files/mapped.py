@@ -14,7 +14,7 @@ PAGES = bytes(range(256)) * (PAGE // 256) * 4
 
 def lower():
     os.mkdir("dir")
-    for name in ("shared", "private", "both", "short", "cut", "synced", "direct", "append", "exec", "odd"):
+    for name in ("shared", "private", "both", "short", "cut", "synced", "dropped", "direct", "append", "exec", "odd"):
         write_file(f"dir/{name}", PAGES)
     write_file("dir/odd", PAGES[:PAGE + 100])
     for name in ("program", "copied", "replaced", "busy", "emptied", "script"):
@@ -57,6 +57,22 @@ def shared():
         os.rename(name, f"{name}-moved")
         os.unlink(f"{name}-moved")
         say(f"{name} early at last", lambda: early[:5])
+
+
+def dropped():
+    """What was written after the copy-up is read by those of before it, where memory holds nothing of the file any more."""
+    for name in each("dropped"):
+        fd = os.open(name, os.O_RDONLY)
+        early = mapping(fd)
+        writer = os.open(name, os.O_RDWR)
+        os.pwrite(writer, b"WRIT", 0)
+        os.pwrite(writer, b"more", 2 * PAGE)
+        os.fsync(writer)
+        for held in (fd, writer):
+            os.posix_fadvise(held, 0, 0, os.POSIX_FADV_DONTNEED)
+        say(f"{name} mapped", lambda: (early[:6], early[PAGE:PAGE + 4], early[2 * PAGE:2 * PAGE + 6]))
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        say(f"{name} read", lambda: (os.pread(fd, 6, 0), os.pread(fd, 6, 2 * PAGE)))
 
 
 def private():
@@ -234,5 +250,5 @@ def nameless():
     tell("names", len(os.listdir("dir")))
 
 
-run(lower, {name: globals()[name] for name in ("shared", "private", "past_the_end", "synced", "running", "direct", "direct_odd",
-                                               "append", "nameless")})
+run(lower, {name: globals()[name] for name in ("shared", "private", "past_the_end", "synced", "dropped", "running", "direct",
+                                               "direct_odd", "append", "nameless")})

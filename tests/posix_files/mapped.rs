@@ -10,7 +10,7 @@ fn same(cases: &[&str]) {
 
 #[test]
 fn mappings_of_before_and_after_a_copy_up_are_one_memory() {
-    same(&["shared", "private", "synced"]);
+    same(&["shared", "private", "synced", "dropped"]);
 }
 
 #[test]
