@@ -1,6 +1,7 @@
 //! What a user can't have: one line that names it and the cure, and nothing left.
 
 use crate::ground;
+use crate::support::need;
 use crate::support::user::Who;
 
 const LOWER: &str = "mkdir -p lower mnt; echo one >lower/one;";
@@ -89,4 +90,52 @@ fn a_device_that_can_not_be_opened_is_told_with_the_cure() {
         ),
     );
     assert_eq!(seen, "3\n");
+}
+
+/// Devices are there and can't be opened; attributes of the trusted are neither set nor seen; capabilities are root's to
+/// give, of a namespace too.
+#[test]
+fn devices_trusted_attributes_and_capabilities_are_refused_with_the_kernels_errno() {
+    need!("setfattr", "setcap");
+    let Some(ground) = ground() else { return };
+    ground.prepare(
+        "mkdir lower; mknod -m 666 lower/null c 1 3; cp /bin/true lower/own; cp /bin/true lower/capped
+        chown -R 54321:54321 .; chown 0:0 lower/null; setcap cap_net_raw+ep lower/capped
+        setfattr -n trusted.low -v y lower/own",
+    );
+    let none = "Operation not permitted";
+    for who in [Who::User, Who::One, Who::Many] {
+        let seen = ground.shell(
+            who,
+            "export LC_ALL=C; mkdir upper work mnt; layerfs mount -o lowerdir=lower,upperdir=upper,workdir=work mnt
+             : <mnt/null; : >mnt/null; mknod mnt/x c 1 3; mknod mnt/x b 7 0; mknod mnt/x c 0 0
+             setfattr -n trusted.x -v y mnt/own; setfattr -x trusted.low mnt/own; getfattr -n trusted.low mnt/own
+             getfattr -d -m trusted mnt/own; setfattr -n security.x -v y mnt/own
+             setcap cap_net_raw+ep mnt/own 2>said; getcap mnt/own; getcap mnt/capped; chmod 711 mnt/capped; mv mnt/capped mnt/moved
+             getcap mnt/moved; ls mnt; layerfs umount mnt; rm -rf upper work mnt said",
+        );
+        let seen: Vec<&str> =
+            seen.lines().map(|line| line.rsplit(": ").next().unwrap_or_default()).collect();
+        let refused = ["Permission denied", "Permission denied", none, none, none, none, none];
+        let absent = ["No such attribute", none];
+        let capped = match who {
+            // A copy without them would be another program.
+            Who::User => &[
+                "mnt/capped cap_net_raw=ep",
+                none,
+                none,
+                "mnt/moved (No such file or directory)",
+                "capped",
+            ][..],
+            _ => &[
+                "mnt/own cap_net_raw=ep",
+                "mnt/capped cap_net_raw=ep",
+                "mnt/moved cap_net_raw=ep",
+                "moved",
+            ],
+        };
+        let expected = [&refused[..], &absent, capped, &["null", "own"]].concat();
+        assert_eq!(seen, expected, "{who:?}");
+        ground.assert_nothing_left();
+    }
 }
