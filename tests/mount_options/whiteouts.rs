@@ -110,6 +110,48 @@ fn the_first_form_that_can_be_had_is_found() {
     assert_eq!(live.shell("stat -c %F up/only"), "character special file\n");
 }
 
+/// Some file systems make something else of a device. What stands in its place is not linked to.
+#[test]
+fn a_device_that_is_read_back_as_something_else_is_not_taken() {
+    let Some(live) = live() else { return };
+    live.place.said(&["mount", "-o", UPPER, "mnt"]);
+    live.shell("touch 'work/work/#whiteout'; rm mnt/only; rmdir mnt/d; test \"$(ls mnt)\" = both");
+    live.umount();
+    assert_eq!(live.shell("ls work/work/incompat"), "layerfs-xattr-whiteouts\n");
+    live.place.said(&["mount", "-o", UPPER, "mnt"]);
+    assert_eq!(live.shell("ls mnt"), "both\n");
+    live.umount();
+}
+
+/// A mount of ours is such a file system: it makes no device 0:0, and with `noxattrs` keeps no attributes.
+#[test]
+fn names_are_made_where_neither_devices_nor_attributes_can_be() {
+    let Some(live) = live() else { return };
+    live.place.pull_small("small");
+    live.shell("mkdir ram; touch base/d/low");
+    live.place.said(&["mount", "-o", "noxattrs", "small:1", "ram"]);
+    live.shell("mkdir ram/{up,work,iup,iwork}");
+    let upper = "lowerdir=base,upperdir=ram/up,workdir=ram/work";
+    live.place.said(&["mount", "-o", upper, "mnt"]);
+    live.shell("rm mnt/only; rm -r mnt/d; mkdir mnt/d; test \"$(ls mnt mnt/d)\" = \"$(printf 'mnt:\\nboth\\nd\\n\\nmnt/d:')\"");
+    live.umount();
+    assert_eq!(
+        live.shell("ls -A ram/up; ls ram/work/work/incompat"),
+        ".wh.d\n.wh.only\nd\nlayerfs-wh-whiteouts\n"
+    );
+    live.place.said(&["mount", "-o", upper, "mnt"]);
+    assert_eq!(live.shell("ls mnt mnt/d"), "mnt:\nboth\nd\n\nmnt/d:\n");
+    live.umount();
+    // An image has no such names, and nothing of it can be removed.
+    live.place.said(&["mount", "-o", "upperdir=ram/iup,workdir=ram/iwork", "small:1", "mnt"]);
+    assert_eq!(
+        live.shell("LC_ALL=C rm mnt/a 2>&1 | grep -o ': Op.*'; cat mnt/a | head -c 3"),
+        ": Operation not permitted\naaa"
+    );
+    live.umount();
+    live.shell("umount ram");
+}
+
 #[test]
 fn names_hide_lower_directories_where_no_attributes_are_kept() {
     let Some(live) = live() else { return };
