@@ -209,7 +209,8 @@ impl Door {
         how: OpenHow,
         caller: u32,
     ) -> Result<HandleId, UnionError> {
-        if how != OpenHow::Truncate || self.is_root(caller) {
+        let empties = matches!(how, OpenHow::Truncate | OpenHow::TruncateToRead);
+        if !empties || self.is_root(caller) {
             return self.union.open(id(ino), how);
         }
         let before = self.union.attr(id(ino))?;
@@ -271,12 +272,14 @@ impl Door {
 
 /// What a file is opened for.
 pub(super) fn open_how(flags: OpenFlags) -> OpenHow {
-    if flags.0 & open_flag::TRUNCATE != 0 {
-        OpenHow::Truncate
-    } else if flags.0 & open_flag::ACCESS == open_flag::READ {
-        OpenHow::Read
-    } else {
-        OpenHow::Write
+    let has = |flag: i32| flags.0 & flag != 0;
+    let reads = flags.0 & open_flag::ACCESS == open_flag::READ;
+    match (has(open_flag::TRUNCATE), reads) {
+        (true, true) => OpenHow::TruncateToRead,
+        (true, false) => OpenHow::Truncate,
+        (false, true) if has(open_flag::EXEC) => OpenHow::Run,
+        (false, true) => OpenHow::Read,
+        (false, false) => OpenHow::Write,
     }
 }
 
@@ -285,4 +288,6 @@ mod open_flag {
     pub const ACCESS: i32 = 3;
     pub const READ: i32 = 0;
     pub const TRUNCATE: i32 = 0o1000;
+    /// `__FMODE_EXEC`, with which the kernel opens programs and their interpreters. From a user it takes no such flag.
+    pub const EXEC: i32 = 0x20;
 }

@@ -211,7 +211,12 @@ impl Filesystem for Door {
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let (how, caller) = (open_how(flags), self.caller(request).uid);
-        let is_long = how != OpenHow::Read && self.union.copies_much(id(ino));
+        let is_long = match how {
+            OpenHow::Read | OpenHow::Run => false,
+            OpenHow::Write | OpenHow::Truncate => self.union.copies_much(id(ino)),
+            // It may wait for the close of a program.
+            OpenHow::TruncateToRead => true,
+        };
         self.serve(Takes::long_if(is_long), move |door| door.answer_open(ino, how, caller, reply));
     }
 
