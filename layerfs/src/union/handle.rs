@@ -189,6 +189,12 @@ impl Union {
         Ok(open)
     }
 
+    /// Whether somebody has the node open for writing.
+    pub fn is_open_for_writing(&self, id: NodeId) -> bool {
+        let open = self.handles.open.lock();
+        open.values().any(|open| open.node.id == id && open.how.access() == Access::Write)
+    }
+
     /// Whether the lower file was changed by others since it was opened before: what was read then may be old.
     pub fn is_changed(&self, handle: HandleId) -> bool {
         self.handles.get(handle).is_ok_and(|open| open.is_changed)
