@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "posix_files/cleared.rs"]
+mod cleared;
 #[path = "posix_files/locks.rs"]
 mod locks;
 #[path = "posix_files/mapped.rs"]

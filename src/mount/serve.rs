@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use layerfs_driver::fuse::{
-    self, Access, By, DirLinks, Fsync, Manner, Mount, MountOptions, Names, Serving, Xattrs,
+    self, Access, By, Callers, DirLinks, Fsync, Manner, Mount, MountOptions, Names, Serving, Xattrs,
 };
 use layerfs_driver::lower::{Redirects, WhNames};
 use layerfs_driver::sys::mount::{MountFlags, Propagation};
@@ -210,6 +210,8 @@ impl ServeArgs {
             dir_links: if self.has(Flag::StaticNlink) { DirLinks::One } else { DirLinks::Counted },
             fsync: if self.has(Flag::NoFsync) { Fsync::PassedOver } else { Fsync::Done },
             names: if at_once { Names::AtOnce } else { Names::Later },
+            // A container mounts its root itself, in its own pid namespace.
+            callers: if self.mountpoint.is_some() { Callers::Known } else { Callers::Unknown },
         })
     }
 

@@ -17,6 +17,10 @@ fn attributes_of_the_trusted_are_listed_for_root_alone() {
     assert_eq!(listed(NOBODY), of("both", "user.mine\n"));
     let all = of("only", "trusted.lower\n") + &of("both", "trusted.upper\nuser.mine\n");
     assert_eq!(listed(""), all);
+    // Who may administrate the machine is told by no user's number.
+    let capable = format!("{NOBODY} --inh-caps +sys_admin --ambient-caps +sys_admin");
+    assert_eq!(listed(&capable), all);
+    assert_eq!(listed("setpriv --bounding-set -sys_admin"), of("both", "user.mine\n"));
     live.umount();
 }
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-from calls import LIBC, answer_of, in_child, read_file, run, say, tell, write_file
+from calls import LIBC, answer_of, in_child, read_file, run, say, tell, until, write_file
 
 PAGE = mmap.PAGESIZE
 PAGES = bytes(range(256)) * (PAGE // 256) * 4
@@ -19,7 +19,14 @@ def lower():
     write_file("dir/odd", PAGES[:PAGE + 100])
     for name in ("program", "copied", "replaced", "busy", "emptied", "script"):
         shutil.copy("/bin/sleep", f"dir/{name}")
+    shutil.copy(loader(), "dir/loader")
     write_file("dir/script", b"#!/bin/sh\nread line\n", 0o755)
+
+
+def loader():
+    """The interpreter of this machine's programs."""
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        return next(line.split()[-1] for line in maps if "/ld-" in line or "/ld." in line)
 
 
 def each(*names):
@@ -132,6 +139,54 @@ def refused(label, path):
     say(f"{label} read", lambda: os.close(os.open(path, os.O_RDONLY)))
     say(f"{label} chmod", lambda: os.chmod(path, 0o755))
     say(f"{label} whole", lambda: os.stat(path).st_size == os.stat("/bin/sleep").st_size)
+
+
+def refused_empty(label, path):
+    """Emptying by who only reads, of which POSIX says nothing, and the kernel that it is a write."""
+    say(f"{label} read and empty", lambda: os.close(os.open(path, os.O_RDONLY | os.O_TRUNC)))
+    say(f"{label} whole", lambda: os.stat(path).st_size == os.stat("/bin/sleep").st_size)
+
+
+def emptied_while_running():
+    """By each name of a program, and as soon as it has ended. A script's file is let go when its interpreter runs."""
+    for name in each("program", "copied"):
+        os.chmod(name, 0o755)
+        if name.endswith("copied"):
+            os.utime(name, ns=(1, 1))
+        program = subprocess.Popen([os.path.abspath(name), "30"], stdout=subprocess.DEVNULL)
+        refused_empty(f"{name} runs", name)
+        os.link(name, f"{name}-link")
+        refused_empty(f"{name} linked", f"{name}-link")
+        os.rename(name, f"{name}-moved")
+        refused_empty(f"{name} renamed", f"{name}-moved")
+        other = subprocess.Popen([os.path.abspath(f"{name}-link"), "30"], stdout=subprocess.DEVNULL)
+        program.kill()
+        tell(f"{name} ran", program.wait())
+        refused_empty(f"{name} runs by its other name", f"{name}-moved")
+        os.unlink(f"{name}-link")
+        refused_empty(f"{name} unlinked by that", f"{name}-moved")
+        other.kill()
+        other.wait()
+        say(f"{name} ended", lambda: os.close(os.open(f"{name}-moved", os.O_RDONLY | os.O_TRUNC)))
+        say(f"{name} empty", lambda: os.stat(f"{name}-moved").st_size)
+    for turn in range(20):
+        write_file(f"dir/short-{turn}", read_file("/bin/true"), 0o755)
+        subprocess.run([os.path.abspath(f"dir/short-{turn}")], check=False)
+        say(f"short {turn}", lambda: os.close(os.open(f"dir/short-{turn}", os.O_RDONLY | os.O_TRUNC)))
+    for name in each("script"):
+        os.chmod(name, 0o755)
+        script = subprocess.Popen([os.path.abspath(name)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        until(lambda: os.readlink(f"/proc/{script.pid}/exe") == os.path.realpath("/bin/sh"), "the script runs")
+        say(f"{name} runs", lambda: os.close(os.open(name, os.O_RDONLY | os.O_TRUNC)))
+        script.communicate(b"\n")
+        tell(f"{name} ran", script.returncode)
+    # What a program's interpreter is to others is a program here.
+    for name in each("loader"):
+        os.chmod(name, 0o755)
+        program = subprocess.Popen([os.path.abspath(name), "/bin/sleep", "30"], stdout=subprocess.DEVNULL)
+        say(f"{name} run as a program", lambda: os.close(os.open(name, os.O_RDONLY | os.O_TRUNC)))
+        program.kill()
+        program.wait()
 
 
 def running():
@@ -250,5 +305,5 @@ def nameless():
     tell("names", len(os.listdir("dir")))
 
 
-run(lower, {name: globals()[name] for name in ("shared", "private", "past_the_end", "synced", "dropped", "running", "direct",
-                                               "direct_odd", "append", "nameless")})
+run(lower, {name: globals()[name] for name in ("shared", "private", "past_the_end", "synced", "dropped", "running",
+                                               "emptied_while_running", "direct", "direct_odd", "append", "nameless")})

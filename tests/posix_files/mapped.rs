@@ -24,6 +24,11 @@ fn a_running_program_is_not_written_and_a_written_one_does_not_run() {
 }
 
 #[test]
+fn a_running_program_is_not_emptied_by_who_only_reads() {
+    same(&["emptied_while_running"]);
+}
+
+#[test]
 fn reads_and_writes_round_the_cache_are_those_of_the_cache() {
     same(&["direct", "direct_odd"]);
 }

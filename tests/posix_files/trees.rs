@@ -112,8 +112,20 @@ impl Trees {
                 self.layerfs(&["import", "lower.tar", "trees:1"]);
             }
         }
+        self.mount_ours();
+    }
+
+    fn mount_ours(&self) {
         self.layerfs(&["mount", "--upper", "image-upper", "trees:1", "image"]);
         self.layerfs(&["mount", "-o", "lowerdir=lower,upperdir=upper,workdir=work", "directories"]);
+    }
+
+    /// Ours, unmounted and mounted again: they show what is on the disk, and nothing that was remembered.
+    pub fn remount(&self) {
+        for tree in &NAMES[2..] {
+            self.layerfs(&["umount", tree]);
+        }
+        self.mount_ours();
     }
 
     /// A path on the disk.

@@ -7,15 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 use fuser::{Errno, FileHandle, FopenFlags, INodeNo, OpenFlags, ReplyOpen, Request};
 
 use super::answer;
+use super::asker::Asker;
 use super::door::Door;
 use super::manner::{Fsync, Manner, Names, Xattrs};
 use crate::sys;
 use crate::sys::xattr_at::SetHow;
 use crate::tree::named_ids::{self, Way};
-use crate::tree::{Attr, Ids, Name, NameError, acl, id_map};
-use crate::union::{
-    Caller, HandleId, Looked, NewNode, NodeId, OpenHow, SetAttr, Union, UnionError,
-};
+use crate::tree::{Ids, Name, NameError, acl};
+use crate::union::{Caller, HandleId, Looked, NewNode, NodeId, OpenHow, Union, UnionError};
 
 fn refuse<T>(errno: sys::Errno) -> Result<T, UnionError> {
     Err(UnionError::Answer(errno))
@@ -69,15 +68,6 @@ impl Door {
         let gid = stored(&ids.groups, request.gid(), request)?;
         let caller = Caller { uid, gid, umask };
         self.settle_entry(parent, self.union.create((id(parent), name), new, mode & 0o7777, caller))
-    }
-
-    /// Who asks, where that decides what else a change changes.
-    pub(super) fn caller(&self, request: &Request) -> Caller {
-        let Manner { ids, .. } = &*self.manner;
-        // Root of the host may do what root may, whoever it is in there.
-        let uid = if request.uid() == 0 { Some(0) } else { ids.users.stored(request.uid()) };
-        let gid = ids.groups.stored(request.gid());
-        Caller { uid: uid.unwrap_or(id_map::NONE), gid: gid.unwrap_or(id_map::NONE), umask: 0 }
     }
 
     /// An owner to be set, as it is stored.
@@ -170,28 +160,9 @@ impl Door {
         Ok((looked, opened?))
     }
 
-    /// Whether a caller has root's rights to the whole machine, and not to a user namespace.
-    fn is_root(&self, caller: u32) -> bool {
-        caller == 0 && self.is_zero_root
-    }
-
-    /// A change of size by anyone but root takes set-id bits and capabilities away. The kernel says so with a flag that
-    /// the crate does not pass on.
-    pub(super) fn stripped(
-        &self,
-        caller: u32,
-        ino: INodeNo,
-        attr: Attr,
-    ) -> Result<Attr, UnionError> {
-        if self.is_root(caller) || attr.permissions & 0o6000 == 0 {
-            return Ok(attr);
-        }
-        self.union.set_attr(id(ino), &SetAttr::default())
-    }
-
     /// Opens a file, and says whether what the kernel has of its contents may stay.
-    pub(super) fn answer_open(&self, ino: INodeNo, how: OpenHow, caller: u32, reply: ReplyOpen) {
-        match self.open_stripped(ino, how, caller) {
+    pub(super) fn answer_open(&self, ino: INodeNo, how: OpenHow, asker: &Asker, reply: ReplyOpen) {
+        match self.open_stripped(ino, how, asker) {
             Ok(handle) if self.union.is_changed(handle) => {
                 reply.opened(FileHandle(handle.0), FopenFlags::empty());
             }
@@ -200,54 +171,40 @@ impl Door {
         }
     }
 
-    /// As [`Door::stripped`], for a file that is emptied as it is opened. The answer to an open says nothing of the
-    /// attributes, and the kernel believes to know the mode. Where this process is not root of the machine, the upper's
-    /// file system strips the file by itself.
     fn open_stripped(
         &self,
         ino: INodeNo,
         how: OpenHow,
-        caller: u32,
+        asker: &Asker,
     ) -> Result<HandleId, UnionError> {
-        if how != OpenHow::Truncate || self.is_root(caller) {
+        if !matches!(how, OpenHow::Truncate | OpenHow::TruncateToRead) {
             return self.union.open(id(ino), how);
         }
         let before = self.union.attr(id(ino))?;
         let handle = self.union.open(id(ino), how)?;
-        let emptied = self.union.attr(id(ino));
-        match emptied.and_then(|attr| self.stripped(caller, ino, attr)) {
-            Ok(after) => {
-                if before.permissions != after.permissions {
-                    self.disbelieve(id(ino));
-                }
-                Ok(handle)
-            }
-            Err(error) => {
-                self.union.release(handle);
-                Err(error)
-            }
-        }
+        let stripped = self.strip_emptied(asker, id(ino), &before);
+        stripped.map(|()| handle).inspect_err(|_| self.union.release(handle))
     }
 
-    /// The names of attributes. `trusted.*` is for the administrator, whom a request shows by its user alone.
+    /// The names of attributes. `trusted.*` is for the administrator.
     pub(super) fn attribute_names(
         &self,
-        request: &Request,
+        asker: &Asker,
         ino: INodeNo,
     ) -> Result<Vec<Vec<u8>>, UnionError> {
         self.expect_xattrs()?;
         let mut names = self.union.xattr_names(id(ino))?;
-        let is_root = self.is_root(request.uid());
-        names.retain(|name| is_root || !name.starts_with(b"trusted."));
+        let is_trusted = |name: &[u8]| name.starts_with(b"trusted.");
+        if names.iter().any(|name| is_trusted(name)) && !self.sees_trusted(asker) {
+            names.retain(|name| !is_trusted(name));
+        }
         Ok(names)
     }
 
-    /// Sets an attribute. Who gives a file an access control list, and is neither root nor of its group, takes its
-    /// set-group-id bit away: the kernel says so with a flag that the crate does not pass on. Other groups of the caller
-    /// than the first are not known here.
+    /// Sets an attribute.
     pub(super) fn set_attribute(
         &self,
-        caller: Caller,
+        asker: &Asker,
         ino: INodeNo,
         (pair, way): ((&[u8], &[u8]), Way),
         how: SetHow,
@@ -257,26 +214,20 @@ impl Door {
             return refuse(sys::Errno::OVERFLOW);
         };
         self.union.set_xattr(id(ino), (pair.0, &value), how)?;
-        if pair.0 != acl::ACCESS || caller.uid == 0 {
-            return Ok(());
-        }
-        let attr = self.union.attr(id(ino))?;
-        if attr.permissions & 0o2000 != 0 && attr.gid != caller.gid {
-            let permissions = Some(attr.permissions & !0o2000);
-            self.union.set_attr(id(ino), &SetAttr { permissions, ..SetAttr::default() })?;
-        }
-        Ok(())
+        if pair.0 == acl::ACCESS { self.strip_listed(asker, ino) } else { Ok(()) }
     }
 }
 
 /// What a file is opened for.
 pub(super) fn open_how(flags: OpenFlags) -> OpenHow {
-    if flags.0 & open_flag::TRUNCATE != 0 {
-        OpenHow::Truncate
-    } else if flags.0 & open_flag::ACCESS == open_flag::READ {
-        OpenHow::Read
-    } else {
-        OpenHow::Write
+    let has = |flag: i32| flags.0 & flag != 0;
+    let reads = flags.0 & open_flag::ACCESS == open_flag::READ;
+    match (has(open_flag::TRUNCATE), reads) {
+        (true, true) => OpenHow::TruncateToRead,
+        (true, false) => OpenHow::Truncate,
+        (false, true) if has(open_flag::EXEC) => OpenHow::Run,
+        (false, true) => OpenHow::Read,
+        (false, false) => OpenHow::Write,
     }
 }
 
@@ -285,4 +236,6 @@ mod open_flag {
     pub const ACCESS: i32 = 3;
     pub const READ: i32 = 0;
     pub const TRUNCATE: i32 = 0o1000;
+    /// `__FMODE_EXEC`, with which the kernel opens programs and their interpreters. From a user it takes no such flag.
+    pub const EXEC: i32 = 0x20;
 }

@@ -90,13 +90,9 @@ impl Filesystem for Door {
             Err(error) => return reply.error(answer::error(&error)),
         };
         let set = SetAttr { permissions, uid, gid, size, atime, mtime };
-        let caller = self.caller(request).uid;
+        let asker = self.asker(request);
         self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
-            let done = door.union.set_attr(id(ino), &set);
-            let done = done.and_then(|attr| {
-                if size.is_some() { door.stripped(caller, ino, attr) } else { Ok(attr) }
-            });
-            door.told(reply, id(ino), done);
+            door.told(reply, id(ino), door.change(&asker, ino, &set));
         });
     }
 
@@ -210,9 +206,14 @@ impl Filesystem for Door {
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let (how, caller) = (open_how(flags), self.caller(request).uid);
-        let is_long = how != OpenHow::Read && self.union.copies_much(id(ino));
-        self.serve(Takes::long_if(is_long), move |door| door.answer_open(ino, how, caller, reply));
+        let (how, asker) = (open_how(flags), self.asker(request));
+        let is_long = match how {
+            OpenHow::Read | OpenHow::Run => false,
+            OpenHow::Write | OpenHow::Truncate => self.union.copies_much(id(ino)),
+            // It may wait for the close of a program.
+            OpenHow::TruncateToRead => true,
+        };
+        self.serve(Takes::long_if(is_long), move |door| door.answer_open(ino, how, &asker, reply));
     }
 
     fn read(
@@ -382,10 +383,10 @@ impl Filesystem for Door {
             2 => SetHow::Replace,
             _ => SetHow::Any,
         };
-        let (caller, way) = (self.caller(request), way(request));
+        let (asker, way) = (self.asker(request), way(request));
         let (name, value) = (name.as_bytes().to_vec(), value.to_vec());
         self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
-            emptied(reply, door.set_attribute(caller, ino, ((&name, &value), way), how));
+            emptied(reply, door.set_attribute(&asker, ino, ((&name, &value), way), how));
         });
     }
 
@@ -404,7 +405,7 @@ impl Filesystem for Door {
     }
 
     fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        match self.attribute_names(request, ino) {
+        match self.attribute_names(&self.asker(request), ino) {
             Ok(names) => {
                 let list: Vec<u8> =
                     names.iter().flat_map(|name| name.iter().copied().chain([0])).collect();

@@ -41,6 +41,15 @@ pub enum Names {
     AtOnce,
 }
 
+/// Whether `/proc` tells of callers what a request does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callers {
+    /// Requests number them as this process does.
+    Known,
+    /// The mount was made in another pid namespace, which numbers them.
+    Unknown,
+}
+
 /// How a mount answers.
 #[derive(Clone, Debug)]
 pub struct Manner {
@@ -56,6 +65,8 @@ pub struct Manner {
     pub fsync: Fsync,
     /// When a changed name is on disk.
     pub names: Names,
+    /// Whether `/proc` tells of callers what a request does not.
+    pub callers: Callers,
 }
 
 impl Default for Manner {
@@ -67,6 +78,7 @@ impl Default for Manner {
             dir_links: DirLinks::Counted,
             fsync: Fsync::Done,
             names: Names::Later,
+            callers: Callers::Known,
         }
     }
 }

@@ -7,6 +7,7 @@
 mod answer;
 mod aside;
 mod ask;
+mod asker;
 mod belief;
 mod door;
 mod listing;
@@ -15,7 +16,7 @@ mod mount;
 mod session;
 
 pub use belief::LASTING;
-pub use manner::{DirLinks, Fsync, Manner, Names, Xattrs};
+pub use manner::{Callers, DirLinks, Fsync, Manner, Names, Xattrs};
 pub use mount::{
     Access, By, Mount, MountError, MountOptions, TakenAway, device_cure, mount, unmount,
 };

@@ -37,7 +37,7 @@ pub enum Ids {
 }
 
 /// The number of the first user namespace (`PROC_USER_INIT_INO` of `linux/proc_ns.h`).
-const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
+pub(super) const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
 
 /// What this process may do.
 pub fn rights() -> Result<Rights, SysError> {

@@ -8,6 +8,7 @@ pub mod again;
 pub mod beneath;
 pub mod change;
 pub mod connection;
+pub mod credentials;
 pub mod deep;
 pub mod dir;
 mod error;

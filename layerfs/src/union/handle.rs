@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::copy_up::Extent;
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::mount::{Shared, Union};
+use super::node::Node;
 use crate::lower::LowerFile;
 use crate::sys::change::{self, Access};
 use crate::sys::{Errno, file, host};
@@ -26,11 +28,29 @@ pub struct HandleId(pub u64);
 pub enum OpenHow {
     /// Reading.
     Read,
+    /// Reading, as a program that is to run.
+    Run,
     /// Writing, and reading where the door wants it.
     Write,
     /// Writing, after all contents are thrown away.
     Truncate,
+    /// The same by who will not write: the kernel sees to it that no program that runs is written, but not to this.
+    TruncateToRead,
 }
+
+impl OpenHow {
+    /// What the descriptor in the upper is opened for.
+    fn access(self) -> Access {
+        match self {
+            OpenHow::Read | OpenHow::Run => Access::Read,
+            OpenHow::Write | OpenHow::Truncate | OpenHow::TruncateToRead => Access::Write,
+        }
+    }
+}
+
+/// How long one who empties a file waits for the close of a program that ran. The kernel sends a close without waiting for
+/// it: one that it sent before the request to empty may have been read by another thread, which has not come to it yet.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// One open file.
 pub(super) struct Open {
@@ -47,6 +67,8 @@ pub(super) struct Open {
 /// All open files.
 pub(super) struct Handles {
     open: Mutex<HashMap<HandleId, Arc<Open>>>,
+    /// Rung under the lock of `open` when a program that ran is closed.
+    ended: Condvar,
     next: AtomicU64,
     /// So many of them at once. Never changes.
     max: u64,
@@ -57,11 +79,46 @@ impl Handles {
         // Half of the descriptors. The others are for directories that are kept open, and for what a request needs while
         // it is served: whoever looks at a name is not refused because others have many files open.
         let max = host::descriptors_max() / 2;
-        Handles { open: Mutex::default(), next: AtomicU64::new(1), max }
+        Handles { open: Mutex::default(), ended: Condvar::new(), next: AtomicU64::new(1), max }
     }
 
     pub(super) fn get(&self, id: HandleId) -> Result<Arc<Open>, UnionError> {
         self.open.lock().get(&id).cloned().map_or_else(|| answer(Errno::BADF), Ok)
+    }
+
+    /// Notes that a file is about to run, or to be emptied by who will not write. Neither goes beside the other, as the
+    /// kernel has it for those who write.
+    fn begin(&self, node: &Node, how: OpenHow) -> Result<(), UnionError> {
+        let step = match how {
+            OpenHow::Run => -1,
+            OpenHow::TruncateToRead => 1,
+            OpenHow::Read | OpenHow::Write | OpenHow::Truncate => return Ok(()),
+        };
+        let mut open = self.open.lock();
+        let is_other = || node.text.load(Ordering::Acquire) * step < 0;
+        let until = Instant::now() + PATIENCE;
+        while is_other() {
+            if how == OpenHow::Run || self.ended.wait_until(&mut open, until).timed_out() {
+                break;
+            }
+        }
+        if is_other() {
+            return answer(Errno::TXTBSY);
+        }
+        node.text.fetch_add(step, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Takes back what [`Handles::begin`] noted.
+    fn end(&self, node: &Node, how: OpenHow) {
+        let step = match how {
+            OpenHow::Run => 1,
+            OpenHow::TruncateToRead => -1,
+            OpenHow::Read | OpenHow::Write | OpenHow::Truncate => return,
+        };
+        let _open = self.open.lock();
+        node.text.fetch_add(step, Ordering::AcqRel);
+        self.ended.notify_all();
     }
 
     fn add(&self, open: Open) -> HandleId {
@@ -90,9 +147,13 @@ impl Union {
                 return answer(Errno::NXIO);
             }
         }
+        self.handles.begin(&node, how)?;
         // Counted before anything is looked at: an unlink from here on keeps the object.
         node.opens.fetch_add(1, Ordering::AcqRel);
         let opened = self.open_counted(&node, how);
+        if how == OpenHow::TruncateToRead || opened.is_err() {
+            self.handles.end(&node, how);
+        }
         match opened {
             Ok(open) => Ok(self.handles.add(open)),
             Err(error) => {
@@ -104,9 +165,9 @@ impl Union {
 
     fn open_counted(&self, node: &Shared, how: OpenHow) -> Result<Open, UnionError> {
         match how {
-            OpenHow::Read => {}
+            OpenHow::Read | OpenHow::Run => {}
             OpenHow::Write => self.copy_up(node, Extent::Whole)?,
-            OpenHow::Truncate => self.copy_up(node, Extent::Nothing)?,
+            OpenHow::Truncate | OpenHow::TruncateToRead => self.copy_up(node, Extent::Nothing)?,
         }
         let _topology = self.topology.read();
         let upper = Mutex::new(None);
@@ -117,7 +178,7 @@ impl Union {
             open.lower = Some(self.lower.open(&lower)?);
         } else if is_upper {
             let fd = self.open_upper(&open)?;
-            if how == OpenHow::Truncate {
+            if matches!(how, OpenHow::Truncate | OpenHow::TruncateToRead) {
                 let deed = "truncate a file";
                 file::truncate(&*fd, 0).map_err(|source| UpperError::Call { deed, source })?;
             }
@@ -126,6 +187,12 @@ impl Union {
         }
         open.is_changed = node.changed_below.swap(false, Ordering::AcqRel);
         Ok(open)
+    }
+
+    /// Whether somebody has the node open for writing.
+    pub fn is_open_for_writing(&self, id: NodeId) -> bool {
+        let open = self.handles.open.lock();
+        open.values().any(|open| open.node.id == id && open.how.access() == Access::Write)
     }
 
     /// Whether the lower file was changed by others since it was opened before: what was read then may be old.
@@ -139,12 +206,8 @@ impl Union {
         if let Some(fd) = &*slot {
             return Ok(Arc::clone(fd));
         }
-        let access = match open.how {
-            OpenHow::Read => Access::Read,
-            OpenHow::Write | OpenHow::Truncate => Access::Write,
-        };
         let spot = self.spot(&open.node)?;
-        let fd = change::open_file(&*spot.dir, &*spot.name, access);
+        let fd = change::open_file(&*spot.dir, &*spot.name, open.how.access());
         let fd = Arc::new(fd.map_err(|source| UpperError::Call { deed: "open a file", source })?);
         *slot = Some(Arc::clone(&fd));
         Ok(fd)
@@ -153,6 +216,9 @@ impl Union {
     /// Closes an open file.
     pub fn release(&self, handle: HandleId) {
         let Some(open) = self.handles.open.lock().remove(&handle) else { return };
+        if open.how == OpenHow::Run {
+            self.handles.end(&open.node, open.how);
+        }
         open.node.opens.fetch_sub(1, Ordering::AcqRel);
         if !open.node.is_open() {
             self.last_close(&open.node);

@@ -135,8 +135,8 @@ impl Union {
     fn writable_file(&self, handle: HandleId) -> Result<Arc<OwnedFd>, UnionError> {
         let open = self.handles.get(handle)?;
         match open.how {
-            OpenHow::Read => answer(Errno::BADF),
-            OpenHow::Write | OpenHow::Truncate => self.upper_file(&open),
+            OpenHow::Read | OpenHow::Run => answer(Errno::BADF),
+            OpenHow::Write | OpenHow::Truncate | OpenHow::TruncateToRead => self.upper_file(&open),
         }
     }
 }

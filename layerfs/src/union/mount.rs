@@ -1,7 +1,7 @@
 //! One mounted union: its sides, its table, its limits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -168,6 +168,7 @@ impl Seed {
             lookups: AtomicU64::new(0),
             children: AtomicU64::new(0),
             opens: AtomicU64::new(0),
+            text: AtomicI64::new(0),
             // What the lower has may have been listed while it had no object.
             shown: AtomicBool::new(has_lower),
             dir: RwLock::new(DirState::default()),

@@ -1,7 +1,7 @@
 //! One node: what never changes of it, and what each of its locks guards.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
@@ -27,6 +27,9 @@ pub(super) struct Node {
     pub children: AtomicU64,
     /// Open handles; guarded by nothing, read under `side` where it decides.
     pub opens: AtomicU64,
+    /// Who has it open as a program that runs, counted down, or empties it to read it, counted up: never both. Changed
+    /// under the lock of the open files.
+    pub text: AtomicI64,
     /// Of a directory: somebody was given a listing of it, or may have been, since its names changed last.
     pub shown: AtomicBool,
     /// Of a directory. Held shared while its names are read, exclusively while they change.

@@ -34,7 +34,8 @@ impl Default for SetAttr {
 }
 
 impl SetAttr {
-    fn is_empty(&self) -> bool {
+    /// Whether nothing is to be changed: a request of which the kernel means that it takes privileges away.
+    pub fn is_empty(&self) -> bool {
         let times = self.atime != SetTime::Keep || self.mtime != SetTime::Keep;
         self.permissions.is_none()
             && self.uid.is_none()

@@ -1,0 +1,37 @@
+//! Set-id bits, the sticky bit and capabilities: which calls take them away, of whom, and who sees it.
+
+use crate::support::watchdog;
+use crate::trees::{Disk, Like, Trees, compare};
+
+const SCRIPT: &str = "posix_files/cleared.py";
+
+#[test]
+fn set_id_bits_and_capabilities_go_exactly_when_the_kernel_takes_them() {
+    let _watch = watchdog(240);
+    let Some(trees) = Trees::new(Disk::Memory, SCRIPT, &["cleared"]) else { return };
+    trees.compare("cleared", Like::Plain, &[]);
+    trees.remount();
+    let kept = |tree| trees.said("kept", &trees.at(tree).join("cleared"));
+    let plain = kept("plain");
+    for tree in ["image", "directories"] {
+        for (ours, plain) in kept(tree).iter().zip(&plain) {
+            assert_eq!(ours, plain, "{tree} after a remount");
+        }
+    }
+    trees.end();
+}
+
+/// The kernel keeps the set-id bits of the first, since root writes it, the capability of the second, and that of the third,
+/// of which it refuses to take the set-id bits.
+#[test]
+fn capabilities_go_with_set_id_bits_with_stores_and_with_what_is_refused() {
+    let gone = [
+        ("write lower: ", "7 755/0:0/100/0"),
+        ("write new: ", "7 755/0:0/100/0"),
+        ("store lower: ", "None 755/0:0/100/0"),
+        ("store new: ", "None 755/0:0/100/0"),
+        ("fchown lower: ", "EPERM 6755/0:0/100/0"),
+        ("fchown new: ", "EPERM 6755/0:0/100/0"),
+    ];
+    compare(Disk::Memory, SCRIPT, &["apart"], Like::Plain, &gone);
+}
