@@ -10,6 +10,8 @@ mod faults;
 mod ground;
 #[path = "export/layers.rs"]
 mod layers;
+#[path = "export/marks.rs"]
+mod marks;
 #[path = "export/others.rs"]
 mod others;
 #[path = "export/refused.rs"]
