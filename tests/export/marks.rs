@@ -1,9 +1,10 @@
-//! What union file systems take for marks is in no layer that is made here.
+//! What union file systems take for marks, and what is recorded of owners: neither is in a layer that is made here.
 
 use std::process::Command;
 
 use crate::ground::{Ground, said, same_trees};
-use crate::support::{need, need_root};
+use crate::support::user::{self, Who};
+use crate::support::{Scope, Scratch, fixtures, need, need_root, photograph};
 
 /// A user forges marks of each union by the names that the mount shows, on what has something below it.
 const FORGED: &str = "\
@@ -78,4 +79,54 @@ fn a_directory_with_marks_is_imported_without_them() {
     assert!(saved.windows(9).any(|window| window == b"user.kept"));
     std::fs::remove_dir_all(ground.join("tree")).unwrap();
     ground.ends();
+}
+
+/// As a user mounts an image and changes what is root's in it; what is committed must show the same owners, modes and types.
+const AS_A_USER: &str = r#"
+set -eu
+mkdir mnt again upper
+layerfs pull --quiet --name small:1 oci:layout:small
+layerfs mount --upper upper small:1 mnt
+show() {
+    (cd "$1"; find . -mindepth 1 -printf '%p %y %U:%G %m %l\n' -type f -printf '%p has %s bytes\n' 2>/dev/null | sort
+     find . -mindepth 1 -print0 | sort -z | xargs -0 getfattr -h -m - -d -e hex) 2>/dev/null || true
+}
+CHANGES
+show mnt >before
+layerfs commit --quiet mnt new:1 >/dev/null
+layerfs diff mnt | grep -c .
+layerfs mount --read-only new:1 again
+show again >after
+diff before after && echo same
+layerfs umount mnt again
+"#;
+
+#[test]
+fn what_a_user_changed_is_committed_with_the_owners_that_the_mount_shows() {
+    need_root!();
+    need!("setfattr", "getfattr", "fusermount3");
+    if !user::have_users() {
+        return;
+    }
+    let Some(layout) = fixtures::small_layout() else { return };
+    for (who, changes) in [
+        (Who::User, "echo x >> mnt/opt/two || true; echo new > mnt/tmp/mine; ln -s x mnt/tmp/link"),
+        (
+            Who::One,
+            "echo x >> mnt/opt/two; chmod 4711 mnt/bin/tool; mv mnt/dev/null mnt/dev/nul; mkdir mnt/d; setfattr -n user.k -v v mnt/d; \
+             chmod 0 mnt/etc/passwd; ln -s x mnt/link; mv mnt/usr/share mnt/usr/s; touch mnt/*/* || true",
+        ),
+    ] {
+        let scratch = Scratch::new();
+        let before = photograph(&Scope::Below(scratch.path().to_path_buf()));
+        let place = scratch.join("place");
+        user::make_dir(&place);
+        let copied = ["cp", "-r", layout.to_str().unwrap(), place.join("layout").to_str().unwrap()]
+            .map(str::to_owned);
+        said(&["cp"], Command::new(&copied[0]).args(&copied[1..]).output().unwrap());
+        let told = user::shell(who, &place, &AS_A_USER.replace("CHANGES", changes));
+        assert!(told.ends_with("\nsame\n"), "{who:?}: {told}");
+        std::fs::remove_dir_all(&place).unwrap();
+        photograph(&Scope::Below(scratch.path().to_path_buf())).assert_same(&before);
+    }
 }
