@@ -178,7 +178,7 @@ impl<W: Write> Layer<W> {
             self.archive.data(&self.buf[..len])?;
             done += len as u64;
         }
-        Ok(())
+        contents.expect_unchanged(object.attr(), path)
     }
 
     fn entry(

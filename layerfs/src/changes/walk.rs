@@ -14,7 +14,7 @@ use crate::lower::{Lower, LowerNode};
 use crate::store::archive::{DEPTH_MAX, EntryPath, Name};
 use crate::sys::file;
 use crate::tree::{Attr, Kind, Opaque, Redirect, Redirects};
-use crate::upper::{Found, Listed, Look, UpperReader};
+use crate::upper::{Data, Found, Listed, Look, UpperReader};
 
 /// The longest name that `.wh.` can stand before.
 const HIDDEN_NAME_MAX: usize = 255 - b".wh.".len();
@@ -198,6 +198,9 @@ impl Walk<'_> {
         visit: &mut dyn Visit,
     ) -> Result<Option<Level>, ChangesError> {
         let Some(name) = self.path.last() else { return Ok(None) };
+        if found.data == Data::Below {
+            return Err(ChangesError::DataBelow(EntryPath::from_components(&self.path)));
+        }
         let object = upper_object((dir, name.as_bytes()), (found.attr, &found.stat));
         if found.attr.kind != Kind::Directory {
             self.show(&object, (was.as_ref(), Covers::Nothing), visit)?;
