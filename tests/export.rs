@@ -18,4 +18,6 @@ mod others;
 mod refused;
 #[path = "export/saved.rs"]
 mod saved;
+#[path = "export/still.rs"]
+mod still;
 mod support;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::ground::{Ground, refused, same_trees};
 use crate::support::{need, need_root};
 
-fn config(ground: &Ground, image: &str) -> Value {
+pub fn config(ground: &Ground, image: &str) -> Value {
     let told = ground.said(&["inspect", image]);
     serde_json::from_str::<Value>(&told).unwrap()[0].clone()
 }
@@ -98,7 +98,7 @@ fn an_upper_directory_is_found_by_its_mark_mounted_or_not() {
 }
 
 /// A command that runs a container; it does not outlive its test.
-struct Running(Child);
+pub struct Running(pub Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -109,7 +109,7 @@ impl Drop for Running {
 }
 
 /// A container of busybox that writes a line a moment, to its end by a signal.
-fn running(ground: &Ground) -> Running {
+pub fn running(ground: &Ground) -> Running {
     ground.shell(".", "mkdir -p tree/bin tree/data; cp $(command -v busybox) tree/bin/busybox; ln -s busybox tree/bin/sh");
     ground.said(&["import", "--quiet", &ground.at("tree"), "box:1"]);
     std::fs::remove_dir_all(ground.join("tree")).unwrap();
