@@ -21,3 +21,5 @@ mod saved;
 #[path = "export/still.rs"]
 mod still;
 mod support;
+#[path = "export/together.rs"]
+mod together;
