@@ -17,6 +17,7 @@ use super::image::{Exported, Kept};
 use super::pack::{Pack, PackError, pack};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
+use crate::store::import::Progress;
 use crate::store::record;
 use crate::store::reference::Reference;
 use crate::store::root::Store;
@@ -36,8 +37,9 @@ impl Store {
         images: &[Exported],
         (packing, tag): (Pack, Option<&str>),
         path: &Path,
+        progress: &dyn Progress,
     ) -> Result<(), StoreError> {
-        let kept = Kept::new(self, images)?;
+        let kept = Kept::new(self, images, progress)?;
         let mut place = Place::take(path)?;
         let done = place.begin().and_then(|mut layout| {
             let added = layout.add(&kept, images, (packing, tag));
@@ -239,7 +241,7 @@ impl Layout<'_> {
         let archive = kept.archive(diff_id)?;
         let mut packed = None;
         let name = self.aside(|file| {
-            packed = Some(pack(archive, packing, file)?);
+            packed = Some(pack(archive, packing, file, kept.progress)?);
             Ok(())
         })?;
         let packed = packed.ok_or(StoreError::Stopped)?;
