@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::changes::{commit, diff};
+use crate::changes::{commit, diff, still};
 use crate::container::{ps, rm, run};
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
@@ -131,6 +131,9 @@ pub enum Verb {
     Diff(diff::DiffArgs),
     /// Make an image of what a container or a mount changed
     Commit(commit::CommitArgs),
+    /// Keep a container still: what `commit` starts
+    #[command(hide = true)]
+    Still(still::StillArgs),
     /// Show what the store takes on disk
     Df(df::DfArgs),
     /// Remove what nothing uses any more

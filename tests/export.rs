@@ -10,10 +10,16 @@ mod faults;
 mod ground;
 #[path = "export/layers.rs"]
 mod layers;
+#[path = "export/marks.rs"]
+mod marks;
 #[path = "export/others.rs"]
 mod others;
 #[path = "export/refused.rs"]
 mod refused;
 #[path = "export/saved.rs"]
 mod saved;
+#[path = "export/still.rs"]
+mod still;
 mod support;
+#[path = "export/together.rs"]
+mod together;

@@ -128,6 +128,7 @@ fn compare(scratch: &Scratch, until: Until) -> Round {
 /// How many answers and entries fuse-overlayfs has otherwise than the kernel, where it is installed.
 fn judge_the_peer(scratch: &Scratch, kernel: &Round) {
     need!("fuse-overlayfs");
+    let _watch = watchdog(LIMIT_S);
     let peer = Round::run("/usr/bin/fuse-overlayfs", scratch.join("f"), kernel.until);
     let (theirs, trees) = (peer.trees(), kernel.trees());
     let entries: usize =
@@ -140,6 +141,7 @@ fn judge_the_peer(scratch: &Scratch, kernel: &Round) {
 
 /// On one kind of disk, and nothing is left there.
 fn round(scratch: &Scratch, until: Until) -> Round {
+    let _watch = watchdog(LIMIT_S);
     let before = photograph(&Scope::Below(scratch.path().to_path_buf()));
     let kernel = compare(scratch, until);
     photograph(&Scope::Below(scratch.path().to_path_buf())).assert_same(&before);
@@ -150,7 +152,6 @@ fn round(scratch: &Scratch, until: Until) -> Round {
 fn images_made_through_podman_are_those_of_the_kernels_driver() {
     need_root!();
     need!("podman", "buildah", "python3", "busybox");
-    let _watch = watchdog(LIMIT_S);
     if std::env::var_os("LAYERFS_SOAK").is_none() {
         round(&Scratch::on_disk(), Until::Once);
         return;

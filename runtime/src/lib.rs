@@ -27,3 +27,4 @@ pub use signals::Signals;
 pub use spec::ContainerSpec;
 pub use start::{Request, RunError, Running, Server, channel, start};
 pub use supervise::Ended;
+pub use sys::channel::pipe;

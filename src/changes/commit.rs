@@ -11,10 +11,10 @@ use layerfs_driver::changes::{self, ChangesError, LeftOut};
 use layerfs_driver::store::digest::Digest;
 use layerfs_driver::store::oci::{Step, derived, time};
 use layerfs_driver::store::{NewImage, Store, StoreError};
-use layerfs_driver::sys::{host, signal};
-use layerfs_runtime::cgroup::Cgroup;
+use layerfs_driver::sys::host;
 
 use super::instruction;
+use super::still::Still;
 use super::what::{self, What};
 use crate::image::tag::new_name;
 use crate::output::progress::{self, Called, Show};
@@ -83,17 +83,12 @@ pub fn run(args: &CommitArgs, session: &Session, results: &mut Results) -> Resul
         comment: args.message.clone().unwrap_or_default(),
         changes: changes?.into_iter().flatten().collect(),
     };
-    let cgroup = match &found.container {
+    let still = match &found.container {
         Some(container) if args.pause && container.is_living => {
-            Some(Cgroup::find(container.id.hex())?)
+            Some(Still::begin(container.id.hex())?)
         }
         _ => None,
     };
-    // Whoever ends this now would leave them standing still.
-    if cgroup.is_some() {
-        signal::block_ends()?;
-    }
-    let paused = cgroup.as_ref().map(Cgroup::paused).transpose()?;
     what::settle(&found);
     let below = parent.layers;
     let config_of = |layer: &Digest| Ok(derived(&config, &below, &step, layer)?);
@@ -102,15 +97,13 @@ pub fn run(args: &CommitArgs, session: &Session, results: &mut Results) -> Resul
         NewImage { below: &below, config: &config_of, name: name.as_ref(), called: &called };
     let made =
         import(&store, &image, found, if args.quiet { Show::Nothing } else { Show::Progress });
-    drop(paused);
-    if cgroup.is_some() {
-        signal::allow_ends()?;
-    }
+    let goes_on = still.map_or(Ok(()), Still::end);
     let (id, left_out) = made?;
     for thing in left_out {
         message::say(format!("left out: {thing}"));
     }
     results.line(id)?;
+    goes_on.context("the container stays paused: `layerfs rm -f` ends it all the same")?;
     Ok(Outcome::Done)
 }
 

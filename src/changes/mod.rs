@@ -3,4 +3,5 @@
 pub mod commit;
 pub mod diff;
 mod instruction;
+pub mod still;
 mod what;

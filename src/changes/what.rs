@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +13,7 @@ use layerfs_driver::store::digest::Digest;
 use layerfs_driver::store::image::Image;
 use layerfs_driver::store::{Store, StoreError, chain_id};
 use layerfs_driver::sys::file::{self, Symlinks};
+use layerfs_driver::sys::mount::{self, Mounted};
 use layerfs_driver::sys::{dir, host};
 use layerfs_driver::tree::Origin;
 use layerfs_driver::upper::UpperReader;
@@ -73,6 +75,14 @@ fn of_path(store: &Store, path: &Path, work: Option<&Path>) -> Result<What> {
         let root = dir::open_path(path).with_context(shown)?;
         return Ok(What { mounted: Some(root), ..what });
     }
+    let is_mount = |mount: &Mounted| *mount.at == *listed.as_os_str().as_bytes();
+    if mount::mounted("fuse.layerfs")?.iter().any(is_mount) {
+        bail!(
+            "{} is a mount of directories, or of an image of another store: what was changed there can't be told from an image of \
+             this one; `layerfs import` makes an image of all that it shows",
+            shown()
+        );
+    }
     of_upper(store, (path, shown()), work)
 }
 
@@ -90,7 +100,8 @@ fn of_upper(store: &Store, (path, shown): (&Path, String), work: Option<&Path>) 
         Some(Origin::Image { chain_id, .. }) => *chain_id,
         Some(Origin::Directory { .. }) | None => bail!(
             "{shown} is neither a container, nor the mountpoint of an image of this store, nor the upper directory of one; \
-             `layerfs ps -a` and `layerfs mount` list those there are"
+             `layerfs ps -a` and `layerfs mount` list those there are. What was changed in a mount of directories (-o lowerdir=) \
+             can't be told from an image; `layerfs import` makes one of all that it shows"
         ),
     };
     let images: Vec<Image> =

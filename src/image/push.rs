@@ -8,6 +8,7 @@ use layerfs_driver::store::{ArchiveForm, TargetSpec};
 
 use super::save::{Compression, found, write_archive};
 use crate::output::Results;
+use crate::output::progress::{self, Show};
 use crate::session::{Outcome, Session};
 
 const EXAMPLES: &str = "\
@@ -27,7 +28,7 @@ pub struct PushArgs {
     /// How the layers of OCI formats are packed
     #[arg(long, value_name = "HOW")]
     compression: Option<Compression>,
-    /// Print nothing
+    /// Print nothing, and show no progress
     #[arg(short, long)]
     quiet: bool,
     /// Name, id, or the beginning of an id
@@ -44,22 +45,25 @@ pub fn run(args: &PushArgs, session: &Session, results: &mut Results) -> Result<
     let store = session.store()?;
     let mut images = found(&store, std::slice::from_ref(&args.image))?;
     let packing = Compression::pack(args.compression);
+    let progress = progress::of_export(if args.quiet { Show::Nothing } else { Show::Progress });
+    let told = progress.as_ref();
     match target {
         TargetSpec::OciDir { path, tag } => {
             images.iter_mut().for_each(|exported| exported.names.clear());
-            store.write_layout(&images, (packing, tag.as_deref()), &path)?;
+            store.write_layout(&images, (packing, tag.as_deref()), &path, told)?;
         }
         TargetSpec::OciArchive { path, tag } => {
             images.iter_mut().for_each(|exported| exported.names.clear());
-            write_archive(&store, &images, &ArchiveForm::Oci(packing, tag), Some(&path))?;
+            write_archive((&store, &images), &ArchiveForm::Oci(packing, tag), Some(&path), told)?;
         }
         TargetSpec::DockerArchive { path, name } => {
             if let Some(name) = name {
                 images.iter_mut().for_each(|exported| exported.names = vec![name.clone()]);
             }
-            write_archive(&store, &images, &ArchiveForm::Docker, Some(&path))?;
+            write_archive((&store, &images), &ArchiveForm::Docker, Some(&path), told)?;
         }
     }
+    drop(progress);
     if !args.quiet {
         for exported in &images {
             results.line(exported.image.id)?;

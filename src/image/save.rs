@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use layerfs_driver::store::{ArchiveForm, Exported, Pack, Store};
+use layerfs_driver::store::{ArchiveForm, Exported, Pack, Progress, Store};
 use layerfs_driver::sys::output::Target;
 
+use crate::output::progress::{self, Show};
 use crate::session::{Misused, Outcome, Session};
 
 const EXAMPLES: &str = "\
@@ -33,8 +34,8 @@ pub struct SaveArgs {
     /// How the layers of OCI formats are packed
     #[arg(long, value_name = "HOW")]
     compression: Option<Compression>,
-    /// Say nothing: taken for docker's sake, since nothing is said
-    #[arg(short, long, hide = true)]
+    /// Show no progress
+    #[arg(short, long)]
     quiet: bool,
     /// Names, ids, or beginnings of ids
     #[arg(value_name = "IMAGE", required = true)]
@@ -87,6 +88,7 @@ pub fn run(args: &SaveArgs, session: &Session) -> Result<Outcome> {
     let store = session.store()?;
     let images = found(&store, &args.images)?;
     let packing = Compression::pack(args.compression);
+    let progress = progress::of_export(if args.quiet { Show::Nothing } else { Show::Progress });
     let form = match args.format {
         Format::DockerArchive => ArchiveForm::Docker,
         Format::OciArchive => ArchiveForm::Oci(packing, None),
@@ -94,20 +96,20 @@ pub fn run(args: &SaveArgs, session: &Session) -> Result<Outcome> {
             let Some(path) = &args.output else {
                 return Err(Misused("--format oci-dir: name the directory with -o").into());
             };
-            store.write_layout(&images, (packing, None), path)?;
+            store.write_layout(&images, (packing, None), path, progress.as_ref())?;
             return Ok(Outcome::Done);
         }
     };
-    write_archive(&store, &images, &form, args.output.as_deref())?;
+    write_archive((&store, &images), &form, args.output.as_deref(), progress.as_ref())?;
     Ok(Outcome::Done)
 }
 
 /// Writes an archive, to standard output where no file is named.
 pub fn write_archive(
-    store: &Store,
-    images: &[Exported],
+    (store, images): (&Store, &[Exported]),
     form: &ArchiveForm,
     path: Option<&Path>,
+    progress: &dyn Progress,
 ) -> Result<()> {
     let (mut target, shown) = match path {
         Some(path) => (Target::file(path)?, path.display().to_string()),
@@ -117,7 +119,7 @@ pub fn write_archive(
         None => (Target::standard_output()?, "standard output".to_owned()),
     };
     let out: &mut dyn Write = &mut target;
-    store.write_archive(images, form, (out, &shown))?;
+    store.write_archive(images, form, (out, &shown), progress)?;
     Ok(target.finish()?)
 }
 

@@ -52,6 +52,20 @@ pub enum Heard {
     Nothing,
 }
 
+/// Listens until the process has said how it goes, or has ended.
+pub fn first_word(pipe: impl Read) -> Result<Heard> {
+    for line in BufReader::new(pipe).lines() {
+        let line = line?;
+        if line == READY {
+            return Ok(Heard::Ready);
+        }
+        if let Some(why) = line.strip_prefix(FAILED) {
+            return Ok(Heard::Failed(why.to_owned()));
+        }
+    }
+    Ok(Heard::Nothing)
+}
+
 /// Listens until the serving process has let go of the pipe: it is ready and keeps nothing of its caller, or has ended.
 /// The last word counts. What was agreed with the kernel is handed to `agreed`.
 pub fn listen(pipe: impl Read, mut agreed: impl FnMut(&str)) -> Result<Heard> {

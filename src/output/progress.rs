@@ -1,5 +1,5 @@
 //! How an import is told: a bar for each layer on a terminal that can move its cursor, lines elsewhere, nothing when
-//! asked to be quiet.
+//! asked to be quiet. An export has no lines: it is told on terminals only, as docker tells it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -49,6 +49,15 @@ pub fn of_import(show: Show, called: Called) -> Box<dyn Progress> {
     }
 }
 
+/// The progress of one export, on standard error where that is a terminal.
+pub fn of_export(show: Show) -> Box<dyn Progress> {
+    let target = ProgressDrawTarget::stderr();
+    match show {
+        Show::Progress if !target.is_hidden() => Box::new(Bars::new(Called::DiffId, target)),
+        Show::Progress | Show::Nothing => Box::new(Silent),
+    }
+}
+
 struct Silent;
 
 impl Progress for Silent {
@@ -86,6 +95,7 @@ fn words_of(outcome: LayerOutcome) -> &'static str {
     match outcome {
         LayerOutcome::Imported => "imported",
         LayerOutcome::AlreadyHere => "already here",
+        LayerOutcome::Written => "written",
     }
 }
 

@@ -76,6 +76,35 @@ fn a_terminal_that_can_not_move_its_cursor_has_lines() {
 }
 
 #[test]
+fn what_is_written_has_bars_on_a_terminal_and_nothing_elsewhere() {
+    let place = Place::new();
+    Layout::small().write(&place.join("small"));
+    assert_eq!(place.run(&["pull", "-q", "oci:small"]).status, Some(0));
+    let rows: [&[&str]; 4] = [
+        &["save", "-o", "saved.tar", "small:1"],
+        &["save", "--format", "oci-archive", "-o", "saved.tar", "small:1"],
+        &["push", "small:1", "oci:pushed:1"],
+        &["push", "small:1", "docker-archive:pushed.tar"],
+    ];
+    for words in rows {
+        let seen = shown(&place, words, &[("NO_COLOR", "1")]);
+        for layer in short_diff_ids() {
+            assert!(seen.contains(&format!("{layer}: written")), "{words:?}: {seen:?}");
+        }
+        let after_bars = seen.rsplit_once("\u{1b}[").expect("bars move the cursor").1;
+        assert!(!after_bars.contains("written"), "the bars are cleared: {seen:?}");
+        assert!(!seen.contains("\u{1b}[3"), "no colours were wanted: {seen:?}");
+        for (flag, environment) in [(&["--quiet"][..], ("TERM", "xterm")), (&[], ("TERM", "dumb"))]
+        {
+            let seen = shown(&place, &[words, flag].concat(), &[environment]);
+            assert!(!seen.contains("written") && !seen.contains('\u{1b}'), "{words:?}: {seen:?}");
+        }
+        let run = place.run(words);
+        assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""), "{words:?}");
+    }
+}
+
+#[test]
 fn help_has_colours_on_a_terminal_and_none_with_no_color() {
     let place = Place::new();
     for words in [&["--help"][..], &["pull", "-h"]] {

@@ -115,7 +115,7 @@ fn a_verb_that_is_killed_or_refused_leaves_the_store_sound() {
 /// Removes what the verbs made, and what a killed one left.
 #[cfg(feature = "fault")]
 fn clear(ground: &Ground) {
-    ground.shell(".", "rm -rf layout out.tar .out.tar.*");
+    ground.shell(".", "rm -rf layout out.tar");
     if ground.layerfs(&["inspect", "new:1"]).status.success() {
         ground.said(&["rmi", "new:1"]);
     }

@@ -1,7 +1,10 @@
 //! What can't be done is told in one line, and leaves nothing.
 
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::ground::{Ground, refused};
-use crate::support::{Scope, need_root, photograph};
+use crate::support::{Scope, need, need_root, photograph};
 
 #[test]
 fn what_can_not_be_told_committed_or_written_is_told_and_leaves_nothing() {
@@ -49,5 +52,110 @@ fn what_can_not_be_told_committed_or_written_is_told_and_leaves_nothing() {
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
     std::fs::remove_file(file).unwrap();
     ground.said(&["umount", &mnt, &again]);
+    ground.ends();
+}
+
+/// Mounts of directories, their upper directories, and containers on a root file system have no image below them.
+#[test]
+fn what_has_no_image_below_it_is_told_with_what_can_be_done() {
+    need_root!();
+    need!("busybox", "setfattr");
+    let Some(ground) = Ground::mounted() else { return };
+    let (mnt, again) = (ground.at("mnt"), ground.at("again"));
+    ground.shell(".", "mkdir -p lower dirs/upper dirs/work rootfs/bin; echo > lower/a; cp $(command -v busybox) rootfs/bin/sh");
+    let layers = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        ground.at("lower"),
+        ground.at("dirs/upper"),
+        ground.at("dirs/work")
+    );
+    ground.said(&["mount", "-o", &layers, &again]);
+    ground.shell("again", "echo > b");
+    ground.said(&[
+        "run",
+        "--name",
+        "box",
+        "--rootfs",
+        &ground.at("rootfs"),
+        "/bin/sh",
+        "-c",
+        "echo > /c",
+    ]);
+    let upper = ground.at("dirs/upper");
+    let rows = [
+        (again.as_str(), "is a mount of directories, or of an image of another store"),
+        (&upper, "in a mount of directories (-o lowerdir=) can't be told"),
+        ("box", "has no image below it but a directory (--rootfs)"),
+    ];
+    for (what, why) in rows {
+        let tar = ground.at("out.tar");
+        let words: [&[&str]; 4] = [
+            &["diff", what],
+            &["diff", "--json", what],
+            &["diff", "--tar", "-o", &tar, what],
+            &["commit", "-q", what, "new:1"],
+        ];
+        for words in words {
+            refused(&ground.layerfs(words), why);
+        }
+        assert!(!ground.join("out.tar").exists());
+    }
+    // The cure that is told.
+    ground.said(&["import", "-q", &again, "dirs:1"]);
+    ground.said(&["umount", &again]);
+    refused(
+        &ground.layerfs(&["diff", &upper]),
+        "in a mount of directories (-o lowerdir=) can't be told",
+    );
+    refused(
+        &ground.layerfs(&["diff", &ground.at("lower")]),
+        "neither a container, nor the mountpoint",
+    );
+    // A file of which the kernel's overlayfs copied the metadata up: its contents are not there to be written.
+    ground.said(&["umount", &mnt]);
+    let own = ground.at("own");
+    ground.said(&["mount", "--upper", &own, "small:1", &mnt]);
+    ground.shell("mnt", "chmod 600 etc/gone");
+    ground.said(&["umount", &mnt]);
+    ground.shell("own", "setfattr -n trusted.overlay.metacopy etc/gone");
+    refused(
+        &ground.layerfs(&["diff", "--tar", "-o", &ground.at("out.tar"), &own]),
+        "`layerfs upper normalize`",
+    );
+    ground.said(&["rm", "box"]);
+    ground.shell(".", "rm -r lower dirs rootfs own own.work");
+    ground.ends();
+}
+
+/// Each file is as it was at some moment, or nothing is made of it.
+#[test]
+fn a_file_that_is_written_while_it_is_read_is_told() {
+    need_root!();
+    let Some(ground) = Ground::mounted() else { return };
+    let path = ground.join("mnt/big");
+    let writer = std::fs::File::create(&path).unwrap();
+    writer.write_all_at(&vec![b'x'; 64 << 20], 0).unwrap();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0_u64.. {
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                writer.write_all_at(b"y", round % (64 << 20)).unwrap();
+            }
+        });
+        let (tar, mnt) = (ground.at("out.tar"), ground.at("mnt"));
+        let written = ground.layerfs(&["diff", "--tar", "-o", &tar, &mnt]);
+        let committed = ground.layerfs(&["commit", "-q", &mnt, "new:1"]);
+        is_over.store(true, Ordering::Relaxed);
+        for output in [written, committed] {
+            refused(&output, "`/big` changed while it was read: stop what writes to it");
+        }
+    });
+    drop(writer);
+    assert!(!ground.join("out.tar").exists());
+    ground.commits_whole("rest:1", "at rest");
+    ground.said(&["umount", &ground.at("mnt")]);
     ground.ends();
 }

@@ -7,7 +7,9 @@ use super::error::ChangesError;
 use super::object::{Identity, Object};
 use super::walk::{Covers, Hidden, Met, Sides, Visit, walk};
 use crate::lower::LowerNode;
-use crate::store::archive::{ArchiveWriter, Entry, EntryKind, EntryPath, Name, Timestamp, Xattr};
+use crate::store::archive::{
+    ArchiveWriter, Entry, EntryKind, EntryPath, Name, Timestamp, Xattr, is_mark_of_a_union,
+};
 use crate::tree::{Attr, Kind};
 
 /// Bytes of a file that are read at a time.
@@ -25,6 +27,8 @@ pub enum LeftOut {
     Socket(EntryPath),
     /// An attribute whose name has a `=`, where its value would begin in an archive.
     Attribute(EntryPath, Box<[u8]>),
+    /// Attributes that a union file system would take for its own marks: the first of them, and how many there are.
+    Marks(EntryPath, Box<[u8]>, u64),
 }
 
 impl std::fmt::Display for LeftOut {
@@ -36,6 +40,14 @@ impl std::fmt::Display for LeftOut {
                 "`/{path}` has the attribute `{}`, whose name no layer can hold",
                 name.escape_ascii()
             ),
+            LeftOut::Marks(path, name, len) => {
+                let name = name.escape_ascii();
+                write!(
+                    f,
+                    "`/{path}` has the attribute `{name}`, a mark to whoever unpacks layers onto a union file system"
+                )?;
+                if *len > 1 { write!(f, "; {} more like it", len - 1) } else { Ok(()) }
+            }
         }
     }
 }
@@ -46,10 +58,12 @@ pub fn write_layer(sides: &Sides, out: impl Write) -> Result<Vec<LeftOut>, Chang
         archive: ArchiveWriter::new(out),
         links: HashMap::new(),
         left_out: Vec::new(),
+        marks: None,
         buf: vec![0; PIECE_BYTES],
     };
     walk(sides, &mut layer)?;
     layer.archive.finish()?.flush()?;
+    layer.left_out.extend(layer.marks.map(|(path, name, len)| LeftOut::Marks(path, name, len)));
     Ok(layer.left_out)
 }
 
@@ -58,6 +72,8 @@ struct Layer<W: Write> {
     /// The first names of files that may have others.
     links: HashMap<Identity, EntryPath>,
     left_out: Vec<LeftOut>,
+    /// The first attribute that would be a mark to others, and how many there are.
+    marks: Option<(EntryPath, Box<[u8]>, u64)>,
     buf: Vec<u8>,
 }
 
@@ -162,7 +178,7 @@ impl<W: Write> Layer<W> {
             self.archive.data(&self.buf[..len])?;
             done += len as u64;
         }
-        Ok(())
+        contents.expect_unchanged(object.attr(), path)
     }
 
     fn entry(
@@ -174,7 +190,10 @@ impl<W: Write> Layer<W> {
     ) -> Result<Entry, ChangesError> {
         let mut xattrs = Vec::new();
         for (name, value) in object.xattrs(sides, path)? {
-            if name.contains(&b'=') {
+            if is_mark_of_a_union(&name) {
+                let (_, _, len) = self.marks.get_or_insert_with(|| (at.clone(), name, 0));
+                *len += 1;
+            } else if name.contains(&b'=') {
                 self.left_out.push(LeftOut::Attribute(at.clone(), name));
             } else if &*name != HOST_LABEL {
                 xattrs.push(Xattr { name, value });

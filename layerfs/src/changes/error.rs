@@ -28,6 +28,11 @@ pub enum ChangesError {
     /// A redirect that a mount would not follow either.
     #[error("`/{0}` has a redirect in `user.overlay.*`, which is not followed as root")]
     RedirectRefused(EntryPath),
+    /// A file of which the kernel's overlayfs copied no more than metadata up.
+    #[error(
+        "`/{0}` has its contents in the layers below: run `layerfs upper normalize` on the upper directory first"
+    )]
+    DataBelow(EntryPath),
     /// More directories in each other than an archive's readers take.
     #[error("`/{path}` and what is below it are more than {DEPTH_MAX} directories deep")]
     TooDeep {

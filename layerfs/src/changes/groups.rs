@@ -35,7 +35,7 @@ impl Groups {
             let Some(node) = sides.lower.by_origin(&copy.origin).at(&[])? else { continue };
             let Some(index) = sides.upper.index_dir() else { continue };
             let stat = sides.upper.stat(index, copy.name.as_bytes()).at(&[])?;
-            let attr = Attr::of_stat(&stat);
+            let attr = sides.upper.attr(index, copy.name.as_bytes(), &stat).at(&[])?;
             // The index is one of its names, and its others may all be the lower's.
             let attr = Attr { nlink: attr.nlink.max(2), ..attr };
             let identity = (stat.st_dev, stat.st_ino);

@@ -109,6 +109,19 @@ impl Contents {
             Contents::Lower(file) => file.read_at(buf, offset).at(path),
         }
     }
+
+    /// An error where the file was written while it was read: what was read may never have been its contents. The lower is
+    /// never written.
+    pub(super) fn expect_unchanged(&self, seen: &Attr, path: &[Name]) -> Result<(), ChangesError> {
+        let Contents::Upper(file) = self else { return Ok(()) };
+        let stat = file::stat(file)
+            .map_err(|source| UpperError::Call { deed: "look at a file of the upper", source });
+        let now = Attr::of_stat(&stat.at(path)?);
+        match (now.size, now.mtime) == (seen.size, seen.mtime) {
+            true => Ok(()),
+            false => Err(ChangesError::Changed(EntryPath::from_components(path))),
+        }
+    }
 }
 
 /// Opens one more descriptor of a directory.

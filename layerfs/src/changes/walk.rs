@@ -14,7 +14,7 @@ use crate::lower::{Lower, LowerNode};
 use crate::store::archive::{DEPTH_MAX, EntryPath, Name};
 use crate::sys::file;
 use crate::tree::{Attr, Kind, Opaque, Redirect, Redirects};
-use crate::upper::{Found, Listed, Look, UpperReader};
+use crate::upper::{Data, Found, Listed, Look, UpperReader};
 
 /// The longest name that `.wh.` can stand before.
 const HIDDEN_NAME_MAX: usize = 255 - b".wh.".len();
@@ -123,7 +123,8 @@ impl Walk<'_> {
         let root = again(self.sides.upper.root()).at(&[])?;
         let lower = self.sides.lower.root();
         let stat = self.sides.upper.stat(&root, b".").at(&[])?;
-        let object = upper_object((&root, b"."), &stat);
+        let attr = self.sides.upper.attr(&root, b".", &stat).at(&[])?;
+        let object = upper_object((&root, b"."), (attr, &stat));
         let listed = self.sides.upper.list(&root).at(&[])?;
         let (way, covers) = way_of(Way::Plain, (true, true), &listed);
         visit.met(
@@ -197,7 +198,10 @@ impl Walk<'_> {
         visit: &mut dyn Visit,
     ) -> Result<Option<Level>, ChangesError> {
         let Some(name) = self.path.last() else { return Ok(None) };
-        let object = upper_object((dir, name.as_bytes()), &found.stat);
+        if found.data == Data::Below {
+            return Err(ChangesError::DataBelow(EntryPath::from_components(&self.path)));
+        }
+        let object = upper_object((dir, name.as_bytes()), (found.attr, &found.stat));
         if found.attr.kind != Kind::Directory {
             self.show(&object, (was.as_ref(), Covers::Nothing), visit)?;
             return Ok(None);
@@ -325,7 +329,9 @@ fn way_of(above: Way, (is_image, has_base): (bool, bool), listed: &[Listed]) -> 
     }
 }
 
-fn upper_object<'a>((dir, name): (&'a OwnedFd, &'a [u8]), stat: &file::Stat) -> Object<'a> {
-    let identity = (stat.st_dev, stat.st_ino);
-    Object::Upper { dir, name, attr: Attr::of_stat(stat), identity }
+fn upper_object<'a>(
+    (dir, name): (&'a OwnedFd, &'a [u8]),
+    (attr, stat): (Attr, &file::Stat),
+) -> Object<'a> {
+    Object::Upper { dir, name, attr, identity: (stat.st_dev, stat.st_ino) }
 }

@@ -28,6 +28,7 @@ pub mod source;
 mod strangers;
 mod unsound;
 mod usage;
+mod words;
 
 pub use chain::chain_id;
 pub use collect::Collected;

@@ -89,6 +89,18 @@ pub fn link(
     )
 }
 
+/// Gives an open file a name, its first where it has none; `EEXIST` where the name is taken.
+pub fn link_open(file: impl AsFd, to: impl AsFd, new: impl AtPath) -> Result<(), SysError> {
+    use std::os::fd::AsRawFd;
+    // Without a way through /proc the kernel wants a capability.
+    let own = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    let link = || {
+        let flags = AtFlags::SYMLINK_FOLLOW;
+        rustix::fs::linkat(rustix::fs::CWD, own.as_str(), &to, new, flags)
+    };
+    call("linkat", || format!("{own}, {}", new.shown()), link)
+}
+
 /// Exchanges what two names lead to.
 pub fn exchange(
     from: impl AsFd,

@@ -2,7 +2,8 @@
 //!
 //! Behind the feature `fault`; without it a point is nothing. A plan comes from the environment, for a whole process
 //! (`LAYERFS_FAULT=fail:N:ERRNO[:CALL]`, `die:N[:CALL]`, `panic:N[:CALL]`, `count`, `ignore-syncs`), or from [`with_plan`], for the current
-//! thread. With `LAYERFS_FAULT_REPORT=FILE` the process appends `points=N fired=0|1` to FILE when it calls [`report`], and
+//! thread. `LAYERFS_FAULT_VERB=WORD` keeps the plan to processes that have the word among theirs, and away from those that they
+//! start. With `LAYERFS_FAULT_REPORT=FILE` the process appends `points=N fired=0|1` to FILE when it calls [`report`], and
 //! after that, where it only counts, `CALL=N` for each name of a call.
 
 use rustix::io::Errno;
@@ -204,6 +205,11 @@ mod armed {
 
     fn from_environment() -> Option<Global> {
         let words = std::env::var("LAYERFS_FAULT").ok()?;
+        if let Some(verb) = std::env::var_os("LAYERFS_FAULT_VERB")
+            && std::env::args_os().all(|word| word != verb)
+        {
+            return None;
+        }
         let plan = parse(&words);
         if plan.is_none() {
             tracing::warn!("LAYERFS_FAULT={words}: not a fault plan");

@@ -99,9 +99,19 @@ pub fn open_append_path(path: impl AtPath, mode: u32) -> Result<OwnedFd, SysErro
 
 /// Creates a file without a name in `dir`: gone when its last descriptor closes.
 pub fn create_unnamed(dir: impl AsFd) -> Result<OwnedFd, SysError> {
+    create_unnamed_with(dir, 0o600)
+}
+
+/// The same with other permissions, cut by the umask: of a file that is to get a name.
+pub fn create_unnamed_with(dir: impl AsFd, mode: u32) -> Result<OwnedFd, SysError> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let mode = Mode::RUSR | Mode::WUSR;
+    let mode = Mode::from_raw_mode(mode);
     call("openat", || "\".\", O_TMPFILE".to_owned(), || rustix::fs::openat(&dir, ".", flags, mode))
+}
+
+/// Whether [`create_unnamed`] was refused because the file system has no such files.
+pub fn has_no_unnamed(error: &SysError) -> bool {
+    [Errno::OPNOTSUPP, Errno::ISDIR, Errno::NOENT].contains(&error.errno())
 }
 
 /// Reads at the file's position; 0 at its end.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::error::{SysError, call};
-use super::file::{self, FileType};
-use super::{dir, host};
+use super::file::{self, FileType, Symlinks};
+use super::lock::{self, Share};
+use super::{change, dir, host};
 
 /// Permissions of a file that is made, before the umask.
 const MODE: u32 = 0o666;
@@ -20,13 +21,14 @@ pub struct Target {
     aside: Option<Aside>,
 }
 
-/// A file that is being written under another name.
+/// A file that is being written, and has no name yet, or another where its file system knows no files without one. Whoever
+/// writes one with a name holds its lock, by which others know that it is not left over.
 #[derive(Debug)]
 struct Aside {
     dir: OwnedFd,
-    name: Box<[u8]>,
+    /// The name that it has meanwhile.
+    name: Option<Box<[u8]>>,
     last: Box<[u8]>,
-    is_done: bool,
 }
 
 impl Target {
@@ -41,12 +43,12 @@ impl Target {
         };
         let (parent, last) = parts(&path)?;
         let dir = dir::open_path(parent.as_path())?;
-        let mut name = b".".to_vec();
-        // What has so long a name that no suffix fits has it later.
-        name.extend_from_slice(&last[..last.len().min(200)]);
-        name.extend_from_slice(format!(".{:016x}", host::random_u64()?).as_bytes());
-        let file = file::create_new(&dir, name.as_slice(), MODE)?;
-        let aside = Aside { dir, name: name.into(), last, is_done: false };
+        sweep(&dir, &last);
+        let mut aside = Aside { dir, name: None, last };
+        let file = match file::create_unnamed_with(&aside.dir, MODE) {
+            Err(error) if file::has_no_unnamed(&error) => aside.create()?,
+            made => made?,
+        };
         Ok(Target { file, aside: Some(aside) })
     }
 
@@ -60,9 +62,78 @@ impl Target {
     pub fn finish(mut self) -> Result<(), SysError> {
         let Some(aside) = &mut self.aside else { return Ok(()) };
         file::sync(&self.file)?;
-        dir::rename(&aside.dir, &*aside.name, &aside.dir, &*aside.last)?;
-        aside.is_done = true;
+        aside.install(&self.file)?;
         file::sync(&aside.dir)
+    }
+}
+
+impl Aside {
+    /// A file under another name, which nobody takes for left over.
+    fn create(&mut self) -> Result<OwnedFd, SysError> {
+        loop {
+            let name = aside_name(&self.last)?;
+            let file = file::create_new(&self.dir, &*name, MODE)?;
+            self.name = Some(name.clone());
+            lock::try_take(&file, Share::Exclusive)?;
+            // A sweep may have come between the two.
+            match file::stat_at(&self.dir, &*name, Symlinks::Stop) {
+                Err(error) if error.is_absent() => self.name = None,
+                found => return found.map(|_| file),
+            }
+        }
+    }
+
+    /// Gives the file its name. No call replaces a name by a file that has none: that one gets another before.
+    fn install(&mut self, file: &OwnedFd) -> Result<(), SysError> {
+        if self.name.is_none() {
+            match change::link_open(file, &self.dir, &*self.last) {
+                Err(error) if error.errno() == Errno::EXIST => {}
+                linked => return linked,
+            }
+            let name = aside_name(&self.last)?;
+            lock::try_take(file, Share::Exclusive)?;
+            change::link_open(file, &self.dir, &*name)?;
+            self.name = Some(name);
+        }
+        if let Some(name) = &self.name {
+            dir::rename(&self.dir, &**name, &self.dir, &*self.last)?;
+        }
+        self.name = None;
+        Ok(())
+    }
+}
+
+/// What the names begin with that files have before they get the name `last`: what is so long that no suffix fits is cut.
+fn aside_prefix(last: &[u8]) -> Vec<u8> {
+    [b".", &last[..last.len().min(200)], b"."].concat()
+}
+
+fn aside_name(last: &[u8]) -> Result<Box<[u8]>, SysError> {
+    let random = format!("{:016x}", host::random_u64()?);
+    Ok([&*aside_prefix(last), random.as_bytes()].concat().into())
+}
+
+/// Removes what killed writers of this file have left: under a name of that form, and locked by nobody.
+fn sweep(dir: &OwnedFd, last: &[u8]) {
+    let prefix = aside_prefix(last);
+    let is_aside = |name: &[u8]| {
+        let random = name.strip_prefix(&*prefix);
+        random.is_some_and(|random| random.len() == 16 && random.iter().all(u8::is_ascii_hexdigit))
+    };
+    let remove = |name: &[u8]| -> Result<(), SysError> {
+        let file = file::open_read(dir, name, Symlinks::Stop)?;
+        let is_file = file::type_of(&file::stat(&file)?) == FileType::RegularFile;
+        if is_file && lock::try_take(&file, Share::Exclusive)? {
+            dir::unlink(dir, name)
+        } else {
+            Ok(())
+        }
+    };
+    let swept = dir::list(dir).map(|all| {
+        all.iter().filter(|entry| is_aside(&entry.name)).try_for_each(|entry| remove(&entry.name))
+    });
+    if let Err(error) = swept.and_then(|swept| swept) {
+        tracing::debug!("what may be left of a file that was begun stays: {error}");
     }
 }
 
@@ -79,8 +150,8 @@ impl Write for Target {
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        if !self.is_done
-            && let Err(error) = dir::unlink(&self.dir, &*self.name)
+        if let Some(name) = &self.name
+            && let Err(error) = dir::unlink(&self.dir, &**name)
         {
             tracing::warn!("what was begun of a file is left: {error}");
         }

@@ -14,15 +14,6 @@ pub fn block_ends() -> Result<(), SysError> {
     if done == 0 { Ok(()) } else { Err(refused("pthread_sigmask", done)) }
 }
 
-/// Lets them end the process again, in this thread; one that came meanwhile does so now.
-pub fn allow_ends() -> Result<(), SysError> {
-    let set = ends();
-    // SAFETY: the set is initialised; the old mask is not asked for.
-    let done =
-        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
-    if done == 0 { Ok(()) } else { Err(refused("pthread_sigmask", done)) }
-}
-
 /// Waits for one of the blocked signals.
 pub fn wait_for_end() -> Result<(), SysError> {
     let set = ends();

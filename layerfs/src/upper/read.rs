@@ -11,7 +11,7 @@ use super::whiteout::Whiteouts;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::host::{self, Rights};
 use crate::sys::{dir, xattr};
-use crate::tree::{Mark, MarkSpace, Origin, Records, Redirects, WhNames, marks};
+use crate::tree::{Attr, Mark, MarkSpace, Origin, Records, Redirects, WhNames};
 
 /// An upper that is only looked at.
 #[derive(Debug)]
@@ -42,7 +42,8 @@ impl UpperReader {
             Some(work) => index_in(work)?,
             None => None,
         };
-        let records = match host::rights().during(deed)? {
+        let rights = host::rights().during(deed)?;
+        let records = match rights {
             Rights::Root => Records::Never,
             Rights::Namespace(_) | Rights::User => Records::OfLayers,
         };
@@ -51,7 +52,7 @@ impl UpperReader {
             lock: again()?,
             index: index.map_or_else(OnceLock::new, OnceLock::from),
             space,
-            redirects: redirects_of(space),
+            redirects: redirects_of(space, rights),
             unmarked: None,
             durability: Durability::Volatile,
             owners: Upper::find_owners(&root, records)?,
@@ -123,18 +124,28 @@ impl UpperReader {
         file::stat_at(dir, name, Symlinks::Stop).during("look into the upper")
     }
 
-    /// The target of a symbolic link.
-    pub fn read_link(&self, dir: &OwnedFd, name: &[u8]) -> Result<Box<[u8]>, UpperError> {
-        dir::read_link(dir, name).during("read a link of the upper")
+    /// The attributes of an object with this metadata, recorded ones too.
+    pub fn attr(&self, dir: &OwnedFd, name: &[u8], stat: &Stat) -> Result<Attr, UpperError> {
+        self.upper.attr((dir, name), stat)
     }
 
-    /// The extended attributes that users see, sorted by name: no marks, escaped names turned back.
+    /// The target of a symbolic link.
+    pub fn read_link(&self, dir: &OwnedFd, name: &[u8]) -> Result<Box<[u8]>, UpperError> {
+        self.upper.read_link(dir, name)
+    }
+
+    /// The extended attributes that users see, sorted by name: no marks and no records, escaped names turned back.
     pub fn xattrs(&self, dir: &OwnedFd, name: &[u8]) -> Result<Vec<xattr::Pair>, UpperError> {
         let stored = xattr::all_at(dir, name).during("read attributes")?;
-        let shown = stored.into_iter().filter_map(|(name, value)| {
-            marks::unescape(self.upper.space, &name).map(|name| (name.into(), value))
-        });
-        let mut shown: Vec<xattr::Pair> = shown.collect();
+        let mut shown: Vec<xattr::Pair> = Vec::new();
+        for (stored, value) in stored {
+            let Some(attribute) = self.upper.shown_name(&stored) else { continue };
+            let value = match self.upper.is_followed(&attribute) {
+                true => self.upper.shown_list((dir, name), Some(value))?.unwrap_or_default(),
+                false => value,
+            };
+            shown.push((attribute.into(), value));
+        }
         shown.sort();
         Ok(shown)
     }
@@ -170,9 +181,13 @@ fn made_over(root: &OwnedFd) -> Result<(MarkSpace, Option<Origin>), UpperError> 
     Ok((if host::is_root() { MarkSpace::Trusted } else { MarkSpace::User }, None))
 }
 
-/// As a mount has it: a redirect of `user.*` can be written by whoever owns the directory, and reaches past permissions.
-fn redirects_of(space: MarkSpace) -> Redirects {
-    if space == MarkSpace::User && host::is_root() { Redirects::Refuse } else { Redirects::Follow }
+/// As a mount has it: a redirect of `user.*` can be written by whoever owns the directory, and reaches past permissions,
+/// those of root of the machine.
+fn redirects_of(space: MarkSpace, rights: Rights) -> Redirects {
+    match (space, rights) {
+        (MarkSpace::User, Rights::Root) => Redirects::Refuse,
+        _ => Redirects::Follow,
+    }
 }
 
 /// The index in a work directory; `None` where none was begun.

@@ -72,9 +72,11 @@ impl Cgroup {
         }
     }
 
-    /// Stops every process of the container until the answer is dropped, where something can; the server of its file system
-    /// goes on.
+    /// Stops every process of the container until the answer is ended or dropped, where something can; the server of its
+    /// file system goes on. Waits for whoever else has it stopped: who ends first would let it go under the other.
     pub fn paused(&self) -> Result<Paused<'_>, CgroupError> {
+        let to_freeze = self.to_freeze();
+        to_freeze.iter().try_for_each(|frozen| frozen.group.lock())?;
         self.freeze().map(Paused)
     }
 
@@ -97,14 +99,7 @@ impl Cgroup {
 
     /// Stops the payload from forking while it is killed, where something can.
     fn freeze(&self) -> Result<Vec<Frozen<'_>>, CgroupError> {
-        let of_v1 = self.v1.iter().filter(|group| group.has("freezer")).map(|group| Frozen {
-            group: &group.place.own,
-            file: "freezer.state",
-            words: ["FROZEN", "THAWED"],
-        });
-        let limited = self.v2.as_ref().and_then(V2Group::limited);
-        let of_v2 = limited.map(|group| Frozen { group, file: "cgroup.freeze", words: ["1", "0"] });
-        let all: Vec<Frozen> = of_v1.chain(of_v2).collect();
+        let all = self.to_freeze();
         for frozen in &all {
             if let Err(error) = frozen.freeze() {
                 all.iter().try_for_each(Frozen::thaw)?;
@@ -113,17 +108,40 @@ impl Cgroup {
         }
         Ok(all)
     }
+
+    /// The groups that can be frozen.
+    fn to_freeze(&self) -> Vec<Frozen<'_>> {
+        let of_v1 = self.v1.iter().filter(|group| group.has("freezer")).map(|group| Frozen {
+            group: &group.place.own,
+            file: "freezer.state",
+            words: ["FROZEN", "THAWED"],
+        });
+        let limited = self.v2.as_ref().and_then(V2Group::limited);
+        let of_v2 = limited.map(|group| Frozen { group, file: "cgroup.freeze", words: ["1", "0"] });
+        of_v1.chain(of_v2).collect()
+    }
 }
 
 /// Processes that stand still.
 pub struct Paused<'a>(Vec<Frozen<'a>>);
 
+impl Paused<'_> {
+    /// Lets them go on, each group whatever becomes of the others.
+    pub fn end(mut self) -> Result<(), CgroupError> {
+        self.let_go()
+    }
+
+    fn let_go(&mut self) -> Result<(), CgroupError> {
+        let ends = |frozen: Frozen<'_>| frozen.thaw().and(frozen.group.unlock());
+        let ended: Vec<Result<(), CgroupError>> = self.0.drain(..).map(ends).collect();
+        ended.into_iter().collect()
+    }
+}
+
 impl Drop for Paused<'_> {
     fn drop(&mut self) {
-        for frozen in &self.0 {
-            if let Err(error) = frozen.thaw() {
-                tracing::error!("the container stays paused: {error}");
-            }
+        if let Err(error) = self.let_go() {
+            tracing::error!("the container stays paused: {error}");
         }
     }
 }

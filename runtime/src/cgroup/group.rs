@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use layerfs_driver::sys::file::Symlinks;
+use layerfs_driver::sys::lock::{self, Share};
 use layerfs_driver::sys::{Errno, SysError, dir};
 
 use super::error::CgroupError;
@@ -24,6 +25,16 @@ impl Group {
     pub fn top(mount: &Path) -> Result<Group, CgroupError> {
         let dir = dir::open_path(mount).map_err(CgroupError::call("open cgroup", mount))?;
         Ok(Group { dir, path: mount.to_path_buf() })
+    }
+
+    /// Waits until this is the only one that has the group stopped: a lock of its directory, gone with who holds it.
+    pub fn lock(&self) -> Result<(), CgroupError> {
+        lock::wait(&self.dir, Share::Exclusive).map_err(CgroupError::call("lock", &self.path))
+    }
+
+    /// Gives that up.
+    pub fn unlock(&self) -> Result<(), CgroupError> {
+        lock::release(&self.dir).map_err(CgroupError::call("unlock", &self.path))
     }
 
     /// Opens a group below this one; `None` where there is none.

@@ -24,6 +24,7 @@ mod resolve;
 mod sparse;
 mod sparse_form;
 mod stream;
+mod union;
 mod write;
 
 #[cfg(test)]
@@ -42,4 +43,5 @@ pub use reader::{ArchiveReader, Piece};
 pub use record::RecordFault;
 pub(in crate::store) use sparse::HOLES_MAX;
 pub use sparse::SparseFault;
+pub use union::is_mark_of_a_union;
 pub use write::ArchiveWriter;

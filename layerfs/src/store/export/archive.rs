@@ -13,9 +13,11 @@ use super::pack::{Pack, PackError, pack};
 use crate::store::archive::{ArchiveWriter, Entry, EntryKind, EntryPath, Timestamp};
 use crate::store::digest::Digest;
 use crate::store::error::{During, StoreError};
+use crate::store::import::Progress;
 use crate::store::root::Store;
-use crate::sys::file;
+use crate::store::source::spool::unnamed;
 use crate::sys::stream::WindowReader;
+use crate::sys::{AsFd, file};
 
 /// What kind of archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +35,9 @@ impl Store {
         images: &[Exported],
         form: &ArchiveForm,
         (out, target): (&mut dyn Write, &str),
+        progress: &dyn Progress,
     ) -> Result<(), StoreError> {
-        let kept = Kept::new(self, images)?;
+        let kept = Kept::new(self, images, progress)?;
         let mut archive = Archive {
             kept: &kept,
             store: self,
@@ -94,16 +97,22 @@ impl<W: Write> Archive<'_, W> {
         if packing == Pack::Plain {
             let blob = documents::layer_blob(packing, (*diff_id, archive.len_bytes()));
             self.begin(&blob.path(), blob.size)?;
-            pack(archive, packing, Data(&mut self.out)).map_err(|error| self.failed(error))?;
+            pack(archive, packing, Data(&mut self.out), self.kept.progress)
+                .map_err(|error| self.failed(error))?;
             return Ok(blob);
         }
         // An entry begins with its size, which is known when all is packed.
         let what = || "make a file for a packed layer".to_owned();
-        let spool = file::create_unnamed(self.store.spool_dir()).during(what)?;
-        let packed = pack(archive, packing, Spool(&spool, 0)).map_err(|error| match error {
-            PackError::Store(error) => error,
-            PackError::Target(source) => StoreError::Stream { what: "pack a layer".into(), source },
-        })?;
+        let spool = unnamed(self.store.spool_dir().as_fd()).during(what)?;
+        let packed =
+            pack(archive, packing, Spool(&spool, 0), self.kept.progress).map_err(|error| {
+                match error {
+                    PackError::Store(error) => error,
+                    PackError::Target(source) => {
+                        StoreError::Stream { what: "pack a layer".into(), source }
+                    }
+                }
+            })?;
         let blob = documents::layer_blob(packing, packed);
         if self.paths.contains(&blob.path()) {
             return Ok(blob);

@@ -4,7 +4,7 @@ use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::frame::{self, FrameError, LayerArchive};
 use crate::store::image::Image;
-use crate::store::import::{Import, Room};
+use crate::store::import::{Import, Progress, Room};
 use crate::store::reference::Reference;
 use crate::store::root::Store;
 
@@ -20,12 +20,18 @@ pub struct Exported {
 /// Keeps images as they are until it is dropped.
 pub(super) struct Kept<'s> {
     store: &'s Store,
+    /// Is told of each layer that is written.
+    pub(super) progress: &'s dyn Progress,
     #[allow(dead_code, reason = "gc takes its list for roots while it lives")]
     import: Import<'s>,
 }
 
 impl<'s> Kept<'s> {
-    pub(super) fn new(store: &'s Store, images: &[Exported]) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        store: &'s Store,
+        images: &[Exported],
+        progress: &'s dyn Progress,
+    ) -> Result<Self, StoreError> {
         let import = Import::begin(store)?;
         for layer in images.iter().flat_map(|exported| &exported.image.layers) {
             if !import.rely_on_index(Room::Layers, &layer.diff_id)? {
@@ -37,7 +43,7 @@ impl<'s> Kept<'s> {
                 return Err(StoreError::FrameMissing(layer.diff_id.short().to_string()));
             }
         }
-        Ok(Kept { store, import })
+        Ok(Kept { store, progress, import })
     }
 
     pub(super) fn config(&self, image: &Image) -> Result<Vec<u8>, StoreError> {

@@ -9,6 +9,7 @@ use zstd::stream::write::Encoder;
 use crate::store::digest::{Digest, Hasher};
 use crate::store::error::StoreError;
 use crate::store::frame::LayerArchive;
+use crate::store::import::{LayerOutcome, Progress};
 
 /// Bytes taken at a time.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -99,13 +100,16 @@ impl<W: Write> Packer<W> {
     }
 }
 
-/// Writes a layer's archive, packed. Answers digest and length of what was written, and has proved the archive itself.
+/// Writes a layer's archive, packed. Answers digest and length of what was written, and has proved the archive
+/// itself. The progress is that of the unpacked bytes.
 pub(super) fn pack(
     mut archive: LayerArchive,
     pack: Pack,
     out: impl Write,
+    progress: &dyn Progress,
 ) -> Result<(Digest, u64), PackError> {
     let layer = archive.diff_id();
+    progress.begin(&layer, Some(archive.len_bytes()));
     let stream = |source| {
         let what = format!("layer {}", layer.short());
         PackError::Store(StoreError::Stream { what, source })
@@ -119,11 +123,14 @@ pub(super) fn pack(
         }
         hasher.update(&buf[..len]);
         packer.write_all(&buf[..len]).map_err(PackError::Target)?;
+        progress.advance(&layer, len as u64);
     }
     let found = hasher.finish();
     if found != layer {
         let layer = layer.short().to_string();
         return Err(PackError::Store(StoreError::ArchiveChanged { layer, found }));
     }
-    packer.finish().map_err(PackError::Target)
+    let packed = packer.finish().map_err(PackError::Target)?;
+    progress.end(&layer, LayerOutcome::Written);
+    Ok(packed)
 }

@@ -2,12 +2,12 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::error::ExportError;
 use crate::store::oci::shown;
 use crate::store::reference::Reference;
-use crate::sys::file;
+use crate::store::words::{Colon, KNOWN, Transport, is_there, split_path};
 
 /// Where an image goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,36 +35,21 @@ pub enum TargetSpec {
     },
 }
 
-const OURS: &str = "oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]";
-
 impl TargetSpec {
     /// Reads the user's words. A path that is there is taken whole; of one that is not, the first colon begins the tag.
     pub fn parse(words: &OsStr) -> Result<Self, ExportError> {
-        let bytes = words.as_bytes();
         let refused = |reason: String| {
             let words = shown(&words.to_string_lossy());
             ExportError::Words { words, reason }
         };
-        let colon = bytes.iter().position(|byte| *byte == b':').unwrap_or(bytes.len());
-        let (transport, rest) = (&bytes[..colon], bytes.get(colon + 1..).unwrap_or_default());
-        if ![&b"oci"[..], b"oci-archive", b"docker-archive"].contains(&transport) {
-            return Err(refused(no_transport(transport)));
-        }
-        let (path, tag) = split(rest);
-        if path.is_empty() {
-            return Err(refused(format!("the path is empty; name {OURS}")));
-        }
-        let path = PathBuf::from(OsStr::from_bytes(path));
-        let tag = match tag.map(std::str::from_utf8) {
-            None => None,
-            Some(Ok("")) => return Err(refused("the tag after the path is empty".into())),
-            Some(Ok(tag)) => Some(tag.to_owned()),
-            Some(Err(_)) => return Err(refused("the tag is not UTF-8".into())),
+        let Some((transport, rest)) = Transport::split(words.as_bytes()) else {
+            return Err(refused(no_transport(words.as_bytes())));
         };
+        let (path, tag) = split_path(rest, is_there, Colon::First).map_err(refused)?;
         Ok(match transport {
-            b"oci" => TargetSpec::OciDir { path, tag },
-            b"oci-archive" => TargetSpec::OciArchive { path, tag },
-            _ => {
+            Transport::OciDir => TargetSpec::OciDir { path, tag },
+            Transport::OciArchive => TargetSpec::OciArchive { path, tag },
+            Transport::DockerArchive => {
                 let name = tag.as_deref().map(Reference::parse).transpose();
                 let name = name.map_err(|error| refused(error.to_string()))?;
                 TargetSpec::DockerArchive { path, name: name.map(Reference::with_default_tag) }
@@ -73,29 +58,14 @@ impl TargetSpec {
     }
 }
 
-fn split(rest: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let is_there = |path: &[u8]| {
-        let path = Path::new(OsStr::from_bytes(path));
-        !file::stat_path(path).is_err_and(|error| error.is_absent())
-    };
-    let colons = rest.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(at, _)| at);
-    let cuts: Vec<usize> = colons.collect();
-    let known = std::iter::once(rest.len()).chain(cuts.iter().rev().copied());
-    let mut known = known.filter(|at| *at > 0);
-    let at = known.find(|at| is_there(&rest[..*at])).or(cuts.first().copied());
-    match at {
-        Some(at) if at < rest.len() => (&rest[..at], Some(&rest[at + 1..])),
-        _ => (rest, None),
-    }
-}
-
-fn no_transport(transport: &[u8]) -> String {
+fn no_transport(words: &[u8]) -> String {
+    let transport = words.split(|byte| *byte == b':').next().unwrap_or_default();
     match transport {
         b"docker" => "registries are not spoken yet; push to oci:DIR:TAG, then run `skopeo copy oci:DIR:TAG docker://NAME`".to_owned(),
         b"docker-daemon" | b"containers-storage" => {
             format!("`{}:` is not written; push to oci:DIR:TAG, then run `skopeo copy`", String::from_utf8_lossy(transport))
         }
-        _ => format!("no target; name {OURS}"),
+        _ => format!("no target; name {KNOWN}"),
     }
 }
 

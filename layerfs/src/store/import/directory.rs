@@ -1,7 +1,7 @@
 //! A directory as an archive: walked by descriptors, entry by entry in the order of names.
 //!
 //! Other file systems mounted below are left out, as is the store itself: of a directory its mount point stays, empty; of
-//! a file nothing. A file that changes while it is read is an error, not a wrong copy. The archive is made on a thread of
+//! a file nothing. So are attributes by which union file systems know how layers are merged. A file that changes while it is read is an error, not a wrong copy. The archive is made on a thread of
 //! its own, so that reading it is reading a stream.
 
 use std::collections::HashMap;
@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 
 use crate::store::archive::{
     ArchiveWriter, DEPTH_MAX, Entry, EntryKind, EntryPath, Name, Timestamp, Xattr,
+    is_mark_of_a_union,
 };
 use crate::store::error::{During, StoreError};
 use crate::sys::file::{self, FileType, Stat, Symlinks};
@@ -24,6 +25,8 @@ pub(super) struct Walk<W: Write> {
     /// Files with several names, by device and inode: the first name met.
     links: HashMap<(u64, u64), EntryPath>,
     path: Vec<Name>,
+    /// The first object with an attribute that would be a mark to a union file system, and how many such attributes there are.
+    marks: Option<(EntryPath, u64)>,
     buf: Vec<u8>,
 }
 
@@ -38,14 +41,21 @@ impl<W: Write> Walk<W> {
             hidden: (hidden.st_dev, hidden.st_ino),
             links: HashMap::new(),
             path: Vec::new(),
+            marks: None,
             buf: vec![0; 256 * 1024],
         };
         walk.directory(root, &stat)?;
+        if let Some((first, len)) = walk.marks {
+            tracing::warn!(
+                "{len} attributes are left out that a union file system would take for its marks, the first of `/{first}`"
+            );
+        }
         Ok(walk.archive.finish()?)
     }
 
     fn directory(&mut self, dir: &OwnedFd, stat: &Stat) -> Result<(), WalkError> {
-        self.archive.entry(&self.entry(stat, EntryKind::Directory, xattr::all(dir)?))?;
+        let entry = self.entry(stat, EntryKind::Directory, xattr::all(dir)?);
+        self.archive.entry(&entry)?;
         if stat.st_dev != self.device || (stat.st_dev, stat.st_ino) == self.hidden {
             return Ok(());
         }
@@ -85,7 +95,8 @@ impl<W: Write> Walk<W> {
             let file = (stat.st_dev, stat.st_ino);
             if let Some(first) = self.links.get(&file) {
                 let link = EntryKind::Hardlink { target: first.clone() };
-                return Ok(self.archive.entry(&self.entry(&stat, link, Vec::new()))?);
+                let entry = self.entry(&stat, link, Vec::new());
+                return Ok(self.archive.entry(&entry)?);
             }
             self.links.insert(file, self.here());
         }
@@ -103,7 +114,8 @@ impl<W: Write> Walk<W> {
             FileType::Socket | FileType::Directory | FileType::Unknown => return Ok(()),
         };
         let xattrs = xattr::all_at(dir, name)?;
-        Ok(self.archive.entry(&self.entry(&stat, kind, xattrs))?)
+        let entry = self.entry(&stat, kind, xattrs);
+        Ok(self.archive.entry(&entry)?)
     }
 
     /// Whether a file is one of another file system that is mounted on its name. A device number alone does not say so:
@@ -137,7 +149,13 @@ impl<W: Write> Walk<W> {
         if same { Ok(()) } else { Err(WalkError::Changed) }
     }
 
-    fn entry(&self, stat: &Stat, kind: EntryKind, xattrs: Vec<xattr::Pair>) -> Entry {
+    fn entry(&mut self, stat: &Stat, kind: EntryKind, mut xattrs: Vec<xattr::Pair>) -> Entry {
+        let all = xattrs.len();
+        xattrs.retain(|(name, _)| !is_mark_of_a_union(name));
+        if xattrs.len() < all {
+            let here = self.here();
+            self.marks.get_or_insert((here, 0)).1 += (all - xattrs.len()) as u64;
+        }
         let size =
             if kind == EntryKind::File { u64::try_from(stat.st_size).unwrap_or(0) } else { 0 };
         let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);

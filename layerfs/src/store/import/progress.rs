@@ -1,4 +1,4 @@
-//! What an import tells while it runs.
+//! What an import or an export tells while it runs.
 
 use crate::store::digest::Digest;
 
@@ -6,7 +6,7 @@ use crate::store::digest::Digest;
 pub trait Progress: Sync {
     /// A layer is begun; its blob has that many bytes, where the source says so.
     fn begin(&self, layer: &Digest, stored_bytes: Option<u64>);
-    /// That many more bytes of the blob were read.
+    /// That many more bytes of the blob were read, or of the archive written.
     fn advance(&self, layer: &Digest, stored_bytes: u64);
     /// The layer is done.
     fn end(&self, layer: &Digest, outcome: LayerOutcome);
@@ -19,6 +19,8 @@ pub enum LayerOutcome {
     Imported,
     /// The store had it.
     AlreadyHere,
+    /// It was written to where it goes.
+    Written,
 }
 
 /// Counts the bytes of a blob as they are read, and ends the stream where the import was told to stop.

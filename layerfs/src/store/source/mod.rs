@@ -23,7 +23,7 @@ mod open;
 mod place;
 mod resolve;
 mod spec;
-mod spool;
+pub(in crate::store) mod spool;
 
 mod fixture;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::store::oci::shown;
 use crate::store::reference::Reference;
-use crate::sys::{Errno, file};
+use crate::store::words::{Colon, KNOWN, Transport, is_there, split_path};
 
 use super::error::{SourceError, SourceFault};
 use super::open::Pick;
@@ -40,12 +40,11 @@ pub enum SourceSpec {
 /// Transports that other tools know and layerfs does not.
 const FOREIGN: &[&str] =
     &["docker", "docker-daemon", "containers-storage", "dir", "sif", "ostree", "tarball", "atomic"];
-const OURS: &str = "oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]";
 
 impl SourceSpec {
     /// Reads the user's words. The file system is asked where path and tag part: the longest path that is there.
     pub fn parse(words: &OsStr) -> Result<Self, SourceError> {
-        Self::split(words.as_bytes(), |path| is_there(Path::new(OsStr::from_bytes(path))))
+        Self::split(words.as_bytes(), is_there)
             .map_err(|reason| SourceFault::ReadWords(reason).of(&shown_bytes(words.as_bytes())))
     }
 
@@ -66,19 +65,15 @@ impl SourceSpec {
     }
 
     fn split(words: &[u8], is_there: impl Fn(&[u8]) -> bool) -> Result<Self, String> {
-        let Some(colon) = words.iter().position(|&byte| byte == b':') else {
+        let Some((transport, rest)) = Transport::split(words) else {
             return Err(no_transport(words, is_there));
         };
-        let (transport, rest) = (&words[..colon], &words[colon + 1..]);
-        let parts = |rest| split_path(rest, &is_there);
-        match transport {
-            b"oci" => parts(rest).map(|(path, tag)| SourceSpec::OciDir { path, tag }),
-            b"oci-archive" => parts(rest).map(|(path, tag)| SourceSpec::OciArchive { path, tag }),
-            b"docker-archive" => {
-                parts(rest).map(|(path, tag)| SourceSpec::DockerArchive { path, tag })
-            }
-            _ => Err(no_transport(words, is_there)),
-        }
+        let (path, tag) = split_path(rest, is_there, Colon::Last)?;
+        Ok(match transport {
+            Transport::OciDir => SourceSpec::OciDir { path, tag },
+            Transport::OciArchive => SourceSpec::OciArchive { path, tag },
+            Transport::DockerArchive => SourceSpec::DockerArchive { path, tag },
+        })
     }
 }
 
@@ -109,7 +104,7 @@ fn no_transport(words: &[u8], is_there: impl Fn(&[u8]) -> bool) -> String {
     if text.contains(':') && FOREIGN.contains(&transport) {
         let words = shown(&text);
         return format!(
-            "`{transport}:` is not read; run `skopeo copy {words} oci:DIR:TAG`, then name {OURS}"
+            "`{transport}:` is not read; run `skopeo copy {words} oci:DIR:TAG`, then name {KNOWN}"
         );
     }
     if leads_somewhere(words, is_there) {
@@ -120,7 +115,7 @@ fn no_transport(words: &[u8], is_there: impl Fn(&[u8]) -> bool) -> String {
     }
     match Reference::parse(&text) {
         Ok(name) => registry_advice(&name),
-        Err(_) => format!("no image source; name {OURS}"),
+        Err(_) => format!("no image source; name {KNOWN}"),
     }
 }
 
@@ -128,37 +123,6 @@ fn no_transport(words: &[u8], is_there: impl Fn(&[u8]) -> bool) -> String {
 fn leads_somewhere(words: &[u8], is_there: impl Fn(&[u8]) -> bool) -> bool {
     let before_tag = words.iter().rposition(|&byte| byte == b':').map(|colon| &words[..colon]);
     [Some(words), before_tag].into_iter().flatten().any(|path| !path.is_empty() && is_there(path))
-}
-
-/// Parts `PATH[:TAG]` at the last colon before which something is; at the last of all where nothing is there, so that
-/// the error names the path that the user most likely meant. A reference as tag holds colons too.
-fn split_path(
-    rest: &[u8],
-    is_there: impl Fn(&[u8]) -> bool,
-) -> Result<(PathBuf, Option<String>), String> {
-    let whole = (rest, None);
-    let colons = rest.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(at, _)| at);
-    let cuts: Vec<_> = colons.rev().map(|at| (&rest[..at], Some(&rest[at + 1..]))).collect();
-    let found = std::iter::once(&whole).chain(&cuts).find(|(path, _)| is_there(path));
-    let (path, tag) = found.or(cuts.first()).copied().unwrap_or(whole);
-    if path.is_empty() {
-        return Err(format!("the path is empty; name {OURS}"));
-    }
-    let tag = match tag.map(std::str::from_utf8) {
-        Some(Ok("")) => return Err("the tag after the last colon is empty".into()),
-        Some(Err(_)) => return Err("the tag is not UTF-8".into()),
-        Some(Ok(tag)) => Some(tag.to_owned()),
-        None => None,
-    };
-    Ok((PathBuf::from(OsStr::from_bytes(path)), tag))
-}
-
-/// Whether a path leads to something. What can not be looked at counts as there: opening it will say why.
-fn is_there(path: &Path) -> bool {
-    match file::open_read_path(path) {
-        Ok(_) => true,
-        Err(error) => ![Errno::NOENT, Errno::NOTDIR, Errno::NAMETOOLONG].contains(&error.errno()),
-    }
 }
 
 /// Bytes of the user's as messages show them.
@@ -227,7 +191,7 @@ mod tests {
             ("", "no image source"),
             ("oci:", "path is empty"),
             ("oci::12", "path is empty"),
-            ("oci:x:", "tag after the last colon is empty"),
+            ("oci:x:", "tag after the path is empty"),
         ];
         for (words, cure) in table {
             let reason = split(words, &[]).unwrap_err();

@@ -61,11 +61,9 @@ fn fill(file: &OwnedFd, mut stream: impl Read) -> Result<(), SourceFault> {
 }
 
 /// A file without a name. Some file systems have no such files; there a name is made and removed at once.
-fn unnamed(directory: BorrowedFd<'_>) -> Result<OwnedFd, SysError> {
+pub(in crate::store) fn unnamed(directory: BorrowedFd<'_>) -> Result<OwnedFd, SysError> {
     match file::create_unnamed(directory) {
-        Err(error) if [Errno::OPNOTSUPP, Errno::ISDIR, Errno::NOENT].contains(&error.errno()) => {
-            named(directory)?.ok_or(error)
-        }
+        Err(error) if file::has_no_unnamed(&error) => named(directory)?.ok_or(error),
         other => other,
     }
 }
