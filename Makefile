@@ -8,7 +8,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 BINARY = $(TARGET)/release/layerfs
 
-.PHONY: help setup demo test test-vm soak bench build install uninstall clean
+.PHONY: help setup demo test test-vm soak figures bench build install uninstall clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -34,6 +34,10 @@ soak: ## run every test with its full matrix; takes hours
 	@scripts/setup test
 	@scripts/planted-faults
 	@LAYERFS_SOAK=1 scripts/suites
+
+figures: ## count what each suite passes here, on overlayfs and on fuse-overlayfs 2.0; needs root, ten minutes
+	@scripts/setup test
+	@scripts/figures
 
 bench: ## measure layerfs beside overlayfs, fuse-overlayfs, podman and skopeo; needs root, half an hour
 	@scripts/setup test

@@ -5,13 +5,18 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use support::peer::{self, Peer};
 use support::{Scratch, figure, need, need_root, rights, soak, suites, watchdog};
 
 /// What runs on one mount takes seconds; a hang is ended after this.
 const LIMIT_S: u64 = 300;
+/// What runs on fuse-overlayfs is ended after this.
+const PEER_S: u64 = 200;
 /// Bytes of the lower file that fsx changes.
 const LOWER_BYTES: usize = 1 << 20;
 /// Operations of fsx on one file; `LAYERFS_SOAK=1` makes a million of them.
@@ -80,9 +85,13 @@ fn disks() -> Vec<(&'static str, Scratch)> {
 }
 
 /// How each case of pjdfstest ended in a directory: `ok`, `FAILED` or `skipped`.
-fn judged(pjdfstest: &Path, settings: &Path, at: &Path) -> BTreeMap<String, String> {
+fn judged(pjdfstest: &Path, ground: &Ground, at: &Path) -> BTreeMap<String, String> {
     let mut command = Command::new(pjdfstest);
-    command.arg("-c").arg(settings).arg("-p").arg(at).stdin(Stdio::null());
+    command.arg("-c").arg(ground.at("pjdfstest.toml")).arg("-p").arg(at).stdin(Stdio::null());
+    // Names are moved and linked to there.
+    command.arg("-s").arg(ground.disk.path());
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{}:{path}", ground.at("bin").display()));
     // It fails where one case fails, as some do everywhere.
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -100,29 +109,50 @@ fn pjdfstest_passes_wherever_kernel_overlayfs_passes() {
     need_root!();
     need!("mount");
     let Some(pjdfstest) = suites::pjdfstest() else { return };
-    let _watch = watchdog(LIMIT_S);
+    let _watch = watchdog(2 * LIMIT_S);
     for (kind, disk) in disks() {
         let ground = Ground::new(disk);
-        let settings = ground.at("pjdfstest.toml");
-        std::fs::write(&settings, include_str!("posix_suites/pjdfstest.toml")).unwrap();
+        let settings = include_str!("posix_suites/pjdfstest.toml");
+        std::fs::write(ground.at("pjdfstest.toml"), settings).unwrap();
+        // It remounts read-only, which asks no helper of a type: as a mount of FUSE is remounted.
+        let remount = "#!/bin/sh\nPATH=${PATH#*:}\nexec mount -i \"$@\"\n";
+        std::fs::create_dir(ground.at("bin")).unwrap();
+        std::fs::write(ground.at("bin/mount"), remount).unwrap();
+        std::fs::set_permissions(ground.at("bin/mount"), Permissions::from_mode(0o755)).unwrap();
         let kernel = ground.kernel();
-        let kernel = judged(&pjdfstest, &settings, &kernel);
+        let kernel = judged(&pjdfstest, &ground, &kernel);
         let passed = kernel.values().filter(|end| *end == "ok").count();
-        assert!(passed >= 300, "kernel overlayfs on {kind} passes {passed} of {}", kernel.len());
-        for name in ["image", "directories"] {
-            let ours = judged(&pjdfstest, &settings, &ground.at(name));
+        assert!(passed >= 350, "kernel overlayfs on {kind} passes {passed} of {}", kernel.len());
+        let mut ends = vec![("kernel overlayfs", kernel.clone())];
+        for (name, told) in [("image", "layerfs image"), ("directories", "layerfs directories")] {
+            let ours = judged(&pjdfstest, &ground, &ground.at(name));
             let worse: Vec<_> = kernel
                 .iter()
                 .filter(|(case, end)| *end == "ok" && ours.get(*case) != Some(end))
                 .map(|(case, _)| case)
                 .collect();
             assert!(worse.is_empty(), "{name} on {kind}: {worse:?}");
-            let ok = ours.values().filter(|end| *end == "ok").count();
-            figure(format_args!(
-                "pjdfstest on {kind}, {name}: {ok} of {}, kernel overlayfs {passed}",
-                ours.len()
-            ));
+            ends.push((told, ours));
         }
+        if let Some(beside) = Peer::mounted(ground.disk.path(), "lower", PEER_S) {
+            ends.push((peer::NAME, judged(&pjdfstest, &ground, &beside.at)));
+        }
+        tell(&format!("pjdfstest on {kind}"), &ends);
+    }
+}
+
+/// How many cases each passed, and the names of those that it did not pass.
+fn tell(what: &str, ends: &[(&str, BTreeMap<String, String>)]) {
+    let is = |end: &'static str| move |(_, ended): &(&String, &String)| *ended == end;
+    let counts: Vec<_> =
+        ends.iter().map(|(who, ends)| (*who, ends.iter().filter(is("ok")).count())).collect();
+    let of = ends.iter().map(|(_, ends)| ends.len()).max().unwrap_or(0);
+    peer::beside(what, of, &counts);
+    for (who, ends) in ends {
+        let of_end = |end| ends.iter().filter(is(end)).map(|(case, _)| &**case).collect::<Vec<_>>();
+        let (failed, skipped) = (of_end("FAILED"), of_end("skipped"));
+        figure(format_args!("{what}, {who} fails {}: {}", failed.len(), failed.join(" ")));
+        figure(format_args!("{what}, {who} skips {}: {}", skipped.len(), skipped.join(" ")));
     }
 }
 
@@ -130,19 +160,21 @@ fn pjdfstest_passes_wherever_kernel_overlayfs_passes() {
 fn fsx_finds_nothing_in_a_new_file_and_in_a_copied_one() {
     need_root!();
     let Some(fsx) = suites::fsx() else { return };
-    let operations = if soak() { 20 * OPERATIONS } else { OPERATIONS };
-    let _watch = watchdog(LIMIT_S * if soak() { 20 } else { 1 });
+    let times = if soak() { 20 } else { 1 };
+    let (operations, limit_s) = (times * OPERATIONS, times * PEER_S);
+    let _watch = watchdog(4 * times * LIMIT_S);
     for (kind, disk) in disks() {
         let ground = Ground::new(disk);
-        let run = |name: &str, file: &str, settings: &str, seed: &str| {
+        let run = |at: &Path, file: &str, settings: &str, seed: &str| {
             let toml = ground.at("fsx.toml");
             // Each msync is a sync of the disk, and waits for all that other tests write.
             let unsynced = format!("nomsyncafterwrite = {}\n{settings}", !soak());
             std::fs::write(&toml, unsynced).unwrap();
-            let mut command = Command::new(&fsx);
+            let mut command = Command::new("timeout");
+            command.args(["--kill-after", "5", &limit_s.to_string()]).arg(&fsx);
             command.args(["-N", &operations.to_string(), "-S", seed, "-P"]).arg(ground.at("art"));
-            ran(command.arg("-f").arg(&toml).arg(ground.at(name).join(file)));
-            figure(format_args!("fsx on {kind}, {name}/{file}: {operations} operations"));
+            command.arg("-f").arg(&toml).arg(at.join(file)).stdin(Stdio::null());
+            command.output().unwrap()
         };
         // The first leaves a file that is there its size and writes zeros over it; the second empties what it copied up.
         let (in_place, sizes) =
@@ -156,8 +188,35 @@ fn fsx_finds_nothing_in_a_new_file_and_in_a_copied_one() {
             ("directories", "lower", sizes, "6"),
         ];
         let some = if kind == "ext4" { &every[..2] } else { &every[2..4] };
-        for (name, file, settings, seed) in if soak() { &every[..] } else { some } {
-            run(name, file, settings, seed);
+        let chosen = if suites::figures() { &every[..] } else { some };
+        let mut counts = BTreeMap::new();
+        for (name, file, settings, seed) in chosen {
+            let output = run(&ground.at(name), file, settings, seed);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{name}/{file} on {kind}: {said}");
+            *counts.entry(*name).or_insert(0) += 1;
+            figure(format_args!("fsx on {kind}, {name}/{file}: {operations} operations"));
         }
+        if !suites::figures() {
+            continue;
+        }
+        let Some(beside) = Peer::mounted(ground.disk.path(), "lower", limit_s * 3) else { return };
+        for (who, at) in [("kernel overlayfs", ground.kernel()), (peer::NAME, beside.at.clone())] {
+            for (_, file, settings, seed) in &every[..3] {
+                let output = run(&at, file, settings, seed);
+                *counts.entry(who).or_insert(0) += usize::from(output.status.success());
+                if !output.status.success() {
+                    let said = String::from_utf8_lossy(&output.stdout).replace('\n', " ");
+                    figure(format_args!(
+                        "fsx on {kind}, {who}/{file}: {:?}: {said}",
+                        output.status
+                    ));
+                }
+            }
+        }
+        let names = ["kernel overlayfs", "image", "directories", peer::NAME];
+        let told = ["kernel overlayfs", "layerfs image", "layerfs directories", peer::NAME];
+        let counts: Vec<_> = told.into_iter().zip(names.map(|name| counts[name])).collect();
+        peer::beside(format_args!("fsx on {kind}, runs of {operations} operations"), 3, &counts);
     }
 }

@@ -11,6 +11,7 @@ mod trees;
 use std::path::Path;
 use std::process::Command;
 
+use support::peer::{self, Peer};
 use support::{figure, need, need_root, soak, watchdog};
 use trees::{Disk, Import, Trees};
 
@@ -30,7 +31,9 @@ const LONG: &str = "chdir chown copy-file dirmany dup fcntl fiemap file-ioctl fi
 fn stressed(at: &Path, stressors: &str, seconds: u32) -> Vec<String> {
     let mut complaints = Vec::new();
     for stressor in stressors.split_whitespace() {
-        let mut run = Command::new("stress-ng");
+        // Where the file system hangs this ends with the mount.
+        let mut run = Command::new("timeout");
+        run.args(["--kill-after", "5", &(seconds * 3 + 30).to_string(), "stress-ng"]);
         run.args(["--verify", "--temp-path"]).arg(at);
         run.args([&format!("--{stressor}"), "1", "--timeout", &format!("{seconds}s")]);
         // Small files: the disk is small.
@@ -57,11 +60,24 @@ fn stressors_of_file_systems_find_nothing() {
     let _watch = watchdog(if soak() { 3600 } else { 400 });
     let Some(disk) = trees::disk(Disk::Ext4, 512) else { return };
     let trees = Trees::on(disk, "posix_files/open.py", &["nothing"], Import::Directory);
-    for tree in ["kernel", "image", "directories"] {
+    let of = stressors.split_whitespace().count();
+    let mut counts = Vec::new();
+    for (tree, told) in [
+        ("kernel", "kernel overlayfs"),
+        ("image", "layerfs image"),
+        ("directories", "layerfs directories"),
+    ] {
         let complaints = stressed(&trees.at(tree).join("nothing/dir"), &stressors, seconds);
-        let count = stressors.split_whitespace().count();
-        figure(format_args!("stress-ng on {tree}: {} of {count}", count - complaints.len()));
+        counts.push((told, of - complaints.len()));
         assert!(complaints.is_empty(), "{tree}:\n{}", complaints.join("\n"));
     }
+    if let Some(beside) = Peer::mounted(&trees.at(""), "lower", 900) {
+        let complaints = stressed(&beside.at.join("nothing/dir"), &stressors, seconds);
+        counts.push((peer::NAME, of - complaints.len()));
+        for complaint in complaints {
+            figure(format_args!("{}: {}", peer::NAME, complaint.replace('\n', " ")));
+        }
+    }
+    peer::beside("stress-ng", of, &counts);
     trees.end();
 }

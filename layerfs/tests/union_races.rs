@@ -16,7 +16,7 @@ use kit::ground::{Ground, Side, leftovers, shell};
 use kit::seen::{Lenience, Tree, names};
 use kit::visit::Visit;
 use layerfs_driver::sys::Errno;
-use layerfs_driver::union::{NewNode, OpenHow, RenameHow, Union};
+use layerfs_driver::union::{NewNode, NodeId, OpenHow, RenameHow, SetAttr, Union};
 use support::{Scratch, watchdog};
 
 const THREADS: usize = 8;
@@ -306,6 +306,56 @@ fn a_listing_in_pieces_gives_every_name_that_stands_once() {
             }
         }
         over.store(true, Ordering::Release);
+    });
+}
+
+/// Closes a file without a name for the last time while `deed` is done with its node.
+fn last_closes(deed: impl Fn(&Union, NodeId) + Sync) {
+    let _alone = alone();
+    let _watch = watchdog(120);
+    for side in [Side::Image, Side::Dirs] {
+        let lab = Lab::new(side);
+        let union = lab.fresh();
+        for _ in 0..1000 {
+            let visit = Visit::new(&union);
+            visit.make("nameless", NewNode::File).unwrap();
+            let id = visit.walk("nameless").unwrap().id;
+            let handle = visit.open("nameless", OpenHow::Read).unwrap();
+            visit.unlink("nameless").unwrap();
+            let start = Barrier::new(2);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    start.wait();
+                    union.release(handle);
+                });
+                start.wait();
+                deed(&union, id);
+            });
+        }
+    }
+}
+
+#[test]
+fn what_is_changed_of_a_file_as_it_is_closed_for_the_last_time_stays_changed() {
+    support::need_root!();
+    let set = SetAttr { permissions: Some(0o640), ..SetAttr::default() };
+    last_closes(|union, id| {
+        assert_eq!(union.set_attr(id, &set).unwrap().permissions, 0o640);
+        assert_eq!(union.attr(id).unwrap().permissions, 0o640);
+    });
+}
+
+#[test]
+fn a_file_that_is_opened_as_it_is_closed_for_the_last_time_is_open_or_gone() {
+    support::need_root!();
+    last_closes(|union, id| match union.open(id, OpenHow::Write) {
+        Ok(handle) => {
+            assert_eq!(union.write(handle, b"written", 0).unwrap(), 7);
+            assert_eq!(union.attr_of_open(handle).unwrap().size, 7);
+            assert_eq!(union.attr(id).unwrap().size, 7);
+            union.release(handle);
+        }
+        Err(error) => assert_eq!(error.errno(), Errno::NOENT),
     });
 }
 

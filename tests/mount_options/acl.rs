@@ -1,6 +1,7 @@
 //! Access control lists: kept, inherited and obeyed as by the kernel's overlayfs.
 
 use crate::live::{live, live_on_disk};
+use crate::support::peer::{self, Peer};
 use crate::support::rights;
 
 const UPPER: &str = "lowerdir=base,upperdir=up,workdir=work";
@@ -145,6 +146,15 @@ fn what_is_made_has_the_rights_that_kernel_overlayfs_gives() {
         assert_eq!(ours, theirs);
     }
     assert_eq!(ours.lines().count(), rows);
+    let mut counts = vec![("kernel overlayfs", rows), ("layerfs directories", rows)];
+    if let Some(beside) = Peer::mounted(&live.place.join(""), "base", 60) {
+        let made =
+            format!("timeout 60 python3 {script} make {} 2>/dev/null || true", beside.at.display());
+        let made = live.shell(&made);
+        let alike = made.lines().zip(theirs.lines()).filter(|(made, theirs)| made == theirs);
+        counts.push((peer::NAME, alike.count()));
+    }
+    peer::beside("rights of what is made", rows, &counts);
     live.shell("umount kernel");
     live.umount();
 }

@@ -1,13 +1,18 @@
 //! One lower tree in four forms on one disk (a plain directory, kernel overlayfs, an image's mount, a mount of directories),
 //! and one script whose answers in each are compared line by line.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::support::peer::{self, Peer};
 use crate::support::{Photo, Scope, Scratch, machine, photograph, rights, watchdog};
 
 /// What runs in one tree takes seconds; a hang is ended after this.
 const LIMIT_S: u64 = 240;
+/// What runs on fuse-overlayfs is ended after this.
+const PEER_S: u64 = 60;
 
 /// The file system that all four lie on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +30,14 @@ pub struct Trees {
     disk: Scratch,
     script: PathBuf,
     before: Photo,
+    /// How many answers were compared, and how many each gave as a plain directory does.
+    alike: RefCell<(usize, BTreeMap<&'static str, usize>)>,
 }
 
 /// The names of the trees, which are their directories; the last two are ours.
 pub const NAMES: [&str; 4] = ["plain", "kernel", "image", "directories"];
+/// What figures call all but the first.
+const TOLD: [&str; 3] = ["kernel overlayfs", "layerfs image", "layerfs directories"];
 
 /// Whose answers ours must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +91,7 @@ impl Trees {
     pub fn on(disk: Scratch, script: &str, cases: &[&str], import: Import) -> Trees {
         let before = photograph(&Scope::Below(disk.path().to_owned()));
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
-        let trees = Trees { disk, script, before };
+        let trees = Trees { disk, script, before, alike: RefCell::default() };
         for dir in ["lower", "kernel-upper", "kernel-work", "upper", "work"].iter().chain(&NAMES) {
             std::fs::create_dir(trees.at(dir)).unwrap();
         }
@@ -141,10 +150,37 @@ impl Trees {
 
     /// What the script says of a case in one directory.
     pub fn said(&self, case: &str, at: &Path) -> Vec<String> {
-        let mut python = Command::new("python3");
-        python.arg("-B").arg(&self.script).arg(case).arg(at);
-        python.env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support"));
-        ran(&mut python).lines().map(String::from).collect()
+        ran(&mut self.asked("python3", case, at)).lines().map(String::from).collect()
+    }
+
+    fn asked(&self, python: &str, case: &str, at: &Path) -> Command {
+        let mut words = python.split(' ');
+        let mut asked = Command::new(words.next().unwrap());
+        asked.args(words).arg("-B").arg(&self.script).arg(case).arg(at);
+        asked.env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support"));
+        asked
+    }
+
+    /// What it says on fuse-overlayfs, as far as it comes there; each case has a mount of its own.
+    pub fn peer_said(&self, case: &str) -> Option<Vec<String>> {
+        let peer = Peer::mounted(self.disk.path(), "lower", PEER_S)?;
+        let python = format!("timeout --kill-after 5 {PEER_S} python3");
+        let mut asked = self.asked(&python, case, &peer.at.join(case));
+        let output = asked.stdin(Stdio::null()).output().unwrap();
+        Some(String::from_utf8_lossy(&output.stdout).lines().map(String::from).collect())
+    }
+
+    /// Counts what each answered as a plain directory did, wherever it stands among its answers.
+    fn count(&self, plain: &[String], answers: &[(&'static str, &[String])]) {
+        let (of, alike) = &mut *self.alike.borrow_mut();
+        *of += plain.len();
+        for (who, said) in answers {
+            let mut said: Vec<_> = said.iter().collect();
+            let take = |line: &String| {
+                said.iter().position(|said| *said == line).map(|at| said.remove(at))
+            };
+            *alike.entry(who).or_default() += plain.iter().filter_map(take).count();
+        }
     }
 
     /// Each answer of ours must be as it should, but for those that are written down; and those must be as they are written.
@@ -153,6 +189,11 @@ impl Trees {
             NAMES.map(|tree| self.said(case, &self.at(tree).join(case)));
         assert!(!plain.is_empty(), "{case} says nothing");
         assert_eq!(plain.len(), kernel.len(), "{case}: as many answers everywhere");
+        let beside = self.peer_said(case);
+        let [image, directories] = &ours;
+        let mut answers: Vec<_> = TOLD.into_iter().zip([&*kernel, image, directories]).collect();
+        answers.extend(beside.as_ref().map(|said| (peer::NAME, &**said)));
+        self.count(&plain, &answers);
         let mut wrong = Vec::new();
         for (tree, ours) in NAMES[2..].iter().zip(&ours) {
             if ours.len() != plain.len() {
@@ -179,8 +220,14 @@ impl Trees {
         assert!(wrong.is_empty(), "{case}:\n{}", wrong.join("\n"));
     }
 
-    /// Unmounts, and sees to it that nothing is left.
+    /// Unmounts, and sees to it that nothing is left. Tells what was counted.
     pub fn end(self) {
+        let (of, alike) = self.alike.take();
+        let counts = TOLD.into_iter().chain([peer::NAME]);
+        let counts: Vec<_> = counts.filter_map(|who| Some((who, *alike.get(who)?))).collect();
+        if of > 0 {
+            peer::beside("answers of a plain directory", of, &counts);
+        }
         for tree in &NAMES[2..] {
             self.layerfs(&["umount", tree]);
         }

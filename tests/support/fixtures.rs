@@ -112,7 +112,7 @@ fn version() -> String {
 }
 
 /// The top of the source tree, whichever package's tests this is compiled into.
-fn workspace() -> PathBuf {
+pub fn workspace() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let top = here.ancestors().find(|d| d.join("tests/support/fixture").exists());
     top.expect("the package lies in the workspace").to_path_buf()

@@ -14,6 +14,7 @@ pub mod figure;
 pub mod fixtures;
 pub mod groups;
 pub mod machine;
+pub mod peer;
 pub mod photo;
 pub mod power;
 pub mod rights;

@@ -12,28 +12,25 @@ pub fn pjdfstest() -> Option<PathBuf> {
     built("pjdfstest", "0.2.2")
 }
 
+/// fuse-overlayfs 2.0: what others mount in user space, to stand beside. It is asked for where figures are compared only.
+pub fn fuse_overlayfs() -> Option<PathBuf> {
+    built("fuse-overlayfs", "2.0.0")
+}
+
 /// fsx: random reads, writes, mappings and changes of size of one file, each read compared.
 pub fn fsx() -> Option<PathBuf> {
     built("fsx", "0.3.2")
 }
 
 fn built(name: &str, version: &str) -> Option<PathBuf> {
-    let root = fixtures::kept().join(format!("{name}-{version}"));
-    let program = root.join("bin").join(name);
-    if program.exists() {
-        return Some(program);
-    }
     if !rights::have(&["flock"]) {
         return None;
     }
-    std::fs::create_dir_all(&root).expect("the user's cache takes a directory");
-    // Whoever holds the lock builds; the others find it installed. cargo puts the program there whole.
-    let mut build = Command::new("flock");
-    build.arg(root.join("lock")).arg(env!("CARGO")).args(["install", "--quiet", "--locked"]);
-    build.args([name, "--version", version, "--root"]).arg(&root);
+    let mut build = Command::new(fixtures::workspace().join("tests/support/built"));
+    build.args([name, version]).env("CARGO", env!("CARGO"));
     let output = build.output().unwrap_or_else(|e| panic!("start {build:?}: {e}"));
     if output.status.success() {
-        return Some(program);
+        return Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end()));
     }
     let said = String::from_utf8_lossy(&output.stderr);
     rights::skip(&format!("{name} {version} can't be built here: {}", said.trim_end()));
@@ -48,4 +45,10 @@ pub fn soak() -> bool {
 /// How many times as many histories there are then, and how many times as long they may take.
 pub fn soak_factor() -> u64 {
     if soak() { 20 } else { 1 }
+}
+
+/// Whether the suites also run on fuse-overlayfs, for the table of `make figures`: `LAYERFS_FIGURES=1`, and in a soak. It
+/// would cost `make test` a build of it and a run more of each.
+pub fn figures() -> bool {
+    soak() || std::env::var_os("LAYERFS_FIGURES").is_some_and(|value| value == "1")
 }

@@ -67,12 +67,9 @@ impl Union {
         }
         // While a copy-up runs, the lower still says how the object is.
         if node.is_upper() {
-            let spot = self.spot(node)?;
-            let stat = file::stat_at(&*spot.dir, &*spot.name, Symlinks::Stop);
-            let deed = "look at an object of the upper";
-            let stat = stat.map_err(|source| UpperError::Call { deed, source })?;
-            let attr = self.writable()?.attr((&spot.dir, &spot.name), &stat)?;
-            return self.shown_upper(node, attr);
+            let looked = self.attr_of_upper(node);
+            // Its last close took it away meanwhile, and first left word of how it was.
+            return looked.or_else(|error| node.place.lock().gone.ok_or(error));
         }
         let Some(lower) = node.lower() else { return answer(Errno::STALE) };
         let mut attr = self.lower.attr(&lower)?;
@@ -80,6 +77,15 @@ impl Union {
             attr.nlink = self.group_links(node, attr.nlink)?;
         }
         Ok(attr)
+    }
+
+    fn attr_of_upper(&self, node: &Node) -> Result<Attr, UnionError> {
+        let spot = self.spot(node)?;
+        let stat = file::stat_at(&*spot.dir, &*spot.name, Symlinks::Stop);
+        let deed = "look at an object of the upper";
+        let stat = stat.map_err(|source| UpperError::Call { deed, source })?;
+        let attr = self.writable()?.attr((&spot.dir, &spot.name), &stat)?;
+        self.shown_upper(node, attr)
     }
 
     /// The attributes of an object of the upper, with what the union counts otherwise.

@@ -150,6 +150,10 @@ impl Union {
         self.handles.begin(&node, how)?;
         // Counted before anything is looked at: an unlink from here on keeps the object.
         node.opens.fetch_add(1, Ordering::AcqRel);
+        if node.place.lock().names.is_empty() {
+            // Its last close may be under way, and has seen that it is open, or takes it away first.
+            drop(node.count.lock());
+        }
         let opened = self.open_counted(&node, how);
         if how == OpenHow::TruncateToRead || opened.is_err() {
             self.handles.end(&node, how);
@@ -157,7 +161,7 @@ impl Union {
         match opened {
             Ok(open) => Ok(self.handles.add(open)),
             Err(error) => {
-                node.opens.fetch_sub(1, Ordering::AcqRel);
+                self.closed(&node);
                 Err(error)
             }
         }
@@ -215,15 +219,22 @@ impl Union {
 
     /// Closes an open file.
     pub fn release(&self, handle: HandleId) {
-        let Some(open) = self.handles.open.lock().remove(&handle) else { return };
+        // The table is let go of first: who ends a run takes it, and a last close takes longer.
+        let removed = self.handles.open.lock().remove(&handle);
+        let Some(open) = removed else { return };
         if open.how == OpenHow::Run {
             self.handles.end(&open.node, open.how);
         }
-        open.node.opens.fetch_sub(1, Ordering::AcqRel);
-        if !open.node.is_open() {
-            self.last_close(&open.node);
+        self.closed(&open.node);
+    }
+
+    /// Counts one open file less.
+    fn closed(&self, node: &Shared) {
+        node.opens.fetch_sub(1, Ordering::AcqRel);
+        if !node.is_open() {
+            self.last_close(node);
             // It may have been forgotten while it was open.
-            self.forget(open.node.id, 0);
+            self.forget(node.id, 0);
         }
     }
 
@@ -231,15 +242,17 @@ impl Union {
     /// have others that nobody looked up, and only its link count tells.
     fn last_close(&self, node: &Shared) {
         let Some(upper) = &self.upper else { return };
+        // Whoever opens it again or changes its attributes meanwhile finds it as it was, or gone.
+        let _count = node.count.lock();
         let has_names = !node.place.lock().names.is_empty();
-        if has_names {
+        if has_names || node.is_open() {
             return;
         }
         let last = self.attr_of(node).ok().filter(|last| last.nlink == 0);
         if last.is_some() {
             node.place.lock().gone = last;
         }
-        self.drop_orphan_of(node);
+        self.drop_orphan(node);
         if let (Some(group), Some(_)) = (&node.group, last)
             && let Err(error) = upper.drop_group(group)
         {

@@ -312,9 +312,13 @@ impl Union {
 
     /// Removes what an open object without a name left, once it is neither open nor held.
     pub(super) fn drop_orphan_of(&self, node: &Arc<Node>) {
-        if node.is_open() {
-            return;
+        if !node.is_open() {
+            self.drop_orphan(node);
         }
+    }
+
+    /// The same of one that is closed, or that nobody opens before this has ended.
+    pub(super) fn drop_orphan(&self, node: &Node) {
         let orphan = node.place.lock().orphan.take();
         let (Some(orphan), Some(upper)) = (orphan, &self.upper) else { return };
         if let Err(error) = upper.drop_orphan(&orphan) {

@@ -68,6 +68,12 @@ impl Union {
         if node.is_directory() {
             self.ensure_upper_dir(&node)?;
         }
+        // What has no name goes with its last close, which may come meanwhile.
+        let is_nameless = !node.is_directory() && node.place.lock().names.is_empty();
+        let _count = is_nameless.then(|| node.count.lock());
+        if let Some(changed) = changed_of_gone(&node, set) {
+            return changed;
+        }
         self.apply(&node, set)?;
         self.attr_of(&node)
     }
