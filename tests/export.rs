@@ -8,6 +8,8 @@ mod commits;
 mod faults;
 #[path = "export/ground.rs"]
 mod ground;
+#[path = "export/large.rs"]
+mod large;
 #[path = "export/layers.rs"]
 mod layers;
 #[path = "export/marks.rs"]

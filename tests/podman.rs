@@ -13,8 +13,9 @@ use layout::tree;
 use serde_json::{Map, Value};
 use support::{Scope, Scratch, figure, need, need_root, photograph, watchdog};
 
-/// One round takes half a minute on an idle machine; a hang is ended after this.
+/// One round takes half a minute on an idle machine, and with all of its steps a few; a hang is ended after these.
 const LIMIT_S: u64 = 600;
+const LIMIT_OF_ALL_S: u64 = 1800;
 /// What podman says of a container that lives. For the kernel's driver it compares layers and not trees, and says more.
 const DIFF: &str = "A /made A /usr/share/e18 A /usr/share/e18/f0 A /usr/share/e18/f1 A /usr/share/e18/f2 \
     A /usr/share/e18/f3 A /usr/share/e18/f4 A /usr/share/e18/file C /etc C /etc/passwd C /opt C /opt/dir C /opt/dir/inner \
@@ -29,6 +30,10 @@ enum Until {
 }
 
 impl Until {
+    fn limit_s(self) -> u64 {
+        if self == Until::All { LIMIT_OF_ALL_S } else { LIMIT_S }
+    }
+
     fn word(self) -> &'static str {
         match self {
             Until::Look => "look",
@@ -128,7 +133,7 @@ fn compare(scratch: &Scratch, until: Until) -> Round {
 /// How many answers and entries fuse-overlayfs has otherwise than the kernel, where it is installed.
 fn judge_the_peer(scratch: &Scratch, kernel: &Round) {
     need!("fuse-overlayfs");
-    let _watch = watchdog(LIMIT_S);
+    let _watch = watchdog(kernel.until.limit_s());
     let peer = Round::run("/usr/bin/fuse-overlayfs", scratch.join("f"), kernel.until);
     let (theirs, trees) = (peer.trees(), kernel.trees());
     let entries: usize =
@@ -141,7 +146,7 @@ fn judge_the_peer(scratch: &Scratch, kernel: &Round) {
 
 /// On one kind of disk, and nothing is left there.
 fn round(scratch: &Scratch, until: Until) -> Round {
-    let _watch = watchdog(LIMIT_S);
+    let _watch = watchdog(until.limit_s());
     let before = photograph(&Scope::Below(scratch.path().to_path_buf()));
     let kernel = compare(scratch, until);
     photograph(&Scope::Below(scratch.path().to_path_buf())).assert_same(&before);

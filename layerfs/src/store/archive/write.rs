@@ -260,6 +260,30 @@ mod tests {
         )
     }
 
+    #[test]
+    fn a_size_that_no_header_can_say_stands_in_a_record() {
+        for size in [LARGE_MAX, LARGE_MAX + 1, 9 << 30, u64::MAX >> 1] {
+            let mut writer = ArchiveWriter::new(Vec::new());
+            let entry = Entry {
+                path: EntryPath::parse(b"large").unwrap(),
+                kind: EntryKind::File,
+                mode: 0o644,
+                uid: 0,
+                gid: 0,
+                mtime: Timestamp::default(),
+                size,
+                xattrs: Vec::new(),
+            };
+            writer.entry(&entry).unwrap();
+            let head = writer.out;
+            let read = ArchiveReader::new(head.as_slice()).next_entry().unwrap().unwrap();
+            assert_eq!(read, entry);
+            let said = format!("size={size}\n");
+            let has_record = head.windows(said.len()).any(|window| window == said.as_bytes());
+            assert_eq!(has_record, size > LARGE_MAX);
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read(entries in prop::collection::vec(entries(), 0..8)) {
