@@ -8,6 +8,7 @@ mod answer;
 mod aside;
 mod ask;
 mod belief;
+mod complaint;
 mod door;
 mod listing;
 mod manner;
