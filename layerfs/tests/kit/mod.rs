@@ -2,8 +2,11 @@
 
 #![allow(dead_code, reason = "each suite uses a part")]
 
+pub mod copy;
 pub mod deeds;
+pub mod forms;
 pub mod ground;
 pub mod image;
 pub mod seen;
 pub mod visit;
+pub mod way;
