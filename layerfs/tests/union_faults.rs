@@ -2,271 +2,75 @@
 //!
 //! After each, the tree is seen as it was before the operation or as it is after it, by the union that met the fault and
 //! by the next one; nothing is left in the work directory, no descriptor stays open and no lock held.
+//!
+//! What a death leaves is decided by the calls before it that changed something: dying at each call that changes, and after
+//! the last, is dying at all of them. Every call that changes is refused, and of those that only look one of a dozen, from
+//! another start for each operation; of two operations one is refused over an image and killed over directories, the other
+//! the other way round. `LAYERFS_SOAK=1` does all of it over both, at all calls and with each error.
 #![cfg(feature = "fault")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)] // a test that can't go on should fail there
 
 mod kit;
+#[path = "union_faults/lab.rs"]
+mod lab;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Mutex;
 
-use kit::deeds::{DEEDS, Deed, Way, prepare};
-use kit::ground::{Ground, Side, copy, leftovers};
-use kit::seen::{Lenience, Tree};
+use kit::deeds::{DEEDS, Deed, Way};
+use kit::forms::Form;
+use kit::ground::Side;
 use kit::task;
+use lab::{Lab, Measure, Memory, told};
 use layerfs_driver::sys::Errno;
-use layerfs_driver::sys::fault::{Outcome, Plan, with_plan};
-use layerfs_driver::union::{Union, UnionError};
-use support::{Scratch, figure, soak, watchdog};
+use layerfs_driver::sys::fault::{Plan, with_plan};
+use support::{figure, soak, watchdog};
 
 /// One test at a time: descriptors are counted.
 static ALONE: Mutex<()> = Mutex::new(());
 
-struct Lab {
-    scratch: Scratch,
-    ground: Ground,
-}
-
-/// What an operation is measured by.
-struct Measure {
-    before: Tree,
-    after: Tree,
-}
-
-/// What is done with the union that met the fault, before the next one is made.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Nothing,
-    /// Names are made and removed in every directory.
-    Probe,
-    /// The operation is tried again.
-    Again,
-}
-
-/// What the union knows when the fault comes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Memory {
-    /// Nothing: the first operation of a mount.
-    Cold,
-    /// Every directory, and every name that has an object.
-    Warm,
-}
-
 /// Deeds that need no prepared upper, and make the first entry of an unused one's index of hard links.
-const FIRST_ENTRIES: [&str; 4] = [
+const FIRST_ENTRIES: [&str; 5] = [
     "write to a group",
     "chmod a group",
+    "open and empty a group",
     "unlink a group's name",
     "rename a file over a group's name",
 ];
 
-impl Lab {
-    fn new(side: Side) -> Lab {
-        let lab = Lab::unused(side);
-        prepare(&lab.ground.mount(&lab.base()));
-        lab
-    }
+/// The errors that calls answer, by turns.
+const ERRORS: [Errno; 4] = [Errno::IO, Errno::NOSPC, Errno::MFILE, Errno::INTR];
 
-    /// One whose upper was mounted and not changed.
-    fn unused(side: Side) -> Lab {
-        let scratch = Scratch::new();
-        let ground = Ground::new(scratch.path(), side);
-        let lab = Lab { scratch, ground };
-        drop(lab.ground.mount(&lab.base()));
-        lab
-    }
+/// Of calls that only look, one of so many is refused without the full matrix.
+const LOOKS: usize = 12;
 
-    fn base(&self) -> PathBuf {
-        self.scratch.join("base")
-    }
+/// Calls that change nothing.
+const LOOKING: [&str; 16] = [
+    "newfstatat",
+    "fstat",
+    "statx",
+    "lgetxattr",
+    "fgetxattr",
+    "llistxattr",
+    "flistxattr",
+    "getdents64",
+    "pread64",
+    "read",
+    "readlinkat",
+    "openat2",
+    "fcntl",
+    "lseek",
+    "fstatfs",
+    "open_by_handle_at",
+];
 
-    fn place(&self) -> PathBuf {
-        self.scratch.join("place")
-    }
-
-    fn fresh(&self) -> Union {
-        copy(&self.base(), &self.place());
-        self.ground.mount(&self.place())
-    }
-
-    fn again(&self) -> Tree {
-        let union = self.ground.mount(&self.place());
-        assert_eq!(leftovers(&self.place()), Vec::<PathBuf>::new(), "left after the next mount");
-        Tree::of(&union)
-    }
-
-    /// The trees without a fault, and how many points there are.
-    fn measure(&self, deed: &Deed) -> (Measure, u64) {
-        let before = Tree::of(&self.fresh());
-        let union = self.fresh();
-        let (result, outcome, after) = self.deed_done(&union, deed, Plan::Count);
-        result.unwrap_or_else(|error| panic!("{}: {error}", deed.name));
-        drop(union);
-        let apart = after.differences(&self.again(), Lenience::None);
-        assert!(apart.is_empty(), "{}: a new mount shows something else: {apart:#?}", deed.name);
-        (Measure { before, after }, outcome.points)
-    }
-
-    /// Does a deed under a plan; what the union shows then. An open file has what it had.
-    fn deed_done(
-        &self,
-        union: &Union,
-        deed: &Deed,
-        plan: Plan,
-    ) -> (Result<(), UnionError>, Outcome, Tree) {
-        let way = Way(union);
-        let held = deed.open.map(|(path, how, bytes)| (way.open(path, how).unwrap(), bytes));
-        let (result, outcome) = with_plan(plan, || (deed.act)(&way));
-        let tree = Tree::of(union);
-        if let Some((handle, bytes)) = held {
-            let mut read = vec![0; bytes.len()];
-            union
-                .read(handle, &mut read, 0)
-                .unwrap_or_else(|error| panic!("the open file can't be read: {error}"));
-            assert_eq!(read, bytes, "the open file");
-            union
-                .attr_of_open(handle)
-                .unwrap_or_else(|error| panic!("the open file has no attributes: {error}"));
-            union.release(handle);
-        }
-        (result, outcome, tree)
-    }
-
-    /// One deed under one fault. `false` where the plan was past its end.
-    fn try_fault(
-        &self,
-        deed: &Deed,
-        measure: &Measure,
-        (n, errno): (u64, Errno),
-        memory: Memory,
-    ) -> bool {
-        let open = descriptors();
-        let union = self.fresh();
-        if memory == Memory::Warm {
-            drop(Tree::of(&union));
-        }
-        let (result, outcome, shown) =
-            self.deed_done(&union, deed, Plan::Fail { n, errno, call: None });
-        let is_after = match &result {
-            Ok(()) => true,
-            Err(error) => {
-                assert!(errno != Errno::INTR, "an interrupted call is made again: {error}");
-                assert_eq!(error.errno(), errno, "{error}");
-                !shown.differences(&measure.before, Lenience::Times).is_empty()
-            }
-        };
-        if is_after {
-            // A group's count that can't be stored is too high by the name that went.
-            let counts = result.is_ok() && deed.name.contains("group");
-            let lenience = if counts { Lenience::Links } else { Lenience::Times };
-            let apart = shown.differences(&measure.after, lenience);
-            assert!(apart.is_empty(), "{result:?} and shows neither before nor after: {apart:#?}");
-        }
-        let next = match n % 3 {
-            0 => Next::Probe,
-            1 if !is_after => Next::Again,
-            _ => Next::Nothing,
-        };
-        match next {
-            Next::Nothing => {}
-            Next::Probe => probe(&union, &shown),
-            Next::Again => {
-                let (again, _, then) = self.deed_done(&union, deed, Plan::Count);
-                again.unwrap_or_else(|error| panic!("after {result:?}, once more: {error}"));
-                let apart = then.differences(&measure.after, Lenience::Times);
-                assert!(apart.is_empty(), "after {result:?}, once more: {apart:#?}");
-            }
-        }
-        drop(union);
-        let later = self.again();
-        let (expected, lenience) = match next {
-            Next::Nothing => (&shown, Lenience::None),
-            Next::Probe => (&shown, Lenience::Times),
-            Next::Again => (&measure.after, Lenience::Times),
-        };
-        let apart = later.differences(expected, lenience);
-        assert!(apart.is_empty(), "{result:?} and a new mount shows something else: {apart:#?}");
-        assert_eq!(descriptors(), open, "descriptors");
-        outcome.fired
-    }
-
-    /// All faults of one kind for one deed.
-    fn try_all(
-        &self,
-        (deed, measure, passed): (&Deed, &Measure, u64),
-        (lane, errno): (u64, Errno),
-        failures: &mut Vec<String>,
-    ) {
-        let memory = if lane % 2 == 0 { Memory::Cold } else { Memory::Warm };
-        for n in 1.. {
-            // Without the full matrix the errors share the points out; EIO is tried at all of them.
-            let shares = if matches!(self.ground, Ground::Image(_)) { 2 } else { 5 };
-            if !soak() && lane > 0 && n % shares != lane % shares {
-                continue;
-            }
-            let tried = catch_unwind(AssertUnwindSafe(|| {
-                self.try_fault(deed, measure, (n, errno), memory)
-            }));
-            match tried {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(panic) => {
-                    eprintln!(
-                        "{}, {:?} at {n}: {}",
-                        deed.name,
-                        std::io::Error::from(errno).kind(),
-                        told(&*panic)
-                    );
-                    failures.push(deed.name.to_owned());
-                }
-            }
-            if n > passed + 40 {
-                failures.push(format!("{} does not end", deed.name));
-                return;
-            }
-        }
-    }
-
-    /// Dies at the n-th point of a deed in another process. `false` where the plan was past its end.
-    fn try_death(&self, number: usize, measure: &Measure, n: u64) -> bool {
-        copy(&self.base(), &self.place());
-        let fired = task::dies(&self.ground, &self.place(), &[&number.to_string(), &n.to_string()]);
-        let shown = self.again();
-        let lenience =
-            if DEEDS[number].name.contains("group") { Lenience::Links } else { Lenience::Times };
-        let is_before = fired && shown.differences(&measure.before, lenience).is_empty();
-        if !is_before {
-            let apart = shown.differences(&measure.after, lenience);
-            assert!(apart.is_empty(), "neither before nor after: {apart:#?}");
-        }
-        fired
-    }
+fn changes(call: &str) -> bool {
+    !LOOKING.contains(&call)
 }
 
-/// Makes and removes a name in every directory: whoever left a lock held is found by the watchdog.
-fn probe(union: &Union, shown: &Tree) {
-    let way = Way(union);
-    for path in shown.directories() {
-        let name = format!("{path}/~probe");
-        way.file(&name).unwrap_or_else(|error| panic!("make {name}: {error}"));
-        way.unlink(&name).unwrap_or_else(|error| panic!("remove {name}: {error}"));
-    }
-}
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-fn told(panic: &(dyn std::any::Any + Send)) -> String {
-    match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
-        (Some(text), _) => text.clone(),
-        (None, Some(text)) => (*text).to_owned(),
-        (None, None) => "a panic".to_owned(),
-    }
-}
+type Deeds<'a> = &'a mut dyn Iterator<Item = (usize, &'static Deed)>;
 
 /// The deeds to try: all, or those that `LAYERFS_DEED` names a part of.
 fn chosen() -> impl Iterator<Item = (usize, &'static Deed)> {
@@ -274,110 +78,224 @@ fn chosen() -> impl Iterator<Item = (usize, &'static Deed)> {
     DEEDS.iter().enumerate().filter(move |(_, deed)| deed.name.contains(&part))
 }
 
-fn end(failures: &[String]) {
-    for failure in failures.iter().take(40) {
-        eprintln!("{failure}");
-    }
-    assert!(
-        failures.is_empty(),
-        "{} faults left something else than before or after",
-        failures.len()
-    );
+/// Whether a form of upper makes a difference to a deed.
+fn differs(form: Form, (number, deed): (usize, &Deed)) -> bool {
+    let has = |words: &[&str]| words.iter().any(|word| deed.name.contains(word));
+    // A list and a recorded mode are two attributes: who dies between them leaves the new list and the old mode.
+    let is_two_steps = form == Form::Recorded && deed.name == "set a list of the root";
+    (soak() && !is_two_steps)
+        || match form {
+            Form::Usual => true,
+            Form::MarkedWhiteouts | Form::WhNames => {
+                has(&["whiteout", "unlink", "rmdir", "rename", "exchange"]) && number % 3 == 0
+            }
+            Form::Recorded => {
+                has(&["owner", "user", "chown", "chmod", "symlink", "device", "list", "fifo"])
+                    && !is_two_steps
+            }
+            Form::Metacopy => has(&["lower file", "small", "large", "sparse", "deep"]),
+            Form::UserMarks | Form::Volatile | Form::BecomesPlain => number % 5 == 0,
+        }
 }
 
-fn faults(lab: fn(Side) -> Lab, side: Side, deeds: impl Iterator<Item = (usize, &'static Deed)>) {
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let _watch = watchdog(1500);
+/// Runs what finds what is wrong, with the harness's words on panics kept back.
+fn alone(lab: &Lab, tries: impl FnOnce(&Lab, &mut Vec<String>)) {
+    let mut failures = Vec::new();
     std::panic::set_hook(Box::new(|_| {}));
-    let lab = lab(side);
-    let (mut failures, mut points, mut tried) = (Vec::new(), 0, 0);
-    for (_, deed) in deeds {
-        tried += 1;
-        let (measure, passed) = match catch_unwind(AssertUnwindSafe(|| lab.measure(deed))) {
-            Ok(measured) => measured,
-            Err(panic) => {
-                failures.push(format!("{} without a fault: {}", deed.name, told(&*panic)));
-                continue;
-            }
-        };
-        points += passed;
-        eprintln!("{}: {passed}", deed.name);
-        for (lane, errno) in (0..).zip([Errno::IO, Errno::NOSPC, Errno::MFILE, Errno::INTR]) {
-            lab.try_all((deed, &measure, passed), (lane, errno), &mut failures);
+    tries(lab, &mut failures);
+    drop(std::panic::take_hook());
+    failures.iter().take(40).for_each(|failure| eprintln!("{failure}"));
+    let lost = failures.len();
+    assert!(failures.is_empty(), "{lost} faults left something else than before or after");
+}
+
+/// The trees without a fault and the calls that are made; `None` where the form does not have the deed, or it is wrong.
+fn measured(
+    lab: &Lab,
+    deed: &Deed,
+    failures: &mut Vec<String>,
+) -> Option<(Measure, Vec<&'static str>)> {
+    match catch_unwind(AssertUnwindSafe(|| lab.measure(deed))) {
+        Ok(measured) => measured,
+        Err(panic) => {
+            failures.push(format!("{} without a fault: {}", deed.name, told(&*panic)));
+            None
         }
     }
-    drop(std::panic::take_hook());
-    figure(format_args!("{side:?}: points: {points}, of {tried} operations"));
-    end(&failures);
 }
 
-fn deaths(lab: fn(Side) -> Lab, side: Side, deeds: impl Iterator<Item = (usize, &'static Deed)>) {
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let _watch = watchdog(900);
-    std::panic::set_hook(Box::new(|_| {}));
-    let lab = lab(side);
-    let (mut failures, mut died) = (Vec::new(), 0);
+/// The faults of a deed: the call to refuse, counted from one, and the error.
+fn planned(number: usize, calls: &[&str]) -> Vec<(u64, Errno)> {
+    let mut planned = Vec::new();
+    let mut at = number;
+    // They differ a little from one mount to the next: a few more than were counted.
+    let more = std::iter::repeat_n("", if soak() { 40 } else { 3 });
+    for (n, call) in (1..).zip(calls.iter().copied().chain(more)) {
+        if soak() {
+            planned.extend(ERRORS.map(|errno| (n, errno)));
+        } else if changes(call) || (n as usize + number) % LOOKS == 0 {
+            at += 1;
+            planned.push((n, ERRORS[at % ERRORS.len()]));
+        }
+    }
+    planned
+}
+
+fn faults(lab: &Lab, deeds: Deeds<'_>, failures: &mut Vec<String>) {
+    let (mut points, mut tried, mut fired, mut missing) = (0, 0, 0, 0);
     for (number, deed) in deeds {
-        let Ok((measure, _)) = catch_unwind(AssertUnwindSafe(|| lab.measure(deed))) else {
-            failures.push(format!("{} without a fault", deed.name));
+        let Some((measure, calls)) = measured(lab, deed, failures) else {
+            missing += 1;
             continue;
         };
-        // Directories are looked up by many more calls: without the full matrix every third is enough.
-        let step = if soak() || side == Side::Image { 1 } else { 3 };
-        for n in (1..).step_by(step) {
-            match catch_unwind(AssertUnwindSafe(|| lab.try_death(number, &measure, n))) {
-                Ok(true) => died += 1,
-                Ok(false) => break,
-                Err(panic) => {
-                    failures.push(format!("{}, death at {n}: {}", deed.name, told(&*panic)))
-                }
+        tried += 1;
+        points += calls.len();
+        let changing = calls.iter().filter(|call| changes(call)).count();
+        eprintln!(
+            "{:?} {}: {} points, {changing} of them change",
+            lab.form,
+            deed.name,
+            calls.len()
+        );
+        for (at, fault) in planned(number, &calls).into_iter().enumerate() {
+            let memory = if at % 2 == 0 { Memory::Cold } else { Memory::Warm };
+            let one = AssertUnwindSafe(|| lab.try_fault(deed, &measure, fault, memory));
+            match catch_unwind(one) {
+                Ok(true) => fired += 1,
+                Ok(false) => {}
+                Err(panic) => failures.push(format!(
+                    "{:?} {}, {:?} at {} ({:?}): {}",
+                    lab.form,
+                    deed.name,
+                    fault.1,
+                    fault.0,
+                    calls.get(fault.0 as usize - 1),
+                    told(&*panic)
+                )),
             }
-            assert!(n < 1000, "{} does not end", deed.name);
         }
     }
-    drop(std::panic::take_hook());
-    figure(format_args!("{side:?}: deaths: {died}"));
-    end(&failures);
+    let (side, form) = (lab.side, lab.form);
+    figure(format_args!(
+        "{side:?} {form:?}: points: {points}, of {tried} operations; {fired} refused, {missing} not had"
+    ));
+}
+
+fn deaths(lab: &Lab, deeds: Deeds<'_>, failures: &mut Vec<String>) {
+    let mut all = Vec::new();
+    for (number, deed) in deeds {
+        let Some((measure, calls)) = measured(lab, deed, failures) else { continue };
+        let last = calls.len() as u64 + 1;
+        let at = |n: &u64| calls.get(*n as usize - 1).copied();
+        let chosen = (1..=last).filter(|n| soak() || *n == last || at(n).is_some_and(changes));
+        let points: Vec<_> = chosen.map(|n| (n, at(&n))).collect();
+        all.push((number, deed, measure, points));
+    }
+    let failed = Mutex::new(failures);
+    let died = std::sync::atomic::AtomicU64::new(0);
+    // They die in processes of their own: two at once.
+    let lane = |lane: usize| {
+        for (number, deed, measure, points) in all.iter().skip(lane).step_by(2) {
+            for (n, call) in points {
+                match catch_unwind(AssertUnwindSafe(|| lab.try_death(*number, measure, *n))) {
+                    Ok(true) => drop(died.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
+                    Ok(false) => break,
+                    Err(panic) => failed.lock().unwrap().push(format!(
+                        "{:?} {}, death at {n} ({call:?}): {}",
+                        lab.form,
+                        deed.name,
+                        told(&*panic)
+                    )),
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| lane(0));
+        scope.spawn(|| lane(1));
+    });
+    figure(format_args!("{:?} {:?}: deaths: {}", lab.side, lab.form, died.into_inner()));
+}
+
+/// Tries everything over one lower and one form of upper.
+fn all_of(side: Side, form: Form) {
+    support::need_root!();
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _watch = watchdog(if soak() { 3600 } else { 600 });
+    let lab = Lab::new(side, form);
+    alone(&lab, |lab, failures| {
+        // Both lowers share the operations out; a form has one lower and all of them.
+        let is_shared = form == Form::Usual && !soak();
+        let half = |rest| {
+            chosen()
+                .filter(move |deed| differs(form, *deed))
+                .filter(move |(number, _)| !is_shared || number % 2 == rest)
+        };
+        let image = usize::from(side == Side::Image);
+        faults(lab, &mut half(image), failures);
+        deaths(lab, &mut half(1 - image), failures);
+    });
 }
 
 #[test]
-fn a_refused_call_over_an_image_leaves_the_tree_old_or_new() {
-    support::need_root!();
-    faults(Lab::new, Side::Image, chosen());
+fn a_fault_over_an_image_leaves_the_tree_old_or_new() {
+    all_of(Side::Image, Form::Usual);
 }
 
 #[test]
-fn a_refused_call_over_directories_leaves_the_tree_old_or_new() {
-    support::need_root!();
-    faults(Lab::new, Side::Dirs, chosen());
+fn a_fault_over_directories_leaves_the_tree_old_or_new() {
+    all_of(Side::Dirs, Form::Usual);
 }
 
 #[test]
-fn a_death_over_an_image_leaves_the_tree_old_or_new() {
-    support::need_root!();
-    deaths(Lab::new, Side::Image, chosen());
+fn a_fault_among_marked_whiteouts_leaves_the_tree_old_or_new() {
+    all_of(Side::Image, Form::MarkedWhiteouts);
 }
 
 #[test]
-fn a_death_over_directories_leaves_the_tree_old_or_new() {
-    support::need_root!();
-    deaths(Lab::new, Side::Dirs, chosen());
+fn a_fault_among_names_of_whiteouts_leaves_the_tree_old_or_new() {
+    all_of(Side::Dirs, Form::WhNames);
+}
+
+#[test]
+fn a_fault_among_marks_of_users_leaves_the_tree_old_or_new() {
+    all_of(Side::Dirs, Form::UserMarks);
+}
+
+#[test]
+fn a_fault_among_recorded_owners_leaves_the_tree_old_or_new() {
+    all_of(Side::Image, Form::Recorded);
+}
+
+#[test]
+fn a_fault_among_the_kernels_metacopies_leaves_the_tree_old_or_new() {
+    support::need!("unshare");
+    all_of(Side::Dirs, Form::Metacopy);
+}
+
+#[test]
+fn a_fault_where_nothing_is_synced_leaves_the_tree_old_or_new() {
+    all_of(Side::Image, Form::Volatile);
 }
 
 #[test]
 fn the_first_entry_of_the_index_leaves_the_tree_old_or_new() {
     support::need_root!();
-    let first = || chosen().filter(|(_, deed)| FIRST_ENTRIES.contains(&deed.name));
-    for side in [Side::Image, Side::Dirs] {
-        faults(Lab::unused, side, first());
-        deaths(Lab::unused, side, first());
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _watch = watchdog(if soak() { 3600 } else { 600 });
+    for side in [Side::Image, Side::Dirs].into_iter().take(if soak() { 2 } else { 1 }) {
+        alone(&Lab::unused(side, Form::Usual), |lab, failures| {
+            let first = || chosen().filter(|(_, deed)| FIRST_ENTRIES.contains(&deed.name));
+            faults(lab, &mut first(), failures);
+            deaths(lab, &mut first(), failures);
+        });
     }
 }
 
 /// Not a test but the process that dies: nothing where no task is given.
 #[test]
 fn worker() {
-    let Some((words, union)) = task::given() else { return };
+    let Some((words, union, _)) = task::given() else { return };
     let [number, n] = &words[..] else { panic!("a task is a deed's number and a call to die at") };
     let deed = &DEEDS[number.parse::<usize>().unwrap()];
     let way = Way(&union);

@@ -19,11 +19,14 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use kit::deeds::Way;
+use kit::forms::{Form, by_the_kernel};
 use kit::ground::{Ground, Side, leftovers};
 use kit::seen::{self, Tree};
 use kit::task;
 use layerfs_driver::sys::fault::{Plan, with_plan};
-use steps::{DEEDS, Deed, Promise};
+use layerfs_driver::union::Union;
+use layerfs_driver::upper::Upper;
+use steps::{DEEDS, Deed, Promise, number_of, of_form};
 use support::power::{Switch, reboot};
 use support::rights::have_loop_devices;
 use support::{Scratch, figure, need, need_root, soak, watchdog};
@@ -38,6 +41,7 @@ struct Lab {
     kind: Disk,
     elsewhere: Scratch,
     ground: Ground,
+    form: Form,
     switch: Switch,
     places: u32,
 }
@@ -71,24 +75,48 @@ struct Measure {
 }
 
 impl Lab {
-    fn new(kind: Disk, side: Side) -> Lab {
+    fn new(kind: Disk, side: Side, form: Form) -> Lab {
         let disk = match kind {
             Disk::Ext4 => Scratch::ext4(256),
             Disk::Xfs => Scratch::xfs(300),
         };
         let elsewhere = Scratch::new();
         let ground = Ground::new(elsewhere.path(), side);
-        Lab { disk, kind, elsewhere, ground, switch: Switch::new(), places: 0 }
+        Lab { disk, kind, elsewhere, ground, form, switch: Switch::new(), places: 0 }
     }
 
+    /// A new upper of the form, as a deed finds it.
     fn place(&mut self) -> PathBuf {
         self.places += 1;
-        self.disk.join(format!("place-{}", self.places))
+        let place = self.disk.join(format!("place-{}", self.places));
+        match (&self.ground, self.form) {
+            (Ground::Dirs(dirs), Form::Metacopy) => by_the_kernel(dirs, &place),
+            (_, Form::BecomesPlain) => self.changed_in_every_form(&place),
+            _ => {}
+        }
+        place
+    }
+
+    /// Changes an upper while whiteouts are made in each form.
+    fn changed_in_every_form(&self, place: &Path) {
+        for (form, at) in [(Form::MarkedWhiteouts, "allgone"), (Form::WhNames, "moveme")] {
+            let union = self.ground.mount_as(place, form);
+            let way = Way(&union);
+            way.unlink(&format!("{at}/one")).unwrap();
+            way.mv(at, &format!("moved-{at}")).unwrap();
+            way.mv("m", "d/m").unwrap_or_else(|_| way.mv("d/m", "mm").unwrap());
+        }
+        let union = self.ground.mount_as(place, Form::Usual);
+        Way(&union).write("g2", b"GROUP", 0).unwrap();
+    }
+
+    fn mounted(&self, place: &Path) -> Union {
+        self.ground.mount_as(place, self.form)
     }
 
     fn measure(&mut self, deed: &Deed) -> Measure {
         let place = self.place();
-        let union = self.ground.mount(&place);
+        let union = self.mounted(&place);
         let way = Way(&union);
         let mut measure = Measure { shown: vec![Tree::of(&union)], points: 0 };
         for step in deed.steps {
@@ -102,9 +130,15 @@ impl Lab {
 
     /// One deed and one cut: what is seen after it that must not be, and whether the worker died.
     fn try_cut(&mut self, number: usize, measure: &Measure, cut: Cut) -> (Vec<String>, bool) {
+        let (place, steps, died) = self.cut(number, cut);
+        (self.wrong(&DEEDS[number], measure, (&place, steps)), died)
+    }
+
+    /// Does a deed and cuts the power; answers the upper, how many steps were acknowledged, whether the worker died.
+    fn cut(&mut self, number: usize, cut: Cut) -> (PathBuf, usize, bool) {
         let place = self.place();
         // The upper that the deed finds was mounted before, and all of it is on the disk.
-        drop(self.ground.mount(&place));
+        drop(self.mounted(&place));
         synced(self.disk.path());
         self.switch.ready(self.disk.path());
         let acknowledged = self.elsewhere.join("acknowledged");
@@ -118,21 +152,21 @@ impl Lab {
         reboot(&self.disk);
         let steps: usize = std::fs::read_to_string(&acknowledged).unwrap().parse().unwrap();
         assert!(died || steps == DEEDS[number].steps.len(), "the worker did {steps} steps");
-        (self.wrong(&DEEDS[number], measure, (&place, steps)), died)
+        (place, steps, died)
     }
 
     /// Runs the worker; `false` where it came to its end.
     fn work(&self, (number, cut): (usize, Cut), place: &Path, acknowledged: &Path) -> bool {
         let (number, n) = (number.to_string(), cut.n.to_string());
         let acknowledged = acknowledged.display().to_string();
-        task::dies(&self.ground, place, &[&number, cut.plan, &n, &acknowledged])
+        task::dies(&self.ground, (place, self.form), &[&number, cut.plan, &n, &acknowledged])
     }
 
     /// What the next mount shows that it must not: it must be what one of the steps left, from the last on that promised
     /// to last.
     fn wrong(&self, deed: &Deed, measure: &Measure, (place, steps): (&Path, usize)) -> Vec<String> {
         let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let union = self.ground.mount(place);
+            let union = self.mounted(place);
             (Tree::of(&union), leftovers(place))
         }));
         let Ok((tree, left)) = seen else { return vec!["it can't be mounted and read".to_owned()] };
@@ -163,11 +197,13 @@ fn synced(place: &Path) {
 /// Cuts at calls spread over each deed, and after its last: at all of them in the full matrix.
 fn cut_at_calls(mut lab: Lab) {
     let (mut cuts, mut failures) = (0, Vec::new());
-    for (number, deed) in DEEDS.iter().enumerate() {
+    let deeds = of_form(lab.form);
+    for number in deeds.iter().copied() {
+        let deed = &DEEDS[number];
         let measure = lab.measure(deed);
         // They differ a little from one mount to the next: the last cut is well after the last call.
         let last = 2 * measure.points;
-        let tries = if soak() { measure.points } else { 12 };
+        let tries = if soak() { measure.points } else { 8 };
         let spread = (0..tries).map(|at| 1 + (2 * at + 1) * measure.points / (2 * tries));
         for (at, n) in (number..).zip(spread.chain([last])) {
             let others = [Other::Syncs, Other::Nothing];
@@ -190,24 +226,31 @@ fn cut_at_calls(mut lab: Lab) {
             }
         }
     }
-    figure(format_args!("{cuts} cuts in {} deeds", DEEDS.len()));
+    figure(format_args!("{:?} {:?}: {cuts} cuts in {} deeds", lab.kind, lab.form, deeds.len()));
     assert!(failures.is_empty(), "{} of {cuts} cuts: {}", failures.len(), failures.join("\n"));
 }
 
 /// The controls: where syncs do nothing, a copy that has its name has not its contents once another program synced, and
-/// what was acknowledged is gone where none did. XFS writes a file's data out when its size is set, as a copy's is.
+/// what was acknowledged is gone where none did. XFS writes a file's data out when its size is set, as a copy's is; not
+/// where the size was there before, as a metacopy file's is.
 fn without_syncs_something_is_lost(mut lab: Lab) {
-    let copies = ("chmod a lower file", Other::Syncs);
     let acknowledged =
         ["write to a lower file", "unlink lower files", "rename a lower directory and change it"];
-    let acknowledged = acknowledged.map(|name| (name, Other::Nothing));
-    let copies = (lab.kind == Disk::Ext4).then_some(copies);
-    for (name, other) in copies.into_iter().chain(acknowledged) {
-        let number = DEEDS.iter().position(|deed| deed.name == name).unwrap();
+    let controls = match (lab.form, lab.kind) {
+        (Form::Metacopy, _) => vec![("write to a lower file", Other::Syncs)],
+        (Form::Recorded, _) => vec![("give a link and a device to others", Other::Syncs)],
+        (_, kind) => {
+            let copies = ("chmod a lower file", Other::Syncs);
+            let copies = (kind == Disk::Ext4).then_some(copies);
+            copies.into_iter().chain(acknowledged.map(|name| (name, Other::Nothing))).collect()
+        }
+    };
+    for (name, other) in controls {
+        let number = number_of(name);
         let measure = lab.measure(&DEEDS[number]);
         let cut = Cut { plan: "ignore-syncs", n: 0, other };
         let (wrong, _) = lab.try_cut(number, &measure, cut);
-        let case = format!("{name} on {:?}, {other:?}", lab.kind);
+        let case = format!("{name} on {:?}, {:?}, {other:?}", lab.kind, lab.form);
         assert!(
             !wrong.is_empty(),
             "{case}: nothing synced, nothing lost: these cuts prove nothing"
@@ -215,44 +258,125 @@ fn without_syncs_something_is_lost(mut lab: Lab) {
     }
 }
 
-fn on_both(test: fn(Lab)) {
-    need!("python3", "mkfs.ext4", "mkfs.xfs");
+/// A volatile upper promises nothing but that it says so: whoever finds any of its changes finds the mark, too, and the
+/// next mount is refused.
+fn a_volatile_upper_says_so(mut lab: Lab) {
+    for number in of_form(Form::Volatile) {
+        let measure = lab.measure(&DEEDS[number]);
+        for (n, other) in [
+            (2 * measure.points, Other::Syncs),
+            (2 * measure.points, Other::Nothing),
+            (measure.points / 2, Other::Syncs),
+        ] {
+            let place = lab.cut(number, Cut { plan: "die", n, other }).0;
+            let mark = place.join("work/work/incompat/volatile");
+            assert!(mark.is_dir() || other == Other::Nothing, "{n}: the mark is lost");
+            if !mark.is_dir() {
+                let seen = Tree::of(&lab.mounted(&place));
+                let apart = differences(&seen, &measure.shown[0]);
+                assert!(apart.is_empty(), "no mark, and {apart:#?}");
+                continue;
+            }
+            let upper = |place: &Path| {
+                let open =
+                    |name| layerfs_driver::sys::dir::open_path(place.join(name).as_path()).unwrap();
+                Upper::open(open("upper"), &open("work"), Form::Usual.options())
+            };
+            let refused = upper(&place).unwrap_err().to_string();
+            assert!(
+                refused.contains("it was mounted volatile, and a crash since then"),
+                "{refused}"
+            );
+            std::fs::remove_dir_all(&mark).unwrap();
+            upper(&place).unwrap();
+        }
+    }
+}
+
+/// Runs a test on both file systems, over both lowers in the full matrix.
+fn on_both(form: Form, test: fn(Lab)) {
+    need!("python3", "mkfs.ext4", "mkfs.xfs", "unshare");
     need_root!();
     if !have_loop_devices() {
         return;
     }
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let _watch = watchdog(if soak() { 7200 } else { 240 });
-    for (disk, side) in [
+    let labs = [
         (Disk::Ext4, Side::Image),
         (Disk::Xfs, Side::Dirs),
         (Disk::Ext4, Side::Dirs),
         (Disk::Xfs, Side::Image),
-    ]
-    .into_iter()
-    .take(if soak() { 4 } else { 2 })
-    {
-        test(Lab::new(disk, side));
+    ];
+    // What is a matter of directories is no matter of images.
+    let is_of_dirs = matches!(form, Form::WhNames | Form::Metacopy | Form::BecomesPlain);
+    let all = if soak() || is_of_dirs { 4 } else { 2 };
+    for (disk, side) in labs.into_iter().take(all) {
+        if side == Side::Dirs || !is_of_dirs {
+            test(Lab::new(disk, side, form));
+        } else if !soak() && disk == Disk::Ext4 {
+            test(Lab::new(disk, Side::Dirs, form));
+        }
     }
 }
 
 #[test]
 fn a_power_cut_at_any_call_of_a_change_leaves_the_tree_old_or_new() {
-    on_both(cut_at_calls);
+    on_both(Form::Usual, cut_at_calls);
+}
+
+#[test]
+fn a_power_cut_among_marked_whiteouts_leaves_the_tree_old_or_new() {
+    on_both(Form::MarkedWhiteouts, cut_at_calls);
+}
+
+#[test]
+fn a_power_cut_among_names_of_whiteouts_leaves_the_tree_old_or_new() {
+    on_both(Form::WhNames, cut_at_calls);
+}
+
+#[test]
+fn a_power_cut_among_marks_of_users_leaves_the_tree_old_or_new() {
+    on_both(Form::UserMarks, cut_at_calls);
+}
+
+#[test]
+fn a_power_cut_among_recorded_owners_leaves_the_tree_old_or_new() {
+    on_both(Form::Recorded, cut_at_calls);
+}
+
+#[test]
+fn a_power_cut_while_the_kernels_metacopies_are_filled_leaves_the_tree_old_or_new() {
+    on_both(Form::Metacopy, cut_at_calls);
+}
+
+#[test]
+fn a_power_cut_while_an_upper_is_made_plain_leaves_what_it_showed() {
+    on_both(Form::BecomesPlain, cut_at_calls);
+}
+
+#[test]
+fn a_power_cut_of_a_volatile_upper_is_told() {
+    on_both(Form::Volatile, a_volatile_upper_says_so);
 }
 
 #[test]
 fn a_change_that_does_not_sync_loses_something_to_a_power_cut() {
-    on_both(without_syncs_something_is_lost);
+    for form in [Form::Usual, Form::Metacopy, Form::Recorded] {
+        on_both(form, without_syncs_something_is_lost);
+    }
 }
 
 /// Not a test but the process that dies: nothing where no task is given.
 #[test]
 fn worker() {
-    let Some((words, union)) = task::given() else { return };
+    let Some((words, union, form)) = task::given() else { return };
     let [number, plan, n, acknowledged] = &words[..] else {
         panic!("a task is a deed's number, its plan, the call, and where it acknowledges")
     };
+    if form == Form::Volatile {
+        union.upper().unwrap().mark_volatile().unwrap();
+    }
     let plan = match &**plan {
         "ignore-syncs" => Plan::IgnoreSyncs,
         _ => Plan::Die { n: n.parse().unwrap(), call: None },

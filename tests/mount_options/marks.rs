@@ -168,3 +168,29 @@ fn one_entry_with_bad_marks_leaves_its_directory_listable() {
     assert_eq!(errno(fs::metadata(live.place.join("mnt/e/x"))), EPERM);
     live.umount();
 }
+
+#[test]
+fn a_damaged_mark_is_told_to_the_log_once_with_its_name() {
+    rights::need!("setfattr");
+    let Some(live) = live() else { return };
+    live.shell(
+        "mkdir -p up/bad top/low/worse base/low; setfattr -n trusted.overlay.opaque -v nonsense up/bad
+        setfattr -n trusted.overlay.redirect -v a/b top/low/worse",
+    );
+    let options = "lowerdir=top:base,upperdir=up,workdir=work";
+    live.place.said(&["mount", "-o", options, "--log", "log", "mnt"]);
+    for _ in 0..3 {
+        for path in ["mnt/bad", "mnt/bad/below", "mnt/low/worse"] {
+            assert_eq!(errno(fs::metadata(live.place.join(path))), EIO, "{path}");
+        }
+        assert_eq!(errno(fs::metadata(live.place.join("mnt/absent"))), Some(2));
+        assert_eq!(errno(fs::rename(live.place.join("mnt/bad"), live.place.join("mnt/b"))), EIO);
+    }
+    live.umount();
+    let log = live.read("log");
+    for told in ["`bad`: opaque mark of 8 bytes", "lower `low/worse`: relative redirect"] {
+        assert_eq!(log.matches(told).count(), 1, "{told}: {log}");
+    }
+    assert_eq!(log.lines().count(), 2, "{log}");
+    live.assert_nothing_left();
+}

@@ -6,6 +6,7 @@ use fuser::{
     FileAttr, FileType, Generation, INodeNo, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyXattr,
 };
 
+use super::complaint;
 use super::door::Door;
 use super::manner::DirLinks;
 use crate::sys::change::SetTime;
@@ -79,11 +80,9 @@ pub(super) fn sized(reply: ReplyXattr, bytes: &[u8], size: u32) {
     }
 }
 
-/// An error as FUSE has it. Only here it is told to the log: a request that fails by right is told to no one.
+/// An error as FUSE has it. Only here it is told to the log.
 pub(super) fn error(error: &UnionError) -> fuser::Errno {
-    if !matches!(error, UnionError::Answer(_)) {
-        tracing::debug!("{error}");
-    }
+    complaint::tell(error);
     fuser::Errno::from_i32(error.errno().raw_os_error())
 }
 

@@ -9,6 +9,7 @@ mod aside;
 mod ask;
 mod asker;
 mod belief;
+mod complaint;
 mod door;
 mod listing;
 mod manner;

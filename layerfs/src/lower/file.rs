@@ -11,6 +11,8 @@ use crate::sys::{AsFd, BorrowedFd, OwnedFd, SysError, file};
 pub struct LowerFile {
     source: Source,
     size: u64,
+    /// Nothing is read from here on, whatever there is.
+    end: u64,
 }
 
 #[derive(Debug)]
@@ -24,12 +26,17 @@ enum Source {
 impl LowerFile {
     /// A file of its own.
     pub(super) fn real(fd: OwnedFd, size: u64, shown: impl Into<Box<str>>) -> Self {
-        LowerFile { source: Source::Real(fd, shown.into()), size }
+        LowerFile { source: Source::Real(fd, shown.into()), size, end: u64::MAX }
     }
 
     /// A file whose contents the index holds.
     pub(super) fn inline(index: Arc<Index>, ordinal: Ordinal, size: u64) -> Self {
-        LowerFile { source: Source::Inline(index, ordinal), size }
+        LowerFile { source: Source::Inline(index, ordinal), size, end: u64::MAX }
+    }
+
+    /// The same file as the data of another, which is at most as long.
+    pub fn cut_to(self, size: u64) -> Self {
+        LowerFile { size: self.size.min(size), end: size, ..self }
     }
 
     /// Bytes, when it was opened.
@@ -47,6 +54,9 @@ impl LowerFile {
 
     /// Reads at `offset`; fewer bytes than asked for only at the file's end, 0 behind it.
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, LowerError> {
+        let room = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let len = buf.len().min(room);
+        let buf = &mut buf[..len];
         match &self.source {
             Source::Real(fd, shown) => {
                 let mut done = 0;
@@ -79,7 +89,8 @@ impl LowerFile {
     pub fn next_data(&self, offset: u64) -> Result<Option<u64>, LowerError> {
         match &self.source {
             Source::Real(fd, shown) => {
-                file::seek_data(fd, offset).map_err(|source| call(shown, source))
+                let next = file::seek_data(fd, offset).map_err(|source| call(shown, source))?;
+                Ok(next.filter(|next| *next < self.end))
             }
             Source::Inline(..) => Ok((offset < self.size).then_some(offset)),
         }
@@ -89,7 +100,8 @@ impl LowerFile {
     pub fn next_hole(&self, offset: u64) -> Result<u64, LowerError> {
         match &self.source {
             Source::Real(fd, shown) => {
-                file::seek_hole(fd, offset).map_err(|source| call(shown, source))
+                let next = file::seek_hole(fd, offset).map_err(|source| call(shown, source))?;
+                Ok(next.min(self.end))
             }
             Source::Inline(..) => Ok(self.size),
         }

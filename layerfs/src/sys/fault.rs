@@ -9,7 +9,7 @@
 use rustix::io::Errno;
 
 #[cfg(feature = "fault")]
-pub use armed::{Outcome, Plan, report, with_plan};
+pub use armed::{Outcome, Plan, report, traced, with_plan};
 
 /// Passes the fault point of `call`: an error where the plan says so, `Ok` otherwise.
 #[cfg(not(feature = "fault"))]
@@ -104,6 +104,7 @@ mod armed {
 
     thread_local! {
         static LOCAL: RefCell<Option<(Plan, Outcome)>> = const { RefCell::new(None) };
+        static TRACE: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
     }
 
     pub(in crate::sys) fn point(call: &'static str) -> Result<(), Errno> {
@@ -113,6 +114,9 @@ mod armed {
                 return Some(None);
             }
             outcome.points += 1;
+            if matches!(plan, Plan::Count) {
+                TRACE.with_borrow_mut(|calls| calls.push(call));
+            }
             let due = is_due(plan, outcome.points);
             outcome.fired |= due;
             Some(due.then(|| plan.clone()))
@@ -150,6 +154,13 @@ mod armed {
         let outcome =
             LOCAL.take().map_or(Outcome { points: 0, fired: false }, |(_, outcome)| outcome);
         (value, outcome)
+    }
+
+    /// Runs `deed` on this thread without a fault; says which calls it made, in their order.
+    pub fn traced<T>(deed: impl FnOnce() -> T) -> (T, Vec<&'static str>) {
+        TRACE.take();
+        let (value, _) = with_plan(Plan::Count, deed);
+        (value, TRACE.take())
     }
 
     /// Appends the counts of this process to the file that `LAYERFS_FAULT_REPORT` names.
@@ -266,6 +277,12 @@ mod armed {
                 });
             assert_eq!(answers, [Ok(()), Err(Errno::IO), Ok(())]);
             assert_eq!(outcome, Outcome { points: 3, fired: true });
+        }
+
+        #[test]
+        fn calls_are_told_in_their_order() {
+            let (answer, calls) = traced(|| point("a").and_then(|()| point("b")));
+            assert_eq!((answer, calls), (Ok(()), vec!["a", "b"]));
         }
 
         #[test]

@@ -23,7 +23,7 @@ use crate::upper::{Contents, Copied, Cover, Staged, Upper, UpperError};
 pub(super) enum Extent {
     /// All of it.
     Whole,
-    /// Nothing: the file is emptied next.
+    /// Nothing, where that can be: the file is emptied next.
     Nothing,
     /// All of it, but a file of the upper whose data lies below may go on without: only attributes are changed.
     Attributes,
@@ -118,10 +118,11 @@ impl Union {
         extent: Extent,
     ) -> Result<(), UnionError> {
         let Some(lower) = node.lower() else { return answer(Errno::STALE) };
-        let open = match (node.kind, extent) {
-            (Kind::File, Extent::Whole | Extent::Attributes) => {
-                Some(LowerContents(self.lower.open(&lower)?))
-            }
+        // The copy of a group is seen under its other names before it is installed under this one, which may be refused:
+        // it has all contents until whoever asked empties it.
+        let is_filled = extent != Extent::Nothing || node.group.is_some();
+        let open = match (node.kind, is_filled) {
+            (Kind::File, true) => Some(LowerContents(self.lower.open(&lower)?)),
             _ => None,
         };
         let contents = open.as_ref().map(|open| open as &dyn Contents);

@@ -29,7 +29,7 @@ impl UnionError {
     }
 
     /// Whether an object's marks stand in the way: it is there, and can't be looked up.
-    pub(super) fn is_of_marks(&self) -> bool {
+    pub fn is_of_marks(&self) -> bool {
         match self {
             UnionError::Answer(_) => false,
             UnionError::Lower(error) => error.is_of_marks(),

@@ -179,7 +179,9 @@ impl Union {
         let is_upper = node.is_upper();
         let below = if is_upper { node.data_below() } else { node.lower() };
         if let Some(lower) = below {
-            open.lower = Some(self.lower.open(&lower)?);
+            let file = self.lower.open(&lower)?;
+            // A file that was being emptied when its mount died has its new size and, until it is filled, the old data.
+            open.lower = Some(if is_upper { file.cut_to(self.attr_of(node)?.size) } else { file });
         } else if is_upper {
             let fd = self.open_upper(&open)?;
             if matches!(how, OpenHow::Truncate | OpenHow::TruncateToRead) {

@@ -239,7 +239,7 @@ impl Union {
         let name = &listed.name;
         let stat = match listed.stat.take() {
             Some(stat) => stat,
-            None => match self.writable()?.glance(above, name.as_bytes())? {
+            None => match self.writable()?.glance_listed(above, name.as_bytes())? {
                 Glance::Object(_, stat) => stat,
                 Glance::Absent | Glance::Whiteout => return answer(Errno::IO),
             },

@@ -68,7 +68,7 @@ impl Upper {
         };
         // Another union, which does not know the count, may have given the copy more names; the entry is none.
         let names = u32::try_from(stat.st_nlink).unwrap_or(u32::MAX).saturating_sub(1);
-        let damaged = || mark_error(name.as_bytes(), MarkFault::Links);
+        let damaged = || mark_error(format!("layerfs/index/{name}").as_bytes(), MarkFault::Links);
         let value =
             xattr_at::get(index, name.as_bytes(), &self.count_mark()).during("read the index")?;
         let value = value.ok_or_else(damaged)?;

@@ -100,6 +100,24 @@ impl Upper {
 
     /// The same without the marks of an object: what they say, and whether they can be understood, is no matter.
     pub fn glance(&self, dir: &OwnedFd, name: &[u8]) -> Result<Glance, UpperError> {
+        Ok(match self.glance_unrecorded(dir, name)? {
+            Glance::Object(_, stat) => Glance::Object(self.attr((dir, name), &stat)?, stat),
+            other => other,
+        })
+    }
+
+    /// The same for a listing: an object whose record can't be understood is what its file system says.
+    pub fn glance_listed(&self, dir: &OwnedFd, name: &[u8]) -> Result<Glance, UpperError> {
+        Ok(match self.glance_unrecorded(dir, name)? {
+            Glance::Object(attr, stat) => match self.attr((dir, name), &stat) {
+                Err(error) if error.is_of_marks() => Glance::Object(attr, stat),
+                recorded => Glance::Object(recorded?, stat),
+            },
+            other => other,
+        })
+    }
+
+    fn glance_unrecorded(&self, dir: &OwnedFd, name: &[u8]) -> Result<Glance, UpperError> {
         if self.wh_names.reserves(name) {
             return Ok(Glance::Absent);
         }
@@ -120,7 +138,7 @@ impl Upper {
         if is_whiteout {
             return Ok(Glance::Whiteout);
         }
-        Ok(Glance::Object(self.attr((dir, name), &stat)?, Box::new(stat)))
+        Ok(Glance::Object(attr, Box::new(stat)))
     }
 
     fn read_directory_marks(
@@ -275,7 +293,7 @@ impl Upper {
             let (kind, stat) = match entry.kind {
                 Some(crate::sys::dir::ListedKind::Directory) => (Some(Kind::Directory), None),
                 Some(crate::sys::dir::ListedKind::Symlink) => (Some(Kind::Symlink), None),
-                _ => match self.glance(dir, &entry.name)? {
+                _ => match self.glance_listed(dir, &entry.name)? {
                     Glance::Absent => continue,
                     Glance::Whiteout => (None, None),
                     Glance::Object(attr, stat) => (Some(attr.kind), Some(stat)),

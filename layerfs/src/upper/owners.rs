@@ -130,14 +130,20 @@ impl Upper {
         if self.owners == Owners::OfObjects {
             return change::chown_at(at.0, at.1, uid, gid).during(deed);
         }
-        // For the capabilities.
-        change::chown_at(at.0, at.1, None, None).during(deed)?;
         let mut wanted = self.attr_now(at)?;
         wanted.uid = uid.unwrap_or(wanted.uid);
         wanted.gid = gid.unwrap_or(wanted.gid);
         if wanted.kind != Kind::Directory {
             let group_bit = if wanted.permissions & 0o10 == 0 { 0 } else { 0o2000 };
             wanted.permissions &= !(0o4000 | group_bit);
+        }
+        // The kernel takes set-id bits and capabilities with the old owner, at once. Where that one stays and another is
+        // recorded, it is asked for the capabilities alone: such an object has no set-id bits of its own.
+        match change::chown_at(at.0, at.1, Some(wanted.uid), Some(wanted.gid)) {
+            Err(error) if matches!(error.errno(), Errno::PERM | Errno::INVAL) => {
+                change::chown_at(at.0, at.1, None, None).during(deed)?;
+            }
+            given => given.during(deed)?,
         }
         self.settle(at, &Recorded::of(&wanted))
     }

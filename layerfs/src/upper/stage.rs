@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::error::{During, UpperError};
 use super::look::mark_error;
-use super::open::Upper;
+use super::open::{Durability, Upper};
 use super::rename::At;
 use crate::sys::change::{self, SetTime, Special};
 use crate::sys::file::Symlinks;
@@ -312,7 +312,14 @@ impl Upper {
         if self.has_stand_in(blank.kind(), owner) {
             let file = file::create_new(&self.work, aside, 0o600)?;
             return match blank {
-                Blank::Symlink(target) => file::write_all_at(&file, target, 0),
+                Blank::Symlink(target) => {
+                    file::write_all_at(&file, target, 0)?;
+                    // A link has its target at once; a file that stands for one has it before it has the name.
+                    match self.durability {
+                        Durability::Synced => file::sync(&file),
+                        Durability::Volatile => Ok(()),
+                    }
+                }
                 Blank::File | Blank::Directory | Blank::Special(_) => Ok(()),
             };
         }

@@ -1,13 +1,12 @@
 //! Owns the changing operations that are tried under faults, and the upper that they find.
 
-use layerfs_driver::sys::change::{SetTime, Special};
-use layerfs_driver::sys::xattr_at::SetHow;
-use layerfs_driver::tree::Name;
-use layerfs_driver::union::{
-    Caller, HandleId, Looked, NewNode, NodeId, OpenHow, RenameHow, SetAttr, Union, UnionError,
-};
+use layerfs_driver::sys::change::Special;
+use layerfs_driver::tree::acl;
+use layerfs_driver::union::{NewNode, OpenHow, RenameHow, Union};
 
-type Done = Result<(), UnionError>;
+use super::forms::Form;
+pub use super::way::Way;
+use super::way::{Done, OTHER, ROOT, Shape};
 
 /// One operation.
 pub struct Deed {
@@ -17,110 +16,8 @@ pub struct Deed {
     pub act: fn(&Way) -> Done,
 }
 
-/// A union by paths.
-pub struct Way<'a>(pub &'a Union);
-
-const ROOT: Caller = Caller { uid: 0, gid: 0, umask: 0o022 };
-const OTHER: Caller = Caller { uid: 1000, gid: 1000, umask: 0o027 };
-
-impl Way<'_> {
-    pub fn walk(&self, path: &str) -> Result<Looked, UnionError> {
-        let mut at = Looked { id: NodeId::ROOT, generation: 0, attr: self.0.attr(NodeId::ROOT)? };
-        for name in path.split('/').filter(|name| !name.is_empty()) {
-            at = self.0.lookup(at.id, &Name::new(name.as_bytes()).unwrap())?;
-        }
-        Ok(at)
-    }
-
-    fn split(&self, path: &str) -> Result<(NodeId, Name), UnionError> {
-        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        Ok((self.walk(parent)?.id, Name::new(name.as_bytes()).unwrap()))
-    }
-
-    pub fn make(&self, path: &str, new: NewNode<'_>, caller: Caller) -> Done {
-        let (parent, name) = self.split(path)?;
-        self.0.create((parent, &name), new, 0o777, caller).map(drop)
-    }
-
-    pub fn file(&self, path: &str) -> Done {
-        self.make(path, NewNode::File, ROOT)
-    }
-
-    pub fn dir(&self, path: &str) -> Done {
-        self.make(path, NewNode::Directory, ROOT)
-    }
-
-    pub fn open(&self, path: &str, how: OpenHow) -> Result<HandleId, UnionError> {
-        self.0.open(self.walk(path)?.id, how)
-    }
-
-    pub fn write(&self, path: &str, bytes: &[u8], offset: u64) -> Done {
-        let handle = self.open(path, OpenHow::Write)?;
-        let done = self.0.write(handle, bytes, offset).map(drop);
-        self.0.release(handle);
-        done
-    }
-
-    fn set(&self, path: &str, set: SetAttr) -> Done {
-        self.0.set_attr(self.walk(path)?.id, &set).map(drop)
-    }
-
-    pub fn size(&self, path: &str, size: u64) -> Done {
-        self.set(path, SetAttr { size: Some(size), ..SetAttr::default() })
-    }
-
-    pub fn chmod(&self, path: &str) -> Done {
-        self.set(path, SetAttr { permissions: Some(0o2711), ..SetAttr::default() })
-    }
-
-    fn chown(&self, path: &str) -> Done {
-        self.set(path, SetAttr { uid: Some(7), gid: Some(8), ..SetAttr::default() })
-    }
-
-    fn touch(&self, path: &str) -> Done {
-        self.set(path, SetAttr { mtime: SetTime::At(86_400, 7), ..SetAttr::default() })
-    }
-
-    fn xattr(&self, path: &str, name: &str) -> Done {
-        self.0.set_xattr(self.walk(path)?.id, (name.as_bytes(), b"value"), SetHow::Any)
-    }
-
-    fn no_xattr(&self, path: &str, name: &str) -> Done {
-        self.0.remove_xattr(self.walk(path)?.id, name.as_bytes())
-    }
-
-    pub fn link(&self, from: &str, to: &str) -> Done {
-        let node = self.walk(from)?.id;
-        let (parent, name) = self.split(to)?;
-        self.0.link(node, parent, &name).map(drop)
-    }
-
-    pub fn unlink(&self, path: &str) -> Done {
-        let (parent, name) = self.split(path)?;
-        self.0.unlink(parent, &name)
-    }
-
-    pub fn rmdir(&self, path: &str) -> Done {
-        let (parent, name) = self.split(path)?;
-        self.0.rmdir(parent, &name)
-    }
-
-    pub fn rename(&self, from: &str, to: &str, how: RenameHow) -> Done {
-        let (from, to) = (self.split(from)?, self.split(to)?);
-        self.0.rename((from.0, &from.1), (to.0, &to.1), how)
-    }
-
-    fn mv(&self, from: &str, to: &str) -> Done {
-        self.rename(from, to, RenameHow::Replace)
-    }
-
-    fn swap(&self, from: &str, to: &str) -> Done {
-        self.rename(from, to, RenameHow::Exchange)
-    }
-}
-
 /// Makes the upper that every deed begins with.
-pub fn prepare(union: &Union) {
+pub fn prepare(union: &Union, form: Form) {
     let way = Way(union);
     let all = || -> Done {
         way.file("up")?;
@@ -144,12 +41,22 @@ pub fn prepare(union: &Union) {
         way.rmdir("empty")?;
         way.chmod("c")?;
         way.mv("movedf", "movedf.new")?;
-        way.mv("moveme", "moved")?;
-        way.unlink("moved/two")?;
+        if form.has_redirects() {
+            way.mv(if form == Form::Metacopy { "kernelsdir" } else { "moveme" }, "moved")?;
+            way.unlink("moved/two")?;
+            way.mv("opm", "opmoved")?;
+            way.unlink("opmoved/one")?;
+        }
+        way.unlink("opq/one")?;
+        way.rmdir("opq")?;
+        way.dir("opq")?;
         way.write("k1", b"OTHER", 0)?;
         way.dir("upwh")?;
         way.mv("d/plain", "upwh/plain")?;
-        way.unlink("upwh/plain")
+        way.unlink("upwh/plain")?;
+        way.dir("heir")?;
+        way.set_list("heir", acl::DEFAULT)?;
+        way.set_list("k1", acl::ACCESS)
     };
     all().unwrap();
 }
@@ -264,4 +171,69 @@ pub const DEEDS: &[Deed] = deeds! {
     "exchange two lower directories" => |way| way.swap("x", "d/e");
     "exchange a lower and an upper directory" => |way| way.swap("updir", "m");
     "exchange two groups' names" => |way| way.swap("g1", "k2");
+    "create a file where a list is handed on" => |way| way.file("heir/new");
+    "create a directory where a list is handed on" => |way| way.dir("heir/new");
+    "create a symlink of another user" => |way| way.make("new", NewNode::Symlink(b"target"), OTHER);
+    "create in a directory that was removed and made again" => |way| way.file("swapdir/one");
+    "create in a renamed directory" => |way| way.file("moved/new");
+    "create over a whiteout in a renamed directory" => |way| way.dir("moved/two");
+    "create a socket" => |way| way.make("d/new", NewNode::Special(Special::Socket), ROOT);
+    "open and empty a group" => |way| way.with_open("g2", OpenHow::Truncate, |_| Ok(()));
+    "empty a group" => |way| way.size("d/g3", 0);
+    "shorten a group" => |way| way.size("g1", 3);
+    "shorten a copied-up group by its lower name" => |way| way.size("d/k3", 3);
+    "open and empty an upper file" => |way| way.with_open("up", OpenHow::Truncate, |_| Ok(()));
+    "allocate in a lower file" => |way| way.allocate("small", Shape::Allocate, (0, 70_000));
+    "allocate in a group" => |way| way.allocate("d/g3", Shape::Allocate, (0, 7000));
+    "punch a hole into a lower file" => |way| way.allocate("big", Shape::Punch, (4096, 8192));
+    "punch a hole into an upper file" => |way| way.allocate("up", Shape::Punch, (1, 2));
+    "copy from one lower file to another" => |way| way.with_open("small", OpenHow::Read, |from| {
+        let mut bytes = [0; 100];
+        let len = way.0.read(from, &mut bytes, 7)?;
+        way.write("big", &bytes[..len], 99_950)
+    });
+    "write to a file that was unlinked while it was open" => |way| way.with_open("small", OpenHow::Write, |open| {
+        way.unlink("small")?;
+        way.0.write(open, b"written", 190).map(drop)
+    });
+    "change a lower file that was unlinked while it was open" => |way| way.with_open("big", OpenHow::Read, |open| {
+        let id = way.walk("big")?.id;
+        way.unlink("big")?;
+        way.chmod_of(id)?;
+        way.0.attr_of_open(open).map(drop)
+    });
+    "chown a group" => |way| way.chown("g1");
+    "chown a directory that was removed and made again" => |way| way.chown("swapdir");
+    "chown a renamed directory" => |way| way.chown("moved");
+    "chmod a directory with a whiteout" => |way| way.chmod("upwh");
+    "touch a group" => |way| way.touch("g1");
+    "set a list of a lower file" => |way| way.set_list("small", acl::ACCESS);
+    "set a list of a group" => |way| way.set_list("g2", acl::ACCESS);
+    "set lists of a lower directory" => |way| way.set_list("m", acl::DEFAULT);
+    "set a list of the root" => |way| way.set_list("", acl::ACCESS);
+    "remove a list of a directory" => |way| way.no_list("heir", acl::DEFAULT);
+    "remove a list of a copied-up group" => |way| way.no_list("k2", acl::ACCESS);
+    "set an attribute of a group" => |way| way.xattr("g2", "user.b");
+    "remove an attribute of a group" => |way| way.no_xattr("d/g3", "user.g");
+    "link a lower file over a whiteout" => |way| way.link("stay", "n/one");
+    "link a file of another owner" => |way| way.link("tx", "d/new");
+    "unlink in a renamed directory" => |way| way.unlink("moved/one");
+    "unlink in a directory that was removed and made again" => |way| way.unlink("swapdir/new");
+    "unlink a symlink" => |way| way.unlink("sym");
+    "unlink the copy of a renamed lower file" => |way| way.unlink("movedf.new");
+    "rmdir a directory that was removed and made again" => |way| way.rmdir("opq");
+    "rmdir a renamed directory" => |way| way.rmdir("opmoved");
+    "rename a lower file to a free name alone" => |way| way.rename("stay", "d/new", RenameHow::NoReplace);
+    "rename a group's name to a free name alone" => |way| way.rename("g1", "d/new", RenameHow::NoReplace);
+    "rename an upper file to a whiteout's name alone" => |way| way.rename("up", "whited", RenameHow::NoReplace);
+    "rename a lower directory to a free name alone" => |way| way.rename("m", "d/new", RenameHow::NoReplace);
+    "rename a directory that was removed and made again" => |way| way.mv("swapdir", "d/new");
+    "rename a lower directory over one that was removed and made again" => |way| way.mv("m", "opq");
+    "rename a lower directory over a renamed one" => |way| way.mv("m", "opmoved");
+    "rename a renamed directory" => |way| way.mv("moved", "d/e/f/again");
+    "rename a lower file over a symlink" => |way| way.mv("stay", "sym");
+    "rename a file of another owner" => |way| way.mv("tx", "d/new");
+    "exchange a renamed directory and one that was made again" => |way| way.swap("moved", "swapdir");
+    "exchange a lower symlink and a device" => |way| way.swap("sym", "dev");
+    "exchange a group's name and a directory" => |way| way.swap("d/g3", "m");
 };

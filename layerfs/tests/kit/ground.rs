@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use layerfs_driver::lower::{DirStack, Lower, Redirects, StackOptions, WhNames};
+use layerfs_driver::lower::{DirStack, ImageTree, Lower, StackOptions};
+use layerfs_driver::store::Store;
+use layerfs_driver::store::digest::Digest;
 use layerfs_driver::sys::dir;
-use layerfs_driver::tree::MarkSpace;
 use layerfs_driver::union::{Mode, Union};
-use layerfs_driver::upper::{Durability, Records, Upper, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{Upper, UpperOptions};
 
+use super::forms::Form;
 use super::image::{self, Imported};
 use super::visit::Visit;
 use crate::support::Scratch;
@@ -18,7 +20,7 @@ const LAYERS: &str = r#"
 set -e
 mkdir low top
 cd low
-mkdir -p d/e/f empty allgone moveme whdir x m/sub n swapdir hidden
+mkdir -p d/e/f empty allgone moveme whdir x m/sub n swapdir hidden opq opm
 head -c 200 /dev/zero | tr '\0' s > small
 cp small d/e/f/deep; cp small d/e/f/other; cp small d/plain; cp small hidden/gone
 yes 0123456789abcde | head -c 100000 > big
@@ -28,9 +30,10 @@ for it in c movedf whited gone stay kept tx up2; do echo $it > $it; done
 for it in allgone moveme m x n swapdir; do echo $it > $it/one; echo $it two > $it/two; done
 echo group > g1; ln g1 g2; ln g1 d/g3
 echo other > k1; ln k1 k2; ln k1 d/k3
+echo one > opq/one; echo one > opm/one
 ln -s target sym; ln -s d/plain d/sym
 mknod dev c 1 3; mkfifo fifo
-chmod 4755 c; chmod 750 x; chown 1000:1001 tx
+chmod 4755 c; chmod 750 x; chown 1000:1001 tx; chown -h 1000:1001 d/sym
 setfattr -n user.a -v one tx; setfattr -n user.d -v dir x; setfattr -n user.g -v g g1
 cd ../top
 mkdir -p d/e hidden
@@ -78,7 +81,16 @@ impl Ground {
 
     /// Mounts the upper and work directory below `place`, made where they are not there.
     pub fn mount(&self, place: &Path) -> Union {
-        joined(self.lower(), place)
+        self.mount_as(place, Form::Usual)
+    }
+
+    /// The same, with an upper of that form.
+    pub fn mount_as(&self, place: &Path, form: Form) -> Union {
+        let lower = match self {
+            Ground::Image(imported) => imported.lower(),
+            Ground::Dirs(dirs) => lower_as(dirs, form),
+        };
+        joined_as(lower, place, form)
     }
 
     /// The words by which another process finds the same lower.
@@ -92,49 +104,53 @@ impl Ground {
     }
 }
 
+/// The lower that those words name, for an upper of that form.
+pub fn lower_of_words(words: &[&str], form: Form) -> Lower {
+    match words {
+        [root, chain] if chain.starts_with("sha256:") => {
+            let store = Store::open(Path::new(root)).unwrap();
+            Lower::Image(ImageTree::open(&store, &Digest::parse(chain).unwrap()).unwrap())
+        }
+        dirs => lower_as(&dirs.iter().map(PathBuf::from).collect::<Vec<_>>(), form),
+    }
+}
+
 /// Directories, the first on top.
 pub fn lower_of(dirs: &[PathBuf]) -> Lower {
-    let options = StackOptions {
-        space: MarkSpace::Trusted,
-        redirects: Redirects::Follow,
-        wh_names: WhNames::Plain,
-    };
-    Lower::Dirs(DirStack::open_paths(dirs, options).unwrap())
+    lower_as(dirs, Form::Usual)
+}
+
+fn lower_as(dirs: &[PathBuf], form: Form) -> Lower {
+    let UpperOptions { space, redirects, wh_names, records, .. } = form.options();
+    let stack = DirStack::open_paths(dirs, StackOptions { space, redirects, wh_names });
+    Lower::Dirs(stack.unwrap().taking(records).unwrap())
 }
 
 /// A union of a lower and the upper and work directory below `place`.
 pub fn joined(lower: Lower, place: &Path) -> Union {
+    joined_as(lower, place, Form::Usual)
+}
+
+/// The same, with an upper of that form.
+pub fn joined_as(lower: Lower, place: &Path, form: Form) -> Union {
     for name in ["upper", "work"] {
         std::fs::create_dir_all(place.join(name)).unwrap();
     }
-    let options = UpperOptions {
-        space: MarkSpace::Trusted,
-        redirects: Redirects::Follow,
-        durability: Durability::Synced,
-        wh_names: WhNames::Plain,
-        whiteouts: Whiteouts::Auto,
-        records: Records::Never,
-    };
     let work = dir::open_path(place.join("work").as_path()).unwrap();
-    let upper = Upper::open(dir::open_path(place.join("upper").as_path()).unwrap(), &work, options)
-        .unwrap();
+    let upper =
+        Upper::open(dir::open_path(place.join("upper").as_path()).unwrap(), &work, form.options())
+            .unwrap();
     Union::new(lower, Mode::Writable(upper)).unwrap()
-}
-
-/// Makes `to` a copy of the upper and work directory in `from`, hard links and marks included.
-pub fn copy(from: &Path, to: &Path) {
-    if to.exists() {
-        std::fs::remove_dir_all(to).unwrap();
-    }
-    let done = Command::new("cp").arg("-a").args([from, to]).status().unwrap();
-    assert!(done.success(), "copy {}", from.display());
 }
 
 /// What is left in the directory of things being made.
 pub fn leftovers(place: &Path) -> Vec<PathBuf> {
     let work = std::fs::read_dir(place.join("work/work")).unwrap();
     let paths = work.map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.file_name().is_some_and(|name| name != "#whiteout")).collect()
+    let stays = ["#whiteout", "incompat"];
+    paths
+        .filter(|path| !stays.iter().any(|name| path.file_name().is_some_and(|at| at == *name)))
+        .collect()
 }
 
 /// Runs a script in a directory.

@@ -2,9 +2,12 @@
 
 #![allow(dead_code, reason = "each suite uses a part")]
 
+pub mod copy;
 pub mod deeds;
+pub mod forms;
 pub mod ground;
 pub mod image;
 pub mod seen;
 pub mod task;
 pub mod visit;
+pub mod way;

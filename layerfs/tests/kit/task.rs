@@ -1,24 +1,23 @@
 //! The process that dies in the midst of a change: the test binary run again for its test `worker`, with a task.
 
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use layerfs_driver::lower::{ImageTree, Lower};
-use layerfs_driver::store::Store;
-use layerfs_driver::store::digest::Digest;
 use layerfs_driver::union::Union;
 
-use super::ground::{Ground, joined, lower_of};
+use super::forms::Form;
+use super::ground::{Ground, joined_as, lower_of_words};
 
 /// What is to be done: a word a line.
 const WORDS: &str = "LAYERFS_UNION_TASK";
-/// Where: the upper's place, and what the lower is, a line each.
+/// Where: the upper's place, its form, and what the lower is, a line each.
 const WHERE: &str = "LAYERFS_UNION_WHERE";
 
-/// Has another process do `words` with the union in `place`. Answers whether it was killed; `false` where it came to its end.
-pub fn dies(ground: &Ground, place: &Path, words: &[&str]) -> bool {
-    let mut at = vec![place.display().to_string()];
+/// Has another process do `words` with the union in `place`, whose upper is of that form. Answers whether it was killed;
+/// `false` where it came to its end.
+pub fn dies(ground: &Ground, (place, form): (&Path, Form), words: &[&str]) -> bool {
+    let mut at = vec![place.display().to_string(), format!("{form:?}")];
     at.extend(ground.words().iter().map(|word| word.display().to_string()));
     let ended = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "worker", "--nocapture", "--test-threads=1"])
@@ -33,17 +32,13 @@ pub fn dies(ground: &Ground, place: &Path, words: &[&str]) -> bool {
     died
 }
 
-/// The words of the task and the union that it is about, in a process that has one.
-pub fn given() -> Option<(Vec<String>, Union)> {
+/// The words of the task, the union that it is about and the form of its upper, in a process that has one.
+pub fn given() -> Option<(Vec<String>, Union, Form)> {
     let words = std::env::var(WORDS).ok()?;
     let at = std::env::var(WHERE).unwrap();
     let at: Vec<&str> = at.lines().collect();
-    let lower = match at[1..] {
-        [root, chain] if chain.starts_with("sha256:") => {
-            let store = Store::open(Path::new(root)).unwrap();
-            Lower::Image(ImageTree::open(&store, &Digest::parse(chain).unwrap()).unwrap())
-        }
-        ref dirs => lower_of(&dirs.iter().map(PathBuf::from).collect::<Vec<_>>()),
-    };
-    Some((words.lines().map(String::from).collect(), joined(lower, Path::new(at[0]))))
+    let [place, form, lower @ ..] = &at[..] else { panic!("a place and a form are missing") };
+    let form = Form::of_word(form);
+    let union = joined_as(lower_of_words(lower, form), Path::new(place), form);
+    Some((words.lines().map(String::from).collect(), union, form))
 }

@@ -1,8 +1,10 @@
 //! Owns the changes whose power is cut, step by step, and which of the steps promise that what they found lasts.
 
-use layerfs_driver::union::{OpenHow, RenameHow, UnionError};
+use layerfs_driver::union::{NewNode, OpenHow, RenameHow, UnionError};
 
 use super::kit::deeds::Way;
+use super::kit::forms::Form;
+use super::kit::way::{OTHER, Shape};
 
 type Done = Result<(), UnionError>;
 
@@ -57,6 +59,36 @@ fn empty(way: &Way, path: &str) -> Done {
 
 /// The lower is that of `ground.rs`.
 pub const DEEDS: &[Deed] = &[
+    Deed {
+        name: "give a link and a device to others",
+        steps: &[
+            step(|way| way.touch("d/sym")),
+            step(|way| way.chown("sym")),
+            step(|way| way.make("made", NewNode::Symlink(b"a target"), OTHER)),
+            step(|way| way.chown("dev")),
+            lasts(|way| sync_dir(way, "")),
+            step(|way| way.chown("c")),
+            lasts(|way| sync(way, "c")),
+        ],
+    },
+    Deed {
+        name: "shorten a lower file and fill it by its new name",
+        steps: &[
+            step(|way| mv(way, "big", "d/big")),
+            step(|way| way.size("d/big", 50_000)),
+            step(|way| way.write("d/big", b"end", 60_000)),
+            lasts(|way| sync(way, "d/big")),
+            step(|way| way.allocate("d/big", Shape::Punch, (0, 8192))),
+            lasts(|way| sync(way, "d/big")),
+        ],
+    },
+    Deed {
+        name: "make the upper plain",
+        steps: &[lasts(|way| {
+            way.0.make_whole()?;
+            Ok(way.0.upper().expect("it was given one").make_plain()?)
+        })],
+    },
     Deed {
         name: "write to a lower file",
         steps: &[step(|way| way.write("big", b"written", 70_000)), lasts(|way| sync(way, "big"))],
@@ -165,3 +197,46 @@ pub const DEEDS: &[Deed] = &[
         ],
     },
 ];
+
+/// The deeds that a form of upper makes a difference to.
+pub fn of_form(form: Form) -> Vec<usize> {
+    let names: &[&str] = match form {
+        // The others' are done with each of them.
+        Form::Usual => {
+            let usual = |(number, deed): (usize, &Deed)| {
+                (deed.name != "make the upper plain").then_some(number)
+            };
+            return DEEDS.iter().enumerate().filter_map(usual).collect();
+        }
+        Form::MarkedWhiteouts => &["unlink lower files", "make a removed directory again"],
+        Form::WhNames => &[
+            "unlink lower files",
+            "make a removed directory again",
+            "rename a lower file",
+            "rename a lower directory and change it",
+        ],
+        Form::UserMarks => &["append to a lower file deep down", "unlink lower files"],
+        Form::Recorded => &[
+            "give a link and a device to others",
+            "write to a lower file",
+            "write to a group and remove a name",
+            "rename a lower directory and change it",
+        ],
+        Form::Metacopy => &[
+            "write to a lower file",
+            "append to a lower file deep down",
+            "cut a lower file short",
+            "empty a lower file and fill it",
+            "shorten a lower file and fill it by its new name",
+            "link a lower file",
+        ],
+        Form::BecomesPlain => &["make the upper plain"],
+        Form::Volatile => &["write to a lower file", "unlink lower files"],
+    };
+    names.iter().map(|name| number_of(name)).collect()
+}
+
+/// The number of the deed of that name.
+pub fn number_of(name: &str) -> usize {
+    DEEDS.iter().position(|deed| deed.name == name).unwrap_or_else(|| panic!("no deed `{name}`"))
+}
