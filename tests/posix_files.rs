@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "posix_files/attributes.rs"]
+mod attributes;
 #[path = "posix_files/cleared.rs"]
 mod cleared;
 #[path = "posix_files/locks.rs"]
@@ -14,6 +16,7 @@ mod mapped;
 mod open;
 #[path = "posix_files/sparse.rs"]
 mod sparse;
+#[allow(dead_code, reason = "what other tests ask of the trees")]
 #[path = "posix_files/trees.rs"]
 mod trees;
 #[path = "posix_files/watched.rs"]

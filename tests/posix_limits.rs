@@ -8,6 +8,8 @@ mod support;
 mod descriptors;
 #[path = "posix_limits/disk.rs"]
 mod disk;
+#[path = "posix_limits/refused.rs"]
+mod refused;
 #[allow(dead_code, reason = "what other tests ask of the trees")]
 #[path = "posix_files/trees.rs"]
 mod trees;

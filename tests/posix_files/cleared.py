@@ -18,7 +18,7 @@ CAPABLE = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)
 MODES = ((0o4755, 0), (0o2755, 0), (0o2644, 0), (0o1755, 0), (0o755, 1), (0o6755, 1))
 DIR_MODES = (0o6755, 0o2744, 0o1777, 0o3775)
 # Which of them make a file of each origin: all where everything is to run.
-OF_ORIGIN = {"lower": (2, 5), "copied": (5,), "new": (0, 2, 4, 5)}
+OF_ORIGIN = {"lower": (5,), "copied": (5,), "new": (2, 4, 5)}
 IS_SOAK = os.environ.get("LAYERFS_SOAK") == "1"
 # Who: user, groups (the first is the process's own), the file's group, permissions that the file has besides, and
 # capabilities that the process lacks of root's or has beyond a user's.
@@ -160,7 +160,7 @@ def files(who, origin):
 
 def directories(who, origin):
     for number, word in enumerate(DIR_DEEDS):
-        for which, mode in enumerate(DIR_MODES):
+        for which, mode in enumerate(DIR_MODES if IS_SOAK else DIR_MODES[:2]):
             yield f"{who}/{origin}-dir-{number}-{which}", word, mode
 
 
@@ -259,7 +259,7 @@ def table(label, rows, deeds, look):
     """One line for each deed: for each mode what the call answered, and what it left. Who asks has looked before."""
     done = {}
     for name, word, _ in rows:
-        look(name)
+        os.lstat(name)
         answer = answer_of(lambda name=name, word=word: deeds[word](name))
         done.setdefault(word, []).append(f"{answer} {look(name)}")
     for word, results in done.items():

@@ -14,11 +14,16 @@ const LIMIT_S: u64 = 240;
 /// What runs on fuse-overlayfs is ended after this.
 const PEER_S: u64 = 60;
 
+/// How long copies of mounts in namespaces of others are waited for.
+const REMOUNT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// The file system that all four lie on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disk {
     Memory,
     Ext4,
+    /// A file's attributes may be as long as the kernel takes them.
+    Xfs,
 }
 
 /// An answer of ours that is neither a plain directory's nor kernel overlayfs's, with the reason that docs/semantics.md
@@ -46,6 +51,8 @@ pub enum Like {
     Plain,
     /// A plain directory's or kernel overlayfs's.
     PlainOrKernel,
+    /// Kernel overlayfs's, where a plain directory has nothing to copy.
+    Kernel,
 }
 
 /// How the lower comes into the image's store.
@@ -54,6 +61,8 @@ pub enum Import {
     Directory,
     /// As tar writes it, which leaves holes out: of a directory they are read.
     SparseArchive,
+    /// A directory in memory, whose attributes the disk need not be able to have.
+    Memory,
 }
 
 /// Runs cases of `script` (below `tests`) in all four, and compares. Where that can't be done here the test is told as
@@ -69,13 +78,15 @@ pub fn compare(disk: Disk, script: &str, cases: &[&str], like: Like, differs: Di
 
 /// The disk, fresh; `None` where it can't be had and the test has been told as skipped.
 pub fn disk(kind: Disk, size_mib: u32) -> Option<Scratch> {
-    if kind != Disk::Memory && !(rights::have_loop_devices() && rights::have(&["mkfs.ext4"])) {
+    let tool = match kind {
+        Disk::Memory => return Some(Scratch::new()),
+        Disk::Ext4 => "mkfs.ext4",
+        Disk::Xfs => "mkfs.xfs",
+    };
+    if !rights::have_loop_devices() || !rights::have(&[tool]) {
         return None;
     }
-    Some(match kind {
-        Disk::Memory => Scratch::new(),
-        Disk::Ext4 => Scratch::ext4(size_mib),
-    })
+    Some(if kind == Disk::Ext4 { Scratch::ext4(size_mib) } else { Scratch::xfs(size_mib) })
 }
 
 impl Trees {
@@ -95,6 +106,10 @@ impl Trees {
         for dir in ["lower", "kernel-upper", "kernel-work", "upper", "work"].iter().chain(&NAMES) {
             std::fs::create_dir(trees.at(dir)).unwrap();
         }
+        if import == Import::Memory {
+            let mut mount = Command::new("mount");
+            ran(mount.args(["-t", "tmpfs", "none"]).arg(trees.at("lower")));
+        }
         for case in cases {
             for tree in ["lower", "plain"] {
                 let at = trees.at(tree).join(case);
@@ -113,7 +128,7 @@ impl Trees {
             .args(["-t", "overlay", "overlay", "-o", options, "kernel"])
             .current_dir(self.disk.path()));
         match import {
-            Import::Directory => self.layerfs(&["import", "lower", "trees:1"]),
+            Import::Directory | Import::Memory => self.layerfs(&["import", "lower", "trees:1"]),
             Import::SparseArchive => {
                 let mut tar = Command::new("tar");
                 let words = ["--sparse", "-C", "lower", "-cf", "lower.tar", "."];
@@ -129,10 +144,19 @@ impl Trees {
         self.layerfs(&["mount", "-o", "lowerdir=lower,upperdir=upper,workdir=work", "directories"]);
     }
 
-    /// Ours, unmounted and mounted again: they show what is on the disk, and nothing that was remembered.
+    /// Ours, unmounted and mounted again: they show what is on the disk, and nothing that was remembered. Where a stranger's
+    /// namespace holds copies of them, it is waited for.
     pub fn remount(&self) {
         for tree in &NAMES[2..] {
             self.layerfs(&["umount", tree]);
+        }
+        let ours = |mount: &machine::Mount| {
+            NAMES[2..].iter().any(|tree| mount.point.starts_with(self.at(tree)))
+        };
+        let until = std::time::Instant::now() + REMOUNT_PATIENCE;
+        while machine::mounts_everywhere().iter().any(|(_, mount)| ours(mount)) {
+            assert!(std::time::Instant::now() < until, "a stranger's namespace holds the mounts");
+            std::thread::sleep(std::time::Duration::from_millis(50));
         }
         self.mount_ours();
     }
@@ -206,9 +230,11 @@ impl Trees {
             }
             for ((ours, plain), kernel) in ours.iter().zip(&plain).zip(&kernel) {
                 let written = differs.iter().find(|(begin, _)| plain.starts_with(begin));
-                let is_right = match written {
-                    Some((begin, rest)) => *ours == format!("{begin}{rest}"),
-                    None => ours == plain || (like == Like::PlainOrKernel && ours == kernel),
+                let is_right = match (written, like) {
+                    (Some((begin, rest)), _) => *ours == format!("{begin}{rest}"),
+                    (None, Like::Plain) => ours == plain,
+                    (None, Like::PlainOrKernel) => ours == plain || ours == kernel,
+                    (None, Like::Kernel) => ours == kernel,
                 };
                 if !is_right {
                     wrong.push(format!(
@@ -218,6 +244,15 @@ impl Trees {
             }
         }
         assert!(wrong.is_empty(), "{case}:\n{}", wrong.join("\n"));
+    }
+
+    /// Nothing is left of what failed, in neither of our work directories.
+    pub fn assert_swept(&self) {
+        for work in ["work/work", "image-upper.work/work"] {
+            let left = std::fs::read_dir(self.at(work)).unwrap().flatten();
+            let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+            assert!(left.iter().all(|name| name == "#whiteout"), "{work}: {left:?}");
+        }
     }
 
     /// Unmounts, and sees to it that nothing is left. Tells what was counted.
@@ -232,6 +267,9 @@ impl Trees {
             self.layerfs(&["umount", tree]);
         }
         ran(Command::new("umount").arg(self.at("kernel")));
+        if machine::mounts("self").iter().any(|mount| mount.point == self.at("lower")) {
+            ran(Command::new("umount").arg(self.at("lower")));
+        }
         let ours = |mount: &machine::Mount| {
             NAMES.iter().any(|tree| mount.point.starts_with(self.at(tree)))
         };

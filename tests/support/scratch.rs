@@ -57,6 +57,11 @@ impl Scratch {
         Scratch::loop_mounted("mkfs.ext4", &flags, size_mib)
     }
 
+    /// The same with so few inodes that they are used up before the blocks.
+    pub fn ext4_of_inodes(size_mib: u32, inodes: u32) -> Scratch {
+        Scratch::loop_mounted("mkfs.ext4", &["-q", "-F", "-N", &inodes.to_string()], size_mib)
+    }
+
     /// A fresh XFS, loop-mounted from a file on disk; at least 300 MiB, less is refused by mkfs. Needs root.
     pub fn xfs(size_mib: u32) -> Scratch {
         Scratch::loop_mounted("mkfs.xfs", &["-q", "-f"], size_mib.max(300))

@@ -231,6 +231,16 @@ pub(super) fn open_how(flags: OpenFlags) -> OpenHow {
     }
 }
 
+/// Whether an attribute may or must be there: `XATTR_CREATE` is 1, `XATTR_REPLACE` 2, and the kernel lets no other bit in.
+pub(super) fn set_how(flags: i32) -> SetHow {
+    match (flags & 1 != 0, flags & 2 != 0) {
+        (false, false) => SetHow::Any,
+        (true, false) => SetHow::Create,
+        (false, true) => SetHow::Replace,
+        (true, true) => SetHow::CreateAndReplace,
+    }
+}
+
 /// The bits of `open(2)` flags that decide here; the kernel's numbers on every architecture that FUSE runs on.
 mod open_flag {
     pub const ACCESS: i32 = 3;

@@ -15,11 +15,10 @@ use fuser::{
 
 use super::answer::{self, emptied, sized};
 use super::aside::{Aside, Takes};
-use super::ask::{id, name_or_error, open_how, way};
+use super::ask::{id, name_or_error, open_how, set_how, way};
 use super::manner::Manner;
 use super::{listing, session};
 use crate::sys::change::Special;
-use crate::sys::xattr_at::SetHow;
 use crate::tree::Kind;
 use crate::union::{HandleId, NewNode, OpenHow, RenameHow, RenameTried, SetAttr, Union};
 
@@ -378,11 +377,7 @@ impl Filesystem for Door {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        let how = match flags {
-            1 => SetHow::Create,
-            2 => SetHow::Replace,
-            _ => SetHow::Any,
-        };
+        let how = set_how(flags);
         let (asker, way) = (self.asker(request), way(request));
         let (name, value) = (name.as_bytes().to_vec(), value.to_vec());
         self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {

@@ -24,6 +24,8 @@ pub enum SetHow {
     Create,
     /// `ENODATA` where it is not.
     Replace,
+    /// Both: there is no way that it is set.
+    CreateAndReplace,
 }
 
 /// The value of an attribute; `None` where it is not there, or the file system has no attributes of its kind.
@@ -86,6 +88,7 @@ pub fn set(
         SetHow::Any => XattrFlags::empty(),
         SetHow::Create => XattrFlags::CREATE,
         SetHow::Replace => XattrFlags::REPLACE,
+        SetHow::CreateAndReplace => XattrFlags::CREATE | XattrFlags::REPLACE,
     };
     call(
         "lsetxattr",

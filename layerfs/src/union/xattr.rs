@@ -10,6 +10,12 @@ use crate::sys::xattr_at::SetHow;
 use crate::tree::{Acls, acl, marks};
 use crate::upper::Upper;
 
+/// Whether every file system may have an attribute of that name. Of others only what is there is known.
+fn may_be(name: &[u8]) -> bool {
+    let prefixes: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
+    acl::is_list(name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// Which side answers for a node's attributes.
 enum Holder {
     Lower(LowerNode),
@@ -17,18 +23,22 @@ enum Holder {
 }
 
 impl Union {
-    /// The value of an attribute; `ENODATA` where there is none.
+    /// The value of an attribute; `ENODATA` where there is none, `EOPNOTSUPP` where there can be none of that kind.
     pub fn xattr(&self, id: NodeId, name: &[u8]) -> Result<Box<[u8]>, UnionError> {
+        let absent = if may_be(name) { Errno::NODATA } else { Errno::OPNOTSUPP };
+        self.stored_value(id, name)?.map_or_else(|| answer(absent), Ok)
+    }
+
+    fn stored_value(&self, id: NodeId, name: &[u8]) -> Result<Option<Box<[u8]>>, UnionError> {
         self.expect_known(name)?;
         let _topology = self.topology.read();
-        let value = match self.holder(id)? {
-            Holder::Lower(lower) => self.lower.xattr(&lower, name)?,
+        match self.holder(id)? {
+            Holder::Lower(lower) => Ok(self.lower.xattr(&lower, name)?),
             Holder::Upper(node) => {
                 let spot = self.spot(&node)?;
-                self.writable()?.user_xattr(&spot.dir, &spot.name, name)?
+                Ok(self.writable()?.user_xattr(&spot.dir, &spot.name, name)?)
             }
-        };
-        value.map_or_else(|| answer(Errno::NODATA), Ok)
+        }
     }
 
     /// The names of all attributes.
@@ -82,8 +92,12 @@ impl Union {
         Ok(upper.set_user_xattr(&spot.dir, &spot.name, pair, how)?)
     }
 
-    /// Removes an attribute; `ENODATA` where there is none, and then nothing is copied up.
+    /// Removes an attribute; `ENODATA` where there is none, and then nothing is copied up. An access control list that is not
+    /// there is removed: it says what the mode says.
     pub fn remove_xattr(&self, id: NodeId, name: &[u8]) -> Result<(), UnionError> {
+        if acl::is_list(name) && self.stored_value(id, name)?.is_none() {
+            return Ok(());
+        }
         self.xattr(id, name)?;
         let upper = self.writable()?;
         let node = self.copied_up(id)?;
