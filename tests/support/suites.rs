@@ -12,6 +12,11 @@ pub fn pjdfstest() -> Option<PathBuf> {
     built("pjdfstest", "0.2.2")
 }
 
+/// fuse-overlayfs 2.0: what others mount in user space, to stand beside.
+pub fn fuse_overlayfs() -> Option<PathBuf> {
+    built("fuse-overlayfs", "2.0.0")
+}
+
 /// fsx: random reads, writes, mappings and changes of size of one file, each read compared.
 pub fn fsx() -> Option<PathBuf> {
     built("fsx", "0.3.2")
