@@ -4,7 +4,9 @@
 //! so that an answer begins with a mark.
 
 use std::io::{BufRead, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,8 @@ pub const MARK: &str = "@@ ";
 pub const OPTIONS: &str = "LAYERFS_MODEL_OVERLAY_OPTIONS";
 /// What options of fuse-overlayfs, which is mounted then, begin with here.
 pub const FUSE_OVERLAYFS: &str = "fuse-overlayfs:";
+/// Which program that is, where it is not the first of that name in the path.
+pub const PROGRAM: &str = "LAYERFS_MODEL_OVERLAY_PROGRAM";
 /// The options that make overlayfs most like one file system.
 pub const LIKE_ONE_FILESYSTEM: &str = "redirect_dir=on,metacopy=off,index=on,xino=auto";
 
@@ -43,7 +47,7 @@ pub enum Answer {
 #[test]
 fn overlay_worker() {
     let Some(place) = std::env::var_os(PLACE).map(PathBuf::from) else { return };
-    mount_at(&place);
+    let mut server = mount_at(&place);
     let merged = place.join("merged");
     let mut tree = PosixTree::open(&merged);
     answer(&Answer::Ready);
@@ -57,11 +61,22 @@ fn overlay_worker() {
             Request::Remount => {
                 drop(tree);
                 unmount(&merged, UnmountFlags::empty()).unwrap();
-                mount_at(&place);
+                ended(&mut server);
+                server = mount_at(&place);
                 tree = PosixTree::open(&merged);
                 answer(&Answer::Ready);
             }
         }
+    }
+    drop(tree);
+    unmount(&merged, UnmountFlags::empty()).unwrap();
+    ended(&mut server);
+}
+
+/// What was written is in the upper when the process has ended.
+fn ended(server: &mut Option<Child>) {
+    if let Some(server) = server {
+        server.wait().unwrap();
     }
 }
 
@@ -73,7 +88,8 @@ fn answer(answer: &Answer) {
     out.flush().unwrap();
 }
 
-fn mount_at(place: &Path) {
+/// Answers the process that serves the mount, where one does.
+fn mount_at(place: &Path) -> Option<Child> {
     let mut lowers = Vec::new();
     for n in 0.. {
         let lower = place.join(format!("layer{n}"));
@@ -90,16 +106,26 @@ fn mount_at(place: &Path) {
         place.join("work").display()
     );
     if let Some(words) = chosen.strip_prefix(FUSE_OVERLAYFS) {
-        return mount_by_program(place, &options.replace(&chosen, words));
+        return Some(mount_by_program(place, &options.replace(&chosen, words)));
     }
     let options = std::ffi::CStr::from_bytes_with_nul(options.as_bytes()).unwrap();
     mount("overlay", place.join("merged"), "overlay", MountFlags::empty(), options)
         .unwrap_or_else(|e| panic!("mount overlayfs with {options:?}: {e}"));
+    None
 }
 
-fn mount_by_program(place: &Path, options: &str) {
-    let mut program = std::process::Command::new("fuse-overlayfs");
-    let said = program.args(["-o", options.trim_end_matches('\0')]).arg(place.join("merged"));
-    let said = said.output().unwrap();
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+/// Mounts by a program, which serves until its mount goes. Version 2 of fuse-overlayfs would go into the background before it
+/// has mounted anything.
+fn mount_by_program(place: &Path, options: &str) -> Child {
+    let program = std::env::var_os(PROGRAM).unwrap_or_else(|| "fuse-overlayfs".into());
+    let mut program = Command::new(program);
+    program.args(["-f", "-o", options.trim_end_matches('\0')]).arg(place.join("merged"));
+    // The answers go to standard output.
+    let mut server = program.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let device = |path: &Path| path.metadata().unwrap().dev();
+    while device(&place.join("merged")) == device(place) {
+        assert!(server.try_wait().unwrap().is_none(), "{program:?} ends without a mount");
+        std::thread::yield_now();
+    }
+    server
 }
