@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::support::peer::{self, Peer};
-use crate::support::{Photo, Scope, Scratch, machine, photograph, rights, watchdog};
+use crate::support::{Photo, Scope, Scratch, machine, photograph, rights, soak, watchdog};
 
 /// What runs in one tree takes seconds; a hang is ended after this.
 const LIMIT_S: u64 = 240;
-/// What runs on fuse-overlayfs is ended after this.
+/// What runs on fuse-overlayfs is ended after this, in a soak after five times as long.
 const PEER_S: u64 = 60;
 
 /// The file system that all four lie on.
@@ -19,6 +19,8 @@ const PEER_S: u64 = 60;
 pub enum Disk {
     Memory,
     Ext4,
+    /// It shares blocks between files.
+    Xfs,
 }
 
 /// An answer of ours that is neither a plain directory's nor kernel overlayfs's, with the reason that docs/semantics.md
@@ -69,12 +71,15 @@ pub fn compare(disk: Disk, script: &str, cases: &[&str], like: Like, differs: Di
 
 /// The disk, fresh; `None` where it can't be had and the test has been told as skipped.
 pub fn disk(kind: Disk, size_mib: u32) -> Option<Scratch> {
-    if kind != Disk::Memory && !(rights::have_loop_devices() && rights::have(&["mkfs.ext4"])) {
+    if kind != Disk::Memory
+        && !(rights::have_loop_devices() && rights::have(&["mkfs.ext4", "mkfs.xfs"]))
+    {
         return None;
     }
     Some(match kind {
         Disk::Memory => Scratch::new(),
         Disk::Ext4 => Scratch::ext4(size_mib),
+        Disk::Xfs => Scratch::xfs(size_mib),
     })
 }
 
@@ -151,8 +156,9 @@ impl Trees {
 
     /// What it says on fuse-overlayfs, as far as it comes there; each case has a mount of its own.
     pub fn peer_said(&self, case: &str) -> Option<Vec<String>> {
-        let peer = Peer::mounted(self.disk.path(), "lower", PEER_S)?;
-        let python = format!("timeout --kill-after 5 {PEER_S} python3");
+        let limit_s = if soak() { 5 * PEER_S } else { PEER_S };
+        let peer = Peer::mounted(self.disk.path(), "lower", limit_s)?;
+        let python = format!("timeout --kill-after 5 {limit_s} python3");
         let mut asked = self.asked(&python, case, &peer.at.join(case));
         let output = asked.stdin(Stdio::null()).output().unwrap();
         Some(String::from_utf8_lossy(&output.stdout).lines().map(String::from).collect())
