@@ -86,10 +86,25 @@ fn disks() -> Vec<(&'static str, Scratch)> {
 
 /// How each case of pjdfstest ended in a directory: `ok`, `FAILED` or `skipped`.
 fn judged(pjdfstest: &Path, ground: &Ground, at: &Path) -> BTreeMap<String, String> {
+    let settings = include_str!("posix_suites/pjdfstest.toml");
+    let mut ends = ended(pjdfstest, ground, (at, settings), &[]);
+    // Those that remount it read-only have it for themselves: elsewhere it is busy by chance.
+    let alone = settings.replace("allow_remount = false", "allow_remount = true");
+    ends.extend(ended(pjdfstest, ground, (at, &alone), &["erofs"]));
+    ends
+}
+
+fn ended(
+    pjdfstest: &Path,
+    ground: &Ground,
+    (at, settings): (&Path, &str),
+    cases: &[&str],
+) -> BTreeMap<String, String> {
+    std::fs::write(ground.at("pjdfstest.toml"), settings).unwrap();
     let mut command = Command::new(pjdfstest);
-    command.arg("-c").arg(ground.at("pjdfstest.toml")).arg("-p").arg(at).stdin(Stdio::null());
+    command.arg("-c").arg(ground.at("pjdfstest.toml")).arg("-p").arg(at).args(cases);
     // Names are moved and linked to there.
-    command.arg("-s").arg(ground.disk.path());
+    command.arg("-s").arg(ground.disk.path()).stdin(Stdio::null());
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{}:{path}", ground.at("bin").display()));
     // It fails where one case fails, as some do everywhere.
@@ -112,8 +127,6 @@ fn pjdfstest_passes_wherever_kernel_overlayfs_passes() {
     let _watch = watchdog(2 * LIMIT_S);
     for (kind, disk) in disks() {
         let ground = Ground::new(disk);
-        let settings = include_str!("posix_suites/pjdfstest.toml");
-        std::fs::write(ground.at("pjdfstest.toml"), settings).unwrap();
         // It remounts read-only, which asks no helper of a type: as a mount of FUSE is remounted.
         let remount = "#!/bin/sh\nPATH=${PATH#*:}\nexec mount -i \"$@\"\n";
         std::fs::create_dir(ground.at("bin")).unwrap();
@@ -122,7 +135,7 @@ fn pjdfstest_passes_wherever_kernel_overlayfs_passes() {
         let kernel = ground.kernel();
         let kernel = judged(&pjdfstest, &ground, &kernel);
         let passed = kernel.values().filter(|end| *end == "ok").count();
-        assert!(passed >= 350, "kernel overlayfs on {kind} passes {passed} of {}", kernel.len());
+        assert!(passed >= 320, "kernel overlayfs on {kind} passes {passed} of {}", kernel.len());
         let mut ends = vec![("kernel overlayfs", kernel.clone())];
         for (name, told) in [("image", "layerfs image"), ("directories", "layerfs directories")] {
             let ours = judged(&pjdfstest, &ground, &ground.at(name));

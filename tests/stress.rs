@@ -36,9 +36,14 @@ fn stressed(at: &Path, stressors: &str, seconds: u32) -> Vec<String> {
         run.args(["--kill-after", "5", &(seconds * 3 + 30).to_string(), "stress-ng"]);
         run.args(["--verify", "--temp-path"]).arg(at);
         run.args([&format!("--{stressor}"), "1", "--timeout", &format!("{seconds}s")]);
-        // Small files: the disk is small.
-        if ["hdd", "fallocate", "copy-file", "iomix"].contains(&stressor) {
-            run.args([&format!("--{stressor}-bytes"), "8M"]);
+        // Small files: the disk is small. One stressor takes no smaller ones.
+        let bytes = match stressor {
+            "hdd" | "fallocate" | "iomix" => Some("8M"),
+            "copy-file" => Some("128M"),
+            _ => None,
+        };
+        if let Some(bytes) = bytes {
+            run.args([&format!("--{stressor}-bytes"), bytes]);
         }
         let output = run.current_dir(at).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned()
@@ -58,7 +63,7 @@ fn stressors_of_file_systems_find_nothing() {
     let (stressors, seconds) =
         if soak() { (format!("{SHORT} {LONG}"), 10) } else { (SHORT.into(), 1) };
     let _watch = watchdog(if soak() { 3600 } else { 400 });
-    let Some(disk) = trees::disk(Disk::Ext4, 512) else { return };
+    let Some(disk) = trees::disk(Disk::Ext4, 1024) else { return };
     let trees = Trees::on(disk, "posix_files/open.py", &["nothing"], Import::Directory);
     let of = stressors.split_whitespace().count();
     let mut counts = Vec::new();

@@ -38,6 +38,7 @@ fn a_name_of_more_than_255_bytes_is_too_long() {
 #[test]
 fn a_directory_of_the_upper_alone_counts_its_subdirectories() {
     let Some(live) = live_on_disk() else { return };
+    live.shell("mkdir -p base/alone/sub");
     live.place.said(&["mount", "-o", "lowerdir=top:base,upperdir=up,workdir=work", "mnt"]);
     let at = |name: &str| live.place.join("mnt").join(name);
     let links = |name: &str| std::fs::metadata(at(name)).unwrap().nlink();
@@ -50,5 +51,6 @@ fn a_directory_of_the_upper_alone_counts_its_subdirectories() {
     std::fs::remove_dir(at("other/sub")).unwrap();
     assert_eq!((links("new"), links("other")), (2, 2));
     assert_eq!((links("d"), links("")), (1, 1), "nobody counts those of two sides");
+    assert_eq!(links("alone"), 1, "nor those of lower directories");
     live.umount();
 }

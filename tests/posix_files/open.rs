@@ -1,6 +1,7 @@
 //! Descriptors that were opened before their file was copied up, unlinked, renamed or replaced.
 
-use crate::trees::{Disk, Like, compare};
+use crate::support::{need, need_root, watchdog};
+use crate::trees::{self, Disk, Import, Like, Trees, compare};
 
 const SCRIPT: &str = "posix_files/open.py";
 
@@ -59,4 +60,24 @@ fn a_descriptor_that_only_holds_a_place_reaches_its_file() {
         ("place-new unlinked mode: ", "('0o100640', 0, 10000, 0, 0)"),
     ];
     compare(Disk::Ext4, SCRIPT, &["places"], Like::Plain, &gone);
+}
+
+/// What a FUSE file system is not asked, or has no answer for: programs fall back to what they do elsewhere.
+#[test]
+fn flags_extents_clones_and_moments_of_birth_are_not_had() {
+    let both = |what: &str| [format!("lower {what}: "), format!("upper {what}: ")];
+    let flags = ["flags", "set flags", "project"].iter().flat_map(|what| both(what));
+    let flags: Vec<_> = flags.collect();
+    let rest = [both("extents"), both("clone"), both("birth")].concat();
+    let mut differs: Vec<_> = flags.iter().map(|begin| (&**begin, "ENOTTY")).collect();
+    differs.extend(rest[..4].iter().map(|begin| (&**begin, "ENOTSUP")));
+    differs.extend(rest[4..].iter().map(|begin| (&**begin, "False")));
+    let (script, cases) = ("posix_files/beyond.py", ["beyond"]);
+    need_root!();
+    need!("python3", "mount");
+    let _watch = watchdog(240);
+    let Some(disk) = trees::disk(Disk::Xfs, 512) else { return };
+    let trees = Trees::on(disk, script, &cases, Import::Directory);
+    trees.compare("beyond", Like::Plain, &differs);
+    trees.end();
 }

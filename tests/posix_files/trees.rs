@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::support::peer::{self, Peer};
-use crate::support::{Photo, Scope, Scratch, machine, photograph, rights, watchdog};
+use crate::support::{Photo, Scope, Scratch, machine, photograph, rights, soak, watchdog};
 
 /// What runs in one tree takes seconds; a hang is ended after this.
 const LIMIT_S: u64 = 240;
-/// What runs on fuse-overlayfs is ended after this.
+/// What runs on fuse-overlayfs is ended after this, in a soak after five times as long.
 const PEER_S: u64 = 60;
 
 /// How long copies of mounts in namespaces of others are waited for.
@@ -22,7 +22,7 @@ const REMOUNT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60)
 pub enum Disk {
     Memory,
     Ext4,
-    /// A file's attributes may be as long as the kernel takes them.
+    /// A file's attributes may be as long as the kernel takes them, and files share blocks.
     Xfs,
 }
 
@@ -187,8 +187,9 @@ impl Trees {
 
     /// What it says on fuse-overlayfs, as far as it comes there; each case has a mount of its own.
     pub fn peer_said(&self, case: &str) -> Option<Vec<String>> {
-        let peer = Peer::mounted(self.disk.path(), "lower", PEER_S)?;
-        let python = format!("timeout --kill-after 5 {PEER_S} python3");
+        let limit_s = if soak() { 5 * PEER_S } else { PEER_S };
+        let peer = Peer::mounted(self.disk.path(), "lower", limit_s)?;
+        let python = format!("timeout --kill-after 5 {limit_s} python3");
         let mut asked = self.asked(&python, case, &peer.at.join(case));
         let output = asked.stdin(Stdio::null()).output().unwrap();
         Some(String::from_utf8_lossy(&output.stdout).lines().map(String::from).collect())

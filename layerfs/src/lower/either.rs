@@ -69,6 +69,23 @@ impl Lower {
         )
     }
 
+    /// The same, with the attributes where they were at hand: those that [`Lower::attr`] would answer now.
+    pub fn lookup_seen(
+        &self,
+        dir: &LowerNode,
+        name: &Name,
+    ) -> Result<Option<(LowerNode, Option<Attr>)>, LowerError> {
+        on!(
+            self,
+            dir,
+            |tree, node| Ok(tree.lookup(node, name)?.map(|node| (LowerNode::Image(node), None))),
+            |tree, node| {
+                let found = tree.lookup_seen(node, name)?;
+                Ok(found.map(|(node, seen)| (LowerNode::Dirs(node), seen)))
+            }
+        )
+    }
+
     /// Whether others may change the tree. An image never changes.
     pub fn may_change(&self) -> bool {
         matches!(self, Lower::Dirs(_))

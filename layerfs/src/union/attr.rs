@@ -79,6 +79,16 @@ impl Union {
         Ok(attr)
     }
 
+    /// The same of a node that was just found in the lower with these attributes.
+    pub(super) fn attr_seen(&self, node: &Node, seen: Option<Attr>) -> Result<Attr, UnionError> {
+        let is_lower = !node.is_upper() && node.place.lock().gone.is_none();
+        let Some(mut attr) = seen.filter(|_| is_lower) else { return self.attr_of(node) };
+        if node.group.is_some() {
+            attr.nlink = self.group_links(node, attr.nlink)?;
+        }
+        Ok(attr)
+    }
+
     fn attr_of_upper(&self, node: &Node) -> Result<Attr, UnionError> {
         let spot = self.spot(node)?;
         let stat = file::stat_at(&*spot.dir, &*spot.name, Symlinks::Stop);

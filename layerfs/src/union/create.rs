@@ -104,7 +104,7 @@ impl Union {
                 Ok(Cover::Hidden)
             }
             View::Absent { whiteout: false } => Ok(Cover::Nothing),
-            View::Upper(_) | View::Lower(_) => answer(Errno::EXIST),
+            View::Upper(_) | View::Lower(..) => answer(Errno::EXIST),
         }
     }
 

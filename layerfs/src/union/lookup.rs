@@ -65,7 +65,7 @@ impl Union {
     pub(super) fn looked(&self, dir: &Node, name: &Name, view: View) -> Result<Looked, UnionError> {
         match view {
             View::Absent { .. } => answer(Errno::NOENT),
-            View::Lower(lower) => self.looked_lower(dir, name, &lower),
+            View::Lower(lower, seen) => self.looked_lower((dir, name), &lower, seen),
             View::Upper(found) => loop {
                 let node = self.upper_node(dir, name, &found)?;
                 // What answers an error must not be counted: nobody would forget it.
@@ -79,9 +79,9 @@ impl Union {
 
     fn looked_lower(
         &self,
-        dir: &Node,
-        name: &Name,
+        (dir, name): (&Node, &Name),
         lower: &LowerNode,
+        seen: Option<Attr>,
     ) -> Result<Looked, UnionError> {
         let id = self.lower_id(lower);
         // Without an upper, or where nothing of it changed, an image's node needs no object to be counted.
@@ -91,7 +91,7 @@ impl Union {
         }
         loop {
             let node = self.lower_object(dir.id, name, lower)?;
-            let attr = self.attr_of(&node)?;
+            let attr = self.attr_seen(&node, seen)?;
             if self.table.count(&node) {
                 return Ok(Looked { id, generation: node.generation, attr });
             }

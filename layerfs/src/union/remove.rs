@@ -98,7 +98,7 @@ impl Union {
         let kind = match self.view(dir, name)? {
             View::Absent { .. } => return answer(Errno::NOENT),
             View::Upper(found) => found.attr.kind,
-            View::Lower(lower) => self.lower.kind(&lower)?,
+            View::Lower(lower, _) => self.lower.kind(&lower)?,
         };
         match (is, kind) {
             (Is::Directory, Kind::Directory) => Ok(()),
@@ -113,12 +113,12 @@ impl Union {
         if state.removed {
             return answer(Errno::NOENT);
         }
-        let (node, in_upper) = match self.view(dir, name)? {
+        let (node, in_upper, seen) = match self.view(dir, name)? {
             View::Absent { .. } => return answer(Errno::NOENT),
-            View::Lower(lower) => (self.lower_object(dir.id, name, &lower)?, false),
-            View::Upper(found) => (self.upper_node(dir, name, &found)?, true),
+            View::Lower(lower, seen) => (self.lower_object(dir.id, name, &lower)?, false, seen),
+            View::Upper(found) => (self.upper_node(dir, name, &found)?, true, None),
         };
-        Ok(Victim { node, in_upper })
+        Ok(Victim { node, in_upper, seen })
     }
 
     /// Takes a name of a node that is no directory away: hides it where the lower has it, keeps what is open.
@@ -127,10 +127,10 @@ impl Union {
         upper: &Upper,
         (dir, above): (&Shared, &OwnedFd),
         name: &Name,
-        Victim { node, in_upper }: &Victim,
+        Victim { node, in_upper, seen }: &Victim,
     ) -> Result<(), UnionError> {
         let _count = node.count.lock();
-        let last = self.attr_of(node)?;
+        let last = self.attr_seen(node, *seen)?;
         let in_upper = *in_upper;
         let hides = !in_upper || self.lower_name(dir, name)?.is_some();
         let keep = in_upper && node.is_open() && self.loses_last(node);
@@ -224,6 +224,8 @@ struct Victim {
     node: Shared,
     /// The name stands in the upper. It stays so under the lock of its directory.
     in_upper: bool,
+    /// What the lower said of it, where that was at hand.
+    seen: Option<Attr>,
 }
 
 /// What a name must be.

@@ -163,7 +163,7 @@ impl Union {
             }
             match self.view(&dir, name)? {
                 View::Absent { .. } => Ok(None),
-                View::Lower(lower) => self.lower_object(dir.id, name, &lower).map(Some),
+                View::Lower(lower, _) => self.lower_object(dir.id, name, &lower).map(Some),
                 View::Upper(found) => self.upper_node(&dir, name, &found).map(Some),
             }
         };
@@ -326,7 +326,7 @@ impl Union {
     fn id_at(&self, dir: &Shared, name: &Name) -> Result<Option<NodeId>, UnionError> {
         Ok(match self.view(dir, name)? {
             View::Absent { .. } => None,
-            View::Lower(lower) => Some(self.lower_id(&lower)),
+            View::Lower(lower, _) => Some(self.lower_id(&lower)),
             View::Upper(found) => Some(self.upper_node(dir, name, &found)?.id),
         })
     }
@@ -338,7 +338,7 @@ impl Union {
         end: &End<'_>,
         node: &Shared,
     ) -> Result<(), UnionError> {
-        if node.group.is_none() || !matches!(self.view(&end.dir, end.name)?, View::Lower(_)) {
+        if node.group.is_none() || !matches!(self.view(&end.dir, end.name)?, View::Lower(..)) {
             return Ok(());
         }
         let spot = self.spot(node)?;

@@ -7,7 +7,7 @@ use super::error::UnionError;
 use super::mount::Union;
 use super::node::Node;
 use crate::lower::LowerNode;
-use crate::tree::{Kind, Name, Opaque, Redirect, Redirects};
+use crate::tree::{Attr, Kind, Name, Opaque, Redirect, Redirects};
 use crate::upper::{Data, Found, Look, Upper, UpperError};
 
 /// What a name leads to.
@@ -19,8 +19,8 @@ pub(super) enum View {
     },
     /// An object of the upper.
     Upper(Box<Found>),
-    /// An object that only the lower has.
-    Lower(LowerNode),
+    /// An object that only the lower has, and its attributes where they were at hand.
+    Lower(LowerNode, Option<Attr>),
 }
 
 impl Union {
@@ -35,8 +35,12 @@ impl Union {
                 Look::Absent => {}
             }
         }
-        Ok(match self.lower_name(dir, name)? {
-            Some(node) => View::Lower(node),
+        let found = match dir.lower() {
+            Some(lower) => self.lower.lookup_seen(&lower, name)?,
+            None => None,
+        };
+        Ok(match found {
+            Some((node, seen)) => View::Lower(node, seen),
             None => View::Absent { whiteout: false },
         })
     }

@@ -112,7 +112,7 @@ impl Union {
                 self.with(dir, name, |node| self.fill(upper, node, Extent::Whole))
             }
             View::Upper(_) => Ok(()),
-            View::Lower(lower) if self.lower.kind(&lower)? == Kind::Directory => {
+            View::Lower(lower, _) if self.lower.kind(&lower)? == Kind::Directory => {
                 if reach == Reach::Changed && !has_groups {
                     return Ok(());
                 }
@@ -124,7 +124,7 @@ impl Union {
                 }
                 Ok(())
             }
-            View::Lower(lower) => self.bring_up_file(upper, (dir, name), &lower, reach),
+            View::Lower(lower, _) => self.bring_up_file(upper, (dir, name), &lower, reach),
         }
     }
 
@@ -144,7 +144,7 @@ impl Union {
                 return Ok(());
             }
             self.copy_up(node, Extent::Whole)?;
-            if node.group.is_none() || !matches!(self.view(dir, name)?, View::Lower(_)) {
+            if node.group.is_none() || !matches!(self.view(dir, name)?, View::Lower(..)) {
                 return Ok(());
             }
             let above = self.ensure_upper_dir(dir)?;

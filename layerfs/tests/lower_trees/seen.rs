@@ -59,7 +59,7 @@ fn below(lower: &Lower, dir: &LowerNode, path: &str, tree: &mut Tree) {
     assert!(listed.is_sorted_by(|a, b| a.name < b.name), "{path}: {listed:?}");
     for entry in listed {
         let path = format!("{path}/{}", entry.name.as_bytes().escape_ascii());
-        let node = match lower.lookup(dir, &entry.name) {
+        let (node, at_hand) = match lower.lookup_seen(dir, &entry.name) {
             Ok(node) => node.unwrap_or_else(|| panic!("{path} is listed and absent")),
             Err(_) => {
                 tree.insert(path, Seen::Broken);
@@ -67,7 +67,9 @@ fn below(lower: &Lower, dir: &LowerNode, path: &str, tree: &mut Tree) {
             }
         };
         assert_eq!(lower.ino(&node), entry.ino, "{path}: number");
-        assert_eq!(lower.attr(&node).unwrap().kind, entry.kind, "{path}: type");
+        let attr = lower.attr(&node).unwrap();
+        assert_eq!(attr.kind, entry.kind, "{path}: type");
+        assert!(at_hand.is_none_or(|at_hand| at_hand == attr), "{path}: attributes at hand");
         check_ways(lower, dir, &entry.name, &node);
         tree.insert(path.clone(), seen(lower, &node));
         if entry.kind == Kind::Directory {

@@ -1,7 +1,6 @@
 //! Owns taking owners, permissions and types from the records of layers that have them, for mounts that take records.
 
 use super::open::DirStack;
-use super::peek::{Looking, Object};
 use super::trail::Trail;
 use crate::lower::error::LowerError;
 use crate::sys::beneath::Purpose;
@@ -51,16 +50,6 @@ impl DirStack {
             Recorded::decode(&value).map_err(broken)?.apply(&mut attr);
         }
         Ok(attr)
-    }
-
-    /// The type of an object that was met under a name.
-    pub(super) fn recorded_kind(
-        &self,
-        layer: usize,
-        looking: &Looking<'_>,
-        (name, object): (&[u8], &Object),
-    ) -> Result<Kind, LowerError> {
-        Ok(self.recorded(layer, (&looking.dir, name), (&object.stat, looking.trail))?.kind)
     }
 
     /// The name under which an attribute of users is stored in a layer.

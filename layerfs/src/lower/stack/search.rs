@@ -35,6 +35,8 @@ struct Search<'a> {
     kind: Option<Kind>,
     /// Names of the topmost object.
     links: u32,
+    /// What the topmost object showed, where nothing else has a part in it.
+    seen: Option<Attr>,
     /// The last file found has no data of its own.
     wants_data: bool,
     /// Layers below have no part in it.
@@ -54,6 +56,15 @@ impl DirStack {
         dir: &Arc<StackNode>,
         name: &Name,
     ) -> Result<Option<Arc<StackNode>>, LowerError> {
+        Ok(self.lookup_seen(dir, name)?.map(|(node, _)| node))
+    }
+
+    /// The same, with its attributes: those of this moment, where the search had them at hand.
+    pub(crate) fn lookup_seen(
+        &self,
+        dir: &Arc<StackNode>,
+        name: &Name,
+    ) -> Result<Option<(Arc<StackNode>, Option<Attr>)>, LowerError> {
         if dir.kind != Kind::Directory {
             return Err(LowerError::NotADirectory);
         }
@@ -63,18 +74,22 @@ impl DirStack {
             found: Vec::new(),
             kind: None,
             links: 1,
+            seen: None,
             wants_data: false,
             stop: false,
         };
         search.run(dir)?;
-        let Search { found, kind, links, wants_data, .. } = search;
+        let Search { found, kind, links, seen, wants_data, .. } = search;
         let (Some(kind), Some(top)) = (kind, found.first()) else { return Ok(None) };
         if wants_data {
             return Err(LowerError::DataMissing(top.trail.shown()));
         }
         let ino = self.number(top.identity.device, top.identity.inode);
         let above = Some((dir.clone(), name.clone()));
-        Ok(Some(Arc::new(StackNode { places: found.into(), kind, links, ino, above })))
+        // Where a file's data is elsewhere its blocks are, too.
+        let seen = seen.filter(|_| found.len() == 1 && kind != Kind::Directory);
+        let node = StackNode { places: found.into(), kind, links, ino, above };
+        Ok(Some((Arc::new(node), seen)))
     }
 }
 
@@ -160,7 +175,9 @@ impl Search<'_> {
             }
             Said::Object(object) => object,
         };
-        object.kind = stack.recorded_kind(at.layer, &looking, (step.name.as_bytes(), &object))?;
+        let beside = (&looking.dir, step.name.as_bytes());
+        let attr = stack.recorded(at.layer, beside, (&object.stat, looking.trail))?;
+        object.kind = attr.kind;
         let mut place = Place {
             layer: at.layer,
             trail: at.trail.then(step.name),
@@ -176,6 +193,7 @@ impl Search<'_> {
         if step.is_last {
             if self.kind.is_none() {
                 (self.kind, self.links) = (Some(object.kind), Attr::of_stat(&object.stat).nlink);
+                self.seen = Some(attr);
             }
             self.found.push(place.clone());
         }
