@@ -47,7 +47,7 @@ impl<W: Write> Walk<W> {
         walk.directory(root, &stat)?;
         if let Some((first, len)) = walk.marks {
             tracing::warn!(
-                "{len} attributes are left out that a union file system would take for its marks, the first of `/{first}`"
+                "attributes that a union file system would take for its marks are left out: {len}, the first of `/{first}`"
             );
         }
         Ok(walk.archive.finish()?)
