@@ -87,7 +87,16 @@ fn differs(form: Form, (number, deed): (usize, &Deed)) -> bool {
     let has = |words: &[&str]| words.iter().any(|word| deed.name.contains(word));
     // A list and a recorded mode are two attributes: who dies between them leaves the new list and the old mode.
     let is_two_steps = form == Form::Recorded && deed.name == "set a list of the root";
-    (soak() && !is_two_steps)
+    // Something that is replaced can't change places with a marked whiteout.
+    let replaces = deed.name.starts_with("rename")
+        && deed.name.contains(" over ")
+        && !deed.name.contains(" over a whiteout")
+        && !deed.name.contains(" over a file's whiteout");
+    let is_two_steps = is_two_steps || form == Form::MarkedWhiteouts && replaces;
+    if is_two_steps {
+        return false;
+    }
+    soak()
         || match form {
             Form::Usual => true,
             Form::MarkedWhiteouts | Form::WhNames => {
@@ -95,7 +104,6 @@ fn differs(form: Form, (number, deed): (usize, &Deed)) -> bool {
             }
             Form::Recorded => {
                 has(&["owner", "user", "chown", "chmod", "symlink", "device", "list", "fifo"])
-                    && !is_two_steps
             }
             Form::Metacopy => has(&["lower file", "small", "large", "sparse", "deep"]),
             Form::UserMarks | Form::Volatile | Form::BecomesPlain => number % 5 == 0,

@@ -397,6 +397,7 @@ impl Union {
             (View::Absent { whiteout: true }, _) => {
                 upper.move_directory_over_whiteout(from.at(), to.at(), leave)?;
             }
+            (_, None) => upper.move_to_free(from.at(), to.at(), leave)?,
             _ => upper.move_directory(from.at(), to.at(), leave)?,
         }
         Ok(())
@@ -434,8 +435,10 @@ impl Union {
         (to, target): (&End<'_>, Option<&Shared>),
         leave: Leave,
     ) -> Result<(), UnionError> {
+        let Some(target) = target else {
+            return Ok(upper.move_to_free(from.at(), to.at(), leave)?);
+        };
         let act = || Ok(upper.move_file(from.at(), to.at(), leave)?);
-        let Some(target) = target else { return act() };
         let in_upper = matches!(self.view(&to.dir, to.name)?, View::Upper(_));
         if !in_upper || !target.is_open() || !self.loses_last(target) {
             return act();

@@ -61,6 +61,27 @@ impl Upper {
         }
     }
 
+    /// The same to a name that shows nothing: at once, whatever form whiteouts have. A marked file can't be left at the old
+    /// name by the rename; it is put at the new one, where it hides nothing, and they change places.
+    pub fn move_to_free(&self, from: At<'_>, to: At<'_>, leave: Leave) -> Result<(), UpperError> {
+        if leave == Leave::Nothing || self.format()? != Format::Xattr {
+            return self.move_file(from, to, leave);
+        }
+        self.note_whiteouts(from.0)?;
+        let is_free = !self.is_taken(to.0, to.1)?;
+        if is_free {
+            self.add_whiteout(to.0, to.1)?;
+        }
+        let exchanged = self.exchange(from, to);
+        if exchanged.is_err()
+            && is_free
+            && let Err(error) = dir::unlink(to.0, to.1)
+        {
+            tracing::warn!("a whiteout that hides nothing stays: {error}");
+        }
+        exchanged
+    }
+
     /// Moves a directory to a name that has nothing, or a directory that is really empty.
     pub fn move_directory(&self, from: At<'_>, to: At<'_>, leave: Leave) -> Result<(), UpperError> {
         self.move_file(from, to, leave)

@@ -5,7 +5,7 @@
 //!
 //! 1. A character device 0:0 under the name: the kernel's, and the only one that its overlayfs reads in an upper.
 //! 2. An empty file with the mark `whiteout` under the name, in a directory whose mark `opaque` is `x`: the kernel reads it in
-//!    lower layers. A rename that leaves one is two steps.
+//!    lower layers. A rename that replaces something and leaves one is two steps.
 //! 3. An empty file `.wh.NAME`. It says nothing of what stands under NAME beside it, but of a directory's namesake below:
 //!    so it is made before the name goes, and stays when the name is made again.
 
