@@ -3,13 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
-
 /// The two directories that layerfs keeps its things in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roots {
-    /// Images, layers, containers.
-    pub store: PathBuf,
+    /// Images, layers, containers; `None` where nothing says where.
+    pub store: Option<PathBuf>,
     /// What is gone after a reboot; `None` for a user who has no such directory.
     pub run: Option<PathBuf>,
 }
@@ -33,7 +31,7 @@ pub struct Said {
 }
 
 /// Decides both directories. `variable` reads the environment.
-pub fn decide(said: Said, who: Who, variable: impl Fn(&str) -> Option<OsString>) -> Result<Roots> {
+pub fn decide(said: Said, who: Who, variable: impl Fn(&str) -> Option<OsString>) -> Roots {
     let given =
         |words: Option<OsString>| words.filter(|words| !words.is_empty()).map(PathBuf::from);
     // A relative directory in these variables is to be passed over, says the XDG base directory specification.
@@ -48,19 +46,14 @@ pub fn decide(said: Said, who: Who, variable: impl Fn(&str) -> Option<OsString>)
             .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
             .map(|dir| dir.join("layerfs")),
     });
-    match store {
-        Some(store) => Ok(Roots { store, run }),
-        None => {
-            bail!("no place for the store: neither XDG_DATA_HOME nor HOME is set; give --root DIR")
-        }
-    }
+    Roots { store, run }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn decided(said: [&str; 2], who: Who, variables: &[(&str, &str)]) -> Result<Roots> {
+    fn decided(said: [&str; 2], who: Who, variables: &[(&str, &str)]) -> Roots {
         let said = Said { store: Some(said[0].into()), run: Some(said[1].into()) };
         decide(said, who, |name| {
             variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
@@ -69,15 +62,15 @@ mod tests {
 
     #[test]
     fn words_win_over_variables_and_defaults() {
-        let roots = decided(["/a", "/b"], Who::User, &[("HOME", "/home/u")]).unwrap();
-        assert_eq!(roots, Roots { store: "/a".into(), run: Some("/b".into()) });
+        let roots = decided(["/a", "/b"], Who::User, &[("HOME", "/home/u")]);
+        assert_eq!(roots, Roots { store: Some("/a".into()), run: Some("/b".into()) });
     }
 
     #[test]
     fn root_has_the_systems_directories_whatever_the_environment_says() {
-        let roots =
-            decided(["", ""], Who::Root, &[("XDG_DATA_HOME", "/x"), ("HOME", "/root")]).unwrap();
-        let expected = Roots { store: "/var/lib/layerfs".into(), run: Some("/run/layerfs".into()) };
+        let roots = decided(["", ""], Who::Root, &[("XDG_DATA_HOME", "/x"), ("HOME", "/root")]);
+        let expected =
+            Roots { store: Some("/var/lib/layerfs".into()), run: Some("/run/layerfs".into()) };
         assert_eq!(roots, expected);
     }
 
@@ -85,18 +78,19 @@ mod tests {
     fn a_user_has_the_xdg_directories_then_home() {
         let all =
             [("XDG_DATA_HOME", "/x"), ("XDG_RUNTIME_DIR", "/run/user/7"), ("HOME", "/home/u")];
-        let roots = decided(["", ""], Who::User, &all).unwrap();
+        let roots = decided(["", ""], Who::User, &all);
         assert_eq!(
             roots,
-            Roots { store: "/x/layerfs".into(), run: Some("/run/user/7/layerfs".into()) }
+            Roots { store: Some("/x/layerfs".into()), run: Some("/run/user/7/layerfs".into()) }
         );
-        let roots =
-            decided(["", ""], Who::User, &[("XDG_DATA_HOME", "x"), ("HOME", "/home/u")]).unwrap();
-        assert_eq!(roots, Roots { store: "/home/u/.local/share/layerfs".into(), run: None });
+        let roots = decided(["", ""], Who::User, &[("XDG_DATA_HOME", "x"), ("HOME", "/home/u")]);
+        assert_eq!(roots, Roots { store: Some("/home/u/.local/share/layerfs".into()), run: None });
     }
 
     #[test]
-    fn a_user_without_a_home_is_told_to_say_where() {
-        assert!(decided(["", ""], Who::User, &[]).unwrap_err().to_string().contains("--root DIR"));
+    fn a_user_without_a_home_has_no_place_for_a_store() {
+        let none = Roots { store: None, run: None };
+        assert_eq!(decided(["", ""], Who::User, &[]), none);
+        assert_eq!(decided(["", ""], Who::User, &[("HOME", "")]), none);
     }
 }

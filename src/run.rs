@@ -66,10 +66,16 @@ fn said_a_place(cli: &Cli, words: &[OsString]) -> Result<()> {
 
 fn roots_of(global: Global) -> Result<Roots> {
     // Root of a user namespace has the files of whoever made it.
-    let who = if host::rights()? == Rights::Root { Who::Root } else { Who::User };
-    roots::decide(Said { store: global.root, run: global.runroot }, who, |name| {
-        std::env::var_os(name)
-    })
+    let rights = host::rights()?;
+    let who = if rights == Rights::Root { Who::Root } else { Who::User };
+    // mount(8) gives the helpers that it starts for users no HOME. Root of a namespace is called root by the list of
+    // users, whose home is another's.
+    let home = |name: &str| match (name, rights) {
+        ("HOME", Rights::User) => std::env::home_dir().map(OsString::from),
+        _ => None,
+    };
+    let variable = |name: &str| std::env::var_os(name).or_else(|| home(name));
+    Ok(roots::decide(Said { store: global.root, run: global.runroot }, who, variable))
 }
 
 fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Outcome> {

@@ -1,6 +1,8 @@
 //! What every verb is given: where things are, how to open the store, what the verb came to.
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
 use layerfs_driver::store::{Store, StoreError};
 
 use crate::output::log::LogLevel;
@@ -63,10 +65,25 @@ impl Session {
         &self.roots
     }
 
+    /// The same run on the store in `place`.
+    pub fn with_store(&self, place: PathBuf) -> Self {
+        let roots = Roots { store: Some(place), ..self.roots.clone() };
+        Session { roots, log_level: self.log_level }
+    }
+
+    /// Where the store is, whether or not there is one; an error where nothing says where.
+    pub fn place_of_store(&self) -> Result<&Path> {
+        self.roots.store.as_deref().context(
+            "no place for the store: neither XDG_DATA_HOME nor HOME is set, and the system knows no home of this \
+             user; give --root DIR",
+        )
+    }
+
     /// Opens the store; an error where there is none. A misspelled `--root` must not make one.
     pub fn store(&self) -> Result<Store> {
-        tracing::debug!("open the store `{}`", self.roots.store.display());
-        Ok(Store::open_existing(&self.roots.store)?)
+        let place = self.place_of_store()?;
+        tracing::debug!("open the store `{}`", place.display());
+        Ok(Store::open_existing(place)?)
     }
 
     /// Opens the store; where there is none, that is told, since the user may have meant another.
@@ -82,7 +99,8 @@ impl Session {
 
     /// Opens the store, and makes it where there is none yet: for what brings images in.
     pub fn store_to_fill(&self) -> Result<Store> {
-        tracing::debug!("open the store `{}`, or make it", self.roots.store.display());
-        Ok(Store::open(&self.roots.store)?)
+        let place = self.place_of_store()?;
+        tracing::debug!("open the store `{}`, or make it", place.display());
+        Ok(Store::open(place)?)
     }
 }

@@ -183,7 +183,7 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
         }
     };
     let roots = session.roots();
-    let hidden = [Some(&roots.store), roots.run.as_ref()].into_iter().flatten();
+    let hidden = [roots.store.as_ref(), roots.run.as_ref()].into_iter().flatten();
     let hidden = hidden.filter(|path| dir::open_path(path.as_path()).is_ok()).cloned().collect();
     let made = make(args, &asked, &living, hidden)
         .and_then(|(spec, serve)| begin(&spec, &serve, &living, &cgroup, (session, signals)));

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use layerfs_driver::lower::Redirects;
 use layerfs_driver::sys::host::{self, Ids, Rights};
@@ -15,7 +15,7 @@ use super::owners::{Owners, Range};
 use super::places::{Places, Resolver};
 use super::rights;
 use super::serve::{self, Flag, Ground, ServeArgs, Shares};
-use super::{list, start};
+use super::{list, meant, start};
 use crate::container::sweep::sweep;
 use crate::image::absent::find_to_use;
 use crate::output::Results;
@@ -59,6 +59,7 @@ work/incompat/volatile in its work directory is removed
   whiteout=auto|device|xattr|wh  how a name of a lower directory is hidden: by a device 0:0, an empty file with an \
 attribute, or a name that begins with `.wh.`; auto takes the first that can be had
   fsname=NAME   what `findmnt` shows as the source
+  store=DIR     the store that the image is in, as --root says; for fstab(5)
 Every other word of mount(8), overlayfs and fuse-overlayfs stands in docs/options.md, with what becomes of it.
 Directories are mounted dev,suid, images and all mounts of users who are not root nodev,nosuid. Those are made by \
 fusermount3 (package fuse3).";
@@ -120,6 +121,8 @@ pub fn run(args: &MountArgs, session: &Session, results: &mut Results) -> Result
     }
     let unknown = if args.sloppy { Unknown::Ignore } else { Unknown::Refuse };
     let said = options::parse(&args.options.join(OsStr::new(",")), unknown)?;
+    let elsewhere = said.store.clone().map(|store| session.with_store(store));
+    let session = elsewhere.as_ref().unwrap_or(session);
     let rights = host::rights()?;
     rights::check(&said, rights)?;
     let mut kept = Kept::default();
@@ -155,8 +158,9 @@ fn of_image(
     };
     let image = text(image, "image")?;
     // Said here, in words of its own, before a process is started for it.
-    let store = session.store()?;
-    find_to_use(&store, &image)?;
+    let store = session.store().and_then(|store| find_to_use(&store, &image).map(|_| store));
+    let store =
+        store.map_err(|error| meant::directories(&image).map_or(error, |tip| anyhow!("{tip}")))?;
     sweep(&store)?;
     let resolver = Resolver::new()?;
     let mut places = resolver.at(mountpoint)?;
@@ -168,7 +172,7 @@ fn of_image(
         kept.make("work directory", &work)?;
         resolver.add_upper(&mut places, upper, &work)?;
     }
-    resolver.refuse_in_store(&places, &session.roots().store)?;
+    resolver.refuse_in_store(&places, session.place_of_store()?)?;
     let mut flags = flags_of(said, Rule::Deny);
     if args.read_only {
         flags.push(Flag::ReadOnly);
@@ -189,7 +193,7 @@ fn of_directories(args: &MountArgs, said: &Options, session: &Session) -> Result
     };
     let resolver = Resolver::new()?;
     let mut places = resolver.at(mountpoint)?;
-    resolver.add_lowers(&mut places, &said.lowers, &session.roots().store)?;
+    resolver.add_lowers(&mut places, &said.lowers, session.roots().store.as_deref())?;
     if let (Some(upper), Some(work)) = (&said.upper, &said.work) {
         resolver.add_upper(&mut places, upper, work)?;
     }

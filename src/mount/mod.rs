@@ -4,6 +4,7 @@ mod ending;
 mod kept;
 mod list;
 pub mod make;
+mod meant;
 pub mod options;
 pub mod owners;
 mod places;

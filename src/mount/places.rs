@@ -48,9 +48,15 @@ impl Resolver {
     }
 
     /// Adds lower directories, the first on top. None is the store, and none shows it.
-    pub fn add_lowers(&self, places: &mut Places, lowers: &[PathBuf], store: &Path) -> Result<()> {
+    pub fn add_lowers(
+        &self,
+        places: &mut Places,
+        lowers: &[PathBuf],
+        store: Option<&Path>,
+    ) -> Result<()> {
         let lower = |path: &PathBuf| self.place("lower directory", path);
         places.lowers = lowers.iter().map(lower).collect::<Result<_>>()?;
+        let Some(store) = store else { return Ok(()) };
         match self.place("store", store) {
             Ok(store) => {
                 places.lowers.iter().try_for_each(|lower| refuse_same(&store, lower))?;

@@ -172,7 +172,8 @@ impl ServeArgs {
             word.push(value);
             word
         };
-        let mut words = vec![word("--root=", &session.roots().store)];
+        let store = session.roots().store.as_ref();
+        let mut words: Vec<_> = store.map(|store| word("--root=", store)).into_iter().collect();
         let level = session.log_level().to_possible_value();
         words.extend(level.map(|level| word("--log-level=", &level.get_name())));
         words.push("serve".into());

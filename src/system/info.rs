@@ -71,7 +71,7 @@ pub fn run(args: &InfoArgs, session: &Session, results: &mut Results) -> Result<
 }
 
 fn gather(session: &Session) -> Result<(Info, Outcome)> {
-    let root = &session.roots().store;
+    let root = session.place_of_store()?;
     let store = session.store_if_there()?;
     let listing = store.map(|store| store.listing(None)).transpose()?.unwrap_or_default();
     let (images, outcome) = (listing.images, Outcome::of_unread(listing.unread));

@@ -115,6 +115,12 @@ pub fn check(trial: &Trial<'_>) {
             trial.says("setfacl -m u:7:r mnt/only; getfacl -cnE mnt/only").contains("user:7:r--")
         ),
         "allow_other" | "allow_root" => entrance(trial),
+        "store" => {
+            trial.live.shell("mkdir base/more");
+            // A store is not shown where it lies below a lower directory.
+            let trial = Trial { word: "store=base/more".into(), ..*trial };
+            assert_eq!(trial.says("ls mnt"), "both\nd\nonly\n");
+        }
         "fsname" => trial.mounted(|live| assert_eq!(live.found()[0], "a,b")),
         "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" | "unbindable"
         | "runbindable" => propagation(trial),

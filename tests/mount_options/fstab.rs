@@ -78,6 +78,40 @@ TAB
     live.assert_nothing_left();
 }
 
+/// mount(8) gives a helper that it starts for a user neither HOME nor a store.
+#[test]
+fn a_line_for_users_is_mounted_by_one_without_a_word_on_the_store() {
+    let Some(live) = live() else { return };
+    need!("unshare", "setpriv", "fusermount3");
+    let run = says(
+        &live,
+        BOTH,
+        "mkdir mine; chown nobody mine; chmod 755 .; touch program; mount --bind $LAYERFS program
+        ln -sfn $PWD/program helpers/mount.layerfs; mknod -m 666 fuse c 10 229; mount --bind fuse /dev/fuse
+        echo any $PWD/mine layerfs lowerdir=$PWD/top:$PWD/base,user,noauto 0 0 > fstab; mount --bind fstab /etc/fstab
+        as_user() { env -i PATH=$PATH setpriv --reuid nobody --regid nogroup --clear-groups \"$@\"; }
+        as_user mount $PWD/mine; as_user cat mine/both; echo
+        as_user ./program umount mine; ls -A mine; umount /etc/fstab /dev/fuse program; rm -r mine program fuse fstab",
+    );
+    assert_eq!((&*run.stdout, &*run.stderr), ("top\n", ""));
+    live.assert_nothing_left();
+}
+
+#[test]
+fn a_line_says_which_store_its_image_is_in() {
+    let Some(live) = live() else { return };
+    need!("unshare");
+    live.place.pull_small("small");
+    let run = says(
+        &live,
+        BOTH,
+        "echo small:1 $PWD/mnt layerfs store=$LAYERFS_ROOT,ro,noauto 0 0 > fstab
+        LAYERFS_ROOT=$PWD/none mount -T fstab mnt; head -c 3 mnt/a; umount mnt; rm fstab",
+    );
+    assert_eq!((&*run.stdout, &*run.stderr), ("aaa", ""));
+    live.assert_nothing_left();
+}
+
 #[test]
 fn what_mount_can_not_do_is_told_in_our_line() {
     let Some(live) = live() else { return };

@@ -6,7 +6,7 @@ use crate::live::{Live, live};
 use crate::support::Scratch;
 
 /// Options, mountpoint, and words of the one line.
-const ROWS: [(&str, &str, &str); 34] = [
+const ROWS: [(&str, &str, &str); 35] = [
     ("lowerdir=base", "nope", "mountpoint `nope`: it does not exist; is its name right?"),
     ("lowerdir=base", "base/only", "mountpoint `base/only`: it is not a directory"),
     ("lowerdir=top:nope", "mnt", "lower directory `nope`: it does not exist"),
@@ -89,6 +89,7 @@ const ROWS: [(&str, &str, &str); 34] = [
     ("lowerdir=top::base", "mnt", "lowerdir= holds an empty name"),
     ("lowerdir=base,upperdir=up", "mnt", "upperdir= needs workdir="),
     ("lowerdir=base,workdir=work", "mnt", "workdir= says nothing without upperdir="),
+    ("lowerdri=base", "mnt", "option `lowerdri=base` is not known; did you mean `lowerdir`?"),
     ("ro,noexec", "mnt", "an image and a mountpoint are needed"),
 ];
 
@@ -122,6 +123,38 @@ fn every_refusal_is_one_line_and_leaves_nothing() {
         assert_eq!(live.names(), before, "{options} {at}");
     }
     assert!(Command::new("umount").arg(live.place.join("bind")).status().unwrap().success());
+    live.assert_nothing_left();
+}
+
+/// Who forgets `lowerdir=` is not sent to a registry for an image.
+#[test]
+fn a_source_that_is_no_image_is_told_with_the_option_for_directories() {
+    let Some(live) = live() else { return };
+    let rows = [
+        (
+            "overlay",
+            "no image `overlay` in the store, and no directories are named: say which with -o lowerdir=A:B",
+        ),
+        (
+            "base",
+            "no image `base` in the store, but a directory of that name here: to mount directories say -o lowerdir=base",
+        ),
+    ];
+    for (source, expected) in rows {
+        assert_eq!(live.place.refused(&["mount", source, "mnt"]), expected, "no store");
+    }
+    live.place.pull_small("small");
+    for (source, expected) in rows {
+        assert_eq!(live.place.refused(&["mount", source, "mnt"]), expected);
+        assert_eq!(
+            live.run_named("mount.layerfs", &[source, "mnt", "-o", "rw"]).refusal(1),
+            expected
+        );
+    }
+    // An image of such a name is one.
+    live.place.said(&["tag", "small:1", "overlay"]);
+    live.place.said(&["mount", "overlay", "mnt"]);
+    live.umount();
     live.assert_nothing_left();
 }
 

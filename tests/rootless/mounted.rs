@@ -54,6 +54,31 @@ fn an_image_is_pulled_mounted_listed_and_checked_by_a_user_in_the_users_own_stor
     }
 }
 
+/// As mount(8) calls its helper: without HOME. The list of users knows the user's; root of a namespace has none.
+#[test]
+fn who_has_no_home_mounts_directories_and_finds_the_store_of_the_list_of_users() {
+    let Some(ground) = ground() else { return };
+    for who in [Who::User, Who::One] {
+        ground.shell(who, LOWER);
+        let seen = ground.shell(
+            who,
+            "unset HOME XDG_DATA_HOME; layerfs mount -o lowerdir=lower mnt; cat mnt/one; layerfs umount mnt; \
+             layerfs images; rm -rf upper work",
+        );
+        let told = match who {
+            Who::User => {
+                format!("layerfs: no store at `{}/.local/share/layerfs`", ground.path().display())
+            }
+            _ => {
+                "layerfs: no place for the store: neither XDG_DATA_HOME nor HOME is set".to_owned()
+            }
+        };
+        let (one, rest) = seen.split_once('\n').unwrap();
+        assert!(one == "one" && rest.starts_with(&told), "{who:?}: {seen}");
+        ground.assert_nothing_left();
+    }
+}
+
 #[test]
 fn a_users_mounts_are_nosuid_nodev_of_that_user_and_show_their_source() {
     let Some(ground) = ground() else { return };

@@ -6,6 +6,7 @@
 //! quotes take the meaning of `,` away, as mount(8) has it.
 
 mod known;
+mod nearest;
 mod said;
 mod split;
 mod value;

@@ -10,9 +10,9 @@ use layerfs_driver::lower::Redirects;
 use layerfs_driver::sys::mount::Propagation;
 use layerfs_driver::tree::IdRange;
 
-use super::known;
 use super::split::{split, unescape};
 use super::value::{directory, id, id_ranges, label, lowers, shown, timeout, whiteout};
+use super::{known, nearest};
 
 /// Yes or no, where silence is an answer of its own: the default depends on what is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +92,8 @@ pub struct Options {
     pub whiteout: Option<Whiteout>,
     /// `timeout=`: how long the kernel may believe what it was told of the lower directories.
     pub timeout: Option<Duration>,
+    /// `store=`: where the image's store is.
+    pub store: Option<PathBuf>,
     /// `uidmapping=`: which users are shown for those that are stored.
     pub users: Vec<IdRange>,
     /// `gidmapping=`, the same of groups.
@@ -130,8 +132,9 @@ pub fn parse(words: &OsStr, unknown: Unknown) -> Result<Options> {
         match known::refusal(word, key) {
             Some(reason) => bail!("option `{}` is refused: {reason}", shown(word)),
             None => bail!(
-                "option `{}` is not known; `layerfs mount --help` lists those that are",
-                shown(word)
+                "option `{}` is not known{}; `layerfs mount --help` lists those that are",
+                shown(word),
+                nearest::tip(key)
             ),
         }
     }
@@ -146,6 +149,7 @@ impl Options {
             b"lowerdir" => self.lowers = lowers(value)?,
             b"upperdir" => self.upper = Some(directory("upperdir", value)?),
             b"workdir" => self.work = Some(directory("workdir", value)?),
+            b"store" => self.store = Some(directory("store", value)?),
             b"fsname" => self.source = Some(OsString::from_vec(unescape(value))),
             b"timeout" => self.timeout = Some(timeout(value)?),
             b"whiteout" => self.whiteout = whiteout(value)?,

@@ -13,10 +13,14 @@ const ELSEWHERE: &str = "keep the store on ext4, XFS or btrfs: --root DIR";
 
 /// The store, then the features of its file system.
 pub fn items(session: &Session, who: Who) -> Vec<Item> {
-    let root = session.roots().store.display().to_string();
-    let item = Item::ok("store", Need::Main, format!("{root} is writable"));
+    let item = |said| Item::ok("store", Need::Main, said);
     let refused =
         |item: Item, error: String| item.missing(error, "choose another directory: --root DIR");
+    let root = match session.place_of_store() {
+        Ok(place) => place.display().to_string(),
+        Err(error) => return vec![refused(item(String::new()), error.to_string())],
+    };
+    let item = item(format!("{root} is writable"));
     let store = match session.store_to_fill() {
         Ok(store) => store,
         Err(error) => return vec![refused(item, error.to_string())],
