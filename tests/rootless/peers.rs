@@ -14,7 +14,7 @@ const LOWER: &str = "mkdir -p lower/{a,b,low}/{low,b}; ln -s x lower/b/a
 
 /// For each seed what fuse-overlayfs shows, and what we do.
 const TURNS: &str = "theirs() { ./fuse-overlayfs -f -o lowerdir=lower,upperdir=upper,workdir=work mnt >said 2>&1 &
-        until mountpoint -q mnt; do kill -0 $! || cat said; done; python3 changes.py mnt $1; fusermount3 -u mnt; wait $!; }
+        until mountpoint -q mnt; do kill -0 $! || { cat said; exit 1; }; done; python3 changes.py mnt $1; fusermount3 -u mnt; wait $!; }
     for seed in $(seq 1 $SEEDS); do mkdir upper work mnt; theirs $seed >/dev/null; theirs 0 >theirs
         layerfs mount -o lowerdir=lower,upperdir=upper,workdir=work mnt; python3 changes.py mnt 0 >ours; layerfs umount mnt
         test -s theirs && diff theirs ours && echo same; rm -rf upper work mnt; done";
