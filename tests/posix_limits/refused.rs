@@ -4,6 +4,8 @@ use crate::support::{Scratch, need, need_root, rights, watchdog};
 use crate::trees::{self, Disk, Import, Like, Trees};
 
 const SCRIPT: &str = "posix_limits/refused.py";
+/// Many small requests: on a machine that does much else they take their time.
+const LIMIT_S: u64 = 600;
 
 /// Runs a case, and looks at what is left of it, before and after a remount.
 fn same(disk: Scratch, import: Import, case: &str, like: Like) {
@@ -24,7 +26,7 @@ fn same(disk: Scratch, import: Import, case: &str, like: Like) {
 fn a_copy_whose_attributes_the_disk_can_not_have_is_not_made() {
     need_root!();
     need!("python3", "mount");
-    let _watch = watchdog(240);
+    let _watch = watchdog(LIMIT_S);
     let Some(disk) = trees::disk(Disk::Ext4, 256) else { return };
     same(disk, Import::Memory, "refused", Like::Kernel);
 }
@@ -33,7 +35,7 @@ fn a_copy_whose_attributes_the_disk_can_not_have_is_not_made() {
 fn a_disk_without_inodes_refuses_with_the_tree_as_it_was() {
     need_root!();
     need!("python3", "mount");
-    let _watch = watchdog(240);
+    let _watch = watchdog(LIMIT_S);
     if !rights::have_loop_devices() || !rights::have(&["mkfs.ext4"]) {
         return;
     }
