@@ -35,7 +35,7 @@ soak: ## run every test with its full matrix; takes hours
 	@scripts/planted-faults
 	@LAYERFS_SOAK=1 scripts/suites
 
-figures: ## count what each suite passes here, on overlayfs and on fuse-overlayfs 2.0; needs root, ten minutes
+figures: ## count what each suite passes here, on overlayfs and on fuse-overlayfs 2.0; needs root, half an hour
 	@scripts/setup test
 	@scripts/figures
 
