@@ -35,8 +35,8 @@ impl Target {
     /// A file that takes its name when it is whole, in place of what has that name. What is there and no regular file, such
     /// as `/dev/null` or a fifo, is written into.
     pub fn file(path: &Path) -> Result<Target, SysError> {
-        let path = match replaced(path)? {
-            Replaced::Path(path) => path,
+        let (path, mode) = match replaced(path)? {
+            Replaced::Path(path, mode) => (path, mode),
             Replaced::Nothing => {
                 return Ok(Target { file: file::open_append_path(path, MODE)?, aside: None });
             }
@@ -46,9 +46,15 @@ impl Target {
         sweep(&dir, &last);
         let mut aside = Aside { dir, name: None, last };
         let file = match file::create_unnamed_with(&aside.dir, MODE) {
+            // It gets its name by a way through /proc.
+            Ok(_) if file::stat_path("/proc/self/fd").is_err() => aside.create()?,
             Err(error) if file::has_no_unnamed(&error) => aside.create()?,
             made => made?,
         };
+        // Who could not read the old one is not to read the new one.
+        if let Some(mode) = mode {
+            file::chmod(&file, mode)?;
+        }
         Ok(Target { file, aside: Some(aside) })
     }
 
@@ -74,7 +80,7 @@ impl Aside {
             let name = aside_name(&self.last)?;
             let file = file::create_new(&self.dir, &*name, MODE)?;
             self.name = Some(name.clone());
-            lock::try_take(&file, Share::Exclusive)?;
+            hold(&file);
             // A sweep may have come between the two.
             match file::stat_at(&self.dir, &*name, Symlinks::Stop) {
                 Err(error) if error.is_absent() => self.name = None,
@@ -91,7 +97,7 @@ impl Aside {
                 linked => return linked,
             }
             let name = aside_name(&self.last)?;
-            lock::try_take(file, Share::Exclusive)?;
+            hold(file);
             change::link_open(file, &self.dir, &*name)?;
             self.name = Some(name);
         }
@@ -100,6 +106,13 @@ impl Aside {
         }
         self.name = None;
         Ok(())
+    }
+}
+
+/// Takes the lock of a file that is written under another name. Where there are no locks, nobody finds it left over.
+fn hold(file: &OwnedFd) {
+    if let Err(error) = lock::try_take(file, Share::Exclusive) {
+        tracing::debug!("a file that is written has no lock: {error}");
     }
 }
 
@@ -160,8 +173,8 @@ impl Drop for Aside {
 
 /// What a file that is written takes the place of.
 enum Replaced {
-    /// The regular file that the path leads to, or what is not there yet.
-    Path(PathBuf),
+    /// The regular file that the path leads to, with its permissions, or what is not there yet.
+    Path(PathBuf, Option<u32>),
     /// What is there is written into: it is no regular file, or has no name.
     Nothing,
 }
@@ -169,7 +182,7 @@ enum Replaced {
 /// Links are followed: `/dev/stdout` is one, and stays.
 fn replaced(path: &Path) -> Result<Replaced, SysError> {
     let there = match file::stat_path(path) {
-        Err(error) if error.is_absent() => return Ok(Replaced::Path(path.to_owned())),
+        Err(error) if error.is_absent() => return Ok(Replaced::Path(path.to_owned(), None)),
         stat => stat?,
     };
     if file::type_of(&there) != FileType::RegularFile {
@@ -180,7 +193,8 @@ fn replaced(path: &Path) -> Result<Replaced, SysError> {
         Ok(stat) => (stat.st_dev, stat.st_ino) == (there.st_dev, there.st_ino),
         Err(_) => false,
     };
-    Ok(if is_it { Replaced::Path(own) } else { Replaced::Nothing })
+    let mode = there.st_mode & 0o777;
+    Ok(if is_it { Replaced::Path(own, Some(mode)) } else { Replaced::Nothing })
 }
 
 /// The directory of a path, and the last name.
@@ -198,9 +212,13 @@ mod tests {
 
     #[test]
     fn a_file_appears_when_it_is_whole_and_a_dropped_one_never_was() {
+        use std::os::unix::fs::PermissionsExt;
+
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("out");
         std::fs::write(&path, "old").unwrap();
+        let private = std::fs::Permissions::from_mode(0o640);
+        std::fs::set_permissions(&path, private).unwrap();
         let mut target = Target::file(&path).unwrap();
         target.write_all(b"half").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
@@ -210,6 +228,7 @@ mod tests {
         target.write_all(b"whole").unwrap();
         target.finish().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o640);
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
         let mut null = Target::file(Path::new("/dev/null")).unwrap();
         null.write_all(b"x").unwrap();
