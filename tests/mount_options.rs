@@ -10,6 +10,8 @@ mod acl;
 mod callers;
 #[path = "mount_options/changing.rs"]
 mod changing;
+#[path = "mount_options/dead.rs"]
+mod dead;
 #[path = "mount_options/effects.rs"]
 mod effects;
 #[path = "mount_options/fstab.rs"]

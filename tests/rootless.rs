@@ -7,6 +7,8 @@ mod support;
 #[allow(dead_code, reason = "the images of other tests")]
 #[path = "cli/layout.rs"]
 mod layout;
+#[path = "rootless/left.rs"]
+mod left;
 #[path = "rootless/mounted.rs"]
 mod mounted;
 #[path = "rootless/peers.rs"]

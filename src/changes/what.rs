@@ -18,6 +18,8 @@ use layerfs_driver::sys::{dir, host};
 use layerfs_driver::tree::Origin;
 use layerfs_driver::upper::UpperReader;
 
+use crate::mount::dead;
+
 /// What a word was found to mean.
 pub struct What {
     /// How messages call it.
@@ -55,7 +57,7 @@ fn is_path(word: &str) -> bool {
 }
 
 fn is_there(path: &Path) -> bool {
-    file::stat_path(path).is_ok()
+    file::open_place(path).is_ok()
 }
 
 fn of_container(store: &Store, container: Container) -> Result<What> {
@@ -74,6 +76,15 @@ fn of_path(store: &Store, path: &Path, work: Option<&Path>) -> Result<What> {
         let what = of_writable(store, writable, called)?;
         let root = dir::open_path(path).with_context(shown)?;
         return Ok(What { mounted: Some(root), ..what });
+    }
+    if dead::is_dead(&listed) {
+        bail!(
+            "{}: {}; what was changed in a mount of an image lies in `{}` until the next mount or `layerfs gc`, and \
+             `layerfs commit` and `diff` take that directory",
+            shown(),
+            dead::cure(path),
+            store.path().join("containers/*/upper").display()
+        );
     }
     let is_mount = |mount: &Mounted| *mount.at == *listed.as_os_str().as_bytes();
     if mount::mounted("fuse.layerfs")?.iter().any(is_mount) {

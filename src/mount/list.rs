@@ -1,9 +1,14 @@
 //! The mounts there are, as the kernel lists them.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use anyhow::Result;
 use layerfs_driver::sys::mount;
 use serde::Serialize;
 
+use super::dead;
 use crate::output::Results;
 use crate::output::table::Table;
 use crate::session::Outcome;
@@ -13,6 +18,7 @@ struct Row {
     source: String,
     mountpoint: String,
     read_only: bool,
+    served: bool,
 }
 
 /// Prints every layerfs mount of this mount namespace.
@@ -24,6 +30,7 @@ pub fn run(json: bool, results: &mut Results) -> Result<Outcome> {
             source: String::from_utf8_lossy(&mount.source).into_owned(),
             mountpoint: String::from_utf8_lossy(&mount.at).into_owned(),
             read_only: mount.read_only,
+            served: !dead::is_dead(Path::new(OsStr::from_bytes(&mount.at))),
         })
         .collect();
     if json {
@@ -32,7 +39,12 @@ pub fn run(json: bool, results: &mut Results) -> Result<Outcome> {
     }
     let mut table = Table::new(&["SOURCE", "MOUNTPOINT", "MODE"]);
     for row in rows {
-        table.row([row.source, row.mountpoint, if row.read_only { "ro" } else { "rw" }.into()]);
+        let mode = match (row.served, row.read_only) {
+            (false, _) => "dead",
+            (true, true) => "ro",
+            (true, false) => "rw",
+        };
+        table.row([row.source, row.mountpoint, mode.into()]);
     }
     results.table(&table)?;
     Ok(Outcome::Done)

@@ -1,6 +1,8 @@
 //! Verbs on mounts, one file each, and the process that serves one.
 
+pub mod dead;
 mod ending;
+mod holder;
 mod kept;
 mod list;
 pub mod make;

@@ -6,6 +6,8 @@ use anyhow::{Context, Result, bail};
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::standing::{MountTable, Standing};
 
+use super::dead;
+
 /// A directory as the kernel knows it, with what messages call it.
 #[derive(Debug)]
 struct Place {
@@ -36,7 +38,10 @@ impl Resolver {
 
     fn place(&self, role: &'static str, path: &Path) -> Result<Place> {
         let deed = || format!("{role} `{}`", path.display());
-        let opened = dir::open_path(path).with_context(deed)?;
+        let opened = match dir::open_path(path) {
+            Err(error) if dead::is_of_dead(&error) => bail!("{}: {}", deed(), dead::cure(path)),
+            opened => opened.with_context(deed)?,
+        };
         let standing = self.0.standing(&opened).with_context(deed)?;
         Ok(Place { role, path: dir::path_of(&opened).with_context(deed)?, standing })
     }

@@ -314,7 +314,7 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
     ground.refuse_without_caller()?;
     let (mount, serving) = match &args.mountpoint {
         Some(at) => {
-            let (mount, serving) = mounted(union, at, args)?;
+            let (mount, serving) = mounted(union, at, args, ground)?;
             (Some(mount), serving)
         }
         None => match layerfs_runtime::receive(std::io::stdin())? {
@@ -353,8 +353,12 @@ fn end_with_supervisor(watch: SupervisorWatch) {
 }
 
 /// Mounts the tree, and sees to it that it is unmounted when this process is told to end.
-fn mounted(union: Union, at: &Path, args: &ServeArgs) -> Result<(Mount, Serving)> {
-    let (mount, device) = fuse::mount(at, &args.mount_options()?)?;
+fn mounted(union: Union, at: &Path, args: &ServeArgs, ground: Ground) -> Result<(Mount, Serving)> {
+    let (mut mount, device) = fuse::mount(at, &args.mount_options()?)?;
+    // Who sees a process in the foreground has it there, and no thread was started yet.
+    if ground == Ground::Background {
+        mount.leave_namespace();
+    }
     // Now that the mount can be made, and before anything can be changed.
     match mark(&union, args).and_then(|()| Ok(Serving::new(union, device, args.manner()?)?)) {
         Ok(serving) => {

@@ -1,22 +1,29 @@
 //! The tree that a serving process serves: its lower and upper sides, opened and joined.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use layerfs_driver::lower::{DirStack, ImageTree, Lower, ShownIds, StackOptions, WhNames};
 use layerfs_driver::store::container::{Living, Stands};
 use layerfs_driver::store::image::Hit;
 use layerfs_driver::sys::dir;
+use layerfs_driver::sys::file::Symlinks;
 use layerfs_driver::sys::standing::MountTable;
 use layerfs_driver::union::{Mode, Union, UnionError};
 use layerfs_driver::upper::{Durability, Upper, UpperError, UpperOptions};
 
+use super::holder;
 use super::serve::{Flag, Ground, ServeArgs};
+use crate::output::message;
 use crate::session::Session;
 
 /// How long a busy upper is waited for: an unmount returns before the process that served the mount has ended.
 const BUSY_MAX: Duration = Duration::from_secs(10);
+
+/// After this long the user is told what is waited for.
+const BUSY_QUIET: Duration = Duration::from_secs(1);
 
 /// How often it is looked at meanwhile.
 const BUSY_STEP: Duration = Duration::from_millis(20);
@@ -103,19 +110,41 @@ pub fn open_upper(
     options: UpperOptions,
     go_on: impl Fn() -> Result<()>,
 ) -> Result<Upper> {
-    let until = Instant::now() + BUSY_MAX;
+    let begun = Instant::now();
+    let mut is_told = false;
     loop {
         let root = dir::open_path(upper)?;
         let work = dir::open_path(work)?;
         match Upper::open(root, &work, options) {
-            Err(UpperError::Busy(_)) if Instant::now() < until => {
+            Err(busy @ UpperError::Busy(_)) if begun.elapsed() < BUSY_MAX => {
                 go_on()?;
+                if !is_told && begun.elapsed() > BUSY_QUIET {
+                    is_told = true;
+                    let holder = holder_of(&busy, (upper, &work));
+                    message::say(format_args!(
+                        "waiting at most {} s: {busy}{holder}",
+                        BUSY_MAX.as_secs()
+                    ));
+                }
                 // tidy: allow(sleep) a lock is waited for without end or not at all: flock knows no time limit
                 std::thread::sleep(BUSY_STEP);
+            }
+            Err(busy @ UpperError::Busy(_)) => {
+                let holder = holder_of(&busy, (upper, &work));
+                return Err(anyhow!("{busy}{holder}"));
             }
             opened => return Ok(opened?),
         }
     }
+}
+
+/// Who holds the directory that is busy.
+fn holder_of(busy: &UpperError, (upper, work): (&Path, &OwnedFd)) -> String {
+    let held = match busy {
+        UpperError::Busy("work") => dir::open(work, "layerfs", Symlinks::Stop),
+        _ => dir::open_path(upper),
+    };
+    held.map_or_else(|_| String::new(), |held| holder::told(&held))
 }
 
 fn shown(upper: &Path) -> String {

@@ -92,7 +92,10 @@ fn an_upper_that_can_not_be_had_leaves_nothing() {
                     "small:1",
                     "other",
                 ];
-                let line = live.place.refused(&words);
+                let line = match upper {
+                    "up" => live.place.refused_after_a_wait(&words),
+                    _ => live.place.refused(&words),
+                };
                 assert!(line.contains(expected), "{upper}: {line}");
             });
         }

@@ -1,5 +1,6 @@
 //! Mounts that are refused: one line, exit status 1, and everything as it was.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::live::{Live, live};
@@ -158,6 +159,73 @@ fn a_source_that_is_no_image_is_told_with_the_option_for_directories() {
     live.assert_nothing_left();
 }
 
+fn tells_connections(server: u32) -> bool {
+    let infos = crate::support::machine::entries(Path::new(&format!("/proc/{server}/fdinfo")));
+    let info = |path: &PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    infos.iter().any(|path| info(path).contains("fuse_connection:"))
+}
+
+/// It stands nowhere any more, so that no list of mounts tells who keeps it.
+#[test]
+fn who_works_in_an_unmounted_mount_is_told_to_those_who_want_its_upper() {
+    let Some(live) = live() else { return };
+    let words = ["mount", "-o", "lowerdir=base,upperdir=up,workdir=work", "mnt"];
+    live.place.said(&words);
+    let server = live.servers()[0];
+    let mut user = Command::new("sh")
+        .args(["-c", "read line"])
+        .current_dir(live.place.join("mnt/d"))
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    live.place.said(&["umount", "-l", "mnt"]);
+    let line = live.place.refused_after_a_wait(&words);
+    let expected = match tells_connections(server) {
+        true => format!(
+            "upper directory is in use by another mount; process {server} (layerfs) holds it, unmounted and still in use by \
+             process {} (sh): end that",
+            user.id()
+        ),
+        false => format!("process {server} (layerfs) holds it"),
+    };
+    assert!(line.ends_with(&expected), "{line}");
+    drop(user.stdin.take());
+    user.wait().unwrap();
+    live.place.said(&words);
+    live.umount();
+    live.assert_nothing_left();
+}
+
+/// A disk that takes no changes, also where the work directory was used before.
+#[test]
+fn an_upper_on_a_read_only_disk_is_told_with_the_way_to_see_it() {
+    let Some(live) = live() else { return };
+    for used in [false, true] {
+        if used {
+            live.place.said(&["mount", "-o", "lowerdir=base,upperdir=up,workdir=work", "mnt"]);
+            live.umount();
+        }
+        let shown = live.shell(
+            "mkdir ram disk; mv up work disk; mount --bind disk ram; mount -o remount,bind,ro ram; exec 2>&1; \
+             for more in '' ,ro; do $LAYERFS mount -o lowerdir=base,upperdir=ram/up,workdir=ram/work$more mnt; done; \
+             umount ram; mv disk/* .; rmdir ram disk".replace("$LAYERFS", env!("CARGO_BIN_EXE_layerfs")).as_str(),
+        );
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines.len(), 2, "{shown}");
+        for line in lines {
+            assert!(
+                line.ends_with(
+                    "/ram/up`: it lies on a file system that is mounted read-only: to see it, leave upperdir= and workdir= out \
+                     and name it as the first of lowerdir="
+                ),
+                "{line}"
+            );
+        }
+    }
+    live.shell("rm -r up work; mkdir up work");
+    live.assert_nothing_left();
+}
+
 #[test]
 fn a_busy_upper_is_refused_whichever_of_its_directories_is_shared() {
     let Some(live) = live() else { return };
@@ -166,6 +234,7 @@ fn a_busy_upper_is_refused_whichever_of_its_directories_is_shared() {
     }
     live.place.said(&["mount", "-o", "lowerdir=base,upperdir=up,workdir=work", "mnt"]);
     let before = live.names();
+    let server = live.servers()[0];
     let rows = [
         ("upperdir=up,workdir=work", "other1", "the upper directory is in use by another mount"),
         ("upperdir=up,workdir=work2", "other1", "the upper directory is in use by another mount"),
@@ -175,9 +244,22 @@ fn a_busy_upper_is_refused_whichever_of_its_directories_is_shared() {
         for (options, at, expected) in rows {
             let live = &live;
             scope.spawn(move || {
-                let line =
-                    live.place.refused(&["mount", "-o", &format!("lowerdir=base,{options}"), at]);
-                assert!(line.contains(expected), "{options}: {line}");
+                let words = ["mount", "-o", &format!("lowerdir=base,{options}"), at];
+                let line = match expected.contains("upper") {
+                    true => live.place.refused_after_a_wait(&words),
+                    false => live.place.refused(&words),
+                };
+                assert!(
+                    line.contains(&format!("{expected}; process {server} (layerfs) holds it")),
+                    "{line}"
+                );
+                // Which mount a process serves the kernel tells from 6.18 on.
+                if tells_connections(server) {
+                    let mnt = live.place.join("mnt").display().to_string();
+                    let where_to_go =
+                        format!("holds it, mounted at `{mnt}`: `layerfs umount {mnt}`");
+                    assert!(line.ends_with(&where_to_go), "{options}: {line}");
+                }
             });
         }
     });

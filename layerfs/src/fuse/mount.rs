@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::sys::fusermount::{self, HelperError};
 use crate::sys::host::Rights;
 use crate::sys::mount::{self as calls, MountFlags, Propagation};
+use crate::sys::namespace::{self, MountNamespace};
 use crate::sys::standing::MountId;
 use crate::sys::{Errno, SysError, file};
 
@@ -145,6 +146,8 @@ pub struct Mount {
     at: PathBuf,
     id: MountId,
     by: By,
+    /// Where it stands, once this process has gone from there.
+    left: Option<MountNamespace>,
 }
 
 /// What became of a mount that was to be taken away.
@@ -223,11 +226,49 @@ fn helper_options(options: &MountOptions) -> OsString {
 impl Mount {
     fn standing_at(at: &Path, by: By) -> Result<Mount, SysError> {
         // By place only: the file system behind it answers nobody yet. Held no longer than this, since it is a use.
-        Ok(Mount { at: at.into(), id: MountId::of(file::open_place(at)?)?, by })
+        Ok(Mount { at: at.into(), id: MountId::of(file::open_place(at)?)?, by, left: None })
+    }
+
+    /// Goes out of the mount's namespace, so that the mount ends with who works there, and not only when it is told to.
+    /// Nothing is done where it can't be had: in the namespace that lives as long as the system, for users who are not
+    /// root, and beside other threads.
+    pub fn leave_namespace(&mut self) {
+        match self.leave() {
+            Ok(left) => self.left = left,
+            Err(error) => {
+                tracing::debug!("the serving process stays in the namespace of its mount: {error}");
+            }
+        }
+    }
+
+    fn leave(&self) -> Result<Option<MountNamespace>, SysError> {
+        let namespace = MountNamespace::own()?;
+        let goes = match (crate::sys::host::rights()?, namespace.is_of_first_process()) {
+            // One of a user namespace does not live as long as the system.
+            (Rights::Namespace(_), first) => first != Some(true),
+            (Rights::Root, first) => first == Some(false),
+            (Rights::User, _) => false,
+        };
+        if !goes || self.by != By::Itself || namespace::threads()? != 1 {
+            return Ok(None);
+        }
+        let mounts = calls::standing()?;
+        let Some(standing) = mounts.iter().rev().find(|mount| mount.at == self.at) else {
+            return Ok(None);
+        };
+        namespace::leave(standing)?;
+        Ok(Some(namespace))
     }
 
     /// Takes it out of the tree, unless another mount stands at its place.
     pub fn take_away(&self) -> Result<TakenAway, MountError> {
+        let Some(namespace) = self.left else { return self.take_away_here() };
+        let here = self.clone();
+        let refused = |source| MountError::Refused { at: self.at.clone(), source };
+        namespace.within(move || here.take_away_here()).map_err(refused)?
+    }
+
+    fn take_away_here(&self) -> Result<TakenAway, MountError> {
         let refused = |source| MountError::Refused { at: self.at.clone(), source };
         let root = file::open_place(self.at.as_path()).map_err(refused)?;
         if MountId::of(&root).map_err(refused)? != self.id {

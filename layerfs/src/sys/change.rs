@@ -4,8 +4,8 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-pub use rustix::fs::StatVfs;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid};
+pub use rustix::fs::{StatVfs, StatVfsMountFlags};
 use rustix::io::Errno;
 
 use super::error::{SysError, call};

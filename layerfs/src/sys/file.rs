@@ -255,6 +255,20 @@ pub fn birth(file: impl AsFd) -> Result<Option<(i64, u32)>, SysError> {
     Ok(known.then_some((told.stx_btime.tv_sec, told.stx_btime.tv_nsec)))
 }
 
+/// Asks the file system behind a path of the user's for what it knows, whatever the kernel remembers of it.
+pub fn ask(path: impl AtPath) -> Result<(), SysError> {
+    let (flags, mask) = (AtFlags::STATX_FORCE_SYNC, rustix::fs::StatxFlags::BASIC_STATS);
+    let asked = || rustix::fs::statx(rustix::fs::CWD, path, flags, mask);
+    call("statx", || path.shown(), asked).map(drop)
+}
+
+/// The numbers of the device that `name` below `dir` leads to. The file system behind it is not asked: it may not answer.
+pub fn device_at(dir: impl AsFd, name: impl AtPath) -> Result<(u32, u32), SysError> {
+    let (flags, mask) = (AtFlags::STATX_DONT_SYNC, rustix::fs::StatxFlags::TYPE);
+    let told = call("statx", || name.shown(), || rustix::fs::statx(&dir, name, flags, mask))?;
+    Ok((told.stx_dev_major, told.stx_dev_minor))
+}
+
 /// Whether something is mounted on `name` below `dir`; `None` where the kernel does not tell, as before 5.8.
 pub fn is_mount_point_at(dir: impl AsFd, name: impl AtPath) -> Result<Option<bool>, SysError> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;

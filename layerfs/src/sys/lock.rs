@@ -6,6 +6,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::error::{SysError, call};
+use super::standing::MountTable;
 
 /// Who may hold the lock at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,28 @@ pub fn try_take(file: impl AsFd, share: Share) -> Result<bool, SysError> {
     }
 }
 
+/// The process that took the lock on what `file` has open, as /proc tells; `None` where it is not seen from here, or there
+/// is none.
+pub fn holder(file: impl AsFd) -> Result<Option<u32>, SysError> {
+    const LOCKS_MAX_BYTES: u64 = 64 * 1024 * 1024;
+    let Some(device) = MountTable::read()?.device_of(&file)? else { return Ok(None) };
+    let inode = super::file::stat(&file)?.st_ino;
+    let table = super::file::open_read_path("/proc/locks")?;
+    let table = super::file::read_all(table, LOCKS_MAX_BYTES)?;
+    Ok(holder_in(&String::from_utf8_lossy(&table), device, inode))
+}
+
+/// Reads `/proc/locks` (proc(5)): NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF, the device in hexadecimal digits.
+/// Who waits has `->` before its kind.
+fn holder_in(table: &str, (major, minor): (u32, u32), inode: u64) -> Option<u32> {
+    let place = format!("{major:02x}:{minor:02x}:{inode}");
+    let mut held = table.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    held.find_map(|words| match words[..] {
+        [_, "FLOCK", _, _, pid, at, ..] if at == place => pid.parse().ok(),
+        _ => None,
+    })
+}
+
 /// Gives the lock back, whoever still holds a copy of the descriptor: a child that was forked and has not yet called
 /// `execve(2)` does.
 pub fn release(file: impl AsFd) -> Result<(), SysError> {
@@ -78,6 +101,26 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_holder_is_read_from_the_table_of_locks() {
+        let table = "1: POSIX  ADVISORY  WRITE 7 fe:00:12 0 EOF\n2: FLOCK  ADVISORY  WRITE 42 fe:00:12 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 43 fe:00:13 0 EOF\n3: FLOCK ADVISORY WRITE 44 00:2a:13 0 EOF\n";
+        let rows = [((0xfe, 0), 12, Some(42)), ((0xfe, 0), 13, None), ((0, 42), 13, Some(44))];
+        for (device, inode, expected) in rows {
+            assert_eq!(holder_in(table, device, inode), expected, "{device:?} {inode}");
+        }
+    }
+
+    #[test]
+    fn who_holds_a_lock_is_told() {
+        let scratch = tempfile::tempdir().unwrap();
+        let open = || OwnedFd::from(File::open(scratch.path()).unwrap());
+        assert_eq!(holder(open()).unwrap(), None);
+        let held = open();
+        wait(&held, Share::Exclusive).unwrap();
+        assert_eq!(holder(open()).unwrap(), Some(std::process::id()));
+    }
 
     #[test]
     fn a_lock_that_was_waited_for_is_free_once_its_file_is_closed() {

@@ -21,6 +21,7 @@ pub mod lock;
 mod mapping;
 pub mod mount;
 pub mod name;
+pub mod namespace;
 pub mod output;
 pub mod overlays;
 pub mod process;

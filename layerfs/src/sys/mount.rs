@@ -1,6 +1,7 @@
 //! Mounts that are held by a descriptor and stand nowhere in a tree; what names a file system.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
@@ -263,15 +264,43 @@ pub struct Mounted {
     pub user: Option<u32>,
 }
 
+/// A table of mounts is no longer.
+pub const TABLE_MAX_BYTES: u64 = 256 * 1024 * 1024;
+
 /// The mounts of a type, in the order they were made.
 pub fn mounted(kind: &str) -> Result<Vec<Mounted>, SysError> {
     let table = table()?;
     Ok(table.split(|byte| *byte == b'\n').filter_map(|line| parse_mount(line, kind)).collect())
 }
 
+/// Where a file system stands in a tree of mounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its device as `mountinfo` writes it, `MAJOR:MINOR`.
+    pub device: Vec<u8>,
+    /// The mountpoint.
+    pub at: std::path::PathBuf,
+}
+
+/// All mounts of the calling thread's namespace, in the order they were made.
+pub fn standing() -> Result<Vec<Standing>, SysError> {
+    let table = super::file::open_read_path("/proc/thread-self/mountinfo")?;
+    let table = super::file::read_all(table, TABLE_MAX_BYTES)?;
+    Ok(standing_in(&table))
+}
+
+/// Reads a whole `mountinfo` (proc(5)): lines of ID PARENT DEVICE ROOT AT …
+pub fn standing_in(table: &[u8]) -> Vec<Standing> {
+    let parse = |line: &[u8]| {
+        let mut words = line.split(|byte| *byte == b' ').skip(2);
+        let (device, at) = (words.next()?.to_vec(), unescape(words.nth(1)?));
+        Some(Standing { device, at: std::ffi::OsString::from_vec(at).into() })
+    };
+    table.split(|byte| *byte == b'\n').filter_map(parse).collect()
+}
+
 /// The table of this process's mount namespace, as proc(5) has it.
 pub(super) fn table() -> Result<Vec<u8>, SysError> {
-    const TABLE_MAX_BYTES: u64 = 256 * 1024 * 1024;
     let table = super::file::open_read_path("/proc/self/mountinfo")?;
     super::file::read_all(table, TABLE_MAX_BYTES)
 }

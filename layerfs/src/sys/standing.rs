@@ -61,12 +61,26 @@ impl MountTable {
         })
     }
 
+    /// The device of the file system that holds an open file, as the kernel's tables name it: that of its files may be
+    /// another, as on btrfs. `None` where it is on no mount of this namespace.
+    pub fn device_of(&self, file: impl AsFd) -> Result<Option<(u32, u32)>, SysError> {
+        let id = mount_id(file)?;
+        let mut lines = self.0.split(|byte| *byte == b'\n').filter_map(Line::parse);
+        Ok(lines.find(|line| line.id == id).and_then(|line| numbers(line.device)))
+    }
+
     /// Whether the mount that an open file was reached by shows other owners than are stored (`mount_setattr(2)`).
     pub fn is_id_mapped(&self, file: impl AsFd) -> Result<bool, SysError> {
         let id = mount_id(file)?;
         let mut lines = self.0.split(|byte| *byte == b'\n').filter_map(Line::parse);
         Ok(lines.find(|line| line.id == id).is_some_and(|line| line.has(b"idmapped")))
     }
+}
+
+/// `MAJOR:MINOR`.
+fn numbers(device: &[u8]) -> Option<(u32, u32)> {
+    let (major, minor) = std::str::from_utf8(device).ok()?.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// A mount, told from every other for as long as it is used.

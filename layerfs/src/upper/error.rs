@@ -77,6 +77,15 @@ pub enum UpperError {
     /// An attribute that belongs to fuse-overlayfs.
     #[error("attribute `{0}` is a mark of fuse-overlayfs, which nobody sets")]
     Reserved(String),
+    /// The disk of the upper takes no changes.
+    #[error(
+        "it lies on a file system that is mounted read-only: to see it, leave upperdir= and \
+         workdir= out and name it as the first of lowerdir="
+    )]
+    ReadOnlyDisk,
+    /// The work directory is another's.
+    #[error("nothing may be made in the work directory: {0}; give one that this user may write to")]
+    NotWritable(SysError),
     /// A redirect leads into the lower, and may not be followed.
     #[error(
         "`{0}` has a redirect, or its data in a lower layer, and this mount does not follow such marks of its upper"
@@ -129,6 +138,8 @@ impl UpperError {
             UpperError::TwoFilesystems | UpperError::LongRedirect | UpperError::RedirectsOff => {
                 Errno::XDEV
             }
+            UpperError::ReadOnlyDisk => Errno::ROFS,
+            UpperError::NotWritable(source) => source.errno(),
             UpperError::RedirectRefused(_)
             | UpperError::Reserved(_)
             | UpperError::NoWhiteouts(..) => Errno::PERM,

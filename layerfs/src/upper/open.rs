@@ -10,6 +10,7 @@ use super::incompat;
 use super::owners::Owners;
 use super::unmarked::Unmarked;
 use super::whiteout::{Format, Whiteouts};
+use crate::sys::change::StatVfsMountFlags;
 use crate::sys::file::Symlinks;
 use crate::sys::lock::{self, Share};
 use crate::sys::{Errno, change, deep, dir, file, host, overlays, xattr_at};
@@ -84,6 +85,10 @@ impl Upper {
         let device = file::stat(&root).during("look at the upper directory")?.st_dev;
         if file::stat(work).during(deed)?.st_dev != device {
             return Err(UpperError::TwoFilesystems);
+        }
+        let flags = change::filesystem(&root).during("look at the upper's file system")?.f_flag;
+        if flags.contains(StatVfsMountFlags::RDONLY) {
+            return Err(UpperError::ReadOnlyDisk);
         }
         // Before anything is made: the work directory of a busy upper may be another mount's, or nobody's.
         if !lock::try_take(&root, Share::Exclusive).during("lock the upper directory")? {
@@ -213,7 +218,12 @@ fn emptied(swept: &OwnedFd) -> Result<(), UpperError> {
 }
 
 pub(super) fn made(parent: &OwnedFd, name: &str) -> Result<OwnedFd, UpperError> {
-    dir::make_if_absent(parent, name, 0o700).during("make a work directory")?;
+    match dir::make_if_absent(parent, name, 0o700) {
+        Err(error) if matches!(error.errno(), Errno::ACCESS | Errno::PERM) => {
+            return Err(UpperError::NotWritable(error));
+        }
+        tried => tried.during("make a work directory")?,
+    }
     let made = dir::open(parent, name, Symlinks::Stop).during("open a work directory")?;
     // What is made in it would have the access control list that the user's work directory hands on, and be more open
     // than it is to be.

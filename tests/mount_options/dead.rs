@@ -1,0 +1,51 @@
+//! Mounts whose serving process was killed.
+
+use std::path::Path;
+
+use rustix::process::{Pid, Signal};
+
+use crate::live::{Live, live, step};
+use crate::support::machine;
+
+/// Kills what serves `mnt`, and waits until the kernel knows.
+fn kill_server(live: &Live) {
+    let [pid] = live.servers()[..] else { panic!("one process serves: {:?}", live.servers()) };
+    let raw = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(raw, Signal::KILL).unwrap();
+    while machine::pids().contains(&pid) && Path::new(&format!("/proc/{pid}/exe")).exists() {
+        step();
+    }
+}
+
+#[test]
+fn a_dead_mount_is_told_with_its_cure_and_what_it_changed_can_be_saved() {
+    let Some(live) = live() else { return };
+    live.place.pull_small("small");
+    live.place.said(&["mount", "small:1", "mnt"]);
+    live.shell("echo kept > mnt/new");
+    let at = live.place.join("mnt").display().to_string();
+    let shows = |mode: &str| {
+        let listed = live.place.said(&["mount"]);
+        listed.lines().any(|line| line.contains(&at) && line.ends_with(mode))
+    };
+    assert!(shows("   rw"));
+    kill_server(&live);
+    assert!(shows("   dead"));
+    let rows = live.place.rows(&["mount", "--json"]);
+    let row = rows.iter().find(|row| row["mountpoint"] == *at).unwrap();
+    assert_eq!(row["served"], false);
+    let cure = "the process that served the mount there is gone: `layerfs umount mnt`";
+    let line = live.place.refused(&["mount", "-o", "lowerdir=base", "mnt"]);
+    assert_eq!(line, format!("mountpoint `mnt`: {cure}"));
+    for words in [&["diff", "mnt"][..], &["commit", "mnt", "saved:1"]] {
+        let line = live.place.refused(words);
+        assert!(line.starts_with(&format!("`mnt`: {cure}; what was changed in a mount")), "{line}");
+    }
+    let upper = live.shell("ls -d store/containers/*/upper");
+    live.place.said(&["commit", upper.trim_end(), "saved:1"]);
+    live.place.said(&["umount", "mnt"]);
+    live.place.said(&["mount", "saved:1", "mnt"]);
+    assert_eq!(live.read("mnt/new"), "kept\n");
+    live.umount();
+    live.assert_nothing_left();
+}
