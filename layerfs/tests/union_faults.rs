@@ -166,12 +166,10 @@ fn faults(lab: &Lab, deeds: Deeds<'_>, failures: &mut Vec<String>) {
         tried += 1;
         points += calls.len();
         let changing = calls.iter().filter(|call| changes(call)).count();
-        eprintln!(
-            "{:?} {}: {} points, {changing} of them change",
-            lab.form,
-            deed.name,
-            calls.len()
-        );
+        if soak() {
+            let (form, all) = (lab.form, calls.len());
+            figure(format_args!("{form:?} {}: {all} points, {changing} of them change", deed.name));
+        }
         for (at, fault) in planned(number, &calls).into_iter().enumerate() {
             let memory = if at % 2 == 0 { Memory::Cold } else { Memory::Warm };
             let one = AssertUnwindSafe(|| lab.try_fault(deed, &measure, fault, memory));
