@@ -101,3 +101,23 @@ fn numbers_of_all_64_bits_are_told_apart_from_the_uppers() {
     run(Command::new("umount").arg(&at));
     live.assert_nothing_left();
 }
+
+/// Its mark says that it is a copy of what the first is a copy of.
+#[test]
+fn a_file_that_was_copied_by_hand_in_an_upper_is_another_file() {
+    let Some(live) = live() else { return };
+    let upper = "lowerdir=base,upperdir=up,workdir=work";
+    live.shell("touch base/d/low");
+    live.place.said(&["mount", "-o", upper, "mnt"]);
+    live.shell("echo -n 1 >> mnt/only; touch mnt/d/new");
+    live.umount();
+    live.shell("cd up; cp -a only twin; echo -n 2 >> twin; cp -a d e");
+    for names in ["only twin", "twin only"] {
+        live.place.said(&["mount", "-o", upper, "mnt"]);
+        live.shell(&format!("cd mnt; for f in {names}; do cat $f; done"));
+        let read = "cd mnt; for f in only twin; do cat $f; echo; done; ls d e";
+        let expected = "only1\nonly12\nd:\nlow\nnew\n\ne:\nnew\n";
+        assert_eq!(live.shell(read), expected, "{names}");
+        live.umount();
+    }
+}

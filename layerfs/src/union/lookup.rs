@@ -11,9 +11,9 @@ use super::node::{Node, Side};
 use super::view::View;
 use crate::lower::LowerNode;
 use crate::sys::Errno;
-use crate::sys::file::Stat;
+use crate::sys::file::{self, Stat, Symlinks};
 use crate::tree::{Attr, Kind, Name, Origin};
-use crate::upper::{Found, Upper};
+use crate::upper::{Found, Upper, UpperError};
 
 /// A name that was found: the node, counted once more, and its attributes.
 #[derive(Clone, Copy, Debug)]
@@ -150,7 +150,14 @@ impl Union {
             Kind::Directory => self.lower_part(dir, name, found)?,
             _ => self.copied_from(found.origin.as_ref())?,
         };
-        let id = self.id_of_found(lower.as_ref(), found)?;
+        let mut id = self.id_of_found(lower.as_ref(), found)?;
+        let has_twin = match self.table.get(id) {
+            Some(known) => self.is_another(&known, (dir.id, name), found)?,
+            None => false,
+        };
+        if has_twin {
+            id = NodeId(self.lower.ino_of_upper(&found.stat)?.0);
+        }
         if let Some(known) = self.table.get(id)
             && known.kind == kind
             && known.place.lock().gone.is_none()
@@ -163,13 +170,14 @@ impl Union {
             return Ok(known);
         }
         let group = match (&self.upper, &found.origin) {
-            (Some(upper), Some(origin)) if kind != Kind::Directory => {
+            (Some(upper), Some(origin)) if kind != Kind::Directory && !has_twin => {
                 let name = Upper::group_name(origin);
                 upper.group(&name)?.map(|_| name)
             }
             _ => None,
         };
         let data = self.data_part(dir, name, found)?;
+        let lower = lower.filter(|_| !has_twin);
         let seed = Seed { kind, lower, group, side: Side::Upper, data };
         let is_over = |old: &Shared| old.kind != kind || old.place.lock().gone.is_some();
         let (node, is_new) = match self.table.get(id).filter(is_over) {
@@ -181,6 +189,40 @@ impl Union {
             self.settle_upper(&node);
         }
         Ok(node)
+    }
+
+    /// Whether a file of the upper is another than the node that has its number: who copies a file of an upper by hand copies
+    /// its mark. The names that a node has are not asked again, so that hard links alone cost a look.
+    fn is_another(
+        &self,
+        known: &Node,
+        (parent, name): (NodeId, &Name),
+        found: &Found,
+    ) -> Result<bool, UnionError> {
+        let is_known = |node: &Node| {
+            let place = node.place.lock();
+            let has_name = place.names.iter().any(|(dir, known)| *dir == parent && known == name);
+            has_name || place.gone.is_some()
+        };
+        if known.kind != found.attr.kind
+            || known.is_directory()
+            || !known.is_upper()
+            || is_known(known)
+        {
+            return Ok(false);
+        }
+        let spot = match self.spot(known) {
+            // Its last name went since.
+            Err(error) if error.errno() == Errno::NOENT => return Ok(false),
+            spot => spot?,
+        };
+        match file::stat_at(&spot.dir, &*spot.name, Symlinks::Stop) {
+            Ok(stat) => Ok(stat.st_ino != found.stat.st_ino),
+            Err(error) if error.is_absent() => Ok(false),
+            Err(source) => {
+                Err(UpperError::Call { deed: "look at a file of the upper", source }.into())
+            }
+        }
     }
 
     /// Puts a new node in place of one that is gone and whose number was given again.
