@@ -11,6 +11,8 @@ mod layout;
 mod left;
 #[path = "rootless/mounted.rs"]
 mod mounted;
+#[path = "rootless/normalized.rs"]
+mod normalized;
 #[path = "rootless/peers.rs"]
 mod peers;
 #[path = "rootless/recorded.rs"]

@@ -1,5 +1,6 @@
 //! Who works in a mount, as far as /proc tells it.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -19,23 +20,43 @@ const MAPS_MAX_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FuseDevice(pub u32);
 
+/// Who works in a mount.
+pub enum User {
+    /// A process, as messages call it.
+    Other(String),
+    /// This process, and no other that is seen.
+    This,
+}
+
 /// The first process that works in the mount at `at`, or has a file of it open; `None` where none is seen.
-pub fn first_user(at: &Path) -> Result<Option<String>, SysError> {
-    first(|own| uses(own, at).map(|uses| uses.then_some(())))
-        .map(|found| found.map(|(shown, ())| shown))
+pub fn first_user(at: &Path) -> Result<Option<User>, SysError> {
+    let this = dir::read_link(&dir::open_path("/proc")?, "self")?;
+    let is_this = Cell::new(false);
+    let other = first(|name, own| {
+        let uses = uses(own, at)?;
+        if uses && name == &*this {
+            is_this.set(true);
+            return Ok(None);
+        }
+        Ok(uses.then_some(()))
+    })?;
+    Ok(match other {
+        Some((shown, ())) => Some(User::Other(shown)),
+        None => is_this.get().then_some(User::This),
+    })
 }
 
 /// The first process that works in a mount of `device`, whether or not that stands anywhere, or has a file of it open or
 /// mapped.
 pub fn first_user_of(device: FuseDevice) -> Result<Option<String>, SysError> {
-    first(|own| uses_device(own, device).map(|uses| uses.then_some(())))
+    first(|_, own| uses_device(own, device).map(|uses| uses.then_some(())))
         .map(|found| found.map(|(shown, ())| shown))
 }
 
 /// The first process in whose mount namespace `device` is mounted, and where.
 pub fn first_that_sees(device: FuseDevice) -> Result<Option<(String, PathBuf)>, SysError> {
     let device = format!("0:{}", device.0);
-    first(|own| {
+    first(|_, own| {
         let table = file::open_read(own, "mountinfo", Symlinks::Stop)?;
         let mounts = mount::standing_in(&file::read_all(table, TABLE_MAX_BYTES)?);
         Ok(mounts.into_iter().find(|mount| mount.device == device.as_bytes()).map(|mount| mount.at))
@@ -53,7 +74,7 @@ pub fn shown(pid: &str) -> String {
 
 /// The first process of which `look` finds something.
 fn first<T>(
-    look: impl Fn(&OwnedFd) -> Result<Option<T>, SysError>,
+    look: impl Fn(&[u8], &OwnedFd) -> Result<Option<T>, SysError>,
 ) -> Result<Option<(String, T)>, SysError> {
     let proc = dir::open_path("/proc")?;
     for entry in dir::list(&proc)? {
@@ -62,7 +83,7 @@ fn first<T>(
         }
         // One that ends meanwhile, or may not be looked at, is passed over.
         let Ok(own) = dir::open(&proc, &*entry.name, Symlinks::Stop) else { continue };
-        if let Ok(Some(found)) = look(&own) {
+        if let Ok(Some(found)) = look(&entry.name, &own) {
             return Ok(Some((shown(&String::from_utf8_lossy(&entry.name)), found)));
         }
     }
