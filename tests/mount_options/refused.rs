@@ -90,7 +90,11 @@ const ROWS: [(&str, &str, &str); 35] = [
     ("lowerdir=top::base", "mnt", "lowerdir= holds an empty name"),
     ("lowerdir=base,upperdir=up", "mnt", "upperdir= needs workdir="),
     ("lowerdir=base,workdir=work", "mnt", "workdir= says nothing without upperdir="),
-    ("lowerdri=base", "mnt", "option `lowerdri=base` is not known; did you mean `lowerdir`?"),
+    (
+        "lowerdri=base",
+        "mnt",
+        "option `lowerdri=base` is not known (did you mean `lowerdir`?); `layerfs",
+    ),
     ("ro,noexec", "mnt", "an image and a mountpoint are needed"),
 ];
 

@@ -61,7 +61,7 @@ pub fn tip(key: &[u8]) -> String {
         near.min().map(|(_, word)| word)
     };
     match otherwise.or_else(near) {
-        Some(word) => format!("; did you mean `{word}`?"),
+        Some(word) => format!(" (did you mean `{word}`?)"),
         None => String::new(),
     }
 }
@@ -90,12 +90,12 @@ mod tests {
     #[test]
     fn a_slip_of_the_finger_gets_the_word_that_was_meant() {
         let rows = [
-            ("lowerdri", "; did you mean `lowerdir`?"),
-            ("lower_dir", "; did you mean `lowerdir`?"),
-            ("uperdir", "; did you mean `upperdir`?"),
-            ("workdirs", "; did you mean `workdir`?"),
-            ("userxatr", "; did you mean `userxattr`?"),
-            ("root", "; did you mean `store`?"),
+            ("lowerdri", " (did you mean `lowerdir`?)"),
+            ("lower_dir", " (did you mean `lowerdir`?)"),
+            ("uperdir", " (did you mean `upperdir`?)"),
+            ("workdirs", " (did you mean `workdir`?)"),
+            ("userxatr", " (did you mean `userxattr`?)"),
+            ("root", " (did you mean `store`?)"),
             ("frob", ""),
             ("roo", ""),
             ("x", ""),
