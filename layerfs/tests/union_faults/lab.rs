@@ -18,6 +18,9 @@ use super::support::Scratch;
 /// Tells the worker what to do: the operation's number, the point to die at, the upper, its form, the lower.
 pub const TASK: &str = "LAYERFS_UNION_FAULTS_TASK";
 
+/// What the worker looks for before a deed and after it: strace sees it.
+pub const MARKER: &str = "/~a deed of union_faults~";
+
 pub struct Lab {
     scratch: Scratch,
     ground: Ground,
@@ -215,19 +218,40 @@ impl Lab {
         outcome.fired
     }
 
-    /// Dies at the n-th point of a deed in another process. `false` where the plan was past its end.
-    pub fn try_death(&self, number: usize, measure: &Measure, n: u64) -> bool {
+    /// The calls that change something which strace sees of a deed, by name.
+    pub fn changes_by_strace(&self, number: usize) -> Vec<String> {
         copy(&self.base(), &self.place());
+        let trace = self.scratch.join("trace");
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-o"]).arg(&trace).arg(std::env::current_exe().unwrap());
+        let done = self.worker(strace, number, u64::MAX).status().unwrap();
+        assert!(done.success(), "the worker: {done}");
+        let text = std::fs::read_to_string(trace).unwrap();
+        let marked = |line: &&str| line.contains(MARKER);
+        let of_deed = text.lines().skip_while(|line| !marked(line)).skip(1);
+        let of_deed = of_deed.take_while(|line| !marked(line));
+        // A number of the thread stands first.
+        let names = of_deed.filter_map(|line| line.split_whitespace().nth(1)?.split_once('('));
+        names.map(|(name, _)| name.to_owned()).collect()
+    }
+
+    fn worker(&self, mut command: Command, number: usize, n: u64) -> Command {
         let mut words = vec![number.to_string(), n.to_string(), self.place().display().to_string()];
         words.push(format!("{:?}", self.form));
         words.extend(self.ground.words().iter().map(|word| word.display().to_string()));
-        let ended = Command::new(std::env::current_exe().unwrap())
+        command
             .args(["--exact", "worker", "--nocapture", "--test-threads=1"])
             .env(TASK, words.join("\n"))
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
-            .unwrap();
+            .stdout(Stdio::null());
+        command
+    }
+
+    /// Dies at the n-th point of a deed in another process. `false` where the plan was past its end.
+    pub fn try_death(&self, number: usize, measure: &Measure, n: u64) -> bool {
+        copy(&self.base(), &self.place());
+        let program = Command::new(std::env::current_exe().unwrap());
+        let ended = self.worker(program, number, n).status().unwrap();
         let fired = ended.signal() == Some(9);
         assert!(fired || ended.success(), "the worker: {ended}");
         let shown = self.again();
