@@ -211,15 +211,16 @@ fn random_value(state: &mut u64, bad: &Bad) -> Vec<u8> {
         *state ^= *state << 17;
         usize::try_from(*state >> 33).unwrap()
     };
+    let byte = |random: usize| random.to_le_bytes()[0];
     let len = next() % 71;
     match next() % 3 {
-        0 => (0..len).map(|_| next() as u8).collect(),
+        0 => (0..len).map(|_| byte(next())).collect(),
         1 => (0..len).map(|_| LETTERS[next() % LETTERS.len()]).collect(),
         _ => {
             let mut value = bad.values[next() % bad.values.len()].to_vec();
             if !value.is_empty() {
                 let at = next() % value.len();
-                value[at] = next() as u8;
+                value[at] = byte(next());
             }
             value
         }

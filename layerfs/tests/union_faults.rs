@@ -17,13 +17,15 @@ mod lab;
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use kit::deeds::{DEEDS, Deed, Way};
 use kit::forms::Form;
 use kit::ground::Side;
 use kit::task;
-use lab::{Lab, Measure, Memory, told};
+use lab::{Lab, MARKER, Measure, Memory, told};
 use layerfs_driver::sys::Errno;
 use layerfs_driver::sys::fault::{Plan, with_plan};
 use support::{figure, soak, watchdog};
@@ -72,6 +74,11 @@ const LOOKING: [&str; 16] = [
 
 fn changes(call: &str) -> bool {
     !LOOKING.contains(&call)
+}
+
+/// The name of the n-th call, counted from one.
+fn called(calls: &[&'static str], n: u64) -> Option<&'static str> {
+    usize::try_from(n).ok().and_then(|n| calls.get(n - 1)).copied()
 }
 
 type Deeds<'a> = &'a mut dyn Iterator<Item = (usize, &'static Deed)>;
@@ -142,13 +149,13 @@ fn planned(number: usize, calls: &[&str]) -> Vec<(u64, Errno)> {
     let mut at = number;
     // They differ a little from one mount to the next: a few more than were counted.
     let more = std::iter::repeat_n("", if soak() { 40 } else { 3 });
-    for (n, call) in (1..).zip(calls.iter().copied().chain(more)) {
+    for ((n, index), call) in (1..).zip(1_usize..).zip(calls.iter().copied().chain(more)) {
         if soak() {
             planned.extend(ERRORS.map(|errno| (n, errno)));
             planned.extend((call == OPENING).then_some((n, Errno::NFILE)));
-        } else if call == OPENING && n % 2 == 0 {
+        } else if call == OPENING && index.is_multiple_of(2) {
             planned.push((n, Errno::NFILE));
-        } else if changes(call) || (n as usize + number) % LOOKS == 0 {
+        } else if changes(call) || (index + number).is_multiple_of(LOOKS) {
             at += 1;
             planned.push((n, ERRORS[at % ERRORS.len()]));
         }
@@ -168,7 +175,7 @@ fn faults(lab: &Lab, deeds: Deeds<'_>, failures: &mut Vec<String>) {
         let changing = calls.iter().filter(|call| changes(call)).count();
         if soak() {
             let (form, all) = (lab.form, calls.len());
-            figure(format_args!("{form:?} {}: {all} points, {changing} of them change", deed.name));
+            figure(format_args!("{form:?} {}: {all} calls, {changing} of them change", deed.name));
         }
         for (at, fault) in planned(number, &calls).into_iter().enumerate() {
             let memory = if at % 2 == 0 { Memory::Cold } else { Memory::Warm };
@@ -182,7 +189,7 @@ fn faults(lab: &Lab, deeds: Deeds<'_>, failures: &mut Vec<String>) {
                     deed.name,
                     fault.1,
                     fault.0,
-                    calls.get(fault.0 as usize - 1),
+                    called(&calls, fault.0),
                     told(&*panic)
                 )),
             }
@@ -199,19 +206,21 @@ fn deaths(lab: &Lab, deeds: Deeds<'_>, failures: &mut Vec<String>) {
     for (number, deed) in deeds {
         let Some((measure, calls)) = measured(lab, deed, failures) else { continue };
         let last = calls.len() as u64 + 1;
-        let at = |n: &u64| calls.get(*n as usize - 1).copied();
+        let at = |n: &u64| called(&calls, *n);
         let chosen = (1..=last).filter(|n| soak() || *n == last || at(n).is_some_and(changes));
         let points: Vec<_> = chosen.map(|n| (n, at(&n))).collect();
         all.push((number, deed, measure, points));
     }
     let failed = Mutex::new(failures);
-    let died = std::sync::atomic::AtomicU64::new(0);
+    let died = AtomicU64::new(0);
     // They die in processes of their own: two at once.
     let lane = |lane: usize| {
         for (number, deed, measure, points) in all.iter().skip(lane).step_by(2) {
             for (n, call) in points {
                 match catch_unwind(AssertUnwindSafe(|| lab.try_death(*number, measure, *n))) {
-                    Ok(true) => drop(died.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
+                    Ok(true) => {
+                        died.fetch_add(1, Ordering::Relaxed);
+                    }
                     Ok(false) => break,
                     Err(panic) => failed.lock().unwrap().push(format!(
                         "{:?} {}, death at {n} ({call:?}): {}",
@@ -305,6 +314,34 @@ fn the_first_entry_of_the_index_leaves_the_tree_old_or_new() {
     }
 }
 
+/// No call that changes something goes round the fault points: strace, which sees all of them, counts no more.
+#[test]
+fn every_change_that_strace_sees_has_a_fault_point() {
+    support::need_root!();
+    support::need!("strace");
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _watch = watchdog(if soak() { 3600 } else { 240 });
+    let lab = Lab::new(Side::Dirs, Form::Usual);
+    // Of a thread's own life: nothing on disk.
+    let own = ["close", "mmap", "munmap", "mprotect", "madvise", "brk", "futex", "gettid", "rt_"];
+    let is_change = |name: &str| changes(name) && !own.iter().any(|own| name.starts_with(own));
+    let (mut points, mut seen) = (0, 0);
+    for (number, deed) in chosen().step_by(if soak() { 1 } else { 9 }) {
+        let (_, calls) = lab.measure(deed).unwrap();
+        let mut ours: Vec<&str> = calls.iter().copied().filter(|call| is_change(call)).collect();
+        ours.iter_mut().filter(|call| **call == "futimens").for_each(|call| *call = "utimensat");
+        let traced = lab.changes_by_strace(number);
+        let mut theirs: Vec<&str> =
+            traced.iter().map(String::as_str).filter(|call| is_change(call)).collect();
+        ours.sort_unstable();
+        theirs.sort_unstable();
+        assert_eq!(ours, theirs, "{}", deed.name);
+        (points, seen) = (points + ours.len(), seen + theirs.len());
+    }
+    assert!(seen > 50, "{seen} calls");
+    figure(format_args!("{points} points that change something, {seen} such calls by strace"));
+}
+
 /// Not a test but the process that dies: nothing where no task is given.
 #[test]
 fn worker() {
@@ -314,7 +351,10 @@ fn worker() {
     let way = Way(&union);
     let held = deed.open.map(|(path, how, _)| way.open(path, how).unwrap());
     let plan = Plan::Die { n: n.parse().unwrap(), call: None };
+    let marked = || assert!(!Path::new(MARKER).exists());
+    marked();
     with_plan(plan, || (deed.act)(&way)).0.unwrap();
+    marked();
     if let Some(handle) = held {
         union.release(handle);
     }

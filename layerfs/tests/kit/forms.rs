@@ -90,7 +90,7 @@ pub fn by_the_kernel(dirs: &[PathBuf], place: &Path) {
     let script = format!(
         "mkdir -p upper work mnt
         mount -t overlay overlay -o lowerdir={},upperdir=upper,workdir=work,redirect_dir=on,metacopy=on,index=off mnt
-        cd mnt; chown 0:5 {METACOPIES}; mv d/e/f/other d/kernels; mv moveme kernelsdir; cd ..
+        cd mnt; chown 0:5 {METACOPIES}; if [ -e large ]; then chown 0:5 large; fi; mv d/e/f/other d/kernels; mv moveme kernelsdir; cd ..
         umount mnt; rmdir mnt; getfattr -n trusted.overlay.metacopy upper/small > seen; rm seen",
         lower.join(":")
     );

@@ -16,20 +16,30 @@ const WHERE: &str = "LAYERFS_UNION_WHERE";
 
 /// Has another process do `words` with the union in `place`, whose upper is of that form. Answers whether it was killed;
 /// `false` where it came to its end.
-pub fn dies(ground: &Ground, (place, form): (&Path, Form), words: &[&str]) -> bool {
+pub fn dies(ground: &Ground, at: (&Path, Form), words: &[&str]) -> bool {
+    let program = Command::new(std::env::current_exe().unwrap());
+    let ended = worker(program, ground, at, words).status().unwrap();
+    let died = ended.signal() == Some(9);
+    assert!(died || ended.success(), "the worker: {ended}");
+    died
+}
+
+/// The call of the test binary, which `command` may begin with another's name, that does so.
+pub fn worker(
+    mut command: Command,
+    ground: &Ground,
+    (place, form): (&Path, Form),
+    words: &[&str],
+) -> Command {
     let mut at = vec![place.display().to_string(), format!("{form:?}")];
     at.extend(ground.words().iter().map(|word| word.display().to_string()));
-    let ended = Command::new(std::env::current_exe().unwrap())
+    command
         .args(["--exact", "worker", "--nocapture", "--test-threads=1"])
         .env(WORDS, words.join("\n"))
         .env(WHERE, at.join("\n"))
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .unwrap();
-    let died = ended.signal() == Some(9);
-    assert!(died || ended.success(), "the worker: {ended}");
-    died
+        .stdout(Stdio::null());
+    command
 }
 
 /// The words of the task, the union that it is about and the form of its upper, in a process that has one.

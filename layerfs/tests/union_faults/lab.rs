@@ -1,6 +1,7 @@
 //! Owns one upper over one lower that deeds are tried on under faults, and what must hold after each.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use layerfs_driver::sys::Errno;
 use layerfs_driver::sys::fault::{Outcome, Plan, traced, with_plan};
@@ -13,6 +14,9 @@ use super::kit::ground::{Ground, Side, leftovers};
 use super::kit::seen::{Lenience, Tree};
 use super::kit::task;
 use super::support::Scratch;
+
+/// What the worker looks for before a deed and after it: strace sees it.
+pub const MARKER: &str = "/~a deed of union_faults~";
 
 pub struct Lab {
     scratch: Scratch,
@@ -209,6 +213,26 @@ impl Lab {
         assert!(apart.is_empty(), "{result:?} and a new mount shows something else: {apart:#?}");
         assert_eq!(descriptors(), open, "descriptors");
         outcome.fired
+    }
+
+    /// The calls that change something which strace sees of a deed, by name.
+    pub fn changes_by_strace(&self, number: usize) -> Vec<String> {
+        copy(&self.base(), &self.place());
+        let trace = self.scratch.join("trace");
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-o"]).arg(&trace).arg(std::env::current_exe().unwrap());
+        let words = [number.to_string(), u64::MAX.to_string()];
+        let (place, words) = (self.place(), [&*words[0], &*words[1]]);
+        let mut worker = task::worker(strace, &self.ground, (&place, self.form), &words);
+        let done = worker.status().unwrap();
+        assert!(done.success(), "the worker: {done}");
+        let text = std::fs::read_to_string(trace).unwrap();
+        let marked = |line: &&str| line.contains(MARKER);
+        let of_deed = text.lines().skip_while(|line| !marked(line)).skip(1);
+        let of_deed = of_deed.take_while(|line| !marked(line));
+        // A number of the thread stands first.
+        let names = of_deed.filter_map(|line| line.split_whitespace().nth(1)?.split_once('('));
+        names.map(|(name, _)| name.to_owned()).collect()
     }
 
     /// Dies at the n-th point of a deed in another process. `false` where the plan was past its end.

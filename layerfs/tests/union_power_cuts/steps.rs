@@ -57,8 +57,19 @@ fn empty(way: &Way, path: &str) -> Done {
     Ok(())
 }
 
+/// The file is made where it is asked for.
+pub const LARGE: &str = "give a file of 100 MB to another and write to it";
+
 /// The lower is that of `ground.rs`.
 pub const DEEDS: &[Deed] = &[
+    Deed {
+        name: LARGE,
+        steps: &[
+            step(|way| way.chown("large")),
+            step(|way| way.write("large", b"written", 70_000_000)),
+            lasts(|way| sync(way, "large")),
+        ],
+    },
     Deed {
         name: "give a link and a device to others",
         steps: &[
@@ -204,7 +215,8 @@ pub fn of_form(form: Form) -> Vec<usize> {
         // The others' are done with each of them.
         Form::Usual => {
             let usual = |(number, deed): (usize, &Deed)| {
-                (deed.name != "make the upper plain").then_some(number)
+                let is_others = ["make the upper plain", LARGE].contains(&deed.name);
+                (!is_others).then_some(number)
             };
             return DEEDS.iter().enumerate().filter_map(usual).collect();
         }
