@@ -84,17 +84,6 @@ impl Place {
         self.run(words).refusal(1)
     }
 
-    /// The message of a run that must fail after it waited for what another has: what it waits for, and the same again.
-    pub fn refused_after_a_wait(&self, words: &[&str]) -> String {
-        let run = self.run(words);
-        assert_eq!((run.status, &*run.stdout), (Some(1), ""), "{run:?}");
-        let lines: Vec<&str> = run.stderr.lines().collect();
-        let [waiting, told] = lines[..] else { panic!("not two lines: {run:?}") };
-        let why = waiting.strip_prefix("layerfs: waiting at most 10 s: ");
-        assert!(why.is_some_and(|why| told.ends_with(why)), "{run:?}");
-        told.to_owned()
-    }
-
     /// Writes the small layout to `name`, and pulls it. Answers the id.
     pub fn pull_small(&self, name: &str) -> String {
         Layout::small().write(&self.join(name));

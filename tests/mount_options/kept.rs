@@ -96,7 +96,7 @@ fn an_upper_that_can_not_be_had_leaves_nothing() {
                     "other",
                 ];
                 let line = match upper {
-                    "up" => live.place.refused_after_a_wait(&words),
+                    "up" => live.refused_after_a_wait(&words),
                     _ => live.place.refused(&words),
                 };
                 assert!(line.contains(expected), "{upper}: {line}");

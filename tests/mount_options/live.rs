@@ -64,6 +64,17 @@ impl Live {
         finished(&mut self.named(name, words))
     }
 
+    /// The message of a run that must fail after it waited for what another has: what it waits for, and the same again.
+    pub fn refused_after_a_wait(&self, words: &[&str]) -> String {
+        let run = self.place.run(words);
+        assert_eq!((run.status, &*run.stdout), (Some(1), ""), "{run:?}");
+        let lines: Vec<&str> = run.stderr.lines().collect();
+        let [waiting, told] = lines[..] else { panic!("not two lines: {run:?}") };
+        let why = waiting.strip_prefix("layerfs: waiting at most 10 s: ");
+        assert!(why.is_some_and(|why| told.ends_with(why)), "{run:?}");
+        told.to_owned()
+    }
+
     pub fn read(&self, file: &str) -> String {
         let path = self.place.join(file);
         std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))

@@ -112,7 +112,7 @@ fn what_can_not_be_normalized_is_told_and_left_as_it_is() {
     let line = live.place.refused(&["upper", "normalize", "--work", "work", "nope"]);
     assert!(line.contains("`nope`") && line.contains("does not exist"), "{line}");
     live.place.said(&["mount", "-o", UPPER, "mnt"]);
-    let line = live.place.refused_after_a_wait(&NORMALIZE);
+    let line = live.refused_after_a_wait(&NORMALIZE);
     assert!(line.contains("in use by another mount"), "{line}");
     live.umount();
     assert_eq!(live.shell("find up -printf '%P %y %T@\n' | sort"), before);

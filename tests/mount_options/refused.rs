@@ -183,7 +183,7 @@ fn who_works_in_an_unmounted_mount_is_told_to_those_who_want_its_upper() {
         .spawn()
         .unwrap();
     live.place.said(&["umount", "-l", "mnt"]);
-    let line = live.place.refused_after_a_wait(&words);
+    let line = live.refused_after_a_wait(&words);
     let expected = match tells_connections(server) {
         true => format!(
             "upper directory is in use by another mount; process {server} (layerfs) holds it, unmounted and still in use by \
@@ -250,7 +250,7 @@ fn a_busy_upper_is_refused_whichever_of_its_directories_is_shared() {
             scope.spawn(move || {
                 let words = ["mount", "-o", &format!("lowerdir=base,{options}"), at];
                 let line = match expected.contains("upper") {
-                    true => live.place.refused_after_a_wait(&words),
+                    true => live.refused_after_a_wait(&words),
                     false => live.place.refused(&words),
                 };
                 assert!(
