@@ -9,6 +9,8 @@ mod support;
 mod layout;
 #[path = "rootless/mounted.rs"]
 mod mounted;
+#[path = "rootless/normalized.rs"]
+mod normalized;
 #[path = "rootless/recorded.rs"]
 mod recorded;
 #[path = "rootless/refused.rs"]

@@ -49,7 +49,8 @@ pub struct CommitArgs {
     #[arg(short, long, value_name = "true|false", default_value_t = true, action = ArgAction::Set)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pause: bool,
-    /// The image that an upper directory was made over, where several have its layers
+    /// The image that an upper directory was made over, where several have its layers, or where it does not say so:
+    /// `layerfs upper normalize` made it plain
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
     /// The work directory of an upper directory, where it is not that one's name with `.work`
@@ -70,7 +71,8 @@ pub struct CommitArgs {
 pub fn run(args: &CommitArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let name = args.name.as_deref().map(new_name).transpose()?;
     let store = session.store()?;
-    let found = what::find(&store, &args.what, args.work.as_deref())?;
+    let beside = (args.work.as_deref(), args.image.as_deref());
+    let found = what::find(&store, &args.what, beside)?;
     let parent = parent_of(&store, args, &found)?;
     let config = store.config_bytes(&parent.id)?;
     let shell = shell_of(&config)?;
@@ -128,11 +130,7 @@ fn parent_of(store: &Store, args: &CommitArgs, found: &What) -> Result<Parent> {
             ),
         };
     };
-    let image = store.find(words)?.image;
-    let own: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
-    if own != layers {
-        bail!("--image `{words}`: {} was made over other layers", found.called);
-    }
+    let image = what::expect_image(store, words, found)?;
     Ok(Parent { id: image.id, layers })
 }
 

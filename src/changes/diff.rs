@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -33,12 +33,15 @@ pub struct DiffArgs {
     /// Write the changes as the archive of a layer, in the form of OCI images
     #[arg(long)]
     tar: bool,
-    /// Write the archive to FILE, which appears when it is whole, instead of standard output
+    /// Write the archive to FILE, which appears when it is whole, instead of standard output, which is `-`
     #[arg(short, long, value_name = "FILE", requires = "tar")]
     output: Option<PathBuf>,
     /// The work directory of an upper directory, where it is not that one's name with `.work`
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
+    /// The image that an upper directory was made over, where that does not say so: `layerfs upper normalize` made it plain
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
     /// A container, a mountpoint, or an upper directory
     #[arg(value_name = "CONTAINER|DIR")]
     what: OsString,
@@ -52,14 +55,19 @@ struct Row {
 
 /// Prints the changes, or writes their archive.
 pub fn run(args: &DiffArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
-    if args.tar && args.output.is_none() && std::io::stdout().is_terminal() {
+    let output = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    if args.tar && output.is_none() && std::io::stdout().is_terminal() {
         bail!("standard output is a terminal, which an archive would upset: name a file with -o");
     }
     let store = session.store()?;
-    let found = what::find(&store, &args.what, args.work.as_deref())?;
+    let beside = (args.work.as_deref(), args.image.as_deref());
+    let found = what::find(&store, &args.what, beside)?;
+    if let Some(words) = &args.image {
+        what::expect_image(&store, words, &found)?;
+    }
     what::settle(&found);
     if args.tar {
-        return archive(args, &found.sides);
+        return archive(output, &found.sides);
     }
     let changes = changes::list(&found.sides).with_context(|| found.called.clone())?;
     if args.json {
@@ -74,8 +82,8 @@ pub fn run(args: &DiffArgs, session: &Session, results: &mut Results) -> Result<
     Ok(Outcome::Done)
 }
 
-fn archive(args: &DiffArgs, sides: &Sides) -> Result<Outcome> {
-    let mut target = match &args.output {
+fn archive(output: Option<&Path>, sides: &Sides) -> Result<Outcome> {
+    let mut target = match output {
         Some(path) => Target::file(path)?,
         None => Target::standard_output()?,
     };

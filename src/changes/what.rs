@@ -37,7 +37,12 @@ pub struct What {
 }
 
 /// Finds it. A word with a slash, or with a dot in front, is a path; any other is a container before it is a path.
-pub fn find(store: &Store, word: &OsStr, work: Option<&Path>) -> Result<What> {
+/// An upper directory that does not say over which image it was made is one of `image`.
+pub fn find(
+    store: &Store,
+    word: &OsStr,
+    (work, image): (Option<&Path>, Option<&str>),
+) -> Result<What> {
     // Each directory on the way down is held.
     host::raise_limits()?;
     if let Some(text) = word.to_str().filter(|text| !is_path(text)) {
@@ -47,7 +52,17 @@ pub fn find(store: &Store, word: &OsStr, work: Option<&Path>) -> Result<What> {
             Err(error) => return Err(error.into()),
         }
     }
-    of_path(store, Path::new(word), work)
+    of_path(store, Path::new(word), (work, image))
+}
+
+/// The image that `--image` means, which must have the layers that were found.
+pub fn expect_image(store: &Store, words: &str, found: &What) -> Result<Image> {
+    let image = store.find(words)?.image;
+    let own: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
+    if own != found.layers {
+        bail!("--image `{words}`: {} was made over other layers", found.called);
+    }
+    Ok(image)
 }
 
 fn is_path(word: &str) -> bool {
@@ -64,7 +79,11 @@ fn of_container(store: &Store, container: Container) -> Result<What> {
     Ok(What { container: Some(container), ..of_writable(store, writable, called)? })
 }
 
-fn of_path(store: &Store, path: &Path, work: Option<&Path>) -> Result<What> {
+fn of_path(
+    store: &Store,
+    path: &Path,
+    (work, image): (Option<&Path>, Option<&str>),
+) -> Result<What> {
     let shown = || format!("`{}`", path.display());
     // What is mounted there is not asked: it may not answer.
     let place = file::open_place(path).with_context(shown)?;
@@ -83,10 +102,14 @@ fn of_path(store: &Store, path: &Path, work: Option<&Path>) -> Result<What> {
             shown()
         );
     }
-    of_upper(store, (path, shown()), work)
+    of_upper(store, (path, shown()), (work, image))
 }
 
-fn of_upper(store: &Store, (path, shown): (&Path, String), work: Option<&Path>) -> Result<What> {
+fn of_upper(
+    store: &Store,
+    (path, shown): (&Path, String),
+    (work, image): (Option<&Path>, Option<&str>),
+) -> Result<What> {
     let upper = dir::open_path(path).with_context(|| shown.clone())?;
     let work = match work {
         Some(work) => Some(
@@ -94,22 +117,39 @@ fn of_upper(store: &Store, (path, shown): (&Path, String), work: Option<&Path>) 
         ),
         None => work_beside(path)?,
     };
-    let reader = UpperReader::open(upper, work.as_ref())
-        .with_context(|| format!("upper directory {shown}"))?;
-    let chain = match reader.made_over() {
-        Some(Origin::Image { chain_id, .. }) => *chain_id,
-        Some(Origin::Directory { .. }) | None => bail!(
+    let deed = || format!("upper directory {shown}");
+    let mut reader = UpperReader::open(upper, work.as_ref()).with_context(deed)?;
+    if image.is_some() {
+        reader.find_marks().with_context(deed)?;
+    }
+    let chain = match (reader.made_over(), image) {
+        (Some(Origin::Image { chain_id, .. }), _) => *chain_id,
+        (None, Some(words)) => store
+            .find(words)?
+            .image
+            .chain_id()
+            .with_context(|| format!("image `{words}` has no layers"))?,
+        (Some(Origin::Directory { .. }), _) | (None, None) => bail!(
             "{shown} is neither a container, nor the mountpoint of an image of this store, nor the upper directory of one; \
              `layerfs ps -a` and `layerfs mount` list those there are. What was changed in a mount of directories (-o lowerdir=) \
-             can't be told from an image; `layerfs import` makes one of all that it shows"
+             can't be told from an image; `layerfs import` makes one of all that it shows. An upper directory that \
+             `layerfs upper normalize` made plain does not say which image is its own: --image says it"
         ),
     };
     let images: Vec<Image> =
         store.images()?.into_iter().filter(|image| image.chain_id() == Some(chain)).collect();
+    let tree = ImageTree::open(store, &chain);
+    if images.is_empty() && matches!(tree, Err(StoreError::LayerMissing(_))) {
+        bail!(
+            "upper directory {shown} was made over an image that this store does not have: name the image's store with --root, or \
+             import the image (its layers have the chain id {})",
+            chain.short()
+        );
+    }
     let layers = images.first().map(|image| image.layers.iter().map(|layer| layer.diff_id));
     Ok(What {
         called: format!("the upper directory {shown}"),
-        sides: Sides { lower: Lower::Image(ImageTree::open(store, &chain)?), upper: reader },
+        sides: Sides { lower: Lower::Image(tree?), upper: reader },
         layers: layers.map(Iterator::collect).unwrap_or_default(),
         image: match images.as_slice() {
             [only] => Some(only.id),

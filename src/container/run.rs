@@ -9,8 +9,9 @@ use clap::{Args, ValueEnum};
 use layerfs_driver::store::container::{Base, Exited, Keep, Living, NewContainer, State};
 use layerfs_driver::store::oci::RunConfig;
 use layerfs_driver::store::{Store, image::Image};
+use layerfs_driver::sys::dir;
+use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::process::start_ticks;
-use layerfs_driver::sys::{dir, host};
 use layerfs_runtime::cgroup::{Cgroup, CgroupError, Limits};
 use layerfs_runtime::spec::{Access, Input, Network, Streams, Volume};
 use layerfs_runtime::{ContainerSpec, Ended, Request, RunError, Running, Signals};
@@ -145,7 +146,7 @@ pub fn run(args: &RunArgs, session: &Session) -> Result<Outcome> {
 
 /// Said before anything is tried: the first call that is refused would not say it.
 fn need_root() -> Result<()> {
-    if host::is_root() {
+    if host::rights()? == Rights::Root {
         return Ok(());
     }
     bail!(

@@ -25,7 +25,7 @@ whole. Images are added to a layout that is there.";
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct SaveArgs {
-    /// Write to FILE, or into the directory of a layout, instead of standard output
+    /// Write to FILE, or into the directory of a layout, instead of standard output, which is `-`
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// What is written
@@ -86,6 +86,7 @@ pub fn run(args: &SaveArgs, session: &Session) -> Result<Outcome> {
         .into());
     }
     let store = session.store()?;
+    let output = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let images = found(&store, &args.images)?;
     let packing = Compression::pack(args.compression);
     let progress = progress::of_export(if args.quiet { Show::Nothing } else { Show::Progress });
@@ -93,14 +94,14 @@ pub fn run(args: &SaveArgs, session: &Session) -> Result<Outcome> {
         Format::DockerArchive => ArchiveForm::Docker,
         Format::OciArchive => ArchiveForm::Oci(packing, None),
         Format::OciDir => {
-            let Some(path) = &args.output else {
+            let Some(path) = output else {
                 return Err(Misused("--format oci-dir: name the directory with -o").into());
             };
             store.write_layout(&images, (packing, None), path, progress.as_ref())?;
             return Ok(Outcome::Done);
         }
     };
-    write_archive((&store, &images), &form, args.output.as_deref(), progress.as_ref())?;
+    write_archive((&store, &images), &form, output, progress.as_ref())?;
     Ok(Outcome::Done)
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use layerfs_driver::sys::file;
-use layerfs_driver::sys::host::{self, Rights};
+use layerfs_driver::sys::host::Rights;
 
 use super::options::{Options, Rule};
 
@@ -44,14 +44,6 @@ pub fn check(said: &Options, rights: Rights) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Refuses whoever is not root of the machine. `verb` is what was to be done.
-pub fn need_root(verb: &str) -> Result<()> {
-    if host::rights()? == Rights::Root {
-        return Ok(());
-    }
-    bail!("`layerfs {verb}` needs root: start it as root, by sudo for example")
 }
 
 fn is_allow_other_granted() -> Result<bool> {

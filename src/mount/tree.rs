@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use layerfs_driver::lower::{DirStack, ImageTree, Lower, ShownIds, StackOptions, WhNames};
+use layerfs_driver::store::Store;
 use layerfs_driver::store::container::{Living, Stands};
-use layerfs_driver::store::image::Hit;
+use layerfs_driver::store::image::{Hit, Image};
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::standing::MountTable;
 use layerfs_driver::union::{Mode, Union, UnionError};
@@ -61,7 +62,7 @@ pub fn union(
     };
     let union = match (Union::new(lower, mode), &args.upper) {
         (Err(error @ UnionError::Upper(_)), Some(upper)) => {
-            return Err(error).with_context(|| shown(upper));
+            return Err(naming_the_image(error, &store)).with_context(|| shown(upper));
         }
         (union, _) => union?,
     };
@@ -120,6 +121,26 @@ pub fn open_upper(
 
 fn shown(upper: &Path) -> String {
     format!("upper directory `{}`", upper.display())
+}
+
+/// Says of an upper of another image which that is, where the store has it: nothing lists chain ids.
+fn naming_the_image(error: UnionError, store: &Store) -> anyhow::Error {
+    let UnionError::Upper(UpperError::OtherImage { made, .. }) = &error else {
+        return error.into();
+    };
+    let images = store.images().unwrap_or_else(|unread| {
+        tracing::debug!("which image the upper is of is not known: {unread}");
+        Vec::new()
+    });
+    let is_made = |image: &&Image| image.chain_id().is_some_and(|chain| chain.short() == *made);
+    let Some(image) = images.iter().find(is_made) else {
+        return anyhow::anyhow!(
+            "it holds changes of an image that this store does not have, whose layers have the chain id {made}: mount it over \
+             that, or take another upper"
+        );
+    };
+    let name = image.names.first().map_or_else(|| image.id.short(), ToString::to_string);
+    anyhow::anyhow!("it holds changes of image `{name}`: mount it over that, or take another upper")
 }
 
 /// A writable side that goes with the mount, and need not survive a crash.

@@ -10,7 +10,7 @@ use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::mount::{self, Mounted, UnmountHow};
 use layerfs_driver::sys::{dir, file};
 
-use super::users::first_user;
+use super::users::{User, first_user};
 use crate::output::{Results, message, text};
 use crate::session::Outcome;
 
@@ -111,7 +111,12 @@ fn in_use(at: &Path, listed: &Path) -> String {
     let cure =
         "or take it out of the tree with `layerfs umount -l`, and it ends with its last user";
     match user {
-        Some(user) => format!("`{}` is in use by {user}: end that, {cure}", at.display()),
+        Some(User::Other(user)) => {
+            format!("`{}` is in use by {user}: end that, {cure}", at.display())
+        }
+        Some(User::This) => {
+            format!("`{}` is in use by this command alone: call it elsewhere, {cure}", at.display())
+        }
         None => format!("`{}` is in use: end what works in it, {cure}", at.display()),
     }
 }

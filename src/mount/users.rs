@@ -11,9 +11,19 @@ use layerfs_driver::sys::{SysError, dir};
 /// A name of a program is no longer.
 const NAME_MAX_BYTES: u64 = 64;
 
+/// Who works in a mount.
+pub enum User {
+    /// A process, as messages call it.
+    Other(String),
+    /// This process, and no other that is seen.
+    This,
+}
+
 /// The first process that works in the mount at `at`, or has a file of it open; `None` where none is seen.
-pub fn first_user(at: &Path) -> Result<Option<String>, SysError> {
+pub fn first_user(at: &Path) -> Result<Option<User>, SysError> {
     let proc = dir::open_path("/proc")?;
+    let this = dir::read_link(&proc, "self")?;
+    let mut is_this = false;
     for entry in dir::list(&proc)? {
         if !entry.name.iter().all(u8::is_ascii_digit) {
             continue;
@@ -21,14 +31,18 @@ pub fn first_user(at: &Path) -> Result<Option<String>, SysError> {
         // One that ends meanwhile, or may not be looked at, is passed over.
         let Ok(own) = dir::open(&proc, &*entry.name, Symlinks::Stop) else { continue };
         if uses(&own, at).unwrap_or(false) {
+            if entry.name == this {
+                is_this = true;
+                continue;
+            }
             let pid = String::from_utf8_lossy(&entry.name).into_owned();
-            return Ok(Some(match program(&own) {
+            return Ok(Some(User::Other(match program(&own) {
                 Ok(name) => format!("process {pid} ({name})"),
                 Err(_) => format!("process {pid}"),
-            }));
+            })));
         }
     }
-    Ok(None)
+    Ok(is_this.then_some(User::This))
 }
 
 fn uses(own: &OwnedFd, at: &Path) -> Result<bool, SysError> {

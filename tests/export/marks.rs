@@ -95,6 +95,8 @@ CHANGES
 show mnt >before
 layerfs commit --quiet mnt new:1 >/dev/null
 layerfs diff mnt | grep -c .
+layerfs diff --tar mnt | tar -t | grep -c .
+layerfs diff upper | grep -c .
 layerfs mount --read-only new:1 again
 show again >after
 diff before after && echo same
@@ -116,6 +118,8 @@ fn what_a_user_changed_is_committed_with_the_owners_that_the_mount_shows() {
             "echo x >> mnt/opt/two; chmod 4711 mnt/bin/tool; mv mnt/dev/null mnt/dev/nul; mkdir mnt/d; setfattr -n user.k -v v mnt/d; \
              chmod 0 mnt/etc/passwd; ln -s x mnt/link; mv mnt/usr/share mnt/usr/s; touch mnt/*/* || true",
         ),
+        // Others own what the namespace knows, and a renamed directory is one all the same.
+        (Who::Many, "mv mnt/usr/share mnt/usr/s; chown 5:6 mnt/etc/passwd; echo x >> mnt/opt/two"),
     ] {
         let scratch = Scratch::new();
         let before = photograph(&Scope::Below(scratch.path().to_path_buf()));

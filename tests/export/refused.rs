@@ -117,13 +117,19 @@ fn what_has_no_image_below_it_is_told_with_what_can_be_done() {
     ground.said(&["mount", "--upper", &own, "small:1", &mnt]);
     ground.shell("mnt", "chmod 600 etc/gone");
     ground.said(&["umount", &mnt]);
+    ground.said_in("store2", &["import", "-q", &ground.at("lower"), "other:1"]);
+    let elsewhere = ground.command_in("store2", &["diff", &own]).output().unwrap();
+    refused(
+        &elsewhere,
+        "an image that this store does not have: name the image's store with --root",
+    );
     ground.shell("own", "setfattr -n trusted.overlay.metacopy etc/gone");
     refused(
         &ground.layerfs(&["diff", "--tar", "-o", &ground.at("out.tar"), &own]),
         "`layerfs upper normalize`",
     );
     ground.said(&["rm", "box"]);
-    ground.shell(".", "rm -r lower dirs rootfs own own.work");
+    ground.shell(".", "rm -r lower dirs rootfs own own.work store2");
     ground.ends();
 }
 

@@ -153,6 +153,31 @@ fn a_docker_archive_names_its_images_as_docker_does() {
     ground.ends();
 }
 
+#[test]
+fn a_dash_is_standard_output() {
+    need_root!();
+    let Some(ground) = Ground::mounted() else { return };
+    let mnt = ground.at("mnt");
+    ground.shell("mnt", "echo new > new");
+    for words in [&["save", "small:1"][..], &["diff", "--tar", &mnt]] {
+        let written = |more: &[&str]| {
+            let words = [words, more].concat();
+            let mut command = ground.command_in("store", &words);
+            let output = command.current_dir(ground.join(".")).output().unwrap();
+            assert!(output.status.success(), "{words:?}: {output:?}");
+            output.stdout
+        };
+        let plain = written(&[]);
+        assert!(plain.len() > 1024);
+        assert!(written(&["-o", "-"]) == plain, "{words:?}");
+    }
+    assert!(!ground.join("-").exists());
+    let layout = ground.layerfs(&["save", "--format", "oci-dir", "-o", "-", "small:1"]);
+    refused(&layout, "name the directory with -o");
+    ground.said(&["umount", &mnt]);
+    ground.ends();
+}
+
 /// The frame of a layer, of the first by name.
 fn a_frame(ground: &Ground) -> PathBuf {
     let listed = std::fs::read_dir(ground.join("store/frames")).unwrap();

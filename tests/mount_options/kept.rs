@@ -40,13 +40,16 @@ fn an_upper_belongs_to_the_image_that_it_was_made_over() {
     ] {
         let line = live.place.refused(words);
         assert!(line.starts_with("upper directory `/"), "{line}");
-        let told = "/changes`: it holds changes of an image whose layers have the chain id ";
-        assert!(line.contains(told) && line.contains(", and this image's have "), "{line}");
+        let told = "/changes`: it holds changes of image `small:1`: mount it over that, or take";
+        assert!(line.contains(told), "{line}");
     }
     assert_eq!(live.shell("ls -A changes changes.work"), before);
     live.place.said(&["mount", "--upper", "changes", "small:1", "mnt"]);
     assert_eq!(live.read("mnt/new"), "x\n");
     live.umount();
+    live.place.said(&["rmi", "small:1"]);
+    let line = live.place.refused(&["mount", "--upper", "changes", "other:1", "mnt"]);
+    assert!(line.contains("an image that this store does not have, whose layers have"), "{line}");
 }
 
 /// Made by hand, by the kernel's overlayfs, or before there was such a mark.
@@ -60,7 +63,7 @@ fn an_upper_without_the_mark_is_taken_and_marked() {
     assert_eq!(live.shell("cat mnt/new; stat -c %a mnt"), "x\n751\n");
     live.umount();
     let line = live.place.refused(&["mount", "--upper", "up", "other:1", "mnt"]);
-    assert!(line.contains("it holds changes of an image"), "{line}");
+    assert!(line.contains("it holds changes of image `small:1`"), "{line}");
 }
 
 #[test]

@@ -67,7 +67,12 @@ fn an_upper_of_an_image_is_normalized_over_it() {
     live.umount();
     let line = live.place.refused(&["upper", "normalize", "changes"]);
     assert!(line.contains("--image IMAGE"), "{line}");
+    let told = live.place.said(&["diff", "--image", "image:1", "changes"]);
     live.place.said(&["upper", "normalize", "--image", "image:1", "changes"]);
+    // It does not say any more which image is its own.
+    let line = live.place.refused(&["diff", "changes"]);
+    assert!(line.contains("made plain does not say which image is its own: --image"), "{line}");
+    assert_eq!(live.place.said(&["diff", "--image", "image:1", "changes"]), told);
     let kernel = live.shell(&format!(
         "mkdir w; rm -r changes.work; mount -t overlay overlay -o lowerdir=base,upperdir=changes,workdir=w mnt
         cd mnt; {SHOWN}; cd ..; umount mnt; rm -r w"
@@ -100,7 +105,8 @@ fn what_can_not_be_normalized_is_told_and_left_as_it_is() {
     changed(&live, "xattr");
     let before = live.shell("find up -printf '%P %y %T@\n' | sort");
     let line = live.place.refused(&["upper", "normalize", "up"]);
-    assert!(line.contains("up.work`; --work DIR names another"), "{line}");
+    let told = "work directory `up.work` (--work DIR names another): it does not exist; is its";
+    assert!(line.contains(told), "{line}");
     let line = live.place.refused(&["upper", "normalize", "--work", "work", "up"]);
     assert!(line.contains("has a part in what the upper was made over"), "{line}");
     let line = live.place.refused(&["upper", "normalize", "--work", "work", "nope"]);
@@ -110,18 +116,46 @@ fn what_can_not_be_normalized_is_told_and_left_as_it_is() {
     assert!(line.contains("in use by another mount"), "{line}");
     live.umount();
     assert_eq!(live.shell("find up -printf '%P %y %T@\n' | sort"), before);
+    // Marks of the other kind would be left. A copy, since others' namespaces may hold the mount a while longer.
+    live.shell("cp -a up other; mkdir other.work");
+    let normalize =
+        |options: &str| live.place.refused(&["upper", "normalize", "-o", options, "other"]);
+    let line = normalize("lowerdir=base,userxattr");
+    assert!(line.contains("its marks are `trusted.overlay.*` attributes: call as root,"), "{line}");
     // Redirects that anybody may have written are not followed.
-    live.shell("mkdir up/bad; setfattr -n user.overlay.redirect -v /gone up/bad");
-    let line = live.place.refused(&[
-        "upper",
-        "normalize",
-        "--work",
-        "work",
-        "-o",
-        "lowerdir=base,userxattr",
-        "up",
-    ]);
+    live.shell(
+        "rm -r other; mkdir -p other/bad; setfattr -n user.overlay.redirect -v /gone other/bad",
+    );
+    let line = normalize("lowerdir=base,userxattr");
     assert!(line.contains("`bad`") && line.contains("does not follow"), "{line}");
+    assert!(line.contains("call as the user who mounted it"), "{line}");
+    let line = normalize("lowerdir=base");
+    assert!(line.contains("its marks are `user.overlay.*` attributes"), "{line}");
+    let marks = live.shell("getfattr -hd -m overlay other/bad");
+    assert!(marks.contains("user.overlay.redirect=\"/gone\""), "{marks}");
+}
+
+#[test]
+fn an_upper_that_root_changed_with_marks_of_users_is_made_plain() {
+    rights::need!("setfattr");
+    let Some(live) = live() else { return };
+    for whiteout in ["device", "xattr", "wh"] {
+        let options = format!("{UPPER},userxattr");
+        live.place.said(&["mount", "-o", &format!("{options},whiteout={whiteout}"), "mnt"]);
+        live.shell("cd mnt; rm only; chmod 600 both; rm -r d; mkdir d; echo new > d/new");
+        let shown = live.shell(&format!("cd mnt; {SHOWN}"));
+        live.umount();
+        let line = live.place.refused(&NORMALIZE);
+        assert!(line.contains("say `-o userxattr` if root did"), "{line}");
+        let words = ["upper", "normalize", "--work", "work", "-o", "userxattr,lowerdir=base", "up"];
+        live.place.said(&words);
+        assert_eq!(marks(&live), "", "{whiteout}");
+        let kernel = live.shell(&format!(
+            "mkdir -p kernel; mount -t overlay overlay -o {options} kernel; cd kernel; {SHOWN}; cd ..; umount kernel; rmdir kernel"
+        ));
+        assert_eq!(kernel, shown, "{whiteout}");
+        live.shell("rm -r up work; mkdir up work");
+    }
 }
 
 #[cfg(feature = "fault")]

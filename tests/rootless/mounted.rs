@@ -82,6 +82,21 @@ fn a_mount_in_use_is_told_and_detached_when_asked() {
     let (told, rest) = seen.split_once('\n').unwrap();
     assert!(told.starts_with("layerfs: `mnt` is in use by process "), "{told}");
     assert_eq!(rest, "1\none\n");
+    // Called in it, it is in use by who called, or by nobody else; it does not name itself.
+    let seen = ground.shell(
+        Who::User,
+        "layerfs mount -o lowerdir=lower mnt; cd mnt; layerfs umount ../mnt | cat; cd ..; env -C mnt layerfs umount ../mnt; \
+         layerfs umount mnt",
+    );
+    let [by_shell, by_none] = seen.lines().collect::<Vec<_>>()[..] else { panic!("{seen}") };
+    assert!(
+        by_shell.contains(" is in use by process ") && by_shell.contains(" (bash): end"),
+        "{seen}"
+    );
+    assert!(
+        by_none.contains("`../mnt` is in use by this command alone: call it elsewhere"),
+        "{seen}"
+    );
     ground.assert_nothing_left();
 }
 

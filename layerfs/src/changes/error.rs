@@ -26,7 +26,9 @@ pub enum ChangesError {
         source: LowerError,
     },
     /// A redirect that a mount would not follow either.
-    #[error("`/{0}` has a redirect in `user.overlay.*`, which is not followed as root")]
+    #[error(
+        "`/{0}` has a redirect in `user.overlay.*`, which is not followed as root: call as the user who mounted it"
+    )]
     RedirectRefused(EntryPath),
     /// A file of which the kernel's overlayfs copied no more than metadata up.
     #[error(

@@ -65,6 +65,14 @@ pub fn is_private(space: MarkSpace, stored: &[u8]) -> bool {
     stored.strip_prefix(space.prefix()).is_some_and(|rest| !rest.starts_with(ESCAPE))
 }
 
+/// Whether a stored attribute is a mark that says how layers are merged, or one of ours. The kernel has others, which say
+/// nothing of that.
+pub fn merges(space: MarkSpace, stored: &[u8]) -> bool {
+    let said = [Mark::Opaque, Mark::Redirect, Mark::Metacopy, Mark::Whiteout];
+    said.into_iter().any(|mark| mark.name(space) == stored)
+        || stored.strip_prefix(space.prefix()).is_some_and(|rest| rest.starts_with(b"layerfs."))
+}
+
 /// The name under which an attribute is stored that a user calls `shown`.
 pub fn escape(space: MarkSpace, shown: &[u8]) -> Vec<u8> {
     match shown.strip_prefix(space.prefix()) {
@@ -185,6 +193,13 @@ mod tests {
         assert!(!is_private(space, b"trusted.overlay.overlay.opaque"));
         assert!(!is_private(space, b"user.overlay.opaque"), "the other namespace is ordinary");
         assert!(!is_private(space, b"trusted.overlayopaque"));
+        for (name, says) in
+            [("opaque", true), ("layerfs.origin", true), ("uuid", false), ("overlay.opaque", false)]
+        {
+            let stored = [space.prefix(), name.as_bytes()].concat();
+            assert_eq!(merges(space, &stored), says, "{name}");
+            assert!(!merges(MarkSpace::User, &stored), "{name}");
+        }
         assert!(is_private(MarkSpace::User, b"user.overlay.redirect"));
     }
 

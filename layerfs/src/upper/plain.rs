@@ -15,7 +15,7 @@ use crate::sys::change::{self, SetTime};
 use crate::sys::file::{self, FileType, Stat, Symlinks};
 use crate::sys::{SysError, deep, dir, xattr_at};
 use crate::tree::wh_names::{FUSE_OVERLAYFS_OPAQUE, WH_OPAQUE, WH_PREFIX};
-use crate::tree::{Attr, Kind, Mark, Name, Opaque, Timestamp, WhNames};
+use crate::tree::{Attr, Kind, Mark, MarkSpace, Name, Opaque, Timestamp, WhNames, marks};
 
 impl Upper {
     /// The path of the first object whose marks lead into the lower; `None` where the layer can be made plain by itself.
@@ -26,6 +26,11 @@ impl Upper {
         if self.has_group_copies()? {
             return Ok(Some("a file of several names in the lower".into()));
         }
+        self.first_that_leads_below()
+    }
+
+    /// The same of redirects and files whose data lies below alone.
+    pub fn first_that_leads_below(&self) -> Result<Option<String>, UpperError> {
         let mut first = None;
         self.each(|(dir, name), stat| {
             if first.is_some() {
@@ -45,6 +50,34 @@ impl Upper {
         Ok(first)
     }
 
+    /// Whether it was mounted with marks of the other namespace. The root of an image's upper says so. Of others, and of what
+    /// was made plain: marks of users alone are theirs, and beside marks of the trusted, attributes like others, of
+    /// unions inside this one.
+    pub fn has_marks_of_other_space(&self) -> Result<bool, UpperError> {
+        let deed = "look for marks in the upper";
+        let other = match self.space {
+            MarkSpace::Trusted => MarkSpace::User,
+            MarkSpace::User => MarkSpace::Trusted,
+        };
+        let of_root = xattr_at::names(&self.root, b".").during(deed)?;
+        for (space, is_other) in [(self.space, false), (other, true)] {
+            if of_root.iter().any(|mark| **mark == *Mark::Origin.name(space)) {
+                return Ok(is_other);
+            }
+        }
+        let (mut has_own, mut has_other) = (false, false);
+        let mut look = |names: &[Box<[u8]>]| {
+            has_own |= names.iter().any(|name| marks::merges(self.space, name));
+            has_other |= names.iter().any(|name| marks::merges(other, name));
+        };
+        look(&of_root);
+        self.each(|(dir, name), _| {
+            look(&xattr_at::names(dir, name).during(deed)?);
+            Ok(())
+        })?;
+        Ok(has_other && (self.space == MarkSpace::User || !has_own))
+    }
+
     /// Rewrites all that only some readers understand, and takes every private mark away. The layer was opened for whiteouts
     /// that are devices; nothing is done with it afterwards but to close it.
     pub fn make_plain(&self) -> Result<(), UpperError> {
@@ -55,11 +88,14 @@ impl Upper {
         self.each(|at, stat| self.plain(at, stat))?;
         // The names that only it knew have their links.
         deep::remove(&self.lock, "index").during(deed)?;
-        self.take_marks((&self.root, b"."), Kind::Directory)?;
+        let origin = Mark::Origin.name(self.space);
+        self.take_marks((&self.root, b"."), Kind::Directory, Some(&origin))?;
         self.each(|(dir, name), stat| {
             let kind = Attr::of_stat(stat).kind;
-            self.take_marks((dir, name), kind)
+            self.take_marks((dir, name), kind, None)
         })?;
+        // Whoever begins again knows by it where the marks are.
+        self.take_marks((&self.root, b"."), Kind::Directory, None)?;
         file::sync_filesystem(&self.root).during(deed)?;
         incompat::forget(&self.work)
     }
@@ -150,14 +186,22 @@ impl Upper {
         set_times(at, &before).during("make the upper plain")
     }
 
-    /// Takes the marks from an object that say something to this driver, or to fuse-overlayfs, alone.
-    fn take_marks(&self, (dir, name): At<'_>, kind: Kind) -> Result<(), UpperError> {
+    /// Takes the marks from an object that say something to this driver, or to fuse-overlayfs, alone; but `kept`.
+    fn take_marks(
+        &self,
+        (dir, name): At<'_>,
+        kind: Kind,
+        kept: Option<&[u8]>,
+    ) -> Result<(), UpperError> {
         let deed = "take private marks from the upper";
         let own = [self.space.prefix(), b"layerfs."].concat();
         let redirect = Mark::Redirect.name(self.space);
         for mark in xattr_at::names(dir, name).during(deed)? {
             // What redirects a file with data of its own says nothing.
             let is_spent = kind == Kind::File && *mark == *redirect;
+            if kept == Some(&*mark) {
+                continue;
+            }
             if mark.starts_with(&own) || self.wh_names.reserves_attribute(&mark) || is_spent {
                 xattr_at::remove(dir, name, &mark).during(deed)?;
             }

@@ -37,12 +37,12 @@ impl UpperReader {
         let deed = "open the upper directory";
         refuse_in_kernel(&[&root].into_iter().chain(work).collect::<Vec<_>>())?;
         let again = || dir::open(&root, ".", Symlinks::Stop).during(deed);
-        let (space, made_over) = made_over(&root)?;
+        let rights = host::rights().during(deed)?;
+        let (space, made_over) = made_over(&root, rights)?;
         let index = match work {
             Some(work) => index_in(work)?,
             None => None,
         };
-        let rights = host::rights().during(deed)?;
         let records = match rights {
             Rights::Root => Records::Never,
             Rights::Namespace(_) | Rights::User => Records::OfLayers,
@@ -73,6 +73,16 @@ impl UpperReader {
             return Err(UpperError::IndexUnknown);
         }
         Ok(reader)
+    }
+
+    /// Looks through all of one whose root does not say where its marks are: it was made plain, or others wrote it.
+    pub fn find_marks(&mut self) -> Result<(), UpperError> {
+        if self.made_over.is_none() && self.upper.has_marks_of_other_space()? {
+            self.upper.space = MarkSpace::User;
+            // Others than root see no other.
+            self.upper.redirects = Redirects::Refuse;
+        }
+        Ok(())
     }
 
     /// The root of the lower that it was first mounted over; `None` of an upper that was never used, or whose file system
@@ -170,7 +180,7 @@ impl UpperReader {
 }
 
 /// Where the marks of an upper are, and what its root says that it was made over.
-fn made_over(root: &OwnedFd) -> Result<(MarkSpace, Option<Origin>), UpperError> {
+fn made_over(root: &OwnedFd, rights: Rights) -> Result<(MarkSpace, Option<Origin>), UpperError> {
     for space in [MarkSpace::Trusted, MarkSpace::User] {
         let mark = crate::sys::xattr_at::get(root, b".", &Mark::Origin.name(space));
         if let Some(value) = mark.during("read a mark")? {
@@ -178,7 +188,7 @@ fn made_over(root: &OwnedFd) -> Result<(MarkSpace, Option<Origin>), UpperError> 
             return Ok((space, Some(origin)));
         }
     }
-    Ok((if host::is_root() { MarkSpace::Trusted } else { MarkSpace::User }, None))
+    Ok((if rights == Rights::Root { MarkSpace::Trusted } else { MarkSpace::User }, None))
 }
 
 /// As a mount has it: a redirect of `user.*` can be written by whoever owns the directory, and reaches past permissions,
