@@ -1,7 +1,7 @@
 //! `layerfs upper normalize`: what it makes, what it refuses, and what a kill leaves.
 
 use crate::live::{Live, live};
-use crate::support::{self, rights};
+use crate::support::rights;
 
 const UPPER: &str = "lowerdir=base,upperdir=up,workdir=work";
 const NORMALIZE: [&str; 7] = ["upper", "normalize", "--work", "work", "-o", "lowerdir=base", "up"];
@@ -184,7 +184,7 @@ fn stopped(whiteout: &str, fault: impl Fn(usize) -> String) {
     let shown = timeless(&changed(&live, whiteout));
     live.shell("mkdir kept; cp -a up work kept");
     let mut tried = 0;
-    for n in (1..).step_by(if support::soak() { 23 } else { 61 }) {
+    for n in (1..).step_by(if crate::support::soak() { 23 } else { 61 }) {
         let mut command = live.place.command(&NORMALIZE);
         let run = crate::place::finished(command.env("LAYERFS_FAULT", fault(n)));
         if run.status == Some(0) {
@@ -194,7 +194,7 @@ fn stopped(whiteout: &str, fault: impl Fn(usize) -> String) {
         assert_left(&live, (&shown, whiteout), &format!("{whiteout}, {}", fault(n)));
         live.shell("rm -r up work; cp -a kept/up kept/work .");
     }
-    support::figure(format_args!("{tried} of the calls that make an upper plain"));
+    crate::support::figure(format_args!("{tried} of the calls that make an upper plain"));
     assert!(tried > 5, "{tried} calls");
 }
 
