@@ -21,6 +21,8 @@ mod recorded;
 mod refused;
 #[path = "rootless/suites.rs"]
 mod suites;
+#[path = "rootless/unknown.rs"]
+mod unknown;
 
 use std::path::Path;
 

@@ -11,6 +11,7 @@ use layerfs_driver::store::container::{Living, Stands};
 use layerfs_driver::store::image::{Hit, Image};
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::file::Symlinks;
+use layerfs_driver::sys::host;
 use layerfs_driver::sys::standing::MountTable;
 use layerfs_driver::union::{Mode, Union, UnionError};
 use layerfs_driver::upper::{Durability, Upper, UpperError, UpperOptions};
@@ -44,6 +45,7 @@ pub fn union(
         let stack = DirStack::open_paths(&args.lower, stack_options(args))?;
         let stack = stack.hiding(hidden)?.taking(args.records())?;
         let stack = stack.with_shown_ids(&shown_ids(args)?, &args.owners.ids()?);
+        let stack = stack.doubting(host::doubtful_ids()?);
         let union = Union::new(Lower::Dirs(stack), mode(args, ground)?)?;
         if args.mountpoint.is_none() {
             union.dress_root()?;

@@ -2,8 +2,8 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+pub use rustix::fs::{Access, FileType, Stat};
 use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom};
-pub use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
 use super::error::{SysError, call};
@@ -33,6 +33,29 @@ pub fn open_read(dir: impl AsFd, path: impl AtPath, links: Symlinks) -> Result<O
     let flags =
         OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK | links.open_flag();
     call("openat", || path.shown(), || rustix::fs::openat(&dir, path, flags, Mode::empty()))
+}
+
+/// The same for what this process, or its user namespace, owns: of others the kernel refuses it (`EPERM`).
+pub fn open_owned(dir: impl AsFd, path: impl AtPath) -> Result<OwnedFd, SysError> {
+    let flags = OFlags::RDONLY
+        | OFlags::CLOEXEC
+        | OFlags::NOCTTY
+        | OFlags::NONBLOCK
+        | OFlags::NOFOLLOW
+        | OFlags::NOATIME;
+    call("openat", || path.shown(), || rustix::fs::openat(&dir, path, flags, Mode::empty()))
+}
+
+/// Whether this process may read or write an object, by its permissions or by what this process may beyond them. That its mount
+/// refuses changes makes no difference.
+pub fn is_granted(dir: impl AsFd, path: impl AtPath, access: Access) -> Result<bool, SysError> {
+    let flags = AtFlags::EACCESS | AtFlags::SYMLINK_NOFOLLOW;
+    let asked = || rustix::fs::accessat(&dir, path, access, flags);
+    match call("faccessat2", || path.shown(), asked) {
+        Err(error) if error.errno() == Errno::ACCESS => Ok(false),
+        Err(error) if error.errno() == Errno::ROFS => Ok(true),
+        answered => answered.map(|()| true),
+    }
 }
 
 /// Opens a file of the user's, by a path from the current directory.

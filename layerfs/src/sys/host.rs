@@ -54,9 +54,48 @@ pub fn rights() -> Result<Rights, SysError> {
 }
 
 fn known_ids(map: &str) -> Result<u64, SysError> {
+    Ok(count_ids(&read(map)?))
+}
+
+fn read(path: &str) -> Result<String, SysError> {
     const MAP_MAX_BYTES: u64 = 64 * 1024;
-    let text = file::read_all(file::open_read_path(map)?, MAP_MAX_BYTES)?;
-    Ok(count_ids(&String::from_utf8_lossy(&text)))
+    let text = file::read_all(file::open_read_path(path)?, MAP_MAX_BYTES)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The ids by which this process sees owners and groups that its user namespace does not know, where that namespace has a
+/// user or a group of the same number: whose an object is then is not told by `stat(2)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DoubtfulIds {
+    /// Of users; `None` where there is no doubt.
+    pub user: Option<u32>,
+    /// Of groups.
+    pub group: Option<u32>,
+}
+
+/// The ids that are in doubt for this process.
+pub fn doubtful_ids() -> Result<DoubtfulIds, SysError> {
+    let Rights::Namespace(_) = rights()? else { return Ok(DoubtfulIds::default()) };
+    let of = |map: &str, unknown: &str| -> Result<Option<u32>, SysError> {
+        let (map, unknown) = (read(map)?, read(unknown)?);
+        let Ok(id) = unknown.trim().parse::<u32>() else { return Ok(None) };
+        let is_one_of_all = count_ids(&map) >= u64::from(u32::MAX);
+        Ok((!is_one_of_all && holds(&map, id)).then_some(id))
+    };
+    Ok(DoubtfulIds {
+        user: of("/proc/self/uid_map", "/proc/sys/fs/overflowuid")?,
+        group: of("/proc/self/gid_map", "/proc/sys/fs/overflowgid")?,
+    })
+}
+
+/// Whether a map of user_namespaces(7) holds an id, as it is called inside.
+fn holds(map: &str, id: u32) -> bool {
+    map.lines().any(|line| {
+        let numbers: Vec<u64> =
+            line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let id = u64::from(id);
+        matches!(numbers[..], [first, _, count] if first <= id && id - first < count)
+    })
 }
 
 /// How many ids a map of user_namespaces(7) holds: lines of FIRST-INSIDE FIRST-OUTSIDE COUNT.
@@ -156,6 +195,14 @@ mod tests {
         assert_eq!(count_ids("0 1000 1\n1 100000 65536\n"), 65537);
         assert_eq!(count_ids("0 0 4294967295\n"), 4_294_967_295);
         assert_eq!(count_ids(""), 0);
+    }
+
+    #[test]
+    fn a_map_holds_the_ids_of_its_lines() {
+        let map = "         0       1000          1\n         1     100000      65536\n";
+        assert_eq!([0, 1, 65_536].map(|id| holds(map, id)), [true; 3]);
+        assert_eq!([65_537, u32::MAX].map(|id| holds(map, id)), [false; 2]);
+        assert!(!holds("0 1000 1\n", 65_534) && !holds("", 0));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::rename::At;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::xattr_at::{self, SetHow};
 use crate::sys::{Errno, SysError, change, dir};
+use crate::tree::id_map::NONE;
 use crate::tree::recorded::{self, RECORD, Recorded, Records};
 use crate::tree::{Attr, Kind, acl, marks};
 
@@ -104,9 +105,19 @@ impl Upper {
             }
     }
 
+    /// Refuses an owner or a group that is none this user namespace knows: nothing can be given to it.
+    pub(super) fn refuse_unknown(owner: (u32, u32)) -> Result<(), UpperError> {
+        if owner.0 != NONE && owner.1 != NONE {
+            return Ok(());
+        }
+        let what = "its owner or group is none that this user namespace knows";
+        Err(SysError::new("fchownat", what, Errno::OVERFLOW)).during("give an object its owner")
+    }
+
     /// Gives a new object its owner, and where it is recorded all that is recorded.
     pub(super) fn give(&self, at: At<'_>, wanted: &Recorded) -> Result<(), UpperError> {
         let deed = "give an object its owner";
+        Self::refuse_unknown((wanted.uid, wanted.gid))?;
         if self.owners == Owners::Recorded {
             return self.settle(at, wanted);
         }

@@ -139,6 +139,7 @@ impl Upper {
         let blank = blank_of(copied);
         let staged = Staged { name: self.aside(), kind: copied.attr.kind };
         let owner = (copied.attr.uid, copied.attr.gid);
+        Self::refuse_unknown(owner)?;
         let made = self.make_blank(&staged.name, &blank, owner).during("make a copy");
         let filled = made.and_then(|()| self.fill(&staged, copied));
         self.or_discard(&staged, filled)?;

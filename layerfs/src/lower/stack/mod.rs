@@ -19,6 +19,7 @@ mod read;
 mod records;
 mod search;
 mod trail;
+mod unknown;
 
 pub use node::StackNode;
 pub use open::{DirStack, ShownIds, StackOptions};

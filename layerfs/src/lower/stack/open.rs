@@ -11,6 +11,7 @@ use super::peek;
 use super::trail::Trail;
 use crate::lower::error::LowerError;
 use crate::sys::change::StatVfs;
+use crate::sys::host::DoubtfulIds;
 use crate::sys::{OwnedFd, SysError, dir};
 use crate::tree::{IdMap, Kind, MarkSpace, Redirects, WhNames};
 
@@ -41,6 +42,8 @@ pub struct DirStack {
     pub(super) options: StackOptions,
     pub(super) devices: Devices,
     pub(super) hidden: Hidden,
+    /// Owners and groups of these ids may be others, whom this user namespace does not know.
+    pub(super) doubtful: DoubtfulIds,
     root: Arc<StackNode>,
 }
 
@@ -75,7 +78,8 @@ impl DirStack {
         }
         let devices = Devices::new(layers.iter().map(|layer| layer.root_stat.st_dev));
         let root = Arc::new(root_of(&layers, &options, &devices)?);
-        Ok(DirStack { layers: layers.into(), options, devices, hidden: Hidden::default(), root })
+        let (hidden, doubtful) = (Hidden::default(), DoubtfulIds::default());
+        Ok(DirStack { layers: layers.into(), options, devices, hidden, doubtful, root })
     }
 
     /// Makes a stack of directories that are named by the user, the first on top. Symlinks in the names are followed.
@@ -98,6 +102,12 @@ impl DirStack {
             layer.shown_ids = (*shown == ShownIds::Mapped).then(|| ids.clone());
         }
         self
+    }
+
+    /// The same, asking whose an object is that shows one of these ids: owners and groups that this user namespace does not know
+    /// become none at all ([`crate::tree::id_map::NONE`]).
+    pub fn doubting(self, doubtful: DoubtfulIds) -> DirStack {
+        DirStack { doubtful, ..self }
     }
 
     /// How many layers there are. Those below one whose root hides everything are not counted: nothing is read of them.

@@ -2,6 +2,7 @@
 
 use super::open::DirStack;
 use super::trail::Trail;
+use super::unknown;
 use crate::lower::error::LowerError;
 use crate::sys::beneath::Purpose;
 use crate::sys::change::{self, Access};
@@ -37,6 +38,7 @@ impl DirStack {
         (stat, trail): (&Stat, &Trail),
     ) -> Result<Attr, LowerError> {
         let mut attr = self.layers[layer].attr_of(stat);
+        unknown::take_away(&mut attr, stat, self.doubtful, (dir, name));
         if !self.layers[layer].has_records || !matches!(attr.kind, Kind::File | Kind::Directory) {
             return Ok(attr);
         }
