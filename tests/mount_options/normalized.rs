@@ -226,3 +226,16 @@ fn assert_left(live: &Live, (shown, whiteout): (&str, &str), case: &str) {
     assert_eq!(timeless(&by_kernel(live)), shown, "{case}");
     assert_eq!(marks(live), "", "{case}");
 }
+
+/// Other unions write files of such names alone; to the mount the name is all that counts.
+#[test]
+fn a_whiteout_by_name_that_is_a_directory_is_normalized() {
+    let Some(live) = live() else { return };
+    live.shell("mkdir -p base/e base/f; touch base/e/low base/f/low; mkdir -p up/.wh.only/in/it up/e/.wh..wh..opq up/d; touch up/.wh.only/in/file up/e/new");
+    live.place.said(&["mount", "-o", UPPER, "mnt"]);
+    let shown = live.shell(&format!("cd mnt; {SHOWN}"));
+    live.umount();
+    live.place.said(&NORMALIZE);
+    assert_eq!(by_kernel(&live), shown);
+    assert_eq!(live.shell("find up -name '.wh.*'"), "");
+}

@@ -121,3 +121,30 @@ fn a_file_that_was_copied_by_hand_in_an_upper_is_another_file() {
         live.umount();
     }
 }
+
+/// The index leads all names of the lower file to one copy; what was copied from that by hand is none of them.
+#[test]
+fn the_copy_by_hand_of_a_file_of_several_names_is_another_file() {
+    let Some(live) = live() else { return };
+    let upper = "lowerdir=base,upperdir=up,workdir=work";
+    live.shell("ln base/only base/other");
+    live.place.said(&["mount", "-o", upper, "mnt"]);
+    live.shell("echo -n 1 >> mnt/only");
+    live.umount();
+    live.shell("cd up; cp -a only twin; echo -n 2 >> twin");
+    for names in ["only other twin", "twin only other", "other twin only"] {
+        live.place.said(&["mount", "-o", upper, "mnt"]);
+        let read = |names: &str| {
+            live.shell(&format!("cd mnt; for f in {names}; do echo $f $(cat $f); done | sort"))
+        };
+        assert_eq!(read(names), "only only1\nother only1\ntwin only12\n", "{names}");
+        live.umount();
+    }
+    live.place.said(&["mount", "-o", upper, "mnt"]);
+    live.shell("cd mnt; cat twin; echo -n 3 >> twin; mv twin moved; echo -n 4 >> other; stat -c %h moved only > ../links");
+    let read =
+        live.shell("cd mnt; for f in moved only other; do echo $f $(cat $f); done; cat ../links");
+    assert_eq!(read, "moved only123\nonly only14\nother only14\n1\n2\n");
+    live.shell("cd mnt; rm moved; cat only other");
+    live.umount();
+}

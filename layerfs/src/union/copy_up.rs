@@ -75,6 +75,16 @@ impl Union {
     /// Gives a node that is no directory an upper side. The caller does not hold the topology: a directory's rename that
     /// waited for the copy would keep everyone else waiting behind it.
     pub(super) fn copy_up(&self, node: &Shared, extent: Extent) -> Result<(), UnionError> {
+        self.copy_up_opened(node, extent).map(drop)
+    }
+
+    /// The same. Answers the copy, open for writing, where it was made now and without the contents: it was opened before
+    /// it was installed, so that whoever opens a file to empty it is not refused when it is empty.
+    pub(super) fn copy_up_opened(
+        &self,
+        node: &Shared,
+        extent: Extent,
+    ) -> Result<Option<OwnedFd>, UnionError> {
         let upper = self.writable()?;
         {
             let mut side = node.side.lock();
@@ -82,10 +92,10 @@ impl Union {
                 node.copied.wait(&mut side);
             }
             match *side {
-                Side::Upper if extent == Extent::Attributes => return Ok(()),
+                Side::Upper if extent == Extent::Attributes => return Ok(None),
                 Side::Upper => {
                     drop(side);
-                    return self.fill(upper, node, extent);
+                    return self.fill(upper, node, extent).map(|()| None);
                 }
                 Side::Lower | Side::Copying => *side = Side::Copying,
             }
@@ -116,7 +126,7 @@ impl Union {
         upper: &Upper,
         node: &Shared,
         extent: Extent,
-    ) -> Result<(), UnionError> {
+    ) -> Result<Option<OwnedFd>, UnionError> {
         let Some(lower) = node.lower() else { return answer(Errno::STALE) };
         // The copy of a group is seen under its other names before it is installed under this one, which may be refused:
         // it has all contents until whoever asked empties it.
@@ -127,7 +137,13 @@ impl Union {
         };
         let contents = open.as_ref().map(|open| open as &dyn Contents);
         let staged = upper.stage_copy(&self.copied(&lower, contents)?)?;
-        let installed = self.install_copy(upper, node, &staged);
+        let opened = match is_filled || node.kind != Kind::File {
+            true => Ok(None),
+            false => upper.open_staged(&staged).map(Some),
+        };
+        let installed = opened
+            .map_err(UnionError::from)
+            .and_then(|opened| self.install_copy(upper, node, &staged).map(|()| opened));
         if installed.is_err() {
             upper.discard(&staged);
         }

@@ -168,14 +168,18 @@ impl Union {
     }
 
     fn open_counted(&self, node: &Shared, how: OpenHow) -> Result<Open, UnionError> {
+        let upper = Mutex::new(None);
+        let mut open = Open { node: Arc::clone(node), how, is_changed: false, lower: None, upper };
         match how {
             OpenHow::Read | OpenHow::Run => {}
             OpenHow::Write => self.copy_up(node, Extent::Whole)?,
-            OpenHow::Truncate | OpenHow::TruncateToRead => self.copy_up(node, Extent::Nothing)?,
+            OpenHow::Truncate | OpenHow::TruncateToRead => {
+                self.empty(&open)?;
+                open.is_changed = node.changed_below.swap(false, Ordering::AcqRel);
+                return Ok(open);
+            }
         }
         let _topology = self.topology.read();
-        let upper = Mutex::new(None);
-        let mut open = Open { node: Arc::clone(node), how, is_changed: false, lower: None, upper };
         let is_upper = node.is_upper();
         let below = if is_upper { node.data_below() } else { node.lower() };
         if let Some(lower) = below {
@@ -183,16 +187,27 @@ impl Union {
             // A file that was being emptied when its mount died has its new size and, until it is filled, the old data.
             open.lower = Some(if is_upper { file.cut_to(self.attr_of(node)?.size) } else { file });
         } else if is_upper {
-            let fd = self.open_upper(&open)?;
-            if matches!(how, OpenHow::Truncate | OpenHow::TruncateToRead) {
-                let deed = "truncate a file";
-                file::truncate(&*fd, 0).map_err(|source| UpperError::Call { deed, source })?;
-            }
+            self.open_upper(&open)?;
         } else {
             return answer(Errno::STALE);
         }
         open.is_changed = node.changed_below.swap(false, Ordering::AcqRel);
         Ok(open)
+    }
+
+    /// Opens a file and empties it. That it is emptied comes last: whoever is refused finds the contents as they were.
+    fn empty(&self, open: &Open) -> Result<(), UnionError> {
+        if open.node.is_upper() {
+            let _topology = self.topology.read();
+            self.open_upper(open)?;
+        }
+        if let Some(fd) = self.copy_up_opened(&open.node, Extent::Nothing)? {
+            *open.upper.lock() = Some(Arc::new(fd));
+            return Ok(());
+        }
+        let _topology = self.topology.read();
+        let (fd, deed) = (self.open_upper(open)?, "truncate a file");
+        file::truncate(&*fd, 0).map_err(|source| UpperError::Call { deed, source }.into())
     }
 
     /// Whether somebody has the node open for writing.

@@ -153,7 +153,7 @@ impl Union {
         let mut id = self.id_of_found(lower.as_ref(), found)?;
         let has_twin = match self.table.get(id) {
             Some(known) => self.is_another(&known, (dir.id, name), found)?,
-            None => false,
+            None => self.is_beside_group(found)?,
         };
         if has_twin {
             id = NodeId(self.lower.ino_of_upper(&found.stat)?.0);
@@ -222,6 +222,16 @@ impl Union {
             Err(source) => {
                 Err(UpperError::Call { deed: "look at a file of the upper", source }.into())
             }
+        }
+    }
+
+    /// The same of a file that is looked up before any other name of what has its number.
+    fn is_beside_group(&self, found: &Found) -> Result<bool, UnionError> {
+        match (&self.upper, &found.origin) {
+            (Some(upper), Some(origin)) if found.attr.kind != Kind::Directory => {
+                Ok(upper.is_beside_group(&Upper::group_name(origin), &found.stat)?)
+            }
+            _ => Ok(false),
         }
     }
 

@@ -17,6 +17,7 @@ const CAPABILITY: &[u8] = b"security.capability";
 
 impl Upper {
     /// Gives an open file the data that its metadata speaks of, or none, and takes the mark away that its data lies below.
+    /// While the mark stands, all that emptying took is the size: where it is refused, that is given back.
     pub fn complete(
         &self,
         upper: &OwnedFd,
@@ -24,6 +25,23 @@ impl Upper {
     ) -> Result<(), UpperError> {
         let deed = "complete a file that has its data in a lower layer";
         let before = Attr::of_stat(&file::stat(upper).during(deed)?);
+        let completed = self.complete_from(upper, contents, &before);
+        if completed.is_err()
+            && contents.is_none()
+            && let Err(error) = file::truncate(upper, before.size)
+        {
+            tracing::warn!("a file that could not be emptied has lost its size: {error}");
+        }
+        completed
+    }
+
+    fn complete_from(
+        &self,
+        upper: &OwnedFd,
+        contents: Option<&dyn Contents>,
+        before: &Attr,
+    ) -> Result<(), UpperError> {
+        let deed = "complete a file that has its data in a lower layer";
         let capability = xattr::get_of(upper, CAPABILITY).during(deed)?;
         match contents {
             Some(contents) => {

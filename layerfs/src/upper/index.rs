@@ -82,6 +82,16 @@ impl Upper {
         }
     }
 
+    /// Whether a file of the upper is another than the copy that a group's entry leads to: who copies a file of an upper by
+    /// hand copies its mark.
+    pub fn is_beside_group(&self, name: &str, stat: &Stat) -> Result<bool, UpperError> {
+        let Some(index) = self.index_dir() else { return Ok(false) };
+        match file::stat_at(index, name, Symlinks::Stop) {
+            Err(error) if error.is_absent() => Ok(false),
+            entry => Ok(entry.during("look into the index")?.st_ino != stat.st_ino),
+        }
+    }
+
     /// Stores a group's count; begins its entry where there is none.
     pub fn set_group(&self, name: &str, group: Group) -> Result<(), UpperError> {
         if let Some(unmarked) = &self.unmarked {

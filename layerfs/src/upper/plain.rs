@@ -109,7 +109,7 @@ impl Upper {
             let whiteout = matches!(self.glance(dir, name)?, Glance::Whiteout);
             let is_name = self.wh_names.reserves(name) && name != WH_OPAQUE;
             match whiteout || is_name {
-                true => keeping_times(dir, || dir::unlink(dir, name)).during(deed),
+                true => keeping_times(dir, || deep::remove(dir, name)).during(deed),
                 false => Ok(()),
             }
         })?;
@@ -166,7 +166,8 @@ impl Upper {
                 }
             }
         }
-        keeping_times(dir, || dir::unlink(dir, name)).during(deed)
+        // A directory by such a name is no less a whiteout; what is in it is never shown.
+        keeping_times(dir, || deep::remove(dir, name)).during(deed)
     }
 
     fn plain_directory(&self, (dir, name): At<'_>) -> Result<(), UpperError> {

@@ -261,6 +261,12 @@ impl Upper {
         self.sweep(&staged.name);
     }
 
+    /// A staged file, open for reading and writing.
+    pub fn open_staged(&self, staged: &Staged) -> Result<OwnedFd, UpperError> {
+        change::open_file(&self.work, staged.name.as_str(), change::Access::Write)
+            .during("open a file")
+    }
+
     /// The staged object's own inode number and attributes.
     pub fn staged_stat(&self, staged: &Staged) -> Result<(u64, Attr), UpperError> {
         let stat = file::stat_at(&self.work, staged.name.as_str(), Symlinks::Stop)
