@@ -6,12 +6,14 @@ use crate::live::{Live, live};
 use crate::place::{Run, finished};
 use crate::support::need;
 
-/// Installs the helpers over the directory in which mount(8) looks for them. Mounts end with the namespace.
+/// Installs the helpers over the directory in which mount(8) looks for them, as long as the script runs. Where process 1 may not
+/// be looked at, the process that serves this mount would hold the namespace for good.
 const INSTALL: &str = "set -eu
 sbin=$(readlink -f /sbin)
 mkdir helpers
 for name in $HELPERS; do ln -s $LAYERFS helpers/$name; done
 $LAYERFS mount -o lowerdir=helpers:$sbin,ro $sbin
+trap \"$LAYERFS umount -l $sbin\" EXIT
 ";
 
 /// What a script says in a mount namespace with these helpers.
