@@ -18,6 +18,7 @@ const ALLOWED: [(&str, &[&str], &[&str]); 3] = [
             "layerfs-runtime",
             "serde",
             "serde_json",
+            "strsim",
             "tracing",
             "tracing-subscriber",
         ],

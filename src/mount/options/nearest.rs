@@ -54,7 +54,7 @@ pub fn tip(key: &[u8]) -> String {
     }
     let otherwise = OTHERWISE.iter().find(|(other, _)| *other == key).map(|(_, word)| *word);
     let near = || {
-        let slips = WORDS.iter().map(|word| (distance(key, word), *word));
+        let slips = WORDS.iter().map(|word| (strsim::levenshtein(key, word), *word));
         // A short word is near to everything.
         let near =
             slips.filter(|(slips, word)| (1..=SLIPS_MAX).contains(slips) && slips * 3 < word.len());
@@ -64,21 +64,6 @@ pub fn tip(key: &[u8]) -> String {
         Some(word) => format!(" (did you mean `{word}`?)"),
         None => String::new(),
     }
-}
-
-/// How many letters are to be added, taken or changed to make one word of the other (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, letter) in one.chars().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], at + 1);
-        for (column, wanted) in other.iter().enumerate() {
-            let changed = corner + usize::from(letter != *wanted);
-            corner = row[column + 1];
-            row[column + 1] = changed.min(corner + 1).min(row[column] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]
