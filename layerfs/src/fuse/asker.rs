@@ -10,6 +10,8 @@
 //! 3. A request that changes nothing is a write, or a change of owner that changes none. The first has the file open for
 //!    writing; the second is the owner's alone. Where there are capabilities the kernel has asked to remove them before.
 
+use std::cell::OnceCell;
+
 use fuser::{INodeNo, Request};
 
 use super::ask::id;
@@ -25,15 +27,21 @@ const SET_GROUP: u32 = 0o2000;
 const GROUP_EXECUTES: u32 = 0o10;
 
 /// Who waits for an answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Asker {
     /// User and group, as owners are shown to them.
     ids: (u32, u32),
     /// Its number here; 0 where that is not known.
     thread: u32,
+    /// What `/proc` told of it, asked for once.
+    told: OnceCell<Option<Credentials>>,
 }
 
 impl Asker {
+    fn told(&self) -> Option<&Credentials> {
+        self.told.get_or_init(|| Credentials::of(self.thread, self.ids)).as_ref()
+    }
+
     fn is_zero(&self) -> bool {
         self.ids.0 == 0
     }
@@ -45,14 +53,14 @@ impl Door {
             Callers::Known => request.pid(),
             Callers::Unknown => 0,
         };
-        Asker { ids: (request.uid(), request.gid()), thread }
+        Asker { ids: (request.uid(), request.gid()), thread, told: OnceCell::new() }
     }
 
     /// Whether who asks has a right of the whole machine's. Where it is not told user 0 has all, unless it is root of another
     /// user namespace.
     fn has(&self, asker: &Asker, capability: Capability) -> bool {
         self.is_zero_root
-            && match Credentials::of(asker.thread, asker.ids) {
+            && match asker.told() {
                 Some(told) => told.has(capability),
                 None => asker.is_zero(),
             }
@@ -62,8 +70,7 @@ impl Door {
     fn is_of_group(&self, asker: &Asker, gid: u32) -> bool {
         let gid = self.manner.ids.groups.shown(gid);
         asker.ids.1 == gid
-            || Credentials::of(asker.thread, asker.ids)
-                .is_some_and(|told| told.groups().contains(&gid))
+            || asker.told().is_some_and(|told| told.groups().contains(&gid))
             || self.has(asker, Capability::Fsetid)
             || asker.is_zero() && !self.is_zero_root
     }
