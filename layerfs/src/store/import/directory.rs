@@ -1,8 +1,9 @@
 //! A directory as an archive: walked by descriptors, entry by entry in the order of names.
 //!
 //! Other file systems mounted below are left out, as is the store itself: of a directory its mount point stays, empty; of
-//! a file nothing. So are attributes by which union file systems know how layers are merged. A file that changes while it is read is an error, not a wrong copy. The archive is made on a thread of
-//! its own, so that reading it is reading a stream.
+//! a file nothing. Attributes by which union file systems know how layers are merged are left out, too, and told. A file that
+//! changes while it is read is an error, not a wrong copy. The archive is made on a thread of its own, so that reading it is
+//! reading a stream.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
