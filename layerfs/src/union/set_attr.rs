@@ -56,13 +56,14 @@ impl Union {
         if let Some(changed) = changed_of_gone(&node, set) {
             return changed;
         }
+        let mut emptied = None;
         if !node.is_directory() {
             let extent = match set.size {
                 Some(0) => Extent::Nothing,
                 Some(_) => Extent::Whole,
                 None => Extent::Attributes,
             };
-            self.copy_up(&node, extent)?;
+            emptied = self.copy_up_opened(&node, extent)?;
         }
         let _topology = self.topology.read();
         if node.is_directory() {
@@ -74,15 +75,17 @@ impl Union {
         if let Some(changed) = changed_of_gone(&node, set) {
             return changed;
         }
-        self.apply(&node, set)?;
+        // A copy that was made empty has its size. To ask for it once more could only be refused, and leave it empty.
+        let size = set.size.filter(|_| emptied.is_none());
+        self.apply(&node, set, size)?;
         self.attr_of(&node)
     }
 
     /// Size first and owner before permissions: each may clear set-id bits that are asked for. Times last.
-    fn apply(&self, node: &Shared, set: &SetAttr) -> Result<(), UnionError> {
+    fn apply(&self, node: &Shared, set: &SetAttr, size: Option<u64>) -> Result<(), UnionError> {
         let (upper, spot) = (self.writable()?, self.spot(node)?);
         let (dir, name) = (&*spot.dir, &*spot.name);
-        if let Some(size) = set.size {
+        if let Some(size) = size {
             let file = change::open_file(dir, name, Access::Write);
             file.and_then(|file| file::truncate(file, size)).map_err(told)?;
         }
