@@ -2,6 +2,8 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
+# Words for `layerfs bench`, such as `walk create --rounds 3 --html report.html`.
+BENCH ?=
 # The user's toolchain, where a bare root shell does not have it on its path.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -39,10 +41,10 @@ figures: ## count what each suite passes here, on overlayfs and on fuse-overlayf
 	@scripts/setup test
 	@scripts/figures
 
-bench: ## measure layerfs beside overlayfs, fuse-overlayfs, podman and skopeo; needs root, half an hour
+bench: ## measure layerfs beside overlayfs, fuse-overlayfs and others by `layerfs bench $(BENCH)`; needs root, takes hours
 	@scripts/setup test
 	@cargo build --release --locked --quiet
-	@scripts/bench $(BINARY)
+	@$(BINARY) bench $(BENCH)
 
 build:
 	@scripts/setup build

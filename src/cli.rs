@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::bench::verb;
 use crate::changes::{commit, diff, still};
 use crate::container::{ps, rm, run};
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
@@ -144,6 +145,8 @@ pub enum Verb {
     Info(info::InfoArgs),
     /// Show what this machine can do, and the cure for what it can't
     Check(check::CheckArgs),
+    /// Measure layerfs beside what else is here
+    Bench(verb::BenchArgs),
     /// Print completions for a shell
     Completion(completion::CompletionArgs),
     /// Write the manual pages

@@ -1,5 +1,6 @@
 //! The `layerfs` command: words in, words out. What it does lives in the packages below it.
 
+mod bench;
 mod called;
 mod changes;
 mod cli;

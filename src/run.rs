@@ -13,7 +13,7 @@ use crate::output::results::{Results, ResultsError};
 use crate::output::{log, message};
 use crate::roots::{self, Roots, Said, Who};
 use crate::session::{Misused, Outcome, Session};
-use crate::{changes, cli, container, image, misunderstood, mount, system, upper};
+use crate::{bench, changes, cli, container, image, misunderstood, mount, system, upper};
 
 /// Something failed.
 const FAILED: u8 = 1;
@@ -106,6 +106,7 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
         Verb::Fsck(args) => system::fsck::run(args, session, results),
         Verb::Info(args) => system::info::run(args, session, results),
         Verb::Check(args) => system::check::run(args, session, results),
+        Verb::Bench(args) => bench::verb::run(args, results),
         Verb::Completion(args) => system::completion::run(args, results),
         Verb::Man(args) => system::man::run(args),
     }

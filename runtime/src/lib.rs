@@ -3,6 +3,7 @@
 //! A [`ContainerSpec`] says what a container is to be; [`plan`] makes the steps of it; [`start`] does them in a process of
 //! its own, and [`Running`] stands by until that process ends.
 
+pub mod apart;
 mod build;
 mod carry;
 pub mod cgroup;

@@ -3,7 +3,7 @@
 pub mod check;
 pub mod completion;
 pub mod df;
-mod filesystem;
+pub mod filesystem;
 pub mod fsck;
 pub mod gc;
 pub mod info;

@@ -75,7 +75,8 @@ fn every_key_is_documented_and_every_documented_key_is_printed() {
     ];
     let documented = documented();
     // What needs a mount has a test among those of mounts.
-    let headings = runs.iter().map(|(heading, _)| *heading).chain(["mount", "diff CONTAINER|DIR"]);
+    let headings =
+        runs.iter().map(|(heading, _)| *heading).chain(["mount", "diff CONTAINER|DIR", "bench"]);
     let headings: BTreeSet<&str> = headings.collect();
     assert_eq!(documented.keys().map(String::as_str).collect::<BTreeSet<_>>(), headings);
     for (heading, words) in runs {

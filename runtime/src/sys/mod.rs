@@ -15,6 +15,7 @@ pub mod mounts;
 pub mod namespace;
 pub mod process;
 pub mod processors;
+pub mod program;
 pub mod signals;
 pub mod stream;
 pub mod terminal;

@@ -10,6 +10,9 @@ use super::{SysError, call, last_errno};
 pub const ALWAYS: i32 =
     libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
 
+/// Processes and mounts only.
+pub const PROCESSES_AND_MOUNTS: i32 = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
+
 /// A network of its own, with nothing but a loopback that is down.
 pub const NETWORK: i32 = libc::CLONE_NEWNET;
 

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 
 use layerfs_driver::sys::file;
-use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus};
+use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions};
 
 use super::{Errno, SysError, call, last_errno};
 
@@ -138,6 +138,27 @@ pub fn how_ended(pidfd: impl AsFd) -> Result<Option<Ended>, SysError> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     let wait = || rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), options);
     Ok(call("waitid", || "pidfd, WNOHANG|WNOWAIT".to_owned(), wait)?.map(|status| ended(&status)))
+}
+
+/// Takes away the status of every child that has ended, and tells each by its number. For process 1 of a namespace, which gets
+/// the children of all that have ended.
+pub fn reap() -> Result<Vec<(u32, Ended)>, SysError> {
+    let mut gone = Vec::new();
+    loop {
+        let look = || match rustix::process::wait(WaitOptions::NOHANG) {
+            Err(Errno::CHILD) => Ok(None),
+            other => other,
+        };
+        let Some((pid, status)) = call("wait4", || "-1, WNOHANG".to_owned(), look)? else {
+            return Ok(gone);
+        };
+        let number = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
+        let ended = match status.terminating_signal() {
+            Some(signal) => Ended::Killed(number(signal)),
+            None => Ended::Exited(status.exit_status().map_or(u8::MAX, number)),
+        };
+        gone.push((pid.as_raw_nonzero().get().unsigned_abs(), ended));
+    }
 }
 
 fn ended(status: &WaitIdStatus) -> Ended {

@@ -1,0 +1,87 @@
+//! A program of others, run to its end: what it printed, and how it ended.
+
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use super::process::Ended;
+use super::{Errno, SysError, call};
+
+/// What is run, and how.
+#[derive(Debug)]
+pub struct Program<'a> {
+    /// The program: a path, or a name that is looked for where the variable PATH of `environment`, or else the caller's, says.
+    pub name: &'a Path,
+    /// The words after it.
+    pub words: &'a [OsString],
+    /// The directory it starts in; `None` for the caller's own.
+    pub dir: Option<&'a Path>,
+    /// Variables set for it beside the caller's own.
+    pub environment: &'a [(&'a str, OsString)],
+}
+
+/// What a program came to.
+#[derive(Debug)]
+pub struct Told {
+    /// How it ended.
+    pub ended: Ended,
+    /// Its standard output.
+    pub output: Vec<u8>,
+    /// Its standard error.
+    pub errors: Vec<u8>,
+}
+
+/// Runs a program that reads nothing, and waits until it has ended and nobody writes to its streams any more.
+pub fn run(program: &Program<'_>) -> Result<Told, SysError> {
+    let mut command = Command::new(program.name);
+    command.args(program.words).stdin(Stdio::null());
+    command.envs(program.environment.iter().map(|(name, value)| (*name, value)));
+    if let Some(dir) = program.dir {
+        command.current_dir(dir);
+    }
+    let run =
+        || command.output().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL));
+    let output = call("execve", || format!("{:?}", program.name), run)?;
+    Ok(told(output))
+}
+
+fn told(output: Output) -> Told {
+    let number = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
+    let ended = match output.status.signal() {
+        Some(signal) => Ended::Killed(number(signal)),
+        None => Ended::Exited(output.status.code().map_or(u8::MAX, number)),
+    };
+    Told { ended, output: output.stdout, errors: output.stderr }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(line: &str) -> Told {
+        let words = ["-c".into(), line.into()];
+        let environment = [("SAID", "by us".into())];
+        let dir = Some(Path::new("/proc"));
+        run(&Program { name: Path::new("sh"), words: &words, dir, environment: &environment })
+            .unwrap()
+    }
+
+    #[test]
+    fn what_a_program_printed_and_how_it_ended_is_told() {
+        let told = shell("cat; echo $SAID; pwd; echo no >&2; exit 3");
+        assert_eq!(
+            (told.ended, told.output.as_slice()),
+            (Ended::Exited(3), &b"by us\n/proc\n"[..])
+        );
+        assert_eq!(told.errors, b"no\n");
+        assert_eq!(shell("kill -9 $$").ended, Ended::Killed(9));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let name = Path::new("/no/such");
+        let absent = run(&Program { name, words: &[], dir: None, environment: &[] }).unwrap_err();
+        assert_eq!(absent.to_string(), r#"execve("/no/such"): No such file or directory"#);
+    }
+}
