@@ -19,6 +19,9 @@ use super::workload::{Bound, Start, Workload};
 use super::workloads;
 use crate::output::message;
 
+/// How long making a tree may take at least, whatever limit a step has.
+const TREE_MIN: Duration = Duration::from_secs(900);
+
 /// What the user asked for.
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -162,15 +165,18 @@ fn rows(asked: &Asked, lab: &Lab, teller: &Teller) -> Result<Vec<Row>> {
             continue;
         }
         let mut contenders = Vec::new();
-        for (tool, program) in workload.tools() {
-            let contender = Contender::Tool(*tool);
+        for (of, program) in workload.tools() {
+            let contender = Contender::Tool(*of);
             match contender.name() {
                 tool if !asked.takes(tool) => {}
                 tool if !program.is_empty() && programs::find(program).is_none() => {
                     let what = format!("{name} on {tool}");
                     skip(what, format!("no program `{program}` on the path"))?;
                 }
-                _ => contenders.push(contender),
+                tool => match workload.refused(*of) {
+                    Some(reason) => skip(format!("{name} on {tool}"), reason.into())?,
+                    None => contenders.push(contender),
+                },
             }
         }
         if workload.tools().is_empty() {
@@ -235,7 +241,7 @@ impl Rounds<'_> {
             let stock = row.workload.stock();
             if !self.shelves.contains_key(&stock) {
                 teller.doing(format!("makes what `{}` needs", row.workload.name()))?;
-                let made = step::run(self.lab.limit, &self.lab.disk, || {
+                let made = step::run(self.lab.limit.max(TREE_MIN), &self.lab.disk, || {
                     stock::make(self.lab, stock).map(|()| Duration::ZERO)
                 });
                 let made = made.map(|_| stock::shelf(self.lab, stock));

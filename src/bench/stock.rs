@@ -131,7 +131,7 @@ fn files(lab: &Lab, top: &Top) -> Result<()> {
     top.dir("modules")?;
     for number in 0..scale.program_files {
         let text = format!("\"\"\"Module {number}.\"\"\"\n\nNUMBER = {number}\n\n\n")
-            + &format!("def answer(more):\n    return NUMBER + more\n").repeat(20);
+            + &"def answer(more):\n    return NUMBER + more\n".repeat(20);
         top.file(&format!("modules/module{number}.py"), text.as_bytes())?;
     }
     Ok(())

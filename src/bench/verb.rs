@@ -63,7 +63,8 @@ pub struct BenchArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     limit: u64,
-    /// Run only on these: layerfs-image, layerfs-dirs, overlayfs, fuse-overlayfs, bare; podman, skopeo, crun, runc
+    /// Run only on these: layerfs-image, layerfs-dirs, each also with -cached, overlayfs, fuse-overlayfs, bare, podman, skopeo,
+    /// crun, runc
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     on: Option<Vec<String>>,
     /// Walk through a copy of DIR instead of a tree that is made

@@ -103,6 +103,10 @@ pub trait Workload {
     fn tools(&self) -> &[(Tool, &'static str)] {
         &[]
     }
+    /// Why a tool can't do it on this machine.
+    fn refused(&self, _tool: Tool) -> Option<&'static str> {
+        None
+    }
     /// Makes ready what is not measured.
     fn prepare(&self, _place: &Place<'_>) -> Result<()> {
         Ok(())

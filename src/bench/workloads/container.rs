@@ -35,6 +35,11 @@ impl Workload for Container {
     fn tools(&self) -> &[(Tool, &'static str)] {
         &[(Tool::Layerfs, ""), (Tool::Crun, "crun"), (Tool::Runc, "runc")]
     }
+    fn refused(&self, tool: Tool) -> Option<&'static str> {
+        let is_hybrid = dir::open_path("/sys/fs/cgroup/unified").is_ok();
+        (tool == Tool::Crun && is_hybrid)
+            .then_some("it takes no control groups of both versions, as they are mounted here")
+    }
     fn prepare(&self, place: &Place<'_>) -> Result<()> {
         match place.contender {
             Contender::Tool(Tool::Crun) => bundle("crun", place.up),

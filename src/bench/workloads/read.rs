@@ -12,7 +12,8 @@ use crate::bench::workload::{Place, Start, Workload};
 /// Bytes that are read or written at once from start to end.
 pub const STREAM: usize = 128 << 10;
 /// The same at random places.
-pub const BLOCK: u64 = 4096;
+pub const BLOCK: usize = 4096;
+const BLOCK_BYTES: u64 = BLOCK as u64;
 
 /// In which order.
 pub enum Read {
@@ -64,11 +65,11 @@ impl Workload for Read {
                 }
             }
             Read::Random => {
-                let mut buf = [0; BLOCK as usize];
+                let mut buf = [0; BLOCK];
                 let mut dice = Dice::new(11);
                 for _ in 0..place.scale().random_blocks {
-                    let block = dice.below(place.scale().big_bytes / BLOCK);
-                    if file::read_at(&file, &mut buf, block * BLOCK)? != buf.len() {
+                    let block = dice.below(place.scale().big_bytes / BLOCK_BYTES);
+                    if file::read_at(&file, &mut buf, block * BLOCK_BYTES)? != buf.len() {
                         bail!("block {block} was not read whole");
                     }
                 }

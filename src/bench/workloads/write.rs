@@ -62,11 +62,11 @@ impl Workload for Write {
             Write::Sequential => write(place),
             Write::Random => {
                 let file = change::open_file(place.tree()?, FILE, Access::Write)?;
-                let block = [b'w'; BLOCK as usize];
+                let block = [b'w'; BLOCK];
                 let mut dice = Dice::new(12);
                 for _ in 0..place.scale().random_blocks {
-                    let number = dice.below(place.scale().write_bytes / BLOCK);
-                    file::write_all_at(&file, &block, number * BLOCK)?;
+                    let number = dice.below(place.scale().write_bytes / BLOCK as u64);
+                    file::write_all_at(&file, &block, number * BLOCK as u64)?;
                 }
                 Ok(())
             }
