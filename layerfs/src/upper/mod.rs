@@ -14,6 +14,7 @@
 mod adopt;
 mod complete;
 mod error;
+mod hide;
 mod incompat;
 mod index;
 mod look;

@@ -66,6 +66,7 @@ impl UpperReader {
             device: file::stat(&root).during(deed)?.st_dev,
             next: AtomicU64::new(0),
             has_groups: AtomicBool::new(false),
+            may_hide_names: AtomicBool::new(true),
             root,
         };
         let reader = UpperReader { upper, made_over };

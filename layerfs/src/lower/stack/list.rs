@@ -71,8 +71,8 @@ impl DirStack {
                 vacant.insert(said);
             }
         }
-        // After the layer's own entries: a whiteout by name never speaks of its own layer.
-        for name in hidden {
+        // After the layer's own entries: such a whiteout never speaks of its own layer.
+        for name in hidden.into_iter().chain(looking.hides()?) {
             merged.entry(name).or_insert(None);
         }
         Ok(())
