@@ -135,6 +135,39 @@ fn a_name_whose_whiteout_was_refused_is_as_hidden_as_others() {
     }
 }
 
+/// What is made where a directory of the lower was hides what that had.
+#[test]
+fn a_directory_that_is_made_under_a_name_that_is_hidden_by_a_mark_is_empty() {
+    need_root!();
+    let _watch = watchdog(120);
+    let comes: [Act; 3] = [
+        |way| way.dir("x"),
+        |way| way.dir("new").and_then(|()| way.mv("new", "x")),
+        |way| way.dir("new").and_then(|()| way.rename("new", "x", RenameHow::NoReplace)),
+    ];
+    for (side, come) in
+        [Side::Image, Side::Dirs].into_iter().flat_map(|side| comes.map(|come| (side, come)))
+    {
+        let lab = Lab::new(side);
+        let union = lab.mounted("half");
+        let way = Way(&union);
+        way.chmod("x").unwrap();
+        let plan = Plan::Fail { n: 1, errno: Errno::IO, call: Some("renameat2".into()) };
+        let (done, outcome) = with_plan(plan, || way.mv("x", "hidden"));
+        done.unwrap();
+        assert!(outcome.fired);
+        come(&way).unwrap();
+        drop(union);
+        let union = lab.mounted("half");
+        for (path, expected) in [("x", &[][..]), ("hidden", &["one", "two"])] {
+            let at = Way(&union).walk(path).unwrap().id;
+            let listed: Vec<_> = names(&union, at, 9).unwrap();
+            let listed: Vec<_> = listed.iter().map(|at| at.0.to_string()).collect();
+            assert_eq!(listed, expected, "{path}");
+        }
+    }
+}
+
 /// The mark holds one name: that of before has its whiteout when another comes.
 #[test]
 fn a_second_name_that_is_hidden_by_the_mark_leaves_the_first_hidden() {

@@ -10,7 +10,7 @@ use kit::ground::{self, Ground, Side, over_both};
 use kit::visit::Visit;
 use layerfs_driver::sys::Errno;
 use layerfs_driver::tree::Name;
-use layerfs_driver::union::{NodeId, OpenHow, RenameHow, RenameTried, SetAttr};
+use layerfs_driver::union::{Copies, NodeId, OpenHow, RenameHow, RenameTried, SetAttr};
 use support::{Scratch, watchdog};
 
 #[test]
@@ -221,9 +221,15 @@ fn a_rename_that_has_to_copy_a_large_file_says_so_and_does_nothing() {
         union.try_rename((NodeId::ROOT, &from), (NodeId::ROOT, &to), how).unwrap()
     };
     let upper = || std::fs::read_dir(scratch.join("place/upper")).unwrap().count();
-    assert_eq!(tried("large", "new", RenameHow::Replace), RenameTried::WouldLast);
-    assert_eq!(tried("small", "large", RenameHow::Exchange), RenameTried::WouldLast);
+    let much = RenameTried::WouldLast(Copies::Much);
+    assert_eq!(tried("large", "new", RenameHow::Replace), much);
+    assert_eq!(tried("small", "large", RenameHow::Exchange), much);
+    // It is little, and synced before it has its name.
+    assert_eq!(tried("small", "new", RenameHow::Replace), RenameTried::WouldLast(Copies::Little));
     assert_eq!((upper(), union.node_count()), (0, 1), "nothing is done, and nothing held");
+    for copied in ["small", "other"] {
+        Visit::new(&union).write(copied, b"").unwrap();
+    }
     assert_eq!(tried("small", "new", RenameHow::Replace), RenameTried::Done);
     // What is replaced is not copied.
     assert_eq!(tried("other", "large", RenameHow::Replace), RenameTried::Done);

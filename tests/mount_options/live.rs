@@ -100,7 +100,12 @@ impl Live {
 
     /// The processes that serve `mnt`, or are about to.
     pub fn servers(&self) -> Vec<u32> {
-        let at = self.place.join("mnt");
+        self.servers_of("mnt")
+    }
+
+    /// The same of another mount in the place.
+    pub fn servers_of(&self, mount: &str) -> Vec<u32> {
+        let at = self.place.join(mount);
         let serves = |pid: &u32| {
             let words = machine::command_line(*pid);
             words.contains(" serve --source=") && machine::works_in(*pid, &at)

@@ -3,15 +3,16 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
-    FileAttr, FileType, Generation, INodeNo, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyXattr,
+    FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyCreate,
+    ReplyEmpty, ReplyEntry, ReplyStatfs, ReplyXattr,
 };
 
 use super::complaint;
 use super::door::Door;
 use super::manner::DirLinks;
-use crate::sys::change::SetTime;
+use crate::sys::change::{SetTime, StatVfs};
 use crate::tree::{Attr, Kind, Timestamp};
-use crate::union::{Looked, NodeId, UnionError};
+use crate::union::{HandleId, Looked, NodeId, UnionError};
 
 impl Door {
     /// Attributes as FUSE has them, and as this mount shows them.
@@ -52,6 +53,18 @@ impl Door {
         }
     }
 
+    /// Answers a request for a new file that is open.
+    pub(super) fn created(&self, reply: ReplyCreate, made: Result<(Looked, HandleId), UnionError>) {
+        match made {
+            Ok((looked, handle)) => {
+                let (attr, generation) = self.entry(&looked);
+                let (belief, handle) = (self.belief(looked.id), FileHandle(handle.0));
+                reply.created(&belief, &attr, generation, handle, FopenFlags::FOPEN_KEEP_CACHE);
+            }
+            Err(failed) => reply.error(error(&failed)),
+        }
+    }
+
     /// Answers a request for attributes.
     pub(super) fn told(&self, reply: ReplyAttr, id: NodeId, known: Result<Attr, UnionError>) {
         match known {
@@ -65,6 +78,20 @@ pub(super) fn emptied(reply: ReplyEmpty, done: Result<(), UnionError>) {
     match done {
         Ok(()) => {
             reply.ok(); // tidy: allow(hushed_result) it sends the reply, there is no result
+        }
+        Err(failed) => reply.error(error(&failed)),
+    }
+}
+
+/// Answers a request for the figures of a file system.
+pub(super) fn filesystem(reply: ReplyStatfs, known: Result<StatVfs, UnionError>) {
+    match known {
+        Ok(figures) => {
+            let block = u32::try_from(figures.f_bsize).unwrap_or(4096);
+            let fragment = u32::try_from(figures.f_frsize).unwrap_or(block);
+            let (blocks, free, avail) = (figures.f_blocks, figures.f_bfree, figures.f_bavail);
+            let (files, free_files) = (figures.f_files, figures.f_ffree);
+            reply.statfs(blocks, free, avail, files, free_files, block, 255, fragment);
         }
         Err(failed) => reply.error(error(&failed)),
     }

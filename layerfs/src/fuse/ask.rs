@@ -55,19 +55,23 @@ macro_rules! name_or_error {
 pub(super) use name_or_error;
 
 impl Door {
-    /// Makes a node. Who has no id that could be stored makes none.
-    pub(super) fn make(
-        &self,
-        (parent, name): (INodeNo, &Name),
-        new: NewNode<'_>,
-        (mode, umask): (u32, u32),
-        request: &Request,
-    ) -> Result<Looked, UnionError> {
+    /// Who makes something. Who has no id that could be stored makes nothing.
+    pub(super) fn caller(&self, request: &Request, umask: u32) -> Result<Caller, UnionError> {
         let Manner { ids, .. } = &*self.manner;
         let uid = stored(&ids.users, request.uid(), request)?;
         let gid = stored(&ids.groups, request.gid(), request)?;
-        let caller = Caller { uid, gid, umask };
-        self.settle_entry(parent, self.union.create((id(parent), name), new, mode & 0o7777, caller))
+        Ok(Caller { uid, gid, umask })
+    }
+
+    /// Makes a node.
+    pub(super) fn make(
+        &self,
+        (parent, name): (INodeNo, &Name),
+        (new, mode): (NewNode<'_>, u32),
+        caller: Result<Caller, UnionError>,
+    ) -> Result<Looked, UnionError> {
+        let made = self.union.create((id(parent), name), new, mode & 0o7777, caller?);
+        self.settle_entry(parent, made)
     }
 
     /// An owner to be set, as it is stored.
@@ -148,11 +152,11 @@ impl Door {
     pub(super) fn make_open(
         &self,
         at: (INodeNo, &Name),
-        rights: (u32, u32),
-        request: &Request,
+        mode: u32,
+        caller: Result<Caller, UnionError>,
     ) -> Result<(Looked, HandleId), UnionError> {
         self.union.expect_room()?;
-        let looked = self.make(at, NewNode::File, rights, request)?;
+        let looked = self.make(at, (NewNode::File, mode), caller)?;
         let opened = self.union.open(looked.id, OpenHow::Write);
         if opened.is_err() {
             self.union.forget(looked.id, 1);

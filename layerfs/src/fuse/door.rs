@@ -90,7 +90,7 @@ impl Filesystem for Door {
         };
         let set = SetAttr { permissions, uid, gid, size, atime, mtime };
         let asker = self.asker(request);
-        self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
+        self.serve(self.change_takes(ino), move |door| {
             door.told(reply, id(ino), door.change(&asker, ino, &set));
         });
     }
@@ -122,7 +122,10 @@ impl Filesystem for Door {
             Some(Kind::BlockDevice) => NewNode::Special(Special::Block { major, minor }),
             Some(Kind::Directory | Kind::Symlink) | None => return reply.error(Errno::EINVAL),
         };
-        self.entered(reply, self.make((parent, &name), new, (mode, umask), request));
+        let caller = self.caller(request, umask);
+        self.serve(self.names_take(), move |door| {
+            door.entered(reply, door.make((parent, &name), (new, mode), caller));
+        });
     }
 
     fn mkdir(
@@ -135,17 +138,24 @@ impl Filesystem for Door {
         reply: ReplyEntry,
     ) {
         let name = name_or_error!(name, reply);
-        self.entered(reply, self.make((parent, &name), NewNode::Directory, (mode, umask), request));
+        let (new, caller) = (NewNode::Directory, self.caller(request, umask));
+        self.serve(self.names_take(), move |door| {
+            door.entered(reply, door.make((parent, &name), (new, mode), caller));
+        });
     }
 
     fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name_or_error!(name, reply);
-        emptied(reply, self.settle(&[parent], self.union.unlink(id(parent), &name)));
+        self.serve(self.names_take(), move |door| {
+            emptied(reply, door.settle(&[parent], door.union.unlink(id(parent), &name)));
+        });
     }
 
     fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name_or_error!(name, reply);
-        emptied(reply, self.settle(&[parent], self.union.rmdir(id(parent), &name)));
+        self.serve(self.names_take(), move |door| {
+            emptied(reply, door.settle(&[parent], door.union.rmdir(id(parent), &name)));
+        });
     }
 
     fn symlink(
@@ -157,8 +167,11 @@ impl Filesystem for Door {
         reply: ReplyEntry,
     ) {
         let name = name_or_error!(name, reply);
-        let new = NewNode::Symlink(target.as_os_str().as_bytes());
-        self.entered(reply, self.make((parent, &name), new, (0o777, 0), request));
+        let (target, caller) = (target.as_os_str().as_bytes().to_vec(), self.caller(request, 0));
+        self.serve(self.names_take(), move |door| {
+            let new = (NewNode::Symlink(&target), 0o777);
+            door.entered(reply, door.make((parent, &name), new, caller));
+        });
     }
 
     fn rename(
@@ -180,13 +193,15 @@ impl Filesystem for Door {
             _ => return reply.error(Errno::EINVAL),
         };
         let (from, to) = (id(parent), id(newparent));
-        match self.union.try_rename((from, &name), (to, &newname), how) {
-            Ok(RenameTried::WouldLast) => self.serve(Takes::Long, move |door| {
-                let renamed = door.union.rename((from, &name), (to, &newname), how);
-                emptied(reply, door.settle(&[newparent, parent], renamed));
-            }),
-            tried => emptied(reply, self.settle(&[newparent, parent], tried.map(|_| ()))),
-        }
+        self.serve(self.names_take(), move |door| {
+            match door.union.try_rename((from, &name), (to, &newname), how) {
+                Ok(RenameTried::WouldLast(copies)) => door.serve(copies.into(), move |door| {
+                    let renamed = door.union.rename((from, &name), (to, &newname), how);
+                    emptied(reply, door.settle(&[newparent, parent], renamed));
+                }),
+                tried => emptied(reply, door.settle(&[newparent, parent], tried.map(|_| ()))),
+            }
+        });
     }
 
     fn link(
@@ -198,7 +213,7 @@ impl Filesystem for Door {
         reply: ReplyEntry,
     ) {
         let name = name_or_error!(newname, reply);
-        self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
+        self.serve(self.change_takes(ino).max(self.names_take()), move |door| {
             let linked = door.union.link(id(ino), id(newparent), &name);
             door.entered(reply, door.settle_entry(newparent, linked));
         });
@@ -206,13 +221,13 @@ impl Filesystem for Door {
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let (how, asker) = (open_how(flags), self.asker(request));
-        let is_long = match how {
-            OpenHow::Read | OpenHow::Run => false,
-            OpenHow::Write | OpenHow::Truncate => self.union.copies_much(id(ino)),
+        let takes = match how {
+            OpenHow::Read | OpenHow::Run => Takes::Short,
+            OpenHow::Write | OpenHow::Truncate => self.change_takes(ino),
             // It may wait for the close of a program.
-            OpenHow::TruncateToRead => true,
+            OpenHow::TruncateToRead => Takes::Long,
         };
-        self.serve(Takes::long_if(is_long), move |door| door.answer_open(ino, how, &asker, reply));
+        self.serve(takes, move |door| door.answer_open(ino, how, &asker, reply));
     }
 
     fn read(
@@ -287,7 +302,9 @@ impl Filesystem for Door {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        emptied(reply, self.sync(|union| union.sync(HandleId(fh.0))));
+        self.serve(self.sync_takes(), move |door| {
+            emptied(reply, door.sync(|union| union.sync(HandleId(fh.0))));
+        });
     }
 
     /// Directories need no handle: cookies hold for as long as the directory is known. But without one the kernel keeps
@@ -343,28 +360,13 @@ impl Filesystem for Door {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        emptied(reply, self.sync(|union| union.sync_dir(id(ino))));
+        self.serve(self.sync_takes(), move |door| {
+            emptied(reply, door.sync(|union| union.sync_dir(id(ino))));
+        });
     }
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        match self.union.filesystem() {
-            Ok(figures) => {
-                let block = u32::try_from(figures.f_bsize).unwrap_or(4096);
-                let fragment = u32::try_from(figures.f_frsize).unwrap_or(block);
-                let (files, free) = (figures.f_files, figures.f_ffree);
-                reply.statfs(
-                    figures.f_blocks,
-                    figures.f_bfree,
-                    figures.f_bavail,
-                    files,
-                    free,
-                    block,
-                    255,
-                    fragment,
-                );
-            }
-            Err(error) => reply.error(answer::error(&error)),
-        }
+        answer::filesystem(reply, self.union.filesystem());
     }
 
     fn setxattr(
@@ -380,7 +382,7 @@ impl Filesystem for Door {
         let how = set_how(flags);
         let (asker, way) = (self.asker(request), way(request));
         let (name, value) = (name.as_bytes().to_vec(), value.to_vec());
-        self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
+        self.serve(self.change_takes(ino), move |door| {
             emptied(reply, door.set_attribute(&asker, ino, ((&name, &value), way), how));
         });
     }
@@ -412,7 +414,7 @@ impl Filesystem for Door {
 
     fn removexattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.as_bytes().to_vec();
-        self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
+        self.serve(self.change_takes(ino), move |door| {
             let known = door.expect_xattrs();
             emptied(reply, known.and_then(|()| door.union.remove_xattr(id(ino), &name)));
         });
@@ -429,20 +431,10 @@ impl Filesystem for Door {
         reply: ReplyCreate,
     ) {
         let name = name_or_error!(name, reply);
-        let opened = self.make_open((parent, &name), (mode, umask), request);
-        match opened {
-            Ok((looked, handle)) => {
-                let (attr, generation) = self.entry(&looked);
-                reply.created(
-                    &self.belief(looked.id),
-                    &attr,
-                    generation,
-                    FileHandle(handle.0),
-                    FopenFlags::FOPEN_KEEP_CACHE,
-                );
-            }
-            Err(error) => reply.error(answer::error(&error)),
-        }
+        let caller = self.caller(request, umask);
+        self.serve(self.names_take(), move |door| {
+            door.created(reply, door.make_open((parent, &name), mode, caller));
+        });
     }
 
     fn fallocate(

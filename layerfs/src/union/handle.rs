@@ -205,8 +205,7 @@ impl Union {
             *open.upper.lock() = Some(Arc::new(fd));
             return Ok(());
         }
-        let _topology = self.topology.read();
-        let (fd, deed) = (self.open_upper(open)?, "truncate a file");
+        let (fd, deed) = (self.upper_file(open)?, "truncate a file");
         file::truncate(&*fd, 0).map_err(|source| UpperError::Call { deed, source }.into())
     }
 

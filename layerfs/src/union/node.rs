@@ -99,16 +99,6 @@ impl Node {
         self.lower.lock().clone()
     }
 
-    /// The side that has the object now; waits for a copy-up to end. The caller holds no lock, the topology included:
-    /// the end of a copy-up takes them.
-    pub(super) fn settled_side(&self) -> Side {
-        let mut side = self.side.lock();
-        while *side == Side::Copying {
-            self.copied.wait(&mut side);
-        }
-        *side
-    }
-
     /// Whether the upper has the object.
     pub(super) fn is_upper(&self) -> bool {
         *self.side.lock() == Side::Upper

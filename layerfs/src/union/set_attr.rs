@@ -65,6 +65,10 @@ impl Union {
             };
             emptied = self.copy_up_opened(&node, extent)?;
         }
+        // A copy that was made empty has its size. To ask for it once more could only be refused, and leave it empty.
+        if let Some(size) = set.size.filter(|_| emptied.is_none()) {
+            self.cut(&node, size)?;
+        }
         let _topology = self.topology.read();
         if node.is_directory() {
             self.ensure_upper_dir(&node)?;
@@ -75,20 +79,24 @@ impl Union {
         if let Some(changed) = changed_of_gone(&node, set) {
             return changed;
         }
-        // A copy that was made empty has its size. To ask for it once more could only be refused, and leave it empty.
-        let size = set.size.filter(|_| emptied.is_none());
-        self.apply(&node, set, size)?;
+        self.apply(&node, set)?;
         self.attr_of(&node)
     }
 
-    /// Size first and owner before permissions: each may clear set-id bits that are asked for. Times last.
-    fn apply(&self, node: &Shared, set: &SetAttr, size: Option<u64>) -> Result<(), UnionError> {
+    /// Sets the size, which comes first. What goes may be much: the way to the file is not held meanwhile.
+    fn cut(&self, node: &Shared, size: u64) -> Result<(), UnionError> {
+        let file = {
+            let _topology = self.topology.read();
+            let spot = self.spot(node)?;
+            change::open_file(&*spot.dir, &*spot.name, Access::Write).map_err(told)?
+        };
+        file::truncate(file, size).map_err(told)
+    }
+
+    /// Owner before permissions: each may clear set-id bits that are asked for. Times last.
+    fn apply(&self, node: &Shared, set: &SetAttr) -> Result<(), UnionError> {
         let (upper, spot) = (self.writable()?, self.spot(node)?);
         let (dir, name) = (&*spot.dir, &*spot.name);
-        if let Some(size) = size {
-            let file = change::open_file(dir, name, Access::Write);
-            file.and_then(|file| file::truncate(file, size)).map_err(told)?;
-        }
         // A change of nothing is a chown to no one: it strips set-id bits and capabilities, and that is its purpose.
         if set.uid.is_some() || set.gid.is_some() || set.is_empty() {
             upper.set_owner((dir, name), set.uid, set.gid)?;

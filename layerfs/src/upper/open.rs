@@ -158,6 +158,11 @@ impl Upper {
         self.device
     }
 
+    /// Whether anything is synced.
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
     /// Where the marks of this upper are.
     pub fn space(&self) -> MarkSpace {
         self.space
