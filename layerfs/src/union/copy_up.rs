@@ -89,8 +89,8 @@ impl Union {
         self.copy_up_opened(node, extent).map(drop)
     }
 
-    /// The same. Answers the copy, open for writing, where it was made now and without the contents: it was opened before
-    /// it was installed, so that whoever opens a file to empty it is not refused when it is empty.
+    /// The same. Answers the copy, open for writing, where it was made now and without the contents, or had its data below
+    /// and was emptied now: it was opened before that, so that whoever opens a file to empty it is not refused when it is empty.
     pub(super) fn copy_up_opened(
         &self,
         node: &Shared,
@@ -106,7 +106,7 @@ impl Union {
                 Side::Upper if extent == Extent::Attributes => return Ok(None),
                 Side::Upper => {
                     drop(side);
-                    return self.fill(upper, node, extent).map(|()| None);
+                    return self.fill(upper, node, extent);
                 }
                 Side::Lower | Side::Copying => *side = Side::Copying,
             }

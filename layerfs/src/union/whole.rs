@@ -109,7 +109,7 @@ impl Union {
                 Ok(())
             }
             View::Upper(found) if found.data == Data::Below => {
-                self.with(dir, name, |node| self.fill(upper, node, Extent::Whole))
+                self.with(dir, name, |node| self.fill(upper, node, Extent::Whole).map(drop))
             }
             View::Upper(_) => Ok(()),
             View::Lower(lower, _) if self.lower.kind(&lower)? == Kind::Directory => {
