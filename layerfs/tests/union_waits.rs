@@ -11,11 +11,14 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use kit::ground::over_both;
+use kit::deeds::Way;
+use kit::forms::Form;
+use kit::ground::{Ground, Side, leftovers, over_both};
 use kit::visit::Visit;
+use kit::way::OTHER;
 use layerfs_driver::sys::fault::{Plan, with_plan};
-use layerfs_driver::union::{OpenHow, RenameHow, SetAttr, Union};
-use support::{need_root, watchdog};
+use layerfs_driver::union::{NewNode, OpenHow, RenameHow, SetAttr, Union};
+use support::{Scratch, need_root, watchdog};
 
 /// Does `slow` on a disk that takes its time for the first call of that name, and `other` meanwhile; whether that came to its
 /// end by then.
@@ -57,6 +60,23 @@ fn a_sync_of_a_directory_keeps_no_rename_waiting() {
         let sync = || union.sync_dir(deep).unwrap();
         assert!(meanwhile("fsync", sync, rename), "a rename waited for a sync");
     });
+}
+
+/// A file stands for it, which has its target on the disk before it has its name.
+#[test]
+fn a_link_that_is_made_where_owners_are_recorded_keeps_no_rename_waiting() {
+    need_root!();
+    let _watch = watchdog(120);
+    let scratch = Scratch::new();
+    let ground = Ground::new(scratch.path(), Side::Image);
+    let union = ground.mount_as(&scratch.join("place"), Form::Recorded);
+    let link = || Way(&union).make("d/e/link", NewNode::Symlink(b"target"), OTHER).unwrap();
+    let rename = || Visit::new(&union).rename("d", "moved", RenameHow::Replace).unwrap();
+    assert!(meanwhile("fsync", link, rename), "a rename waited for a link");
+    let made = Way(&union).walk("moved/e/link").unwrap().id;
+    assert_eq!(*union.read_link(made).unwrap(), *b"target");
+    assert!(Way(&union).make("moved/e/link", NewNode::Symlink(b"other"), OTHER).is_err());
+    assert_eq!(leftovers(&scratch.join("place")), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]

@@ -102,6 +102,11 @@ impl Door {
         if is_synced { Takes::Sync } else { Takes::Short }
     }
 
+    /// The same of the making of a symbolic link.
+    pub(super) fn link_takes(&self) -> Takes {
+        if self.union.syncs_links() { Takes::Sync } else { self.names_take() }
+    }
+
     /// Does what a request asks: here, or aside where it waits for something.
     pub(super) fn serve(&self, takes: Takes, deed: impl FnOnce(&Door) + Send + 'static) {
         let sender = match (takes, &self.aside) {

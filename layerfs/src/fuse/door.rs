@@ -168,7 +168,7 @@ impl Filesystem for Door {
     ) {
         let name = name_or_error!(name, reply);
         let (target, caller) = (target.as_os_str().as_bytes().to_vec(), self.caller(request, 0));
-        self.serve(self.names_take(), move |door| {
+        self.serve(self.link_takes(), move |door| {
             let new = (NewNode::Symlink(&target), 0o777);
             door.entered(reply, door.make((parent, &name), new, caller));
         });

@@ -13,7 +13,7 @@ use crate::sys::Errno;
 use crate::sys::change::Special;
 use crate::sys::file::{self, Symlinks};
 use crate::tree::Name;
-use crate::upper::{Blank, Cover, UpperError};
+use crate::upper::{Blank, Cover, Staged, Upper, UpperError};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,48 @@ impl Union {
         caller: Caller,
     ) -> Result<Looked, UnionError> {
         let upper = self.writable()?;
+        let ahead = self.link_ahead(upper, (parent, name), (new, permissions), caller)?;
+        let made = self.create_named((parent, name), (new, permissions), caller, ahead.as_ref());
+        if let (Err(_), Some(staged)) = (&made, &ahead) {
+            upper.discard(staged);
+        }
+        made
+    }
+
+    /// A link for which a file stands is on the disk before it has its name: it is made before anything is locked.
+    fn link_ahead(
+        &self,
+        upper: &Upper,
+        (parent, name): (NodeId, &Name),
+        new: (NewNode<'_>, u32),
+        caller: Caller,
+    ) -> Result<Option<Staged>, UnionError> {
+        if !matches!(new.0, NewNode::Symlink(_)) || !self.syncs_links() {
+            return Ok(None);
+        }
+        let above = {
+            let _topology = self.topology.read();
+            let dir = self.dir_node(parent)?;
+            self.refuse_known(&dir, name)?;
+            self.ensure_upper_dir(&dir)?
+        };
+        let birth = self.birth(upper, &above, new, caller)?;
+        Ok(Some(upper.stage_new(&blank_of(new.0), birth.owner, &birth.lists)?))
+    }
+
+    /// Whether to make a link lasts: it is synced.
+    pub fn syncs_links(&self) -> bool {
+        self.syncs() && self.upper.as_ref().is_some_and(Upper::records_owners)
+    }
+
+    fn create_named(
+        &self,
+        (parent, name): (NodeId, &Name),
+        (new, permissions): (NewNode<'_>, u32),
+        caller: Caller,
+        ahead: Option<&Staged>,
+    ) -> Result<Looked, UnionError> {
+        let upper = self.writable()?;
         let _topology = self.topology.read();
         let dir = self.dir_node(parent)?;
         if !dir.is_upper() {
@@ -69,7 +111,9 @@ impl Union {
             && upper.is_made_so(blank.kind(), (owner.uid, owner.gid), owner.permissions)
             && !birth.dir_has_list
             && !matches!(new, NewNode::Symlink(_));
-        if in_place && owner.permissions & 0o7000 == 0 {
+        if let Some(staged) = ahead {
+            upper.install(staged, &above, name.as_bytes(), cover)?;
+        } else if in_place && owner.permissions & 0o7000 == 0 {
             upper.make_in_place(&blank, &above, name.as_bytes(), owner.permissions)?;
         } else {
             let staged = upper.stage_new(&blank, owner, &birth.lists)?;
