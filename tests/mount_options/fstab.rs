@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::live::{Live, live};
 use crate::place::{Run, finished};
-use crate::support::need;
+use crate::support::{need, rights};
 
 /// Installs the helpers over the directory in which mount(8) looks for them, as long as the script runs. Where process 1 may not
 /// be looked at, the process that serves this mount would hold the namespace for good.
@@ -34,37 +34,38 @@ fn says(live: &Live, helpers: &str, script: &str) -> Run {
 
 const BOTH: &str = "mount.layerfs mount.fuse.layerfs";
 
+/// Has a script say all that is expected, complain of nothing and leave nothing. The image `small:1` is in the store.
+fn assert_says((helpers, tools): (&str, &[&str]), script: &str, expected: &str) {
+    let Some(live) = live_with(tools) else { return };
+    let run = says(&live, helpers, script);
+    assert_eq!((&*run.stdout, &*run.stderr), (expected, ""));
+    live.assert_nothing_left();
+}
+
+/// `None` where one of the tools is not there, and the test has been told as skipped.
+fn live_with(tools: &[&str]) -> Option<Live> {
+    let live = live().filter(|_| rights::have(&["unshare"]) && rights::have(tools))?;
+    live.place.pull_small("small");
+    Some(live)
+}
+
 #[test]
 fn mount_and_umount_work_by_type() {
-    let Some(live) = live() else { return };
-    need!("unshare", "findmnt");
-    live.place.pull_small("small");
-    let run = says(
-        &live,
-        BOTH,
-        "show() { findmnt -rno SOURCE,FSTYPE,VFS-OPTIONS mnt; }
+    let script = "show() { findmnt -rno SOURCE,FSTYPE,VFS-OPTIONS mnt; }
         mount -t layerfs small:1 mnt; show; head -c 3 mnt/a; echo; umount mnt
         mount -t fuse.layerfs -o ro,noexec small:1 mnt; show; umount mnt
         mount -t layerfs -o lowerdir=top:base,upperdir=up,workdir=work,suid,dev any mnt; show; cat mnt/both; echo
         mount -i -o remount,ro mnt; show; ! echo x 2>/dev/null > mnt/x; umount mnt
         mount -t layerfs -o lowerdir+=top,lowerdir+=base,noatime any mnt; show; umount mnt
-        ls -A mnt",
-    );
+        ls -A mnt";
     let expected = "small:1 fuse.layerfs rw,nosuid,nodev,relatime\naaa\nsmall:1 fuse.layerfs ro,nosuid,nodev,noexec,relatime\n\
         any fuse.layerfs rw,relatime\ntop\nany fuse.layerfs ro,relatime\nany fuse.layerfs ro,noatime\nin\n";
-    assert_eq!((&*run.stdout, &*run.stderr), (expected, ""));
-    live.assert_nothing_left();
+    assert_says((BOTH, &["findmnt"]), script, expected);
 }
 
 #[test]
 fn lines_of_fstab_are_mounted_with_all_their_words() {
-    let Some(live) = live() else { return };
-    need!("unshare", "findmnt");
-    live.place.pull_small("small");
-    let run = says(
-        &live,
-        BOTH,
-        "cat > fstab <<TAB
+    let script = "cat > fstab <<TAB
 small:1 $PWD/mnt layerfs noauto,nofail,_netdev,x-systemd.automount,x-systemd.idle-timeout=5min,comment=an\\040image 0 0
 any $PWD/dirs fuse.layerfs lowerdir=top:base,upperdir=up,workdir=work,defaults,nofail,X-mount.mkdir,x-systemd.requires=a.service 0 0
 any $PWD/more layerfs lowerdir=base,user,X-mount.mkdir,nodiratime 0 0
@@ -72,12 +73,10 @@ TAB
         mount -T fstab -a
         for at in mnt dirs more; do findmnt -rno SOURCE,FSTYPE,VFS-OPTIONS $at || echo none; done
         mount -T fstab mnt; head -c 3 mnt/a; echo; cat dirs/both; echo; echo x > dirs/new; cat up/new
-        umount mnt dirs more; ls -A dirs more; rmdir dirs more; rm fstab up/new",
-    );
+        umount mnt dirs more; ls -A dirs more; rmdir dirs more; rm fstab up/new";
     let expected = "none\nany fuse.layerfs rw,relatime\nany fuse.layerfs ro,nosuid,nodev,noexec,nodiratime,relatime\naaa\ntop\nx\n\
         dirs:\n\nmore:\n";
-    assert_eq!((&*run.stdout, &*run.stderr), (expected, ""));
-    live.assert_nothing_left();
+    assert_says((BOTH, &["findmnt"]), script, expected);
 }
 
 /// mount(8) gives a helper that it starts for a user neither HOME nor a store.
@@ -101,24 +100,15 @@ fn a_line_for_users_is_mounted_by_one_without_a_word_on_the_store() {
 
 #[test]
 fn a_line_says_which_store_its_image_is_in() {
-    let Some(live) = live() else { return };
-    need!("unshare");
-    live.place.pull_small("small");
-    let run = says(
-        &live,
-        BOTH,
-        "echo small:1 $PWD/mnt layerfs store=$LAYERFS_ROOT,ro,noauto 0 0 > fstab
-        LAYERFS_ROOT=$PWD/none mount -T fstab mnt; head -c 3 mnt/a; umount mnt; rm fstab",
-    );
-    assert_eq!((&*run.stdout, &*run.stderr), ("aaa", ""));
-    live.assert_nothing_left();
+    let script = "echo small:1 $PWD/mnt layerfs store=$LAYERFS_ROOT,ro,noauto 0 0 > fstab
+        LAYERFS_ROOT=$PWD/none mount -T fstab mnt; head -c 3 mnt/a; umount mnt; rm fstab";
+    let expected = "aaa";
+    assert_says((BOTH, &[]), script, expected);
 }
 
 #[test]
 fn what_mount_can_not_do_is_told_in_our_line() {
-    let Some(live) = live() else { return };
-    need!("unshare");
-    live.place.pull_small("small");
+    let Some(live) = live_with(&[]) else { return };
     let run = says(
         &live,
         BOTH,
@@ -140,15 +130,8 @@ fn what_mount_can_not_do_is_told_in_our_line() {
 /// Where our helper for the type is not installed, mount(8) asks that of libfuse, which calls the program by its name.
 #[test]
 fn the_helper_of_libfuse_mounts_an_image() {
-    let Some(live) = live() else { return };
-    need!("unshare", "mount.fuse3");
-    live.place.pull_small("small");
-    let run = says(
-        &live,
-        "mount.fuse layerfs",
-        "rm helpers/mount.fuse; ln -s mount.fuse3 helpers/mount.fuse
-        mount -t fuse.layerfs -o ro small:1 mnt; findmnt -rno SOURCE,FSTYPE,VFS-OPTIONS mnt; head -c 3 mnt/a; umount mnt",
-    );
-    assert_eq!((&*run.stdout, &*run.stderr), ("small:1 fuse.layerfs ro,relatime\naaa", ""));
-    live.assert_nothing_left();
+    let script = "rm helpers/mount.fuse; ln -s mount.fuse3 helpers/mount.fuse
+        mount -t fuse.layerfs -o ro small:1 mnt; findmnt -rno SOURCE,FSTYPE,VFS-OPTIONS mnt; head -c 3 mnt/a; umount mnt";
+    let expected = "small:1 fuse.layerfs ro,relatime\naaa";
+    assert_says(("mount.fuse layerfs", &["mount.fuse3", "findmnt"]), script, expected);
 }
