@@ -12,6 +12,7 @@ pub mod owners;
 mod places;
 pub mod rights;
 pub mod serve;
+pub mod served;
 mod start;
 pub mod status;
 pub mod tree;
