@@ -10,6 +10,7 @@ mod meant;
 pub mod options;
 pub mod owners;
 mod places;
+mod remount;
 pub mod rights;
 pub mod serve;
 pub mod served;

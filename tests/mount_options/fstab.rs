@@ -17,7 +17,7 @@ trap \"$LAYERFS umount -l $sbin\" EXIT
 ";
 
 /// What a script says in a mount namespace with these helpers.
-fn says(live: &Live, helpers: &str, script: &str) -> Run {
+pub fn says(live: &Live, helpers: &str, script: &str) -> Run {
     let mut shell = Command::new("unshare");
     shell.args(["--mount", "--propagation", "private", "bash", "-c"]);
     shell.arg(format!("{INSTALL}{script}")).current_dir(live.place.join(""));
@@ -32,7 +32,7 @@ fn says(live: &Live, helpers: &str, script: &str) -> Run {
     run
 }
 
-const BOTH: &str = "mount.layerfs mount.fuse.layerfs";
+pub const BOTH: &str = "mount.layerfs mount.fuse.layerfs";
 
 /// Has a script say all that is expected, complain of nothing and leave nothing. The image `small:1` is in the store.
 fn assert_says((helpers, tools): (&str, &[&str]), script: &str, expected: &str) {
@@ -43,7 +43,7 @@ fn assert_says((helpers, tools): (&str, &[&str]), script: &str, expected: &str) 
 }
 
 /// `None` where one of the tools is not there, and the test has been told as skipped.
-fn live_with(tools: &[&str]) -> Option<Live> {
+pub fn live_with(tools: &[&str]) -> Option<Live> {
     let live = live().filter(|_| rights::have(&["unshare"]) && rights::have(tools))?;
     live.place.pull_small("small");
     Some(live)
@@ -73,9 +73,10 @@ TAB
         mount -T fstab -a
         for at in mnt dirs more; do findmnt -rno SOURCE,FSTYPE,VFS-OPTIONS $at || echo none; done
         mount -T fstab mnt; head -c 3 mnt/a; echo; cat dirs/both; echo; echo x > dirs/new; cat up/new
+        mount -T fstab -o remount,ro dirs; findmnt -rno VFS-OPTIONS dirs
         umount mnt dirs more; ls -A dirs more; rmdir dirs more; rm fstab up/new";
     let expected = "none\nany fuse.layerfs rw,relatime\nany fuse.layerfs ro,nosuid,nodev,noexec,nodiratime,relatime\naaa\ntop\nx\n\
-        dirs:\n\nmore:\n";
+        ro,relatime\ndirs:\n\nmore:\n";
     assert_says((BOTH, &["findmnt"]), script, expected);
 }
 
@@ -91,10 +92,10 @@ fn a_line_for_users_is_mounted_by_one_without_a_word_on_the_store() {
         ln -sfn $PWD/program helpers/mount.layerfs; mknod -m 666 fuse c 10 229; mount --bind fuse /dev/fuse
         echo any $PWD/mine layerfs lowerdir=$PWD/top:$PWD/base,user,noauto 0 0 > fstab; mount --bind fstab /etc/fstab
         as_user() { env -i PATH=$PATH setpriv --reuid nobody --regid nogroup --clear-groups \"$@\"; }
-        as_user mount $PWD/mine; as_user cat mine/both; echo
+        as_user mount $PWD/mine; as_user cat mine/both; echo; $LAYERFS diff $PWD/mine 2>&1 | grep -o \"another user's, wants\"
         as_user ./program umount mine; ls -A mine; umount /etc/fstab /dev/fuse program; rm -r mine program fuse fstab",
     );
-    assert_eq!((&*run.stdout, &*run.stderr), ("top\n", ""));
+    assert_eq!((&*run.stdout, &*run.stderr), ("top\nanother user's, wants\n", ""));
     live.assert_nothing_left();
 }
 
@@ -113,7 +114,7 @@ fn what_mount_can_not_do_is_told_in_our_line() {
         &live,
         BOTH,
         "mount -t layerfs nope mnt || echo $?; mount -t layerfs -o verity=on small:1 mnt || echo $?
-        mount -s -t layerfs -o frob small:1 mnt && mount -o remount,ro mnt || echo $?; umount mnt; ls -A mnt",
+        mount -s -t layerfs -o frob small:1 mnt && mount -o remount,store=x,whiteout=wh mnt || echo $?; umount mnt; ls -A mnt",
     );
     let lines: Vec<&str> = run.stderr.lines().collect();
     assert_eq!(lines.len(), 3, "{run:?}");
@@ -122,7 +123,7 @@ fn what_mount_can_not_do_is_told_in_our_line() {
         lines[1],
         "layerfs: option `verity=on` is refused: digests of lower files are not compared"
     );
-    assert!(lines[2].starts_with("layerfs: option `remount` is refused: `mount -i"), "{run:?}");
+    assert!(lines[2].starts_with("layerfs: option `whiteout=` can't be changed"), "{run:?}");
     assert_eq!(run.stdout, "1\n1\n1\nin\n");
     live.assert_nothing_left();
 }
