@@ -198,7 +198,7 @@ impl ServeArgs {
         words
     }
 
-    pub(super) fn has(&self, flag: Flag) -> bool {
+    pub fn has(&self, flag: Flag) -> bool {
         self.flags.contains(&flag)
     }
 
@@ -216,11 +216,11 @@ impl ServeArgs {
         })
     }
 
-    pub(super) fn space(&self) -> MarkSpace {
+    pub fn space(&self) -> MarkSpace {
         if self.has(Flag::UserMarks) { MarkSpace::User } else { MarkSpace::Trusted }
     }
 
-    pub(super) fn redirects(&self) -> Redirects {
+    pub fn redirects(&self) -> Redirects {
         match (self.has(Flag::NoRedirects), self.has(Flag::NoNewRedirects)) {
             (true, _) => Redirects::Refuse,
             (false, true) => Redirects::FollowOnly,

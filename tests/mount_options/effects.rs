@@ -92,6 +92,11 @@ pub fn check(trial: &Trial<'_>) {
         "uidmapping" | "gidmapping" | "squash_to_root" | "squash_to_uid" | "squash_to_gid" => {
             owners(trial)
         }
+        "remount" => trial.with("").mounted(|live| {
+            let again = format!("{},ro", trial.options());
+            live.place.said(&["mount", "-o", &again, "mnt"]);
+            assert!(live.found()[2].starts_with("ro,"), "{:?}", live.found());
+        }),
         "timeout" => trial.mounted(|live| {
             assert!(!live.place.join("mnt/more").exists());
             fs::write(live.place.join("base/more"), "").unwrap();

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)] // this room holds every unsafe block of the package, each under its SAFETY line
 
 pub mod again;
+pub mod asked;
 pub mod beneath;
 pub mod change;
 pub mod connection;

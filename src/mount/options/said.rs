@@ -54,6 +54,8 @@ pub struct Options {
     pub work: Option<PathBuf>,
     /// What `findmnt` is to show as the source.
     pub source: Option<OsString>,
+    /// `remount` was said: the mount is there, and its flags change.
+    pub remount: bool,
     /// `rw` or `ro`.
     pub write: Option<Rule>,
     /// `suid` or `nosuid`.
@@ -182,6 +184,7 @@ impl Options {
     /// Takes a word without a value; answers whether there is such a word.
     fn take_flag(&mut self, word: &[u8]) -> bool {
         match word {
+            b"remount" => self.remount = true,
             b"ro" => self.write = Some(Rule::Deny),
             b"rw" => self.write = Some(Rule::Allow),
             b"suid" => self.suid = Some(Rule::Allow),
