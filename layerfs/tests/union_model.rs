@@ -128,3 +128,14 @@ fn a_union_on_xfs_is_the_model() {
         run_on_disk(&Scratch::xfs(512), 50_000_000);
     }
 }
+
+#[test]
+fn a_union_on_btrfs_is_the_model() {
+    support::need_root!();
+    support::need!("mkfs.btrfs");
+    if support::rights::have_loop_devices() {
+        let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _watch = watchdog(300 * soak_factor());
+        run_on_disk(&Scratch::btrfs(512), 55_000_000);
+    }
+}
