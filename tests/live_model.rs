@@ -30,6 +30,9 @@ use model::walk;
 use rustix::io::Errno;
 use support::{Scope, Scratch, photograph, watchdog};
 
+/// One at a time: a child that another test starts holds this one's descriptors for a moment, and an unmount is refused.
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 const STEPS: usize = 60;
 
 /// `LAYERFS_SOAK=1` runs ten times as many histories.
@@ -155,7 +158,7 @@ impl Subject for Live {
 
 /// Histories of ordinary system calls on what `start` mounts below a scratch directory, in which nothing is left.
 fn histories<S: Subject>(seeds: Range<u64>, start: impl Fn(&Path, &[Layer]) -> S) {
-    support::alone!();
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let _watch = watchdog(600 * soak());
     let scratch = Scratch::new();
     let scope = Scope::Below(scratch.path().to_owned());
@@ -205,7 +208,7 @@ fn an_image_of_what_was_changed_is_the_mount() {
 fn one_that_differs_from_the_others_is_found() {
     support::need_root!();
     support::need!("unshare");
-    support::alone!();
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let _watch = watchdog(120);
     let scratch = Scratch::new();
     let case = Case::random(42_000, 0);

@@ -10,8 +10,8 @@ use crate::model::subject::{Numbers, Rules};
 use crate::model::tame::{self, tame};
 use crate::model::union_ground::Lowers;
 use crate::support::user::{self, Who};
-use crate::support::{Scope, Scratch, alone, photograph, rights, watchdog};
-use crate::{Live, STEPS, soak};
+use crate::support::{Scope, Scratch, photograph, rights, watchdog};
+use crate::{ALONE, Live, STEPS, soak};
 
 /// Says to a process that it is the worker, and what it does: who it is, the lowers, the first seed and how many.
 const TASK: &str = "ROOTLESS_TASK";
@@ -88,6 +88,7 @@ fn run(who: Who, first: u64, (disk, rounds): (impl Fn() -> Scratch, Rounds)) {
     if !user::have_users() {
         return;
     }
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let _watch = watchdog(600 * soak());
     let scratch = disk();
     for &(lowers, count) in rounds {
@@ -97,19 +98,16 @@ fn run(who: Who, first: u64, (disk, rounds): (impl Fn() -> Scratch, Rounds)) {
 
 #[test]
 fn what_a_user_mounts_by_fusermount3_is_the_model() {
-    alone!();
     run(Who::User, 44_000, (Scratch::new, IN_MEMORY));
 }
 
 #[test]
 fn what_root_of_a_namespace_with_one_id_mounts_is_the_model() {
-    alone!();
     run(Who::One, 45_000, (Scratch::new, IN_MEMORY));
 }
 
 #[test]
 fn what_root_of_a_namespace_with_subordinate_ids_mounts_is_the_model() {
-    alone!();
     run(Who::Many, 46_000, (Scratch::new, IN_MEMORY));
 }
 
@@ -120,7 +118,6 @@ const ON_FURTHER_DISKS: Rounds = &[("directories", 4), ("image", 4)];
 /// `LAYERFS_SOAK=1`.
 #[test]
 fn what_users_mount_with_uppers_on_disks_is_the_model() {
-    alone!();
     if !rights::have_loop_devices() || !rights::have(&["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"]) {
         return;
     }

@@ -1,5 +1,6 @@
 //! A test in a process of its own: what is open there, who handles panics there, and what children inherit there, is its own.
-//! So as many of such tests run at once as the harness runs.
+//! So as many of such tests run at once as the harness runs. Not for live mounts: a namespace of mounts that another test makes
+//! holds copies of them for a while.
 
 use std::process::{Command, Stdio};
 
