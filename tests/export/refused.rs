@@ -133,7 +133,7 @@ fn what_has_no_image_below_it_is_told_with_what_can_be_done() {
     ground.shell("own", "setfattr -n trusted.overlay.metacopy etc/gone");
     refused(
         &ground.layerfs(&["diff", "--tar", "-o", &ground.at("out.tar"), &own]),
-        "`layerfs upper normalize`",
+        "`/etc/gone` has its contents in the layers below: run `layerfs upper normalize`",
     );
     ground.said(&["rm", "box"]);
     ground.shell(".", "rm -r lower dirs rootfs own own.work store2");

@@ -24,6 +24,8 @@ pub enum Disk {
     Ext4,
     /// A file's attributes may be as long as the kernel takes them, and files share blocks.
     Xfs,
+    /// An attribute fits into a block of 16 KiB; files share blocks, small ones have none.
+    Btrfs,
 }
 
 /// An answer of ours that is neither a plain directory's nor kernel overlayfs's, with the reason that docs/semantics.md
@@ -82,11 +84,16 @@ pub fn disk(kind: Disk, size_mib: u32) -> Option<Scratch> {
         Disk::Memory => return Some(Scratch::new()),
         Disk::Ext4 => "mkfs.ext4",
         Disk::Xfs => "mkfs.xfs",
+        Disk::Btrfs => "mkfs.btrfs",
     };
     if !rights::have_loop_devices() || !rights::have(&[tool]) {
         return None;
     }
-    Some(if kind == Disk::Ext4 { Scratch::ext4(size_mib) } else { Scratch::xfs(size_mib) })
+    Some(match kind {
+        Disk::Memory | Disk::Ext4 => Scratch::ext4(size_mib),
+        Disk::Xfs => Scratch::xfs(size_mib),
+        Disk::Btrfs => Scratch::btrfs(size_mib),
+    })
 }
 
 impl Trees {

@@ -104,11 +104,43 @@ pub fn filesystem_id(dir: impl AsFd) -> Result<[u8; 16], SysError> {
         Err(error) => return Err(error),
     }
     let stat = call("fstatvfs", String::new, || rustix::fs::fstatvfs(&dir))?;
-    let device = if stat.f_fsid == 0 { super::file::stat(&dir)?.st_dev } else { 0 };
-    let mut id = [0; 16];
-    id[..8].copy_from_slice(&stat.f_fsid.to_le_bytes());
-    id[8..].copy_from_slice(&device.to_le_bytes());
+    let mut id = id_of_fsid(stat.f_fsid);
+    if stat.f_fsid == 0 {
+        id[8..].copy_from_slice(&super::file::stat(&dir)?.st_dev.to_le_bytes());
+    }
     Ok(id)
+}
+
+/// The beginning of `struct btrfs_ioctl_fs_info_args` of `linux/btrfs.h`, and its length.
+#[repr(C)]
+struct BtrfsInfo {
+    devices: [u64; 2],
+    fsid: [u8; 16],
+    rest: [u64; 124],
+}
+
+const BTRFS_IOC_FS_INFO: rustix::ioctl::Opcode = rustix::ioctl::opcode::read::<BtrfsInfo>(0x94, 31);
+
+/// The UUID of the btrfs that holds `dir`, all of whose subvolumes have it. No right is needed.
+pub fn btrfs_uuid(dir: impl AsFd) -> Result<[u8; 16], SysError> {
+    let info = call(
+        "ioctl",
+        || "BTRFS_IOC_FS_INFO".to_owned(),
+        || {
+            // SAFETY: the kernel writes the 1024 bytes of the struct for this opcode, which holds their size.
+            let getter = unsafe { rustix::ioctl::Getter::<BTRFS_IOC_FS_INFO, BtrfsInfo>::new() };
+            // SAFETY: `getter` carries its own output buffer, and the opcode has no other effect.
+            unsafe { rustix::ioctl::ioctl(&dir, getter) }
+        },
+    )?;
+    Ok(info.fsid)
+}
+
+/// What names a file system, or a part of it, by its `f_fsid`.
+pub fn id_of_fsid(fsid: u64) -> [u8; 16] {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&fsid.to_le_bytes());
+    id
 }
 
 #[cfg(test)]
