@@ -8,13 +8,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use fuser::INodeNo;
 use parking_lot::Mutex;
 
-use super::ask::id;
 use super::door::Door;
 use super::manner::{Fsync, Names};
-use crate::union::Copies;
+use crate::union::{Copies, NodeId};
 
 /// Copies, and waits for copies, that go on at once, and as many syncs. More of them wait for their turn, and nobody else does.
 const WORKERS: usize = 16;
@@ -78,16 +76,16 @@ impl From<Copies> for Takes {
     fn from(copies: Copies) -> Self {
         match copies {
             Copies::Much => Takes::Long,
-            Copies::Little => Takes::Sync,
-            Copies::Nothing => Takes::Short,
+            // Mostly done before another thread would have begun; where the disk is slow another answers meanwhile.
+            Copies::Little | Copies::Nothing => Takes::Short,
         }
     }
 }
 
 impl Door {
     /// What a change of a node waits for.
-    pub(super) fn change_takes(&self, ino: INodeNo) -> Takes {
-        self.union.copies(id(ino)).into()
+    pub(super) fn change_takes(&self, node: NodeId) -> Takes {
+        self.union.copies(node).into()
     }
 
     /// What making something durable waits for.

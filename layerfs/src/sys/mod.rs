@@ -15,6 +15,7 @@ pub mod dir;
 mod error;
 pub mod fault;
 pub mod file;
+pub mod fuse_device;
 pub mod fusermount;
 pub mod handle;
 pub mod host;

@@ -16,7 +16,7 @@ use super::node::Node;
 use crate::lower::LowerFile;
 use crate::sys::change::{self, Access};
 use crate::sys::{Errno, file, host};
-use crate::tree::Kind;
+use crate::tree::{Attr, Kind, Timestamp};
 use crate::upper::UpperError;
 
 /// The number of an open file.
@@ -218,6 +218,25 @@ impl Union {
     /// Whether the lower file was changed by others since it was opened before: what was read then may be old.
     pub fn is_changed(&self, handle: HandleId) -> bool {
         self.handles.get(handle).is_ok_and(|open| open.is_changed)
+    }
+
+    /// The file of the upper that has all data of an open file, where it does and did when it was opened.
+    pub fn whole_file(&self, handle: HandleId) -> Option<Arc<OwnedFd>> {
+        let open = self.handles.get(handle).ok()?;
+        let is_whole = open.lower.is_none() && open.node.has_data_in_upper();
+        is_whole.then(|| open.upper.lock().clone()).flatten()
+    }
+
+    /// When the contents of an open file of the upper were changed last.
+    pub fn changed_at(&self, handle: HandleId) -> Option<Timestamp> {
+        let open = self.handles.get(handle).ok()?;
+        let fd = open.upper.lock().clone()?;
+        file::stat(&*fd).ok().map(|stat| Attr::of_stat(&stat).mtime)
+    }
+
+    /// Whether an open file may be written.
+    pub fn is_writable(&self, handle: HandleId) -> bool {
+        self.handles.get(handle).is_ok_and(|open| open.how.access() == Access::Write)
     }
 
     /// The descriptor in the upper of an open file whose node has an upper side.
