@@ -115,12 +115,12 @@ fn limits_of_the_caller_do_not_end_the_process() {
     live.assert_nothing_left();
 }
 
-fn signal(pid: u32, signal: Signal) {
+pub fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     rustix::process::kill_process(pid, signal).unwrap();
 }
 
-fn wait_until_ended(pid: u32) {
+pub fn wait_until_ended(pid: u32) {
     while machine::command_line(pid).contains(" serve --source=") {
         step();
     }

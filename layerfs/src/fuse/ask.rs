@@ -151,7 +151,21 @@ impl Door {
         caller: Result<Caller, UnionError>,
     ) -> Result<(Looked, HandleId), UnionError> {
         self.union.expect_room()?;
-        let looked = self.make(at, (NewNode::File, mode), caller)?;
+        self.open_made(self.make(at, (NewNode::File, mode), caller)?)
+    }
+
+    /// Makes a file without a name and opens it.
+    pub(super) fn make_nameless(
+        &self,
+        dir: NodeId,
+        mode: u32,
+        caller: Result<Caller, UnionError>,
+    ) -> Result<(Looked, HandleId), UnionError> {
+        self.union.expect_room()?;
+        self.open_made(self.union.create_nameless(dir, mode & 0o7777, caller?)?)
+    }
+
+    fn open_made(&self, looked: Looked) -> Result<(Looked, HandleId), UnionError> {
         let opened = self.union.open(looked.id, OpenHow::Write);
         if opened.is_err() {
             self.union.forget(looked.id, 1);

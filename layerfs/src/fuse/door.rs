@@ -83,6 +83,10 @@ impl Answer for Door {
             Ask::Create { name, mode, umask } => {
                 self.create(&asked, (name, (mode, umask)), reply);
             }
+            Ask::CreateNameless { mode, umask } => {
+                let caller = self.caller(&asked, umask);
+                self.created(reply, self.make_nameless(node, mode, caller));
+            }
             ask => self.answer_of_open(&asked, ask, reply),
         }
     }

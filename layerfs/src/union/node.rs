@@ -78,8 +78,18 @@ pub(super) struct Place {
     pub names: Vec<(NodeId, Name)>,
     /// Its name among the orphans, while it is open and has no other.
     pub orphan: Option<String>,
+    /// It never had a name, and may be given one.
+    pub may_be_named: bool,
     /// Its last attributes, once nothing can be found by any name.
     pub gone: Option<Attr>,
+}
+
+impl Place {
+    /// Of a file that was made without a name: it stands among the orphans.
+    pub fn make_nameless(&mut self, orphan: &[u8]) {
+        self.orphan = Some(String::from_utf8_lossy(orphan).into_owned());
+        self.may_be_named = true;
+    }
 }
 
 /// What a directory node keeps of its names.

@@ -71,6 +71,11 @@ pub enum Ask<'a> {
         mode: u32,
         umask: u32,
     },
+    /// A file without a name, in the way of a directory.
+    CreateNameless {
+        mode: u32,
+        umask: u32,
+    },
     Read {
         handle: u64,
         offset: u64,
@@ -206,6 +211,10 @@ fn ask<'a>(operation: u32, body: &mut Body<'a>) -> Option<Ask<'a>> {
         opcode::RELEASEDIR => Ask::ReleaseDir,
         opcode::FSYNCDIR => Ask::SyncDir,
         opcode::OPEN => Ask::Open { flags: body.take::<form::OpenIn>()?.flags.cast_signed() },
+        opcode::TMPFILE => {
+            let form::CreateIn { mode, umask, .. } = *body.take()?;
+            Ask::CreateNameless { mode, umask }
+        }
         opcode::RELEASE => Ask::Release { handle: body.take::<form::ReleaseIn>()?.handle },
         opcode::FSYNC => Ask::Sync { handle: body.take::<form::SyncIn>()?.handle },
         opcode::READ | opcode::WRITE | opcode::READDIR | opcode::READDIRPLUS => {
