@@ -299,3 +299,78 @@ fn named<'a>(operation: u32, body: &mut Body<'a>) -> Option<Ask<'a>> {
         _ => Ask::Unknown,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use zerocopy::IntoBytes;
+
+    use super::*;
+
+    /// A request as the kernel sends it, where 8-byte words start.
+    fn request(operation: u32, body: &[u8], extension: &[u8]) -> (Vec<u64>, usize) {
+        let len = size_of::<InHeader>() + body.len() + extension.len();
+        let mut words = vec![0_u64; len.div_ceil(8)];
+        let bytes = words.as_mut_bytes();
+        bytes[..4].copy_from_slice(&u32::try_from(len).unwrap().to_ne_bytes());
+        bytes[4..8].copy_from_slice(&operation.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&77_u64.to_ne_bytes());
+        bytes[16..24].copy_from_slice(&5_u64.to_ne_bytes());
+        let units = u16::try_from(extension.len() / 8).unwrap();
+        bytes[36..38].copy_from_slice(&units.to_ne_bytes());
+        bytes[40..40 + body.len()].copy_from_slice(body);
+        bytes[40 + body.len()..len].copy_from_slice(extension);
+        (words, len)
+    }
+
+    #[test]
+    fn names_and_values_are_taken_from_where_they_stand() {
+        let mut body = Vec::new();
+        body.extend(3_u32.to_ne_bytes());
+        body.extend(1_u32.to_ne_bytes());
+        body.extend(b"user.a\0abc");
+        let (words, len) = request(opcode::SETXATTR, &body, &[]);
+        let (asked, ask) = parse(&words.as_bytes()[..len]).unwrap();
+        assert_eq!((asked.unique, asked.node), (77, 5));
+        let Ask::SetXattr { name, value, flags } = ask else { panic!("{ask:?}") };
+        assert_eq!((name, value, flags), (&b"user.a"[..], &b"abc"[..], 1));
+
+        let mut body = Vec::new();
+        body.extend(9_u64.to_ne_bytes());
+        body.extend([2, 0, 0, 0, 0, 0, 0, 0]);
+        body.extend(b"old\0new\0");
+        // What stands behind the body is no part of it.
+        let (words, len) = request(opcode::RENAME2, &body, &[0xff; 16]);
+        let (_, ask) = parse(&words.as_bytes()[..len]).unwrap();
+        let Ask::Rename { name, to, to_name, flags } = ask else { panic!("{ask:?}") };
+        assert_eq!((name, to, to_name, flags), (&b"old"[..], 9, &b"new"[..], 2));
+    }
+
+    #[test]
+    fn what_is_cut_short_is_malformed_and_names_whom_to_answer() {
+        for operation in [opcode::LOOKUP, opcode::WRITE, opcode::BATCH_FORGET, opcode::CREATE] {
+            let (words, len) = request(operation, &[1; 4], &[]);
+            let (asked, malformed) = parse(&words.as_bytes()[..len]).unwrap_err();
+            assert_eq!(asked.map(|asked| asked.unique), Some(77));
+            assert_eq!(malformed.opcode, operation);
+        }
+        let (mut words, len) = request(opcode::GETATTR, &[0; 16], &[]);
+        words.as_mut_bytes()[..4].copy_from_slice(&1000_u32.to_ne_bytes());
+        assert!(parse(&words.as_bytes()[..len]).is_err(), "it says that it is longer than it is");
+        assert!(parse(&[0; 8]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(
+            operation in 0_u32..60,
+            body in prop::collection::vec(any::<u8>(), 0..200),
+            units in 0_usize..4,
+        ) {
+            let (words, len) = request(operation, &body, &vec![0xee; units * 8]);
+            if let Err((asked, _)) = parse(&words.as_bytes()[..len]) {
+                prop_assert!(asked.is_some());
+            }
+        }
+    }
+}
