@@ -47,7 +47,7 @@ pub fn find(path: &Path, beside: Beside<'_>) -> Result<Option<What>> {
         return of_lowers(path, (upper, called), beside).map(Some);
     }
     match served::with_upper(&upper).with_context(|| shown)? {
-        Some(args) if !args.lower.is_empty() && is_same(args.upper.as_deref(), &upper) => {
+        Some(args) if !args.lower.is_empty() && is_same(args.upper.as_deref(), &upper)? => {
             let at = args.mountpoint.clone().unwrap_or_default();
             of_served(&args, (called, &at)).map(Some)
         }
@@ -56,10 +56,14 @@ pub fn find(path: &Path, beside: Beside<'_>) -> Result<Option<What>> {
 }
 
 /// Whether a path leads to a directory that is open.
-fn is_same(path: Option<&Path>, dir: &OwnedFd) -> bool {
-    let identity = |dir: &OwnedFd| file::stat(dir).map(|stat| (stat.st_dev, stat.st_ino)).ok();
-    let named = path.and_then(|path| dir::open_path(path).ok());
-    named.is_some_and(|named| identity(&named).is_some() && identity(&named) == identity(dir))
+fn is_same(path: Option<&Path>, open: &OwnedFd) -> Result<bool> {
+    let Some(path) = path else { return Ok(false) };
+    let named = match dir::open_path(path) {
+        Err(error) if error.is_absent() => return Ok(false),
+        opened => file::stat(opened?)?,
+    };
+    let stat = file::stat(open)?;
+    Ok((named.st_dev, named.st_ino) == (stat.st_dev, stat.st_ino))
 }
 
 /// What a serving process was told to serve at `at`.
