@@ -76,7 +76,17 @@ pub fn find_over_any(
     {
         return Ok(found);
     }
-    find(&store?, word, (beside.work, image))
+    match store {
+        Ok(store) => find(&store, word, (beside.work, image)),
+        // Where there is a mount, it is what was meant, and not a store.
+        Err(error) => {
+            let path = Path::new(word);
+            if let Ok(listed) = file::open_place(path).and_then(dir::path_of) {
+                refuse_mount(path, &listed)?;
+            }
+            Err(error)
+        }
+    }
 }
 
 /// The image that `--image` means, which must have the layers that were found.
@@ -127,16 +137,22 @@ fn of_path(
             store.path().join("containers/*/upper").display()
         );
     }
+    refuse_mount(path, &listed)?;
+    of_upper(store, (path, shown()), (work, image))
+}
+
+/// A mount of ours of which nothing else is known.
+fn refuse_mount(path: &Path, listed: &Path) -> Result<()> {
     let is_mount = |mount: &Mounted| *mount.at == *listed.as_os_str().as_bytes();
     if mount::mounted("fuse.layerfs")?.iter().any(is_mount) {
         bail!(
-            "{} is a mount of directories, or of an image of another store, so no image of this one is below it: `layerfs import` \
+            "`{}` is a mount of directories, or of an image of another store, so no image of this one is below it: `layerfs import` \
              makes an image of all that it shows; `layerfs diff` of a mount in the foreground, or of another user's, wants \
              its upper directory and --lowerdir",
-            shown()
+            path.display()
         );
     }
-    of_upper(store, (path, shown()), (work, image))
+    Ok(())
 }
 
 fn of_upper(

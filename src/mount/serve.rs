@@ -213,7 +213,12 @@ impl ServeArgs {
             xattrs: if self.has(Flag::NoXattrs) { Xattrs::Unknown } else { Xattrs::Known },
             dir_links: if self.has(Flag::StaticNlink) { DirLinks::One } else { DirLinks::Counted },
             fsync: if self.has(Flag::NoFsync) { Fsync::PassedOver } else { Fsync::Done },
-            io: if self.has(Flag::CachedIo) { Io::Cached } else { Io::Auto },
+            // The kernel's own writes know nothing of the mount's `sync`.
+            io: if self.has(Flag::CachedIo) || self.has(Flag::Sync) {
+                Io::Cached
+            } else {
+                Io::Auto
+            },
             names: if at_once { Names::AtOnce } else { Names::Later },
             // A container mounts its root itself, in its own pid namespace.
             callers: if self.mountpoint.is_some() { Callers::Known } else { Callers::Unknown },
@@ -311,6 +316,7 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
     signal::block_ends()?;
     change::set_umask(0);
     signal::ignore_file_size()?;
+    signal::ignore_leases()?;
     host::raise_limits()?;
     let (union, hold) = tree::union(args, session, ground)?;
     let union = union.with_acls(if args.has(Flag::NoAcls) { Acls::Off } else { Acls::Obeyed });

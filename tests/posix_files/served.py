@@ -1,11 +1,14 @@
 """Random histories of open files: who serves them, the kernel or the process behind the mount, changes while others have the same
 file open, mapped, renamed or unlinked, and nobody may tell."""
 
+import ctypes
+import fcntl
 import mmap
 import os
 import random
+import select
 
-from calls import answer_of, run, tell, until, write_file
+from calls import LIBC, answer_of, run, tell, until, write_file
 
 PAGE = mmap.PAGESIZE
 IS_SOAK = os.environ.get("LAYERFS_SOAK") == "1"
@@ -158,4 +161,55 @@ def stored():
         tell(f"{name} shows it", os.stat(name).st_size)
 
 
-run(lower, {"histories": histories, "stored": stored})
+def outlived():
+    """A mapping that outlives its descriptor goes on changing the file. Python's own keeps a copy of the descriptor."""
+    LIBC.mmap.restype = ctypes.c_void_p
+    LIBC.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    for name in ("dir/0/b", "dir/0/mapped"):
+        fd = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
+        os.pwrite(fd, b"x" * PAGE, 0)
+        memory = LIBC.mmap(None, PAGE, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0)
+        os.close(fd)
+        for _ in range(3):
+            # Whoever is asked again and again says at last how it is without the descriptor.
+            os.utime(name, ns=(10**18, 10**18))
+            select.select([], [], [], 0.4)
+            tell(f"{name} set", os.stat(name).st_mtime_ns)
+        ctypes.memmove(memory, b"store", 5)
+        until(lambda: os.stat(name).st_mtime_ns != 10**18, f"{name} has its old time")
+        tell(f"{name} shows it", (os.stat(name).st_size, open(name, "rb").read(5)))
+        LIBC.munmap(ctypes.c_void_p(memory), ctypes.c_size_t(PAGE))
+        os.utime(name, ns=(10**18, 10**18))
+        tell(f"{name} set again", [os.stat(name).st_mtime_ns for _ in range(3)])
+
+
+def flags():
+    """What a descriptor was opened with may be taken back (`F_SETFL`), and given."""
+    for name in ("dir/0/c", "dir/0/flagged"):
+        for first in (None, os.O_RDONLY, os.O_RDWR):
+            held = None if first is None else os.open(name, first | os.O_CREAT, 0o644)
+            fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+            os.write(fd, b"0123456789")
+            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_APPEND)
+            os.lseek(fd, 0, os.SEEK_SET)
+            tell(f"{name} {first} append taken back", (os.write(fd, b"X"), os.pread(fd, 20, 0)))
+            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
+            tell(f"{name} {first} append given", (os.pwrite(fd, b"Y", 0), os.pread(fd, 20, 0)))
+            os.close(fd)
+            fd = os.open(name, os.O_RDWR | os.O_TRUNC | os.O_DIRECT)
+            memory = mmap.mmap(-1, PAGE)
+            memory[:] = b"d" * PAGE
+            tell(f"{name} {first} direct", os.writev(fd, [memory]))
+            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_DIRECT)
+            tell(f"{name} {first} direct taken back", (os.write(fd, b"odd"), os.fstat(fd).st_size, os.pread(fd, 5, PAGE)))
+            os.close(fd)
+            if held is not None:
+                tell(f"{name} {first} held", (os.fstat(held).st_size, os.pread(held, 5, PAGE)))
+                os.close(held)
+            os.chmod(name, 0o6755)
+            fd = os.open(name, os.O_WRONLY | os.O_APPEND)
+            tell(f"{name} {first} set-id", (os.write(fd, b"x"), oct(os.fstat(fd).st_mode)))
+            os.close(fd)
+
+
+run(lower, {"histories": histories, "stored": stored, "outlived": outlived, "flags": flags})

@@ -18,3 +18,13 @@ fn histories_of_open_files_are_the_same_where_only_the_server_reads_and_writes()
 fn a_store_through_a_mapping_shows_in_the_times() {
     compare(Disk::Ext4, SCRIPT, &["stored"], Like::Plain, &[]);
 }
+
+#[test]
+fn a_mapping_that_outlives_its_descriptor_shows_in_the_times() {
+    compare(Disk::Ext4, SCRIPT, &["outlived"], Like::Plain, &[]);
+}
+
+#[test]
+fn flags_of_a_descriptor_can_be_taken_back() {
+    compare(Disk::Ext4, SCRIPT, &["flags"], Like::Plain, &[]);
+}

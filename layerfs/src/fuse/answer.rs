@@ -74,11 +74,16 @@ impl Door {
     }
 
     /// Answers a request for a new file that is open.
-    pub(super) fn created(&self, reply: Reply, made: Result<(Looked, HandleId), UnionError>) {
+    pub(super) fn created(
+        &self,
+        reply: Reply,
+        made: Result<(Looked, HandleId), UnionError>,
+        flags: i32,
+    ) {
         match made {
             Ok((looked, handle)) => {
                 // How it is served is settled before its attributes are: it says how long they are believed.
-                let (open, _) = self.served(looked.id, handle);
+                let (open, _) = self.served(looked.id, handle, flags);
                 if !reply.created(&self.entry(&looked), open) {
                     self.close(looked.id, handle);
                     self.union.forget(looked.id, 1);
@@ -145,9 +150,14 @@ pub(super) fn sized(reply: Reply, bytes: &[u8], size: u32) {
 }
 
 /// Answers that it can't be done. Only here errors are told to the log.
+///
+/// That a call is not known (`ENOSYS`) the kernel remembers for the whole mount, and asks no more. So only the door says so: where
+/// a call of the upper's file system is not, it is this once.
 pub(super) fn refuse(reply: Reply, error: &UnionError) {
     complaint::tell(error);
-    reply.error(error.errno());
+    let errno = error.errno();
+    let is_ours = matches!(error, UnionError::Answer(_));
+    reply.error(if errno == Errno::NOSYS && !is_ours { Errno::OPNOTSUPP } else { errno });
 }
 
 /// The kernel's 32-bit form of a device number (`new_encode_dev`): 12 bits of major, 20 of minor.

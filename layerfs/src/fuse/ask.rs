@@ -174,10 +174,10 @@ impl Door {
     }
 
     /// Opens a file, and says how it is served.
-    pub(super) fn answer_open(&self, node: NodeId, how: OpenHow, asker: &Asker, reply: Reply) {
-        match self.open_stripped(node, how, asker) {
+    pub(super) fn answer_open(&self, node: NodeId, flags: i32, asker: &Asker, reply: Reply) {
+        match self.open_stripped(node, open_how(flags), asker) {
             Ok(handle) => {
-                let (open, is_written) = self.served(node, handle);
+                let (open, is_written) = self.served(node, handle, flags);
                 if is_written {
                     // What the kernel knows of it would be believed beside what goes past us.
                     self.disbelieve(node);
@@ -190,9 +190,10 @@ impl Door {
     }
 
     /// How an open file is served: by the kernel itself, or by us; and whether it is the first to be written past us.
-    pub(super) fn served(&self, node: NodeId, handle: HandleId) -> (OpenOut, bool) {
+    pub(super) fn served(&self, node: NodeId, handle: HandleId, flags: i32) -> (OpenOut, bool) {
         let opened = Opened {
             writes: self.union.is_writable(handle),
+            by_us: flags & (open_flag::APPEND | open_flag::DIRECT) != 0,
             keeps_cache: !self.union.is_changed(handle),
             file: self.backing.is_agreed().then(|| self.union.whole_file(handle)).flatten(),
         };
@@ -208,8 +209,8 @@ impl Door {
 
     /// Closes an open file.
     pub(super) fn close(&self, node: NodeId, handle: HandleId) {
-        let how = (node, self.union.is_writable(handle));
-        if self.backing.close(&self.kernel, how, || self.union.changed_at(handle)) {
+        let told = self.backing.close(&self.kernel, node, self.union.is_writable(handle));
+        if told.is_some() && told != self.union.changed_at(handle) {
             self.disbelieve(node);
         }
         self.union.release(handle);
@@ -293,6 +294,9 @@ mod open_flag {
     pub const ACCESS: i32 = 3;
     pub const READ: i32 = 0;
     pub const TRUNCATE: i32 = 0o1000;
+    pub const APPEND: i32 = 0o2000;
+    /// The one flag that architectures number differently.
+    pub const DIRECT: i32 = crate::sys::fuse_device::O_DIRECT;
     /// `__FMODE_EXEC`, with which the kernel opens programs and their interpreters. From a user it takes no such flag.
     pub const EXEC: i32 = 0x20;
 }

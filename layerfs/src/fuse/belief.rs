@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::backing::Written;
 use super::door::Door;
 use crate::tree::Attr;
 use crate::union::NodeId;
@@ -28,10 +29,15 @@ impl Door {
 
     /// Of its attributes, which are told now.
     pub(super) fn belief_in(&self, id: NodeId, attr: &Attr) -> Duration {
-        if self.backing.is_written(id, attr.mtime) {
-            self.belief(id).min(OF_WRITTEN)
-        } else {
-            self.belief(id)
+        let belief = self.belief(id);
+        match self.backing.written(id, attr.mtime) {
+            Written::No => belief,
+            Written::Yes => belief.min(OF_WRITTEN),
+            Written::Perhaps => {
+                // These attributes were read before: only the next are those of what nobody writes.
+                self.backing.look_again(id, || self.union.is_written_elsewhere(id));
+                belief.min(OF_WRITTEN)
+            }
         }
     }
 

@@ -10,10 +10,11 @@ use super::listing;
 use super::manner::Manner;
 use crate::sys::Errno;
 use crate::sys::change::Special;
+use crate::sys::file::AtOnce;
 use crate::tree::Kind;
 use crate::union::{HandleId, NewNode, NodeId, OpenHow, RenameHow, RenameTried, SetAttr, Union};
 use crate::wire::form::{OpenOut, SetAttrIn, set};
-use crate::wire::{Answer, Ask, Asked, Entry, Kernel, Listing, Reply};
+use crate::wire::{Answer, Ask, Asked, Entry, Kernel, Lead, Listing, Reply};
 
 /// A union behind a FUSE connection.
 #[derive(Clone)]
@@ -34,9 +35,12 @@ pub(super) struct Door {
 impl Answer for Door {
     fn forget(&self, node: u64, lookups: u64) {
         self.union.forget(NodeId(node), lookups);
+        if !self.union.is_known(NodeId(node)) {
+            self.backing.forget(NodeId(node));
+        }
     }
 
-    fn answer(&self, asked: Asked, ask: Ask<'_>, reply: Reply) {
+    fn answer(&self, asked: Asked, ask: Ask<'_>, reply: Reply, lead: &dyn Lead) {
         let node = NodeId(asked.node);
         match ask {
             Ask::Lookup { name } => self.lookup(node, name, reply),
@@ -80,12 +84,15 @@ impl Answer for Door {
                 self.rename((node, name), (NodeId(to), to_name), flags, reply);
             }
             Ask::Link { node: linked, name } => self.link(NodeId(linked), (node, name), reply),
-            Ask::Create { name, mode, umask } => {
-                self.create(&asked, (name, (mode, umask)), reply);
+            Ask::Create { name, flags, mode, umask } => {
+                self.create(&asked, (name, flags, (mode, umask)), reply);
             }
-            Ask::CreateNameless { mode, umask } => {
+            Ask::CreateNameless { flags, mode, umask } => {
                 let caller = self.caller(&asked, umask);
-                self.created(reply, self.make_nameless(node, mode, caller));
+                self.created(reply, self.make_nameless(node, mode, caller), flags);
+            }
+            Ask::Read { handle, offset, size } => {
+                self.read(HandleId(handle), (offset, size), reply, lead);
             }
             ask => self.answer_of_open(&asked, ask, reply),
         }
@@ -98,19 +105,8 @@ impl Door {
         let node = NodeId(asked.node);
         match ask {
             Ask::Open { flags } => self.open(asked, flags, reply),
-            Ask::Read { handle, offset, size } => {
-                let mut buf = vec![0; usize::try_from(size).unwrap_or(0)];
-                match self.union.read(HandleId(handle), &mut buf, offset) {
-                    Ok(len) => reply.bytes(&buf[..len]),
-                    Err(error) => refuse(reply, &error),
-                }
-            }
-            Ask::Write { handle, offset, data } => {
-                match self.union.write(HandleId(handle), data, offset) {
-                    // The kernel never sends more than fits the field of the answer.
-                    Ok(len) => reply.size(u32::try_from(len).unwrap_or(u32::MAX)),
-                    Err(error) => refuse(reply, &error),
-                }
+            Ask::Write { handle, offset, data, strips } => {
+                self.write(asked, (HandleId(handle), strips), (offset, data), reply);
             }
             Ask::Release { handle } => {
                 self.close(node, HandleId(handle));
@@ -187,6 +183,39 @@ impl Door {
             // The kernel does without, and does not ask again. Nothing waits for a FLUSH: data is with the upper's file system
             // when a write is answered.
             _ => reply.error(Errno::NOSYS),
+        }
+    }
+
+    fn read(&self, handle: HandleId, (offset, size): (u64, u32), reply: Reply, lead: &dyn Lead) {
+        let mut buf = vec![0; usize::try_from(size).unwrap_or(0)];
+        match self.union.read_at_once(handle, &mut buf, offset) {
+            AtOnce::Read(len) => return reply.bytes(&buf[..len]),
+            AtOnce::Waits => lead.give_way(),
+            AtOnce::Unknown => {}
+        }
+        match self.union.read(handle, &mut buf, offset) {
+            Ok(len) => reply.bytes(&buf[..len]),
+            Err(error) => refuse(reply, &error),
+        }
+    }
+
+    fn write(
+        &self,
+        asked: &Asked,
+        (handle, strips): (HandleId, bool),
+        (offset, data): (u64, &[u8]),
+        reply: Reply,
+    ) {
+        let node = NodeId(asked.node);
+        let stripped = if strips {
+            self.change(&self.asker(asked), node, &SetAttr::default()).map(|_| ())
+        } else {
+            Ok(())
+        };
+        match stripped.and_then(|()| self.union.write(handle, data, offset)) {
+            // The kernel never sends more than fits the field of the answer.
+            Ok(len) => reply.size(u32::try_from(len).unwrap_or(u32::MAX)),
+            Err(error) => refuse(reply, &error),
         }
     }
 
@@ -284,14 +313,19 @@ impl Door {
             // It may wait for the close of a program.
             OpenHow::TruncateToRead => Takes::Long,
         };
-        self.serve(takes, move |door| door.answer_open(node, how, &asker, reply));
+        self.serve(takes, move |door| door.answer_open(node, flags, &asker, reply));
     }
 
-    fn create(&self, asked: &Asked, (name, (mode, umask)): (&[u8], (u32, u32)), reply: Reply) {
+    fn create(
+        &self,
+        asked: &Asked,
+        (name, flags, (mode, umask)): (&[u8], i32, (u32, u32)),
+        reply: Reply,
+    ) {
         let name = name_or_error!(name, reply);
         let (parent, caller) = (NodeId(asked.node), self.caller(asked, umask));
         self.serve(self.names_take(), move |door| {
-            door.created(reply, door.make_open((parent, &name), mode, caller));
+            door.created(reply, door.make_open((parent, &name), mode, caller), flags);
         });
     }
 

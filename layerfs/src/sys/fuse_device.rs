@@ -102,6 +102,9 @@ impl AsFd for FuseDevice {
     }
 }
 
+/// `O_DIRECT` of `open(2)`.
+pub const O_DIRECT: i32 = libc::O_DIRECT;
+
 /// A file that the kernel has of us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackingId(pub u32);

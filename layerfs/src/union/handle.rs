@@ -234,6 +234,24 @@ impl Union {
         file::stat(&*fd).ok().map(|stat| Attr::of_stat(&stat).mtime)
     }
 
+    /// Whether a node is known by itself: an untouched one of an image is not.
+    pub fn is_known(&self, id: NodeId) -> bool {
+        self.table.get(id).is_some()
+    }
+
+    /// Whether the upper's file of a node is written by others than our handles: by a mapping that goes on.
+    pub fn is_written_elsewhere(&self, id: NodeId) -> bool {
+        let Ok(node) = self.node(id) else { return false };
+        if !node.is_upper() || node.kind != Kind::File {
+            return false;
+        }
+        let _topology = self.topology.read();
+        let looked =
+            self.spot(&node).map(|spot| file::is_open_for_writing(&*spot.dir, &*spot.name));
+        // What can't be asked is so for as long as it can't.
+        matches!(looked, Ok(Ok(true)) | Ok(Err(_)))
+    }
+
     /// Whether an open file may be written.
     pub fn is_writable(&self, handle: HandleId) -> bool {
         self.handles.get(handle).is_ok_and(|open| open.how.access() == Access::Write)

@@ -7,6 +7,7 @@ use super::error::{UnionError, answer};
 use super::handle::{HandleId, Open, OpenHow};
 use super::ids::NodeId;
 use super::mount::Union;
+use crate::sys::file::AtOnce;
 use crate::sys::{Errno, SysError, change, file};
 use crate::upper::UpperError;
 
@@ -29,6 +30,18 @@ impl Union {
             done += len;
         }
         Ok(done)
+    }
+
+    /// The same of what is in memory already; whoever waits for a disk otherwise has something to do before.
+    pub fn read_at_once(&self, handle: HandleId, buf: &mut [u8], offset: u64) -> AtOnce {
+        let Ok(open) = self.handles.get(handle) else { return AtOnce::Unknown };
+        match (&open.lower, open.node.has_data_in_upper()) {
+            (Some(lower), false) => lower.read_at_once(buf, offset),
+            _ => match &*open.upper.lock() {
+                Some(fd) => file::read_at_once(&**fd, buf, offset),
+                None => AtOnce::Unknown,
+            },
+        }
     }
 
     /// Writes `bytes` at `offset`. Answers how many were written: fewer than all only where the disk, or the process's

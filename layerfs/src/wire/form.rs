@@ -262,6 +262,9 @@ pub struct TransferIn {
     _padding: u32,
 }
 
+/// `FUSE_WRITE_KILL_SUIDGID`.
+pub const WRITE_KILL_SUIDGID: u32 = 1 << 2;
+
 /// Two words with one of meaning: `fuse_write_out`, `fuse_getxattr_out`, `fuse_getxattr_in`.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]

@@ -16,4 +16,4 @@ pub use kernel::{Drop, Kernel};
 pub use listing::{Entry, Listing};
 pub use reply::Reply;
 pub use request::{Ask, Asked};
-pub use serve::{Answer, Connection};
+pub use serve::{Answer, Connection, Lead};

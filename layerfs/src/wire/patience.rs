@@ -4,6 +4,7 @@
 //! microseconds; so the leader goes on looking for as long as that has paid lately. Between two looks it lets others run,
 //! and where somebody did the processor is wanted, and it sleeps.
 
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,8 @@ use crate::sys::fuse_device::{FuseDevice, Next};
 const LONGEST: Duration = Duration::from_micros(50);
 /// The shortest that is worth its first call.
 const SHORTEST: Duration = Duration::from_micros(4);
-/// A sleep that ended sooner would have been better spent looking.
-const SHORT_SLEEP: Duration = Duration::from_micros(150);
+/// A sleep that ended sooner, without the time that it takes to be woken, would have been better spent looking.
+const SHORT_SLEEP: Duration = Duration::from_micros(100);
 /// Between two looks longer than this somebody else ran.
 const PREEMPTED: Duration = Duration::from_micros(40);
 
@@ -30,11 +31,11 @@ impl Patience {
         Patience { limit: if processors() > 1 { LONGEST } else { Duration::ZERO } }
     }
 
-    /// The next request, or the end. `Nothing` where the wait was in vain.
-    pub fn next(&mut self, device: &FuseDevice, room: &mut [u8]) -> Result<Next, SysError> {
+    /// The next request, or the end, and whether it had to be waited for. `Nothing` where the wait was in vain.
+    pub fn next(&mut self, device: &FuseDevice, room: &mut [u8]) -> Result<(Next, bool), SysError> {
         let read = device.read(room)?;
         if read != Next::Nothing {
-            return Ok(read);
+            return Ok((read, false));
         }
         let began = Instant::now();
         let mut looked = began;
@@ -43,7 +44,7 @@ impl Patience {
             let read = device.read(room)?;
             if read != Next::Nothing {
                 self.limit = LONGEST;
-                return Ok(read);
+                return Ok((read, true));
             }
             let now = Instant::now();
             if now - looked > PREEMPTED {
@@ -51,9 +52,10 @@ impl Patience {
             }
             looked = now;
         }
+        let sleeps = Instant::now();
         device.wait(None)?;
-        self.learn(began.elapsed());
-        device.read(room)
+        self.learn(sleeps.elapsed());
+        Ok((device.read(room)?, true))
     }
 
     /// After a sleep: looking had not paid.
@@ -70,6 +72,8 @@ impl Patience {
     }
 }
 
-fn processors() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
+/// Asked once: it reads the limits of the process's control group.
+pub(super) fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
 }

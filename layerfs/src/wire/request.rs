@@ -68,11 +68,13 @@ pub enum Ask<'a> {
     },
     Create {
         name: &'a [u8],
+        flags: i32,
         mode: u32,
         umask: u32,
     },
     /// A file without a name, in the way of a directory.
     CreateNameless {
+        flags: i32,
         mode: u32,
         umask: u32,
     },
@@ -85,6 +87,8 @@ pub enum Ask<'a> {
         handle: u64,
         offset: u64,
         data: &'a [u8],
+        /// The write takes set-id bits away, and the kernel has not asked for that before.
+        strips: bool,
     },
     StatFs,
     Release {
@@ -212,8 +216,8 @@ fn ask<'a>(operation: u32, body: &mut Body<'a>) -> Option<Ask<'a>> {
         opcode::FSYNCDIR => Ask::SyncDir,
         opcode::OPEN => Ask::Open { flags: body.take::<form::OpenIn>()?.flags.cast_signed() },
         opcode::TMPFILE => {
-            let form::CreateIn { mode, umask, .. } = *body.take()?;
-            Ask::CreateNameless { mode, umask }
+            let form::CreateIn { flags, mode, umask, .. } = *body.take()?;
+            Ask::CreateNameless { flags: flags.cast_signed(), mode, umask }
         }
         opcode::RELEASE => Ask::Release { handle: body.take::<form::ReleaseIn>()?.handle },
         opcode::FSYNC => Ask::Sync { handle: body.take::<form::SyncIn>()?.handle },
@@ -242,12 +246,15 @@ fn forget_many<'a>(body: &mut Body<'a>) -> Option<Ask<'a>> {
 }
 
 fn transfer<'a>(operation: u32, body: &mut Body<'a>) -> Option<Ask<'a>> {
-    let form::TransferIn { handle, offset, size, .. } = *body.take()?;
+    let form::TransferIn { handle, offset, size, transfer_flags, .. } = *body.take()?;
     Some(match operation {
         opcode::READ => Ask::Read { handle, offset, size },
         opcode::READDIR => Ask::ReadDir { offset, size },
         opcode::READDIRPLUS => Ask::ReadDirPlus { offset, size },
-        _ => Ask::Write { handle, offset, data: body.bytes(size)? },
+        _ => {
+            let strips = transfer_flags & form::WRITE_KILL_SUIDGID != 0;
+            Ask::Write { handle, offset, data: body.bytes(size)?, strips }
+        }
     })
 }
 
@@ -293,8 +300,8 @@ fn named<'a>(operation: u32, body: &mut Body<'a>) -> Option<Ask<'a>> {
             Ask::Link { node, name: body.name()? }
         }
         opcode::CREATE => {
-            let form::CreateIn { mode, umask, .. } = *body.take()?;
-            Ask::Create { name: body.name()?, mode, umask }
+            let form::CreateIn { flags, mode, umask, .. } = *body.take()?;
+            Ask::Create { name: body.name()?, flags: flags.cast_signed(), mode, umask }
         }
         _ => Ask::Unknown,
     })

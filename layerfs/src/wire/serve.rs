@@ -4,7 +4,9 @@
 //!    each request would cost more than most answers do.
 //! 2. After an answer it goes on looking for a while before it sleeps (`patience`): who was answered often asks again at once.
 //! 3. The **watch** looks now and then, while there are requests, whether the leader is still at the same one. Then another
-//!    leads, and the one that was held up finishes its answer and waits for its turn.
+//!    leads, and the one that was held up finishes its answer and waits for its turn. Who knows that an answer waits for a disk
+//!    hands over at once ([`Lead::give_way`]).
+//! 4. Where requests are always there already, the leader calls for help: another thread takes as many as it finds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,11 +17,11 @@ use parking_lot::{Condvar, Mutex};
 use zerocopy::IntoBytes;
 
 use super::handshake::{self, Agreed, TRANSFER_MAX, Wishes};
-use super::patience::Patience;
+use super::patience::{Patience, processors};
 use super::request::{self, Ask, Asked};
 use super::{Kernel, Reply};
-use crate::sys::SysError;
 use crate::sys::fuse_device::{FuseDevice, Next};
+use crate::sys::{Errno, SysError};
 
 /// Threads that answer at once, at most: so many may be held up by a disk.
 const THREADS: usize = 64;
@@ -31,15 +33,24 @@ const SPARE: usize = 4;
 const TICK: Duration = Duration::from_millis(1);
 
 /// Ticks without a request after which the watch sleeps.
-const QUIET: u32 = 100;
+const QUIET: u32 = 3;
+
+/// So many requests one after the other, of which none had to be waited for, are more than one thread's work.
+const STREAK: u32 = 16;
 
 /// Who answers requests.
 pub trait Answer: Send + Sync + 'static {
     /// Answers one, now or later from another thread.
-    fn answer(&self, asked: Asked, ask: Ask<'_>, reply: Reply);
+    fn answer(&self, asked: Asked, ask: Ask<'_>, reply: Reply, lead: &dyn Lead);
 
     /// The kernel has dropped so many of the lookups of a node that it had counted.
     fn forget(&self, node: u64, lookups: u64);
+}
+
+/// The lead of who answers a request.
+pub trait Lead {
+    /// Has another thread read the next request: this answer waits for something. Where nobody is free it waits all the same.
+    fn give_way(&self);
 }
 
 /// Room for a request, where 8-byte words start.
@@ -84,17 +95,21 @@ impl Connection {
 
     /// Answers requests until the connection ends.
     pub fn serve(self, answers: impl Answer) -> Result<(), SysError> {
+        let hall = Hall { has_leader: false, parked: 0, helps: 0, threads: 1, ended: None };
         let crew = Arc::new(Crew {
             device: self.device,
             answers,
             state: AtomicU64::new(0),
-            hall: Mutex::new(Hall { has_leader: false, parked: 0, threads: 1, ended: None }),
+            hall: Mutex::new(hall),
             turn: Condvar::new(),
             is_watch_asleep: AtomicBool::new(false),
             watch: Mutex::new(()),
             alarm: Condvar::new(),
         });
-        Crew::start(&crew, "watch", |crew| crew.watch());
+        Crew::start(&crew, "watch", |crew| crew.watch())?;
+        if let Err(error) = crew.add_thread() {
+            tracing::debug!("{error}");
+        }
         crew.work(Stays::Always);
         // The others go by themselves: who is held up may be so for long.
         crew.hall.lock().ended.take().unwrap_or(Ok(()))
@@ -126,6 +141,8 @@ enum Stays {
 struct Hall {
     has_leader: bool,
     parked: usize,
+    /// How many are called for to help, and have not begun.
+    helps: usize,
     threads: usize,
     ended: Option<Result<(), SysError>>,
 }
@@ -159,42 +176,76 @@ impl State {
     }
 }
 
+/// What a thread is to do next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Lead,
+    Help,
+    End,
+}
+
 impl<A: Answer> Crew<A> {
-    fn start(crew: &Arc<Self>, name: &str, deed: impl FnOnce(&Arc<Self>) + Send + 'static) -> bool {
+    fn start(
+        crew: &Arc<Self>,
+        name: &str,
+        deed: impl FnOnce(&Arc<Self>) + Send + 'static,
+    ) -> Result<(), SysError> {
         let own = Arc::clone(crew);
-        match thread::Builder::new().name(name.to_owned()).spawn(move || deed(&own)) {
-            Ok(_) => true,
-            Err(error) => {
-                tracing::warn!("a thread `{name}` can't be started: {error}");
-                false
-            }
-        }
+        let started = thread::Builder::new().name(name.to_owned()).spawn(move || deed(&own));
+        started.map(|_| ()).map_err(|error| {
+            let errno = error.raw_os_error().map_or(Errno::AGAIN, Errno::from_raw_os_error);
+            SysError::new("clone", format!("a thread `{name}`"), errno)
+        })
     }
 
-    /// Leads whenever nobody does, until the connection ends.
-    fn work(&self, stays: Stays) {
+    /// One more thread, which waits for its turn.
+    fn add_thread(self: &Arc<Self>) -> Result<(), SysError> {
+        self.hall.lock().threads += 1;
+        let started = Crew::start(self, "requests", |crew| crew.work(Stays::WhileNeeded));
+        if started.is_err() {
+            self.hall.lock().threads -= 1;
+        }
+        started
+    }
+
+    /// Leads whenever nobody does, and helps where that is called for, until the connection ends.
+    fn work(self: &Arc<Self>, stays: Stays) {
         let mut buffer = Buffer::new();
-        while self.wait_for_turn(stays) {
-            if let Some(ended) = self.lead(&mut buffer) {
-                self.end(ended);
+        loop {
+            match self.wait_for_turn(stays) {
+                Turn::Lead => {
+                    if let Some(ended) = self.lead(&mut buffer) {
+                        self.end(ended);
+                    }
+                }
+                Turn::Help => self.help(&mut buffer),
+                Turn::End => return,
             }
         }
     }
 
-    /// Whether to lead; the thread ends where not.
-    fn wait_for_turn(&self, stays: Stays) -> bool {
+    fn wait_for_turn(&self, stays: Stays) -> Turn {
         let mut hall = self.hall.lock();
-        while hall.has_leader && hall.ended.is_none() {
+        loop {
+            if hall.ended.is_some() {
+                return Turn::End;
+            }
+            if !hall.has_leader {
+                hall.has_leader = true;
+                return Turn::Lead;
+            }
+            if hall.helps > 0 {
+                hall.helps -= 1;
+                return Turn::Help;
+            }
             if stays == Stays::WhileNeeded && hall.parked >= SPARE {
                 hall.threads -= 1;
-                return false;
+                return Turn::End;
             }
             hall.parked += 1;
             self.turn.wait(&mut hall);
             hall.parked -= 1;
         }
-        hall.has_leader = true;
-        hall.ended.is_none()
     }
 
     fn end(&self, how: Result<(), SysError>) {
@@ -205,15 +256,18 @@ impl<A: Answer> Crew<A> {
     }
 
     /// Reads and answers requests. `Some` once the connection has ended; `None` where another leads now.
-    fn lead(&self, buffer: &mut Buffer) -> Option<Result<(), SysError>> {
+    fn lead(self: &Arc<Self>, buffer: &mut Buffer) -> Option<Result<(), SysError>> {
         let mut state = State(self.state.load(Ordering::SeqCst));
-        let mut patience = Patience::new();
+        let (mut patience, mut streak) = (Patience::new(), 0);
         loop {
-            let len = match patience.next(&self.device, buffer.room()) {
-                Ok(Next::Request(len)) => len,
-                Ok(Next::Nothing) => continue,
-                Ok(Next::Ended) => return Some(Ok(())),
+            let (next, waited) = match patience.next(&self.device, buffer.room()) {
+                Ok(next) => next,
                 Err(error) => return Some(Err(error)),
+            };
+            let len = match next {
+                Next::Request(len) => len,
+                Next::Nothing => continue,
+                Next::Ended => return Some(Ok(())),
             };
             // Nobody else writes it while no request is being answered.
             state = state.with_request();
@@ -221,7 +275,12 @@ impl<A: Answer> Crew<A> {
             if self.is_watch_asleep.load(Ordering::SeqCst) {
                 self.wake_watch();
             }
-            self.answer(&buffer.room()[..len]);
+            streak = if waited { 0 } else { streak + 1 };
+            if streak >= STREAK {
+                streak = 0;
+                self.call_for_help();
+            }
+            self.answer(&buffer.room()[..len], &Leading { crew: self, state });
             let answered = state.answered();
             let own = Ordering::SeqCst;
             if self.state.compare_exchange(state.0, answered.0, own, own).is_err() {
@@ -231,7 +290,23 @@ impl<A: Answer> Crew<A> {
         }
     }
 
-    fn answer(&self, bytes: &[u8]) {
+    /// Answers what is there already, beside the leader.
+    fn help(&self, buffer: &mut Buffer) {
+        // The end of the connection is the leader's to tell.
+        while let Ok(Next::Request(len)) = self.device.read(buffer.room()) {
+            self.answer(&buffer.room()[..len], &Helping);
+        }
+    }
+
+    fn call_for_help(&self) {
+        let mut hall = self.hall.lock();
+        if hall.parked > hall.helps && hall.helps + 1 < processors() {
+            hall.helps += 1;
+            self.turn.notify_one();
+        }
+    }
+
+    fn answer(&self, bytes: &[u8], lead: &dyn Lead) {
         match request::parse(bytes) {
             Ok((asked, Ask::Forget { lookups })) => self.answers.forget(asked.node, lookups),
             Ok((_, Ask::ForgetMany(many))) => {
@@ -240,7 +315,7 @@ impl<A: Answer> Crew<A> {
                 }
             }
             Ok((asked, ask)) => {
-                self.answers.answer(asked, ask, Reply::new(&self.device, asked.unique));
+                self.answers.answer(asked, ask, Reply::new(&self.device, asked.unique), lead);
             }
             Err((asked, malformed)) => {
                 tracing::warn!("{malformed}");
@@ -278,6 +353,7 @@ impl<A: Answer> Crew<A> {
             let now = State(self.state.load(Ordering::SeqCst));
             match (now == before, now.is_busy()) {
                 (true, true) => self.depose(now),
+                (true, false) if self.lacks_leader() => quiet = 0,
                 (true, false) => quiet += 1,
                 (false, _) => quiet = 0,
             }
@@ -285,25 +361,66 @@ impl<A: Answer> Crew<A> {
         }
     }
 
+    /// Whether nobody leads, as where who was to lead was called to help instead; then one more thread does, if it can be had.
+    fn lacks_leader(self: &Arc<Self>) -> bool {
+        let (has_leader, parked) = {
+            let hall = self.hall.lock();
+            (hall.has_leader, hall.parked)
+        };
+        if has_leader {
+            return false;
+        }
+        if parked > 0 {
+            self.turn.notify_one();
+        } else if let Err(error) = self.add_thread() {
+            tracing::debug!("{error}");
+        }
+        true
+    }
+
+    /// Has another lead than who is held up at a request; nothing is done where there is none.
     fn depose(self: &Arc<Self>, held_up: State) {
-        let next = held_up.next_leader();
+        // Who will lead is there before nobody does. Where none can be had the next look tries again.
+        let (parked, threads) = {
+            let hall = self.hall.lock();
+            (hall.parked, hall.threads)
+        };
+        if parked == 0 {
+            if threads >= THREADS {
+                return;
+            }
+            if let Err(error) = self.add_thread() {
+                tracing::debug!("{error}");
+                return;
+            }
+        }
         let own = Ordering::SeqCst;
+        let next = held_up.next_leader();
         if self.state.compare_exchange(held_up.0, next.0, own, own).is_err() {
             return; // it has answered meanwhile
         }
-        let mut hall = self.hall.lock();
-        hall.has_leader = false;
-        if hall.parked > 0 {
-            self.turn.notify_one();
-        } else if hall.threads < THREADS {
-            // With all of them held up, the first that is free leads.
-            hall.threads += 1;
-            drop(hall);
-            if !Crew::start(self, "requests", |crew| crew.work(Stays::WhileNeeded)) {
-                self.hall.lock().threads -= 1;
-            }
-        }
+        self.hall.lock().has_leader = false;
+        self.turn.notify_one();
     }
+}
+
+/// The leader's lead, at one request.
+struct Leading<'a, A> {
+    crew: &'a Arc<Crew<A>>,
+    state: State,
+}
+
+impl<A: Answer> Lead for Leading<'_, A> {
+    fn give_way(&self) {
+        self.crew.depose(self.state);
+    }
+}
+
+/// Who helps leads nobody.
+struct Helping;
+
+impl Lead for Helping {
+    fn give_way(&self) {}
 }
 
 #[cfg(test)]
