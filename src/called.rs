@@ -129,11 +129,19 @@ fn helper(rest: &[OsString]) -> Vec<OsString> {
         }
         flags(letters, &mut words, &mut own);
     }
+    if own.iter().any(is_remount) {
+        own.push("--unsaid-go".into());
+    }
     if !places.is_empty() {
         own.push("--".into());
         own.extend(places);
     }
     mount(&own)
+}
+
+/// Whether these are the options of a mount that is there.
+fn is_remount(options: &OsString) -> bool {
+    options.as_bytes().split(|byte| *byte == b',').any(|word| word == b"remount")
 }
 
 /// The letters after one `-`: flags joined, the last of which may have a value, glued to it or in the next word.
@@ -199,6 +207,7 @@ mod tests {
             ),
             ("mount.fuse.layerfs s m -n -t fuse.layerfs -oro", "layerfs mount -o ro -- s m"),
             ("mount.fuse.layerfs s m -rN /ns", "layerfs mount -r --namespace /ns -- s m"),
+            ("mount.layerfs s m -o remount,ro", "layerfs mount -o remount,ro --unsaid-go -- s m"),
             ("mount.layerfs s m -t", "layerfs mount -- s m"),
             ("mount.layerfs s - --help", "layerfs mount --help -- s -"),
             ("mount.layerfs", "layerfs mount"),

@@ -4,6 +4,8 @@
 
 #[path = "export/commits.rs"]
 mod commits;
+#[path = "export/directories.rs"]
+mod directories;
 #[path = "export/faults.rs"]
 mod faults;
 #[path = "export/ground.rs"]

@@ -200,7 +200,15 @@ fn a_mounted_image_is_a_plain_directory_and_kernel_overlayfs() {
 #[test]
 fn an_image_of_what_was_changed_is_the_mount() {
     support::need_root!();
-    histories(44_000..44_030, Committed::new);
+    histories(44_000..44_030, |place, layers| Committed::new(place, Lowers::Image, layers));
+}
+
+/// The same of directories: the layer of the changes, on an image of the directories, shows what the mount shows.
+#[test]
+fn the_layer_of_what_was_changed_of_directories_is_the_mount() {
+    support::need_root!();
+    support::need!("python3");
+    histories(45_000..45_030, |place, layers| Committed::new(place, Lowers::Directories, layers));
 }
 
 /// The comparison is not blind: where one of the three goes another way, it is told.

@@ -48,6 +48,8 @@ mod posix;
 mod private;
 #[path = "mount_options/refused.rs"]
 mod refused;
+#[path = "mount_options/remounted.rs"]
+mod remounted;
 #[path = "mount_options/served.rs"]
 mod served;
 #[path = "mount_options/unmarked.rs"]

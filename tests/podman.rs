@@ -25,6 +25,7 @@ const DIFF: &str = "A /made A /usr/share/e18 A /usr/share/e18/f0 A /usr/share/e1
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Until {
     Look,
+    Back,
     Once,
     All,
 }
@@ -37,6 +38,7 @@ impl Until {
     fn word(self) -> &'static str {
         match self {
             Until::Look => "look",
+            Until::Back => "back",
             Until::Once => "once",
             Until::All => "all",
         }
@@ -45,7 +47,7 @@ impl Until {
     /// The images that are left as layouts.
     fn images(self) -> &'static [&'static str] {
         match self {
-            Until::Look => &[],
+            Until::Look | Until::Back => &[],
             Until::Once => &["built", "worked", "committed"],
             Until::All => &["built", "worked", "committed", "again"],
         }
@@ -179,5 +181,35 @@ fn a_link_called_fuse_overlayfs_is_a_mount_program() {
     let round = Round::run(link.to_str().unwrap(), scratch.join("l"), Until::Look);
     assert!(round.facts.contains("\ndevice: written\n4755\n"), "{}", round.facts);
     assert_eq!(round.own(), "hard links: 2\n");
+    photograph(&Scope::Below(scratch.path().to_path_buf())).assert_same(&before);
+}
+
+/// What README.md says of the way back, sentence by sentence.
+#[test]
+fn the_way_back_from_layerfs_is_what_the_readme_says() {
+    need_root!();
+    need!("podman", "buildah", "python3", "busybox", "fuse-overlayfs");
+    let _watch = watchdog(LIMIT_S);
+    let scratch = Scratch::on_disk();
+    let before = photograph(&Scope::Below(scratch.path().to_path_buf()));
+    let round = Round::run(env!("CARGO_BIN_EXE_layerfs"), scratch.join("l"), Until::Back);
+    let own = round.own();
+    let shows = |facts: [&str; 5]| {
+        for fact in facts {
+            assert!(own.lines().any(|line| line == fact), "{fact}: {own}");
+        }
+    };
+    shows([
+        // Images stay as they are,
+        "back: fuse.fuse-overlayfs /opt: hard1 hard2 lib  /usr/share/d3: f0 f2 f3 f4  /usr/share/d4: only ",
+        // a container loses what is in a directory that was renamed,
+        "container: opt: hard2 moved  opt/moved: more  usr/share/d1: ",
+        // unless its upper was made plain,
+        "made plain: opt: hard2 moved  opt/moved: a b more sub  usr/share/d1: ",
+        // and layers have whiteouts as plain files,
+        "whiteouts in layers: usr/share/d3/.wh.f1 usr/share/d4/.wh..wh..opq ",
+        // which the kernel shows, and what they delete.
+        "kernel: kernel/usr/share/d3: .wh.f1 f0 f1 f2 f3 f4  kernel/usr/share/d4: .wh..wh..opq f0 f1 f2 f3 f4 only ",
+    ]);
     photograph(&Scope::Below(scratch.path().to_path_buf())).assert_same(&before);
 }

@@ -14,6 +14,8 @@ mod locks;
 mod mapped;
 #[path = "posix_files/open.rs"]
 mod open;
+#[path = "posix_files/served.rs"]
+mod served;
 #[path = "posix_files/sparse.rs"]
 mod sparse;
 #[allow(dead_code, reason = "what other tests ask of the trees")]

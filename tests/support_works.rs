@@ -299,3 +299,27 @@ fn a_figure_shows_in_a_plain_run() {
     let line = "figure: a_figure_is_told_where_it_is_asked_for: points: 7\n";
     assert!(said.ends_with(line), "{said}");
 }
+
+const TOLD_TO_FAIL: &str = "LAYERFS_TEST_FAILS";
+
+/// Fails where the test below says so.
+#[test]
+fn a_test_in_a_process_of_its_own_does_as_it_is_told() {
+    let outside = std::process::id();
+    support::alone!();
+    assert!(std::env::var_os(TOLD_TO_FAIL).is_none(), "told to fail in {outside}");
+}
+
+#[test]
+fn what_fails_in_a_process_of_its_own_is_the_failure_of_the_test() {
+    let name = "a_test_in_a_process_of_its_own_does_as_it_is_told";
+    let run = |told: &str| {
+        let mut harness = Command::new(std::env::current_exe().unwrap());
+        harness.args(["--exact", name, "--test-threads=2"]);
+        harness.env_remove("LAYERFS_TEST_ALONE").env(told, "1").output().unwrap()
+    };
+    let (well, failed) = (run("LAYERFS_TEST_DOES_NOT"), run(TOLD_TO_FAIL));
+    assert!(well.status.success(), "{well:?}");
+    let said = String::from_utf8_lossy(&failed.stdout) + String::from_utf8_lossy(&failed.stderr);
+    assert!(!failed.status.success() && said.contains("told to fail in"), "{said}");
+}

@@ -10,3 +10,4 @@ pub mod sys;
 pub mod tree;
 pub mod union;
 pub mod upper;
+mod wire;

@@ -11,7 +11,7 @@ use kit::ground;
 use kit::visit::Visit;
 use layerfs_driver::sys::fault::{Plan, with_plan};
 use layerfs_driver::tree::Name;
-use layerfs_driver::union::{Caller, NewNode, Union};
+use layerfs_driver::union::{Caller, NewNode, NodeId, Union};
 use support::{Scratch, watchdog};
 
 /// The fault points that a deed passes; a descriptor that is closed is none.
@@ -42,6 +42,35 @@ fn merged(check: impl Fn(&Union, &Visit<'_>)) {
 
 fn name(text: &str) -> Name {
     Name::new(text.as_bytes()).unwrap()
+}
+
+/// The index of hard links, which there is as soon as one was copied up, costs a copy one look, where it has none.
+#[test]
+fn the_index_is_asked_once_when_a_copy_is_looked_up() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    let scratch = Scratch::new();
+    let low = scratch.join("low");
+    std::fs::create_dir(&low).unwrap();
+    for name in ["copied", "one"] {
+        std::fs::write(low.join(name), "x").unwrap();
+    }
+    std::fs::hard_link(low.join("one"), low.join("two")).unwrap();
+    let mounted =
+        || ground::joined(ground::lower_of(std::slice::from_ref(&low)), &scratch.join("place"));
+    let cost = |name_looked: &str| {
+        let union = mounted();
+        // The directory is open.
+        assert!(union.lookup(NodeId::ROOT, &name("absent")).is_err());
+        points(|| union.lookup(NodeId::ROOT, &name(name_looked)).unwrap())
+    };
+    Visit::new(&mounted()).write("copied", b"y").unwrap();
+    let without_index = cost("copied");
+    Visit::new(&mounted()).write("one", b"y").unwrap();
+    assert_eq!(cost("copied"), without_index + 1);
+    // And its count, which is shown too.
+    let of_group = cost("one");
+    assert!(of_group <= without_index + 5, "{of_group} calls, {without_index} without a group");
 }
 
 #[test]

@@ -11,9 +11,6 @@ use model::union_ground::{Ground, Lowers};
 use model::union_nodes::Memory;
 use support::{Scratch, soak_factor, watchdog};
 
-/// What is left open is looked for in the whole process: one history at a time.
-static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-
 const STEPS: usize = 60;
 /// Histories of each kind of lower and each memory.
 const HISTORIES: u64 = 500;
@@ -41,7 +38,7 @@ fn run_with(
 #[test]
 fn a_union_whose_whiteouts_are_marked_files_is_the_model() {
     support::need_root!();
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    support::alone!();
     let _watch = watchdog(300 * soak_factor());
     let scratch = Scratch::new();
     for (first, sides) in [
@@ -57,7 +54,7 @@ fn a_union_whose_whiteouts_are_marked_files_is_the_model() {
 #[test]
 fn a_union_whose_whiteouts_are_names_is_the_model() {
     support::need_root!();
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    support::alone!();
     let _watch = watchdog(300 * soak_factor());
     let scratch = Scratch::new();
     for (first, memory) in [(83_000_000, Memory::Long), (84_000_000, Memory::Short)] {
@@ -69,7 +66,7 @@ fn a_union_whose_whiteouts_are_names_is_the_model() {
 #[test]
 fn a_union_over_an_image_is_the_model() {
     support::need_root!();
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    support::alone!();
     let _watch = watchdog(300 * soak_factor());
     run(&Scratch::new(), 0, HISTORIES, (Lowers::Image, Memory::Long));
 }
@@ -77,7 +74,7 @@ fn a_union_over_an_image_is_the_model() {
 #[test]
 fn a_union_over_an_image_is_the_model_though_the_kernel_forgets() {
     support::need_root!();
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    support::alone!();
     let _watch = watchdog(300 * soak_factor());
     run(&Scratch::new(), 10_000_000, HISTORIES, (Lowers::Image, Memory::Short));
 }
@@ -85,7 +82,7 @@ fn a_union_over_an_image_is_the_model_though_the_kernel_forgets() {
 #[test]
 fn a_union_over_directories_is_the_model() {
     support::need_root!();
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    support::alone!();
     let _watch = watchdog(300 * soak_factor());
     run(&Scratch::new(), 20_000_000, HISTORIES, (Lowers::Directories, Memory::Long));
 }
@@ -93,7 +90,7 @@ fn a_union_over_directories_is_the_model() {
 #[test]
 fn a_union_over_directories_is_the_model_though_the_kernel_forgets() {
     support::need_root!();
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    support::alone!();
     let _watch = watchdog(300 * soak_factor());
     run(&Scratch::new(), 30_000_000, HISTORIES, (Lowers::Directories, Memory::Short));
 }
@@ -112,7 +109,7 @@ fn a_union_on_ext4_is_the_model() {
     support::need_root!();
     support::need!("mkfs.ext4");
     if support::rights::have_loop_devices() {
-        let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        support::alone!();
         let _watch = watchdog(300 * soak_factor());
         run_on_disk(&Scratch::ext4(512), 40_000_000);
     }
@@ -123,8 +120,19 @@ fn a_union_on_xfs_is_the_model() {
     support::need_root!();
     support::need!("mkfs.xfs");
     if support::rights::have_loop_devices() {
-        let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        support::alone!();
         let _watch = watchdog(300 * soak_factor());
         run_on_disk(&Scratch::xfs(512), 50_000_000);
+    }
+}
+
+#[test]
+fn a_union_on_btrfs_is_the_model() {
+    support::need_root!();
+    support::need!("mkfs.btrfs");
+    if support::rights::have_loop_devices() {
+        support::alone!();
+        let _watch = watchdog(300 * soak_factor());
+        run_on_disk(&Scratch::btrfs(512), 55_000_000);
     }
 }

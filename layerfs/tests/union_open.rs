@@ -10,7 +10,7 @@ use kit::ground::{self, Ground, Side, over_both};
 use kit::visit::Visit;
 use layerfs_driver::sys::Errno;
 use layerfs_driver::tree::Name;
-use layerfs_driver::union::{NodeId, OpenHow, RenameHow, RenameTried, SetAttr};
+use layerfs_driver::union::{Copies, NodeId, OpenHow, RenameHow, RenameTried, SetAttr};
 use support::{Scratch, watchdog};
 
 #[test]
@@ -221,9 +221,15 @@ fn a_rename_that_has_to_copy_a_large_file_says_so_and_does_nothing() {
         union.try_rename((NodeId::ROOT, &from), (NodeId::ROOT, &to), how).unwrap()
     };
     let upper = || std::fs::read_dir(scratch.join("place/upper")).unwrap().count();
-    assert_eq!(tried("large", "new", RenameHow::Replace), RenameTried::WouldLast);
-    assert_eq!(tried("small", "large", RenameHow::Exchange), RenameTried::WouldLast);
+    let much = RenameTried::WouldLast(Copies::Much);
+    assert_eq!(tried("large", "new", RenameHow::Replace), much);
+    assert_eq!(tried("small", "large", RenameHow::Exchange), much);
+    // It is little, and synced before it has its name.
+    assert_eq!(tried("small", "new", RenameHow::Replace), RenameTried::WouldLast(Copies::Little));
     assert_eq!((upper(), union.node_count()), (0, 1), "nothing is done, and nothing held");
+    for copied in ["small", "other"] {
+        Visit::new(&union).write(copied, b"").unwrap();
+    }
     assert_eq!(tried("small", "new", RenameHow::Replace), RenameTried::Done);
     // What is replaced is not copied.
     assert_eq!(tried("other", "large", RenameHow::Replace), RenameTried::Done);
@@ -255,4 +261,56 @@ fn an_upper_is_free_when_its_union_is_gone_whatever_was_started_meanwhile() {
         over.store(true, std::sync::atomic::Ordering::Release);
         assert!(free.is_ok(), "it was in use");
     });
+}
+
+/// The kernel sends the close of a program without waiting for it. Who empties the file meanwhile waits for that close, and is
+/// refused where it does not come in time.
+#[test]
+fn who_empties_a_program_waits_for_a_close_that_is_under_way() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    over_both(|union, visit| {
+        let id = visit.walk("kept").unwrap().id;
+        for round in 0.. {
+            let runs = union.open(id, OpenHow::Run).unwrap();
+            let (sender, thread) = std::sync::mpsc::channel();
+            let (emptied, late) = std::thread::scope(|scope| {
+                let emptied = scope.spawn(move || {
+                    sender.send(rustix::thread::gettid().as_raw_nonzero()).unwrap();
+                    union.open(id, OpenHow::TruncateToRead)
+                });
+                let (thread, begun) = (thread.recv().unwrap(), std::time::Instant::now());
+                while !emptied.is_finished() && !is_asleep(thread.get()) {
+                    std::thread::yield_now();
+                }
+                union.release(runs);
+                // What it waits is 0.1 s, and this machine may do much else.
+                let late = begun.elapsed() > std::time::Duration::from_millis(50);
+                (emptied.join().unwrap(), late)
+            });
+            match emptied {
+                Ok(handle) => {
+                    union.release(handle);
+                    break;
+                }
+                Err(error) => {
+                    assert_eq!(error.errno(), Errno::TXTBSY);
+                    assert!(late && round < 100, "refused although the program was closed");
+                }
+            }
+        }
+        // Nobody closes this one.
+        let runs = union.open(id, OpenHow::Run).unwrap();
+        let refused = union.open(id, OpenHow::TruncateToRead).unwrap_err();
+        assert_eq!(refused.errno(), Errno::TXTBSY);
+        union.release(runs);
+        let emptied = union.open(id, OpenHow::TruncateToRead).unwrap();
+        union.release(emptied);
+    });
+}
+
+/// Whether a thread of this process waits for something.
+fn is_asleep(thread: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
+    stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S')))
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +11,9 @@ use layerfs_driver::changes::{self, Change, ChangeKind, Sides};
 use layerfs_driver::sys::output::Target;
 use serde::Serialize;
 
+use super::directories::Beside;
 use super::what;
+use crate::mount::options;
 use crate::output::{Results, message, text};
 use crate::session::{Outcome, Session};
 
@@ -20,8 +23,11 @@ EXAMPLES:
   layerfs diff /mnt                      the mountpoint of an image that is mounted writable
   layerfs diff --json /srv/upper         the upper directory of one, mounted or not
   layerfs diff --tar -o web.tar web      the changes as a layer, which other tools import
+  layerfs diff /merged                   the mountpoint of directories (-o lowerdir=,upperdir=), or their upper directory
+  layerfs diff --lowerdir A:B ./upper    the upper directory of some that are not mounted
 
-Whatever was copied up counts as changed. Only the writable layer is read.";
+Whatever was copied up counts as changed. Only the writable layer is read, but for names of hard-linked files of plain \
+directories, which nothing else tells.";
 
 /// The words of `layerfs diff`.
 #[derive(Debug, Args)]
@@ -42,6 +48,9 @@ pub struct DiffArgs {
     /// The image that an upper directory was made over, where that does not say so: `layerfs upper normalize` made it plain
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
+    /// The directories that an upper directory was mounted over, as -o lowerdir= names them, where no mount of it says so
+    #[arg(long, value_name = "A:B", conflicts_with = "image")]
+    lowerdir: Option<OsString>,
     /// A container, a mountpoint, or an upper directory
     #[arg(value_name = "CONTAINER|DIR")]
     what: OsString,
@@ -59,11 +68,12 @@ pub fn run(args: &DiffArgs, session: &Session, results: &mut Results) -> Result<
     if args.tar && output.is_none() && std::io::stdout().is_terminal() {
         bail!("standard output is a terminal, which an archive would upset: name a file with -o");
     }
-    let store = session.store()?;
-    let beside = (args.work.as_deref(), args.image.as_deref());
-    let found = what::find(&store, &args.what, beside)?;
+    let lowers = args.lowerdir.as_ref().map(|lowers| options::lowers(lowers.as_bytes()));
+    let lowers = lowers.transpose()?.unwrap_or_default();
+    let beside = Beside { work: args.work.as_deref(), lowers: &lowers };
+    let found = what::find_over_any(session, &args.what, (beside, args.image.as_deref()))?;
     if let Some(words) = &args.image {
-        what::expect_image(&store, words, &found)?;
+        what::expect_image(&session.store()?, words, &found)?;
     }
     what::settle(&found);
     if args.tar {

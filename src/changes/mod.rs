@@ -2,6 +2,7 @@
 
 pub mod commit;
 pub mod diff;
+mod directories;
 mod instruction;
 pub mod still;
 mod what;

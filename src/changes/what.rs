@@ -18,7 +18,9 @@ use layerfs_driver::sys::{dir, host};
 use layerfs_driver::tree::Origin;
 use layerfs_driver::upper::UpperReader;
 
+use super::directories::{self, Beside};
 use crate::mount::dead;
+use crate::session::Session;
 
 /// What a word was found to mean.
 pub struct What {
@@ -55,6 +57,36 @@ pub fn find(
         }
     }
     of_path(store, Path::new(word), (work, image))
+}
+
+/// The same where plain directories may be below it, too: these need no store.
+pub fn find_over_any(
+    session: &Session,
+    word: &OsStr,
+    (beside, image): (Beside<'_>, Option<&str>),
+) -> Result<What> {
+    host::raise_limits()?;
+    let store = session.store();
+    let is_container = |text: &str| match &store {
+        Ok(store) => !matches!(store.find_container(text), Err(StoreError::NoSuchContainer(_))),
+        Err(_) => false,
+    };
+    if !word.to_str().is_some_and(|text| !is_path(text) && is_container(text))
+        && let Some(found) = directories::find(Path::new(word), beside)?
+    {
+        return Ok(found);
+    }
+    match store {
+        Ok(store) => find(&store, word, (beside.work, image)),
+        // Where there is a mount, it is what was meant, and not a store.
+        Err(error) => {
+            let path = Path::new(word);
+            if let Ok(listed) = file::open_place(path).and_then(dir::path_of) {
+                refuse_mount(path, &listed)?;
+            }
+            Err(error)
+        }
+    }
 }
 
 /// The image that `--image` means, which must have the layers that were found.
@@ -105,15 +137,22 @@ fn of_path(
             store.path().join("containers/*/upper").display()
         );
     }
+    refuse_mount(path, &listed)?;
+    of_upper(store, (path, shown()), (work, image))
+}
+
+/// A mount of ours of which nothing else is known.
+fn refuse_mount(path: &Path, listed: &Path) -> Result<()> {
     let is_mount = |mount: &Mounted| *mount.at == *listed.as_os_str().as_bytes();
     if mount::mounted("fuse.layerfs")?.iter().any(is_mount) {
         bail!(
-            "{} is a mount of directories, or of an image of another store: what was changed there can't be told from an image of \
-             this one; `layerfs import` makes an image of all that it shows",
-            shown()
+            "`{}` is a mount of directories, or of an image of another store, so no image of this one is below it: `layerfs import` \
+             makes an image of all that it shows; `layerfs diff` of a mount in the foreground, or of another user's, wants \
+             its upper directory and --lowerdir",
+            path.display()
         );
     }
-    of_upper(store, (path, shown()), (work, image))
+    Ok(())
 }
 
 fn of_upper(
@@ -142,8 +181,9 @@ fn of_upper(
             .with_context(|| format!("image `{words}` has no layers"))?,
         (Some(Origin::Directory { .. }), _) | (None, None) => bail!(
             "{shown} is neither a container, nor the mountpoint of an image of this store, nor the upper directory of one; \
-             `layerfs ps -a` and `layerfs mount` list those there are. What was changed in a mount of directories (-o lowerdir=) \
-             can't be told from an image; `layerfs import` makes one of all that it shows. An upper directory that \
+             `layerfs ps -a` and `layerfs mount` list those there are. A mount of directories (-o lowerdir=) has no image below it: \
+             `layerfs diff` tells what was changed in it while it is mounted, or with --lowerdir, and `layerfs import` \
+             makes an image of all that it shows. An upper directory that \
              `layerfs upper normalize` made plain does not say which image is its own: --image says it"
         ),
     };
@@ -173,7 +213,7 @@ fn of_upper(
 }
 
 /// The work directory that `layerfs mount --upper` makes where none is said.
-fn work_beside(upper: &Path) -> Result<Option<OwnedFd>> {
+pub(super) fn work_beside(upper: &Path) -> Result<Option<OwnedFd>> {
     let mut name = dir::path_of(dir::open_path(upper)?)?.into_os_string();
     name.push(".work");
     match dir::open_path(PathBuf::from(name).as_path()) {

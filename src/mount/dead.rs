@@ -1,20 +1,25 @@
 //! Owns what is told of a mount whose serving process was killed.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use layerfs_driver::sys::{Errno, SysError, file};
-
-/// A process that serves answers long before this; one that does not is busy, and alive.
-const ANSWER_MAX: Duration = Duration::from_secs(1);
+use layerfs_driver::sys::{Errno, SysError, asked, file};
 
 /// Whether nobody answers for the mount at `at` any more.
 pub fn is_dead(at: &Path) -> bool {
-    let (told, answer) = std::sync::mpsc::channel();
-    let root = PathBuf::from(at);
-    // In a thread that may be left behind: what hangs answers nobody.
-    std::thread::spawn(move || told.send(file::ask(root.as_path())));
-    matches!(answer.recv_timeout(ANSWER_MAX), Ok(Err(error)) if is_of_dead(&error))
+    are_dead(vec![at.to_owned()]) == [true]
+}
+
+/// The same of several mounts, which are asked together: those that hang answer nobody.
+pub fn are_dead(mounts: Vec<PathBuf>) -> Vec<bool> {
+    let len = mounts.len();
+    let is_dead = |answer| matches!(answer, Some(Err(error)) if is_of_dead(&error));
+    match asked::answers(mounts, |at: &PathBuf| file::ask(at.as_path())) {
+        Ok(answers) => answers.into_iter().map(is_dead).collect(),
+        Err(error) => {
+            tracing::debug!("which mounts are dead is not known: {error}");
+            vec![false; len]
+        }
+    }
 }
 
 /// Whether it is the answer of the kernel in the place of a process that is gone.

@@ -47,7 +47,7 @@ fn looked_up(held: &OwnedFd) -> Result<String, SysError> {
 }
 
 /// The device of the mount that a process serves; `None` where it serves none, or the kernel does not tell.
-fn device_of(pid: u32) -> Result<Option<FuseDevice>, SysError> {
+pub(super) fn device_of(pid: u32) -> Result<Option<FuseDevice>, SysError> {
     let infos = dir::open_path(format!("/proc/{pid}/fdinfo").as_str())?;
     for info in dir::list(&infos)? {
         let Ok(opened) = file::open_read(&infos, &*info.name, Symlinks::Stop) else { continue };

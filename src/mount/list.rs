@@ -2,10 +2,10 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::Result;
-use layerfs_driver::sys::mount;
+use layerfs_driver::sys::mount::{self, Mounted};
 use serde::Serialize;
 
 use super::dead;
@@ -24,13 +24,16 @@ struct Row {
 /// Prints every layerfs mount of this mount namespace.
 pub fn run(json: bool, results: &mut Results) -> Result<Outcome> {
     let mounted = mount::mounted("fuse.layerfs")?;
+    let at = |mount: &Mounted| PathBuf::from(OsStr::from_bytes(&mount.at));
+    let dead = dead::are_dead(mounted.iter().map(at).collect());
     let rows: Vec<Row> = mounted
         .into_iter()
-        .map(|mount| Row {
+        .zip(dead)
+        .map(|(mount, is_dead)| Row {
             source: String::from_utf8_lossy(&mount.source).into_owned(),
             mountpoint: String::from_utf8_lossy(&mount.at).into_owned(),
             read_only: mount.read_only,
-            served: !dead::is_dead(Path::new(OsStr::from_bytes(&mount.at))),
+            served: !is_dead,
         })
         .collect();
     if json {

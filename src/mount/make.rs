@@ -13,6 +13,7 @@ use super::kept::Kept;
 use super::options::{self, Options, Rule, Unknown, Whiteout};
 use super::owners::{Owners, Range};
 use super::places::{Places, Resolver};
+use super::remount::{Remount, Unsaid};
 use super::rights;
 use super::serve::{self, Flag, Ground, ServeArgs, Shares};
 use super::{list, meant, start};
@@ -58,6 +59,8 @@ work/incompat/volatile in its work directory is removed
   static_nlink  a directory's link count is always 1
   whiteout=auto|device|xattr|wh  how a name of a lower directory is hidden: by a device 0:0, an empty file with an \
 attribute, or a name that begins with `.wh.`; auto takes the first that can be had
+  io=auto|cached  as root the kernel reads and writes changed files itself, where it can; cached: it never does
+  remount       change ro, rw and the other flags of a mount that is there, as root: layerfs mount -o remount,ro DIR
   fsname=NAME   what `findmnt` shows as the source
   store=DIR     the store that the image is in, as --root says; for fstab(5)
 Every other word of mount(8), overlayfs and fuse-overlayfs stands in docs/options.md, with what becomes of it.
@@ -102,6 +105,9 @@ pub struct MountArgs {
     /// Check all that can be checked, and mount nothing
     #[arg(long, hide = true)]
     fake: bool,
+    /// Flags that a remount does not say go
+    #[arg(long, hide = true)]
+    unsaid_go: bool,
     /// The mount namespace to mount in
     #[arg(long, hide = true, value_name = "NAMESPACE")]
     namespace: Option<OsString>,
@@ -124,6 +130,17 @@ pub fn run(args: &MountArgs, session: &Session, results: &mut Results) -> Result
     let elsewhere = said.store.clone().map(|store| session.with_store(store));
     let session = elsewhere.as_ref().unwrap_or(session);
     let rights = host::rights()?;
+    if said.remount {
+        let word = args.image.as_deref().map(Path::new);
+        let Some(at) = args.mountpoint.as_deref().or(word) else {
+            return Err(
+                Misused("a mountpoint is needed; usage: layerfs mount -o remount,ro DIR").into()
+            );
+        };
+        let unsaid = if args.unsaid_go { Unsaid::Go } else { Unsaid::Stay };
+        let remount = Remount::check(at, (&said, unsaid), rights)?;
+        return if args.fake { Ok(Outcome::Done) } else { remount.carry_out() };
+    }
     rights::check(&said, rights)?;
     let mut kept = Kept::default();
     let serve = if said.lowers.is_empty() {
@@ -270,6 +287,7 @@ fn flags_of(said: &Options, privileged: Rule) -> Vec<Flag> {
         (said.no_xattrs, Flag::NoXattrs),
         (said.static_nlink, Flag::StaticNlink),
         (said.no_fsync, Flag::NoFsync),
+        (said.cached_io, Flag::CachedIo),
         (said.volatile, Flag::Volatile),
         (said.whiteout == Some(Whiteout::Device), Flag::WhiteoutsDevice),
         (said.whiteout == Some(Whiteout::Xattr), Flag::WhiteoutsXattr),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use layerfs_driver::fuse::{
-    self, Access, By, Callers, DirLinks, Fsync, Manner, Mount, MountOptions, Names, Serving, Xattrs,
+    self, Access, By, Callers, DirLinks, Fsync, Io, Manner, Mount, MountOptions, Names, Serving,
+    Xattrs,
 };
 use layerfs_driver::lower::{Redirects, WhNames};
 use layerfs_driver::sys::mount::{MountFlags, Propagation};
@@ -91,6 +92,8 @@ pub enum Flag {
     NoXattrs,
     /// The link count of a directory is 1.
     StaticNlink,
+    /// Files are read and written by this process, never by the kernel itself.
+    CachedIo,
     /// Whiteouts are devices.
     WhiteoutsDevice,
     /// Whiteouts are files with a mark.
@@ -198,7 +201,7 @@ impl ServeArgs {
         words
     }
 
-    pub(super) fn has(&self, flag: Flag) -> bool {
+    pub fn has(&self, flag: Flag) -> bool {
         self.flags.contains(&flag)
     }
 
@@ -210,17 +213,23 @@ impl ServeArgs {
             xattrs: if self.has(Flag::NoXattrs) { Xattrs::Unknown } else { Xattrs::Known },
             dir_links: if self.has(Flag::StaticNlink) { DirLinks::One } else { DirLinks::Counted },
             fsync: if self.has(Flag::NoFsync) { Fsync::PassedOver } else { Fsync::Done },
+            // The kernel's own writes know nothing of the mount's `sync`.
+            io: if self.has(Flag::CachedIo) || self.has(Flag::Sync) {
+                Io::Cached
+            } else {
+                Io::Auto
+            },
             names: if at_once { Names::AtOnce } else { Names::Later },
             // A container mounts its root itself, in its own pid namespace.
             callers: if self.mountpoint.is_some() { Callers::Known } else { Callers::Unknown },
         })
     }
 
-    pub(super) fn space(&self) -> MarkSpace {
+    pub fn space(&self) -> MarkSpace {
         if self.has(Flag::UserMarks) { MarkSpace::User } else { MarkSpace::Trusted }
     }
 
-    pub(super) fn redirects(&self) -> Redirects {
+    pub fn redirects(&self) -> Redirects {
         match (self.has(Flag::NoRedirects), self.has(Flag::NoNewRedirects)) {
             (true, _) => Redirects::Refuse,
             (false, true) => Redirects::FollowOnly,
@@ -307,6 +316,7 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
     signal::block_ends()?;
     change::set_umask(0);
     signal::ignore_file_size()?;
+    signal::ignore_leases()?;
     host::raise_limits()?;
     let (union, hold) = tree::union(args, session, ground)?;
     let union = union.with_acls(if args.has(Flag::NoAcls) { Acls::Off } else { Acls::Obeyed });
@@ -329,7 +339,7 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
     let taken_away = |_: &anyhow::Error| {
         mount.as_ref().map(ending::take_away);
     };
-    ready(args, ground, serving.agreed()).inspect_err(taken_away)?;
+    ready(args, ground, &serving.agreed()).inspect_err(taken_away)?;
     let served = serving.run().map_err(anyhow::Error::from).inspect_err(taken_away);
     drop(hold);
     match (served, ground) {

@@ -37,15 +37,7 @@ pub fn union(
     ground: Ground,
 ) -> Result<(Union, Option<Living>)> {
     let Some(name) = &args.image else {
-        let hidden = args
-            .hide
-            .iter()
-            .map(|hide| dir::open_path(hide.as_path()))
-            .collect::<Result<Vec<_>, _>>()?;
-        let stack = DirStack::open_paths(&args.lower, stack_options(args))?;
-        let stack = stack.hiding(hidden)?.taking(args.records())?;
-        let stack = stack.with_shown_ids(&shown_ids(args)?, &args.owners.ids()?);
-        let stack = stack.doubting(host::doubtful_ids()?);
+        let stack = stack(args)?;
         let union = Union::new(Lower::Dirs(stack), mode(args, ground)?)?;
         if args.mountpoint.is_none() {
             union.dress_root()?;
@@ -76,6 +68,15 @@ pub fn union(
         (union, _) => union?,
     };
     Ok((union, hold))
+}
+
+/// The lower directories as one tree.
+pub fn stack(args: &ServeArgs) -> Result<DirStack> {
+    let hidden = args.hide.iter().map(|hide| dir::open_path(hide.as_path()));
+    let stack = DirStack::open_paths(&args.lower, stack_options(args))?;
+    let stack = stack.hiding(hidden.collect::<Result<Vec<_>, _>>()?)?.taking(args.records())?;
+    let stack = stack.with_shown_ids(&shown_ids(args)?, &args.owners.ids()?);
+    Ok(stack.doubting(host::doubtful_ids()?))
 }
 
 /// Which lower directories already show what the mount is to show. podman gives its mount program both: id-mapped mounts

@@ -212,5 +212,6 @@ fn lower(
     let Marks { space, redirects, wh_names, lower_records, .. } = marks;
     let options = StackOptions { space, redirects, wh_names };
     let stack = DirStack::open_paths(&said.lowers, options)?.taking(lower_records)?;
-    Ok(Some(Lower::Dirs(stack)))
+    // Nobody can give a copy to an owner whom this namespace does not know, as in a mount.
+    Ok(Some(Lower::Dirs(stack.doubting(host::doubtful_ids()?))))
 }

@@ -6,11 +6,11 @@ use crate::ground::{Ground, said};
 use crate::support::{need, need_root};
 
 /// Exchanges two names.
-const EXCHANGE: &str = "python3 -c 'import ctypes,sys; a,b=map(str.encode,sys.argv[1:]); \
+pub const EXCHANGE: &str = "python3 -c 'import ctypes,sys; a,b=map(str.encode,sys.argv[1:]); \
                         assert ctypes.CDLL(None).renameat2(-100,a,-100,b,2)==0'";
 
 /// On the small image: the case, a script, the lines of `diff`, the names in the layer.
-const CASES: [(&str, &str, &str, &str); 16] = [
+pub const CASES: [(&str, &str, &str, &str); 17] = [
     ("nothing", "cat etc/passwd", "", ""),
     ("a file is gone", "rm etc/gone", "C /etc|D /etc/gone", "etc/|etc/.wh.gone"),
     ("a file is changed", "echo x >> etc/gone", "C /etc|C /etc/gone", "etc/|etc/gone"),
@@ -72,12 +72,24 @@ const CASES: [(&str, &str, &str, &str); 16] = [
         "var/|var/cache|var/swap/",
     ),
     (
+        "a socket stands where a file did",
+        "rm etc/gone; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"etc/gone\")'",
+        "C /etc|C /etc/gone",
+        "etc/|etc/.wh.gone",
+    ),
+    (
         "a name of a file with several is new",
         "ln opt/one usr/one",
         "C /opt|C /opt/one|C /opt/three|C /opt/two|C /usr|A /usr/one",
         "opt/|opt/one|opt/three|opt/two|usr/|usr/one",
     ),
 ];
+
+/// The words of a case, with the long name that is in some of them.
+pub fn expected(text: &str, long: &str) -> Vec<String> {
+    let words = text.split('|').filter(|word| !word.is_empty());
+    words.map(|word| word.replace("LONG", long)).collect()
+}
 
 #[test]
 fn each_kind_of_change_is_told_and_made_an_image() {
@@ -88,14 +100,10 @@ fn each_kind_of_change_is_told_and_made_an_image() {
     for (number, (called, script, lines, names)) in CASES.iter().enumerate() {
         ground.mount_anew("small:1");
         ground.shell("mnt", &script.replace("EXCHANGE", EXCHANGE));
-        let list = |text: &str, long: &str| -> Vec<String> {
-            let words = text.split('|').filter(|word| !word.is_empty());
-            words.map(|word| word.replace("LONG", long)).collect()
-        };
         let told = ground.said(&["diff", &ground.at("mnt")]);
         let told: Vec<&str> = told.lines().collect();
-        assert_eq!(told, list(lines, &format!("A /{long}")), "{called}");
-        assert_eq!(ground.names_of_layer(), list(names, &long), "{called}");
+        assert_eq!(told, expected(lines, &format!("A /{long}")), "{called}");
+        assert_eq!(ground.names_of_layer(), expected(names, &long), "{called}");
         ground.commits_whole(&format!("case:{number}"), called);
     }
     // The keys are those of `docs/json.md`.
@@ -107,9 +115,25 @@ fn each_kind_of_change_is_told_and_made_an_image() {
 }
 
 /// A base whose files have names in several directories, and a name that `.wh.` makes too long.
-const LINKED: &str = "mkdir -p tree/a/deep tree/b tree/c; echo one > tree/a/deep/x; ln tree/a/deep/x tree/b/y; \
+pub const LINKED: &str = "mkdir -p tree/a/deep tree/b tree/c; echo one > tree/a/deep/x; ln tree/a/deep/x tree/b/y; \
                       ln tree/a/deep/x tree/c/z; head -c 9000 /dev/zero | tr '\\0' x > tree/a/big; ln tree/a/big tree/b/big; \
                       mkdir tree/l; touch tree/l/$(printf 'n%.0s' {1..255}) tree/l/other tree/l/third; ln tree/l/third tree/c/third";
+
+/// On that base: the case, a script, the names in the layer.
+pub const LINKED_CASES: [(&str, &str, &str); 6] = [
+    // All names show what was written, and directories on the way to them keep their times.
+    ("written by one name", "echo two >> b/y", "a/|a/deep/|a/deep/x|b/|b/y|c/|c/z"),
+    // Nothing was written, but the names of a moved directory are new: the others must be links to them.
+    ("moved", "mv b d", "./|a/|a/big|a/deep/|a/deep/x|.wh.b|c/|c/z|d/|d/big|d/y"),
+    ("one name is gone", "echo two > c/z; rm c/z", "a/|a/deep/|a/deep/x|b/|b/y|c/|c/.wh.z"),
+    ("its directory is gone", "echo two > c/z; rm -r c", "./|a/|a/deep/|a/deep/x|b/|b/y|.wh.c"),
+    (
+        "its directory is another",
+        "echo two > c/z; rm -r c; mkdir c",
+        "./|a/|a/deep/|a/deep/x|b/|b/y|c/|c/.wh..wh..opq",
+    ),
+    ("a name too long to be hidden", "rm l/n*", "c/|c/third|l/|l/.wh..wh..opq|l/other|l/third"),
+];
 
 #[test]
 fn files_with_names_in_several_directories_stay_one_file() {
@@ -120,21 +144,7 @@ fn files_with_names_in_several_directories_stay_one_file() {
     ground.said(&["import", "--quiet", &ground.at("tree"), "linked:1"]);
     std::fs::remove_dir_all(ground.join("tree")).unwrap();
     ground.said(&["mount", "linked:1", &ground.at("mnt")]);
-    let cases = [
-        // All names show what was written, and directories on the way to them keep their times.
-        ("written by one name", "echo two >> b/y", "a/|a/deep/|a/deep/x|b/|b/y|c/|c/z"),
-        // Nothing was written, but the names of a moved directory are new: the others must be links to them.
-        ("moved", "mv b d", "./|a/|a/big|a/deep/|a/deep/x|.wh.b|c/|c/z|d/|d/big|d/y"),
-        ("one name is gone", "echo two > c/z; rm c/z", "a/|a/deep/|a/deep/x|b/|b/y|c/|c/.wh.z"),
-        ("its directory is gone", "echo two > c/z; rm -r c", "./|a/|a/deep/|a/deep/x|b/|b/y|.wh.c"),
-        (
-            "its directory is another",
-            "echo two > c/z; rm -r c; mkdir c",
-            "./|a/|a/deep/|a/deep/x|b/|b/y|c/|c/.wh..wh..opq",
-        ),
-        ("a name too long to be hidden", "rm l/n*", "c/|c/third|l/|l/.wh..wh..opq|l/other|l/third"),
-    ];
-    for (number, (called, script, names)) in cases.iter().enumerate() {
+    for (number, (called, script, names)) in LINKED_CASES.iter().enumerate() {
         ground.mount_anew("linked:1");
         ground.shell("mnt", script);
         assert_eq!(ground.names_of_layer().join("|"), *names, "{called}");

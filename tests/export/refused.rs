@@ -55,7 +55,8 @@ fn what_can_not_be_told_committed_or_written_is_told_and_leaves_nothing() {
     ground.ends();
 }
 
-/// Mounts of directories, their upper directories, and containers on a root file system have no image below them.
+/// Mounts of directories, their upper directories, and containers on a root file system have no image below them: what was
+/// changed in the first two is told, and no image is made of it.
 #[test]
 fn what_has_no_image_below_it_is_told_with_what_can_be_done() {
     need_root!();
@@ -81,36 +82,42 @@ fn what_has_no_image_below_it_is_told_with_what_can_be_done() {
         "-c",
         "echo > /c",
     ]);
-    let upper = ground.at("dirs/upper");
-    let rows = [
-        (again.as_str(), "is a mount of directories, or of an image of another store"),
-        (&upper, "in a mount of directories (-o lowerdir=) can't be told"),
-        ("box", "has no image below it but a directory (--rootfs)"),
-    ];
-    for (what, why) in rows {
-        let tar = ground.at("out.tar");
-        let words: [&[&str]; 4] = [
-            &["diff", what],
-            &["diff", "--json", what],
-            &["diff", "--tar", "-o", &tar, what],
-            &["commit", "-q", what, "new:1"],
-        ];
-        for words in words {
-            refused(&ground.layerfs(words), why);
-        }
-        assert!(!ground.join("out.tar").exists());
+    let (upper, tar) = (ground.at("dirs/upper"), ground.at("out.tar"));
+    let box_words: [&[&str]; 3] =
+        [&["diff", "box"], &["diff", "--json", "box"], &["diff", "--tar", "-o", &tar, "box"]];
+    for words in box_words.into_iter().chain([&["commit", "-q", "box", "new:1"][..]]) {
+        refused(&ground.layerfs(words), "has no image below it but a directory (--rootfs)");
     }
-    // The cure that is told.
+    assert!(!ground.join("out.tar").exists());
+    for what in [&again, &upper] {
+        // Without a store, too.
+        assert_eq!(ground.said_in("absent", &["diff", what]), "A /b\n");
+    }
+    let no_image =
+        "so no image of this one is below it: `layerfs import` makes an image of all that it shows";
+    refused(&ground.layerfs(&["commit", "-q", &again, "new:1"]), no_image);
+    let upper_alone =
+        "`layerfs diff` tells what was changed in it while it is mounted, or with --lowerdir";
+    refused(&ground.layerfs(&["commit", "-q", &upper, "new:1"]), upper_alone);
+    // The cures that are told.
     ground.said(&["import", "-q", &again, "dirs:1"]);
     ground.said(&["umount", &again]);
+    refused(&ground.layerfs(&["diff", &upper]), upper_alone);
+    let (lower, work) = (ground.at("lower"), ground.at("dirs/work"));
+    let with_lowers = ["diff", "--lowerdir", &lower, "--work", &work, &upper];
+    assert_eq!(ground.said_in("absent", &with_lowers), "A /b\n");
+    ground.said(&["mount", "-o", &format!("lowerdir={lower}"), &again]);
+    refused(&ground.layerfs(&["diff", &again]), "is read-only: nothing is changed in it");
+    ground.said(&["umount", &again]);
+    // What stands below the mount itself is not asked: it would answer with what the mount shows.
+    let over = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+    ground.said(&["mount", "-o", &over, &lower]);
     refused(
-        &ground.layerfs(&["diff", &upper]),
-        "in a mount of directories (-o lowerdir=) can't be told",
+        &ground.layerfs(&["diff", &lower]),
+        "lies below the mount itself: unmount it, and say `--lowerdir`",
     );
-    refused(
-        &ground.layerfs(&["diff", &ground.at("lower")]),
-        "neither a container, nor the mountpoint",
-    );
+    ground.said(&["umount", &lower]);
+    refused(&ground.layerfs(&["diff", &lower]), "neither a container, nor the mountpoint");
     // A file of which the kernel's overlayfs copied the metadata up: its contents are not there to be written.
     ground.said(&["umount", &mnt]);
     let own = ground.at("own");
@@ -126,7 +133,7 @@ fn what_has_no_image_below_it_is_told_with_what_can_be_done() {
     ground.shell("own", "setfattr -n trusted.overlay.metacopy etc/gone");
     refused(
         &ground.layerfs(&["diff", "--tar", "-o", &ground.at("out.tar"), &own]),
-        "`layerfs upper normalize`",
+        "`/etc/gone` has its contents in the layers below: run `layerfs upper normalize`",
     );
     ground.said(&["rm", "box"]);
     ground.shell(".", "rm -r lower dirs rootfs own own.work store2");

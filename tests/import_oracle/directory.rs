@@ -97,6 +97,35 @@ fn an_imported_directory_may_lie_on_overlayfs() {
     agrees(&merged, &base.join("store"), &[]);
 }
 
+/// A subvolume has a device number of its own, and lies there as directories do; what is mounted does not.
+#[test]
+fn an_imported_directory_has_its_subvolumes_of_btrfs() {
+    need!("python3", "mkfs.btrfs", "btrfs");
+    need_root!();
+    if !have_loop_devices() {
+        return;
+    }
+    let _watch = watchdog(120);
+    let (scratch, base) = (Scratch::btrfs(256), Scratch::on_disk());
+    let (tree, other) = (scratch.join("tree"), scratch.join("tree/other"));
+    let subvolume = |words: &[&str]| {
+        let mut made = Command::new("btrfs");
+        let output =
+            made.arg("subvolume").args(words).current_dir(scratch.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    subvolume(&["create", "tree"]);
+    script(&[Path::new("make"), &tree]);
+    subvolume(&["snapshot", "tree", "tree/snapshot"]);
+    fs::create_dir(&other).unwrap();
+    mount(&["-t", "tmpfs", "none"], &other);
+    let (_, found) = agrees(&tree, &base.join("store"), &[&other]);
+    let found = found.as_object().unwrap();
+    for name in [&b"other"[..], b"snapshot/dir/large"] {
+        assert!(found.contains_key(&said::hex(name)), "{}", name.escape_ascii());
+    }
+}
+
 /// Of a tree with what would be a whiteout in an image nothing is imported.
 fn is_refused(name: &str, make: impl FnOnce(&Path)) {
     let scratch = Scratch::new();

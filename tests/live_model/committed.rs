@@ -1,4 +1,5 @@
-//! Owns the comparison of a mount with an image that is made of what was changed in it.
+//! Owns the comparison of a mount with an image that is made of what was changed in it: by `commit`, or, where directories are
+//! below, of the layer that `diff` writes and an image of these directories.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,16 +14,46 @@ use crate::model::subject::{Entry, Facts, Kind, Outcome, Rules, Snapshot, Subjec
 use crate::model::union_ground::Lowers;
 use crate::model::walk;
 
-/// A mounted image; at its end what was changed in it becomes an image that must show the same.
+/// A mounted tree; at its end what was changed in it becomes an image that must show the same.
 pub struct Committed {
     live: Live,
     place: PathBuf,
 }
 
 impl Committed {
-    pub fn new(place: &Path, layers: &[Layer]) -> Committed {
+    pub fn new(place: &Path, lowers: Lowers, layers: &[Layer]) -> Committed {
         std::fs::create_dir_all(place.join("again")).unwrap();
-        Committed { live: Live::new(place, Lowers::Image, layers), place: place.into() }
+        Committed { live: Live::new(place, lowers, layers), place: place.into() }
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.place.join(name).to_str().unwrap().to_owned()
+    }
+
+    /// The image of what was changed.
+    fn made(&self) -> String {
+        let mnt = self.at("mnt");
+        match self.live.lowers {
+            Lowers::Image => self.layerfs(&["commit", "--quiet", &mnt]).trim().to_owned(),
+            Lowers::Directories => self.stacked(&mnt),
+        }
+    }
+
+    fn stacked(&self, mnt: &str) -> String {
+        let (again, base) = (self.at("again"), self.at("base.tar"));
+        let (layer, stacked) = (self.at("layer.tar"), self.at("stacked.tar"));
+        let lowers = self.live.words[1].split(',').next().unwrap();
+        self.layerfs(&["mount", "-o", lowers, &again]);
+        self.layerfs(&["import", "--quiet", &again, "base:1"]);
+        self.layerfs(&["umount", &again]);
+        self.layerfs(&["save", "-o", &base, "base:1"]);
+        self.layerfs(&["diff", "--tar", "-o", &layer, mnt]);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/export/stack.py");
+        let mut stack = Command::new("python3");
+        stack.arg(script).args([&base, &layer, &stacked, "stacked:1"]);
+        assert!(stack.status().unwrap().success());
+        self.layerfs(&["load", "-i", &stacked]);
+        "stacked:1".to_owned()
     }
 
     fn layerfs(&self, words: &[&str]) -> String {
@@ -71,12 +102,11 @@ impl Subject for Committed {
     }
 
     fn end(&mut self) -> Vec<String> {
-        let (mnt, again) = (self.place.join("mnt"), self.place.join("again"));
-        let (mnt, again) = (mnt.to_str().unwrap(), again.to_str().unwrap());
-        let id = self.layerfs(&["commit", "--quiet", mnt]);
-        self.layerfs(&["mount", "--read-only", id.trim(), again]);
-        let (ours, theirs) = (told(&self.live.snapshot()), told(&walk::snapshot(Path::new(again))));
-        self.layerfs(&["umount", again]);
+        let (image, again) = (self.made(), self.at("again"));
+        self.layerfs(&["mount", "--read-only", &image, &again]);
+        let theirs = told(&walk::snapshot(Path::new(&again)));
+        let ours = told(&self.live.snapshot());
+        self.layerfs(&["umount", &again]);
         let paths = ours.keys().chain(theirs.keys().filter(|path| !ours.contains_key(*path)));
         let parted = paths.filter(|path| ours.get(*path) != theirs.get(*path));
         parted

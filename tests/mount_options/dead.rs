@@ -1,10 +1,11 @@
 //! Mounts whose serving process was killed.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-use crate::live::{Live, live, step};
+use crate::live::{Live, Stopped, live, step};
 use crate::support::machine;
 
 /// Kills what serves `mnt`, and waits until the kernel knows.
@@ -47,5 +48,34 @@ fn a_dead_mount_is_told_with_its_cure_and_what_it_changed_can_be_saved() {
     live.place.said(&["mount", "saved:1", "mnt"]);
     assert_eq!(live.read("mnt/new"), "kept\n");
     live.umount();
+    live.assert_nothing_left();
+}
+
+#[test]
+fn many_mounts_that_hang_are_listed_in_the_time_of_one() {
+    let Some(live) = live() else { return };
+    let names: Vec<String> = (0..10).map(|number| format!("mnt/in/{number}")).collect();
+    let at = |name: &String| live.place.join(name);
+    for name in &names {
+        std::fs::create_dir(at(name)).unwrap();
+        live.place.said(&["mount", "-o", "lowerdir=base", name]);
+    }
+    let servers = live.servers();
+    assert_eq!(servers.len(), names.len());
+    let stopped = Stopped::stop(&servers);
+    let begun = Instant::now();
+    let listed = live.place.said(&["mount"]);
+    let took = begun.elapsed();
+    for name in &names {
+        let at = at(name).display().to_string();
+        let row = listed.lines().find(|line| line.split(' ').any(|word| word == at));
+        assert!(row.is_some_and(|row| row.ends_with("   ro")), "{name}: {listed}");
+    }
+    assert!(took < Duration::from_secs(names.len() as u64) / 2, "{took:?}");
+    drop(stopped);
+    for name in &names {
+        live.place.said(&["umount", name]);
+        std::fs::remove_dir(at(name)).unwrap();
+    }
     live.assert_nothing_left();
 }

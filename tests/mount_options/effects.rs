@@ -66,8 +66,15 @@ impl<'a> Trial<'a> {
     /// What a script says in a mount in which no sync of the upper succeeds.
     #[cfg(feature = "fault")]
     fn says_where_syncs_fail(&self, script: &str) -> String {
+        self.says_where("fsync", script)
+    }
+
+    /// What a script says in a mount whose server has such a call refused.
+    #[cfg(feature = "fault")]
+    fn says_where(&self, call: &str, script: &str) -> String {
         let mut command = self.live.place.command(&["mount", "-o", &self.options(), "mnt"]);
-        let run = crate::place::finished(command.env("LAYERFS_FAULT", "fail:1:EIO:fsync"));
+        let run =
+            crate::place::finished(command.env("LAYERFS_FAULT", format!("fail:1:EIO:{call}")));
         assert_eq!((run.status, &*run.stderr), (Some(0), ""), "{}", self.options());
         let said = self.live.shell(&format!("exec 2>&1; {script}"));
         self.live.umount();
@@ -87,11 +94,17 @@ pub fn check(trial: &Trial<'_>) {
         }
         "volatile" => volatile(trial),
         "whiteout" => whiteouts(trial),
+        "io" => writes(trial),
         "fsync" if word == "fsync=volatile" => volatile(trial),
         "fsync" | "sync" | "dirsync" => syncs(trial),
         "uidmapping" | "gidmapping" | "squash_to_root" | "squash_to_uid" | "squash_to_gid" => {
             owners(trial)
         }
+        "remount" => trial.with("").mounted(|live| {
+            let again = format!("{},ro", trial.options());
+            live.place.said(&["mount", "-o", &again, "mnt"]);
+            assert!(live.found()[2].starts_with("ro,"), "{:?}", live.found());
+        }),
         "timeout" => trial.mounted(|live| {
             assert!(!live.place.join("mnt/more").exists());
             fs::write(live.place.join("base/more"), "").unwrap();
@@ -187,6 +200,19 @@ fn whiteouts(trial: &Trial<'_>) {
 
 fn volatile(trial: &Trial<'_>) {
     trial.mounted(|live| assert!(live.place.join("work/work/incompat/volatile/dirty").exists()));
+}
+
+#[cfg(not(feature = "fault"))]
+fn writes(trial: &Trial<'_>) {
+    trial.mounted(|_| {});
+}
+
+/// A write of the server that fails is noticed where it writes.
+#[cfg(feature = "fault")]
+fn writes(trial: &Trial<'_>) {
+    let script = "echo x > mnt/f; cat mnt/f";
+    assert!(trial.with(&trial.word).says_where("pwrite64", script).contains("write error"));
+    assert_eq!(trial.with("").says_where("pwrite64", script), "x\n");
 }
 
 #[cfg(not(feature = "fault"))]

@@ -1,6 +1,11 @@
 //! Uppers that the kernel's overlayfs has mounted: refused by name while it does, and left as they are.
 
-use crate::live::{Live, live};
+use std::time::{Duration, Instant};
+
+use crate::live::{Live, Stopped, live};
+
+/// What waits for nobody has ended by then.
+const QUICK: Duration = Duration::from_secs(10);
 
 #[cfg(feature = "fault")]
 const UPPER: &str = "lowerdir=base,upperdir=up,workdir=work";
@@ -65,6 +70,31 @@ fn an_upper_of_the_kernels_is_known_by_any_name_of_it() {
     live.place.said(&["mount", "-o", r"lowerdir=base,upperdir=odd\: a\,b\\c,workdir=w", "mnt"]);
     live.umount();
     live.shell("umount bind");
+}
+
+/// Upper directories of others are looked at, and one may lie below a mount whose process has stopped.
+#[test]
+fn a_mount_of_others_that_hangs_holds_up_no_mount() {
+    let Some(live) = live() else { return };
+    live.shell(
+        "mkdir kernel in in/u in/w u2 w2; ln -s in link
+        mount -t overlay overlay -o lowerdir=base,upperdir=$PWD/link/u,workdir=$PWD/link/w kernel",
+    );
+    live.place.said(&["mount", "-o", "lowerdir=base", "in"]);
+    let stopped = Stopped::stop(&live.servers_of("in"));
+    let took = std::thread::scope(|scope| {
+        let (done, waits) = std::sync::mpsc::channel::<()>();
+        // What waits for it goes on at last.
+        scope.spawn(move || waits.recv_timeout(3 * QUICK).map_err(|_| drop(stopped)));
+        let begun = Instant::now();
+        live.place.said(&["mount", "-o", "lowerdir=base,upperdir=up,workdir=work", "mnt"]);
+        drop(done);
+        begun.elapsed()
+    });
+    assert!(took < QUICK, "{took:?}");
+    live.umount();
+    live.place.said(&["umount", "in"]);
+    live.shell("umount kernel; rm -r kernel in link u2 w2 2>/dev/null; rm -rf work/layerfs");
 }
 
 /// What it says of hard links would be lost without a word.

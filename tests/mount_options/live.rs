@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal};
+
 use crate::place::{Place, Run, finished};
 use crate::support::{Photo, Scope, machine, photograph, rights};
 
@@ -98,9 +100,14 @@ impl Live {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The processes that serve `mnt`, or are about to.
+    /// The processes that serve `mnt`, or something in it, or are about to.
     pub fn servers(&self) -> Vec<u32> {
-        let at = self.place.join("mnt");
+        self.servers_of("mnt")
+    }
+
+    /// The same of another mount in the place.
+    pub fn servers_of(&self, mount: &str) -> Vec<u32> {
+        let at = self.place.join(mount);
         let serves = |pid: &u32| {
             let words = machine::command_line(*pid);
             words.contains(" serve --source=") && machine::works_in(*pid, &at)
@@ -161,6 +168,30 @@ impl Holder {
     pub fn let_go(mut self) {
         drop(self.0.stdin.take());
         self.0.wait().unwrap();
+    }
+}
+
+/// Stops processes, and has them go on when it is dropped, however the test ends.
+pub struct Stopped(Vec<Pid>);
+
+impl Stopped {
+    pub fn stop(pids: &[u32]) -> Stopped {
+        assert!(!pids.is_empty(), "nobody serves");
+        let pids = pids.iter().map(|pid| Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap());
+        let stopped = Stopped(pids.collect());
+        for pid in &stopped.0 {
+            rustix::process::kill_process(*pid, Signal::STOP).unwrap();
+        }
+        stopped
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            let goes_on = rustix::process::kill_process(*pid, Signal::CONT);
+            assert!(goes_on.is_ok() || std::thread::panicking());
+        }
     }
 }
 

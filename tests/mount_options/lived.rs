@@ -99,7 +99,7 @@ fn limits_of_the_caller_do_not_end_the_process() {
     let script = "ulimit -f 100 && ulimit -Sn 100 && exec \"$0\" \"$@\"";
     let mut command = Command::new("sh");
     command.args(["-c", script, env!("CARGO_BIN_EXE_layerfs")]).args(CHANGED);
-    let run = finished(command.current_dir(live.place.join("")));
+    let run = finished(command.args(["-o", "io=cached"]).current_dir(live.place.join("")));
     assert_eq!((run.status, &*run.stderr), (Some(0), ""));
     let written = std::fs::write(live.place.join("mnt/big"), vec![1; 1 << 20]);
     assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::FileTooLarge);
@@ -115,12 +115,12 @@ fn limits_of_the_caller_do_not_end_the_process() {
     live.assert_nothing_left();
 }
 
-fn signal(pid: u32, signal: Signal) {
+pub fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     rustix::process::kill_process(pid, signal).unwrap();
 }
 
-fn wait_until_ended(pid: u32) {
+pub fn wait_until_ended(pid: u32) {
     while machine::command_line(pid).contains(" serve --source=") {
         step();
     }

@@ -227,11 +227,12 @@ fn assert_left(live: &Live, (shown, whiteout): (&str, &str), case: &str) {
     assert_eq!(marks(live), "", "{case}");
 }
 
-/// Other unions write files of such names alone; to the mount the name is all that counts.
+/// Other unions write files of such names alone; to the mount the name is all that counts, in a renamed directory, too.
 #[test]
 fn a_whiteout_by_name_that_is_a_directory_is_normalized() {
     let Some(live) = live() else { return };
-    live.shell("mkdir -p base/e base/f; touch base/e/low base/f/low; mkdir -p up/.wh.only/in/it up/e/.wh..wh..opq up/d; touch up/.wh.only/in/file up/e/new");
+    live.shell("mkdir -p base/e base/f; touch base/e/low base/f/low; mkdir -p up/.wh.only/in/it up/e/.wh..wh..opq up/d; touch up/.wh.only/in/file up/e/new
+        mkdir -p base/r up/moved/.wh.gone/in; touch base/r/gone base/r/kept up/.wh.r; setfattr -n trusted.overlay.redirect -v r up/moved");
     live.place.said(&["mount", "-o", UPPER, "mnt"]);
     let shown = live.shell(&format!("cd mnt; {SHOWN}"));
     live.umount();

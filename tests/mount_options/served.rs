@@ -3,6 +3,7 @@
 use std::os::unix::fs::symlink;
 
 use crate::live::{Holder, live, step};
+use crate::lived::{signal, wait_until_ended};
 
 #[test]
 fn directories_are_merged_and_changes_land_in_the_upper() {
@@ -154,13 +155,24 @@ fn an_upper_that_is_let_go_is_waited_for() {
 }
 
 #[test]
-fn a_file_without_a_name_is_not_had() {
+fn a_file_without_a_name_leaves_nothing() {
     let Some(live) = live() else { return };
     live.place.said(&["mount", "-o", "lowerdir=base,upperdir=up,workdir=work", "mnt"]);
-    let (flags, mode) = (rustix::fs::OFlags::TMPFILE, rustix::fs::Mode::RUSR);
-    let write = rustix::fs::OFlags::WRONLY;
-    let opened = rustix::fs::open(live.place.join("mnt"), flags | write, mode);
-    assert_eq!(opened.unwrap_err(), rustix::io::Errno::OPNOTSUPP);
+    let write = rustix::fs::OFlags::TMPFILE | rustix::fs::OFlags::WRONLY;
+    let opened = rustix::fs::open(live.place.join("mnt"), write, rustix::fs::Mode::RUSR).unwrap();
+    rustix::io::write(&opened, b"gone").unwrap();
+    drop(opened);
     live.umount();
+    assert_eq!(live.shell("find up work -type f"), "");
+    live.place.said(&["mount", "-o", "lowerdir=base,upperdir=up,workdir=work", "mnt"]);
+    let opened = rustix::fs::open(live.place.join("mnt"), write, rustix::fs::Mode::RUSR).unwrap();
+    let [pid] = live.servers()[..] else { panic!("one process serves") };
+    signal(pid, rustix::process::Signal::KILL);
+    drop(opened);
+    wait_until_ended(pid);
+    live.shell("umount mnt 2>/dev/null || umount -l mnt");
+    live.place.said(&["mount", "-o", "lowerdir=base,upperdir=up,workdir=work", "mnt"]);
+    live.umount();
+    assert_eq!(live.shell("find up work -type f"), "", "the next mount sweeps it away");
     live.assert_nothing_left();
 }

@@ -19,7 +19,7 @@ fn attributes_of_every_size_go_into_every_buffer_as_in_a_plain_directory() {
 
 #[test]
 fn attributes_are_as_long_as_the_disk_takes_them() {
-    for disk in [Disk::Memory, Disk::Xfs] {
+    for disk in [Disk::Memory, Disk::Xfs, Disk::Btrfs] {
         compare(disk, SCRIPT, &["large"], Like::Plain, &[]);
     }
 }

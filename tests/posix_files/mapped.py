@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-from calls import LIBC, answer_of, in_child, read_file, run, say, tell, until, write_file
+from calls import LIBC, answer_of, in_child, link_proc, read_file, run, say, tell, until, write_file
 
 PAGE = mmap.PAGESIZE
 PAGES = bytes(range(256)) * (PAGE // 256) * 4
@@ -300,9 +300,45 @@ def append():
 
 
 def nameless():
-    say("O_TMPFILE", lambda: os.open("dir", os.O_TMPFILE | os.O_RDWR, 0o600))
-    say("O_TMPFILE for writing only", lambda: os.open("dir", os.O_TMPFILE | os.O_WRONLY | os.O_EXCL, 0o600))
-    tell("names", len(os.listdir("dir")))
+    """Files that are made without a name: what may be done with them, and how one gets a name."""
+    shown = lambda fd: (os.fstat(fd).st_nlink, os.fstat(fd).st_size, oct(os.fstat(fd).st_mode), os.fstat(fd).st_gid)
+    os.mkdir("dir/grouped")
+    os.chown("dir/grouped", -1, 77)
+    os.chmod("dir/grouped", 0o2775)
+    for place in ("dir", "dir/grouped", "."):
+        fd = os.open(place, os.O_TMPFILE | os.O_RDWR, 0o666)
+        tell(f"{place} made", shown(fd))
+        tell(f"{place} written", os.pwrite(fd, b"nameless", 0))
+        memory = mapping(fd, length=8)
+        tell(f"{place} mapped", memory[:8])
+        say(f"{place} attribute", lambda: os.setxattr(fd, "user.x", b"y"))
+        say(f"{place} mode", lambda: os.fchmod(fd, 0o640))
+        tell(f"{place} again", in_child(lambda: read_file(f"/proc/self/fd/{fd}")))
+        say(f"{place} named", lambda: link_proc(fd, f"{place}/named"))
+        tell(f"{place} shown", shown(fd))
+        say(f"{place} named twice", lambda: link_proc(fd, f"{place}/twice"))
+        say(f"{place} over a name", lambda: link_proc(fd, f"{place}/twice"))
+        tell(f"{place} shown", (shown(fd), os.stat(f"{place}/named").st_ino == os.fstat(fd).st_ino))
+        os.unlink(f"{place}/named")
+        os.unlink(f"{place}/twice")
+        tell(f"{place} without names", (shown(fd), memory[:8]))
+        say(f"{place} named at last", lambda: link_proc(fd, f"{place}/last"))
+        memory.close()
+        os.close(fd)
+    fd = os.open("dir", os.O_TMPFILE | os.O_WRONLY | os.O_EXCL, 0o600)
+    tell("exclusive", os.write(fd, b"x"))
+    say("exclusive named", lambda: link_proc(fd, "dir/exclusive"))
+    kept = os.open("dir", os.O_TMPFILE | os.O_RDWR, 0o600)
+    os.write(kept, b"kept")
+    say("linked over a removed lower name", lambda: (os.unlink("dir/odd"), link_proc(kept, "dir/odd")))
+    say("moved", lambda: os.rename("dir/odd", "dir/moved"))
+    os.close(kept)
+    tell("kept", read_file("dir/moved"))
+    say("of a file", lambda: os.open("dir/moved", os.O_TMPFILE | os.O_RDWR, 0o600))
+    gone = os.open("dir/grouped", os.O_RDONLY)
+    os.rmdir("dir/grouped")
+    say("of a removed directory", lambda: os.open(f"/proc/self/fd/{gone}", os.O_TMPFILE | os.O_RDWR, 0o600))
+    tell("names", sorted(os.listdir("dir")))
 
 
 run(lower, {name: globals()[name] for name in ("shared", "private", "past_the_end", "synced", "dropped", "running",

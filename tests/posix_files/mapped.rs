@@ -38,9 +38,7 @@ fn no_line_of_those_who_append_at_once_is_lost() {
     same(&["append"]);
 }
 
-/// A plain directory has such files; a mount refuses them, and programs go another way.
 #[test]
-fn a_file_without_a_name_is_refused() {
-    let refused = [("O_TMPFILE: ", "ENOTSUP"), ("O_TMPFILE for writing only: ", "ENOTSUP")];
-    compare(Disk::Ext4, SCRIPT, &["nameless"], Like::Plain, &refused);
+fn a_file_without_a_name_is_one_until_it_is_named() {
+    same(&["nameless"]);
 }

@@ -39,4 +39,5 @@ fn files_are_larger_than_4_gib() {
 #[test]
 fn copies_within_the_kernel_go_between_lower_and_upper_files() {
     same(&["copied"]);
+    compare(Disk::Btrfs, SCRIPT, &["copied"], Like::Plain, &[]);
 }

@@ -24,6 +24,8 @@ pub enum Disk {
     Ext4,
     /// A file's attributes may be as long as the kernel takes them, and files share blocks.
     Xfs,
+    /// An attribute fits into a block of 16 KiB; files share blocks, small ones have none.
+    Btrfs,
 }
 
 /// An answer of ours that is neither a plain directory's nor kernel overlayfs's, with the reason that docs/semantics.md
@@ -34,6 +36,7 @@ pub type Differs<'a> = &'a [(&'a str, &'a str)];
 pub struct Trees {
     disk: Scratch,
     script: PathBuf,
+    io: Io,
     before: Photo,
     /// How many answers were compared, and how many each gave as a plain directory does.
     alike: RefCell<(usize, BTreeMap<&'static str, usize>)>,
@@ -65,6 +68,27 @@ pub enum Import {
     Memory,
 }
 
+/// Who reads and writes what is open in ours: the words of `io=`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Io {
+    Auto,
+    Cached,
+}
+
+/// The same where only the serving process reads and writes.
+pub fn compare_cached(disk: Disk, script: &str, cases: &[&str], like: Like, differs: Differs<'_>) {
+    let _watch = watchdog(LIMIT_S);
+    if !rights::have_root() || !rights::have(&["python3", "mount"]) {
+        return;
+    }
+    let Some(disk) = self::disk(disk, 512) else { return };
+    let trees = Trees::served(disk, script, cases, (Import::Directory, Io::Cached));
+    for case in cases {
+        trees.compare(case, like, differs);
+    }
+    trees.end();
+}
+
 /// Runs cases of `script` (below `tests`) in all four, and compares. Where that can't be done here the test is told as
 /// skipped.
 pub fn compare(disk: Disk, script: &str, cases: &[&str], like: Like, differs: Differs<'_>) {
@@ -82,11 +106,16 @@ pub fn disk(kind: Disk, size_mib: u32) -> Option<Scratch> {
         Disk::Memory => return Some(Scratch::new()),
         Disk::Ext4 => "mkfs.ext4",
         Disk::Xfs => "mkfs.xfs",
+        Disk::Btrfs => "mkfs.btrfs",
     };
     if !rights::have_loop_devices() || !rights::have(&[tool]) {
         return None;
     }
-    Some(if kind == Disk::Ext4 { Scratch::ext4(size_mib) } else { Scratch::xfs(size_mib) })
+    Some(match kind {
+        Disk::Memory | Disk::Ext4 => Scratch::ext4(size_mib),
+        Disk::Xfs => Scratch::xfs(size_mib),
+        Disk::Btrfs => Scratch::btrfs(size_mib),
+    })
 }
 
 impl Trees {
@@ -100,9 +129,13 @@ impl Trees {
 
     /// The same on a disk that is there.
     pub fn on(disk: Scratch, script: &str, cases: &[&str], import: Import) -> Trees {
+        Trees::served(disk, script, cases, (import, Io::Auto))
+    }
+
+    fn served(disk: Scratch, script: &str, cases: &[&str], (import, io): (Import, Io)) -> Trees {
         let before = photograph(&Scope::Below(disk.path().to_owned()));
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
-        let trees = Trees { disk, script, before, alike: RefCell::default() };
+        let trees = Trees { disk, script, io, before, alike: RefCell::default() };
         for dir in ["lower", "kernel-upper", "kernel-work", "upper", "work"].iter().chain(&NAMES) {
             std::fs::create_dir(trees.at(dir)).unwrap();
         }
@@ -140,8 +173,17 @@ impl Trees {
     }
 
     fn mount_ours(&self) {
-        self.layerfs(&["mount", "--upper", "image-upper", "trees:1", "image"]);
-        self.layerfs(&["mount", "-o", "lowerdir=lower,upperdir=upper,workdir=work", "directories"]);
+        let directories = "lowerdir=lower,upperdir=upper,workdir=work";
+        if self.io == Io::Auto {
+            self.layerfs(&["mount", "--upper", "image-upper", "trees:1", "image"]);
+            return self.layerfs(&["mount", "-o", directories, "directories"]);
+        }
+        for dir in ["image-upper", "image-upper.work"] {
+            std::fs::create_dir_all(self.at(dir)).unwrap();
+        }
+        let image = "upperdir=image-upper,workdir=image-upper.work,io=cached";
+        self.layerfs(&["mount", "-o", image, "trees:1", "image"]);
+        self.layerfs(&["mount", "-o", &format!("{directories},io=cached"), "directories"]);
     }
 
     /// Ours, unmounted and mounted again: they show what is on the disk, and nothing that was remembered. Where a stranger's

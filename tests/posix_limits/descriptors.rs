@@ -30,10 +30,15 @@ impl Few {
         few
     }
 
+    /// Where only the server reads and writes, as `io=cached` has it, its calls are those of who asks.
     fn mount(&self, before: &str) {
-        let options = "lowerdir=lower,upperdir=upper,workdir=work";
+        let options = "lowerdir=lower,upperdir=upper,workdir=work,io=cached";
         self.layerfs(before, &["mount", "-o", options, "directories"]);
-        self.layerfs(before, &["mount", "--upper", "image-upper", "few:1", "image"]);
+        for dir in ["image-upper", "image-upper.work"] {
+            fs::create_dir_all(self.0.join(dir)).unwrap();
+        }
+        let options = "upperdir=image-upper,workdir=image-upper.work,io=cached";
+        self.layerfs(before, &["mount", "-o", options, "few:1", "image"]);
     }
 
     /// The command, after these words of the shell.

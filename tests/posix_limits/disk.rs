@@ -29,12 +29,22 @@ fn a_file_that_is_larger_than_its_callers_limit_is_copied_up() {
 /// As on kernel overlayfs, since a plain directory has nothing to copy.
 #[test]
 fn a_full_disk_refuses_with_the_file_as_it_was() {
+    on_a_full_disk(Disk::Ext4, 96, Like::PlainOrKernel);
+}
+
+/// A copy that shares its blocks with the lower takes none.
+#[test]
+fn a_full_btrfs_refuses_no_more_than_in_a_plain_directory() {
+    on_a_full_disk(Disk::Btrfs, 256, Like::Plain);
+}
+
+fn on_a_full_disk(kind: Disk, size_mib: u32, like: Like) {
     need_root!();
     need!("python3", "mount");
     let _watch = watchdog(240);
-    let Some(disk) = trees::disk(Disk::Ext4, 96) else { return };
+    let Some(disk) = trees::disk(kind, size_mib) else { return };
     let trees = Trees::on(disk, SCRIPT, &["full"], Import::Directory);
-    trees.compare("full", Like::PlainOrKernel, &[]);
+    trees.compare("full", like, &[]);
     for work in ["work", "image-upper.work"] {
         let left = std::fs::read_dir(trees.at(work)).unwrap().flatten();
         let left: Vec<_> = left.map(|entry| entry.file_name()).collect();

@@ -1,8 +1,9 @@
 //! What a user mounts, and takes away.
 
-use crate::ground;
 use crate::layout::Layout;
 use crate::support::user::{self, Who};
+use crate::support::{Scratch, rights};
+use crate::{Ground, ground};
 
 /// A lower with a file and a directory, and an empty upper.
 const LOWER: &str =
@@ -12,6 +13,23 @@ const MOUNT: &str = "layerfs mount -o lowerdir=lower,upperdir=upper,workdir=work
 #[test]
 fn directories_are_mounted_changed_and_unmounted_by_a_user_and_in_namespaces() {
     let Some(ground) = ground() else { return };
+    everybody_changes(&ground);
+}
+
+/// Whiteouts, marks and redirects are what they are in memory on the disks that people have.
+#[test]
+fn directories_are_mounted_changed_and_unmounted_on_every_disk() {
+    let disks = [Scratch::ext4 as fn(u32) -> Scratch, Scratch::xfs, Scratch::btrfs];
+    let tools = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"];
+    if !user::have_users() || !rights::have_loop_devices() || !rights::have(&tools) {
+        return;
+    }
+    for disk in disks {
+        everybody_changes(&Ground::new(disk(64)));
+    }
+}
+
+fn everybody_changes(ground: &Ground) {
     for who in [Who::User, Who::One, Who::Many] {
         ground.shell(who, LOWER);
         let seen = ground.shell(

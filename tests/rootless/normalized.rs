@@ -1,7 +1,7 @@
 //! `layerfs upper normalize` for users who are not root, and for root with what they wrote.
 
 use crate::support::need;
-use crate::support::user::Who;
+use crate::support::user::{FIRST_SUBORDINATE, Who};
 use crate::{Ground, ground};
 
 /// What a mount shows to anybody: names, types, modes, sizes, link targets and contents.
@@ -42,6 +42,39 @@ fn a_user_makes_plain_what_that_user_changed() {
         ground.prepare("chmod -R u+rwX .; rm -r lower upper work kwork mnt before kernel");
         ground.assert_nothing_left();
     }
+}
+
+/// A directory that was renamed is copied whole. What lies in it and belongs to somebody whom the namespace does not know looks
+/// as if it were the namespace's 65534's, and its copy would be.
+#[test]
+fn what_a_namespace_does_not_know_is_not_copied_as_its_own_when_an_upper_is_made_plain() {
+    let Some(ground) = ground() else { return };
+    let nobody = FIRST_SUBORDINATE + 65_533;
+    ground.prepare(&format!(
+        "mkdir -p lower/tree upper work mnt; for f in own nobody unknown; do echo $f >lower/tree/$f; done; chown -R 54321:54321 .; \
+         chown {nobody}:{nobody} lower/tree/nobody; chown 0:0 lower/tree/unknown"
+    ));
+    let mount = "layerfs mount -o lowerdir=lower,upperdir=upper,workdir=work mnt";
+    let seen = ground.shell(
+        Who::Many,
+        &format!("{mount}; mv mnt/tree mnt/moved; layerfs umount mnt; {NORMALIZE}; echo $?; ls -A upper/moved"),
+    );
+    let told = "layerfs: upper directory `upper`: `moved/unknown`: give an object its owner: fchownat(its owner or group is \
+                none that this user namespace knows): ";
+    assert!(seen.starts_with(told) && seen.contains("\n1\n"), "{seen}");
+    assert!(!seen.ends_with("unknown\n"), "no copy of it is made: {seen}");
+    // What was begun is shown as it was, and ends where there is no such file any more.
+    let seen =
+        ground.shell(Who::Many, &format!("{mount}; cat mnt/moved/unknown; layerfs umount mnt"));
+    assert_eq!(seen, "unknown\n");
+    ground.prepare("rm lower/tree/unknown");
+    let seen = ground.shell(
+        Who::Many,
+        &format!("{NORMALIZE}; echo $?; cd upper/moved; stat -c '%n %u:%g' *; cd ../..; rm -r upper work mnt"),
+    );
+    assert_eq!(seen, "0\nnobody 65534:65534\nown 0:0\n");
+    ground.prepare("chown -R 54321:54321 lower; rm -r lower");
+    ground.assert_nothing_left();
 }
 
 #[test]

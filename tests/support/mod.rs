@@ -10,6 +10,7 @@
 )]
 #![allow(clippy::panic, clippy::print_stderr, reason = "a test that can't go on says so and stops")]
 
+pub mod alone;
 pub mod figure;
 pub mod fixtures;
 pub mod groups;
@@ -23,6 +24,7 @@ pub mod suites;
 pub mod user;
 pub mod watchdog;
 
+pub(crate) use alone::alone;
 pub use figure::figure;
 pub use photo::{Photo, Scope, photograph};
 pub(crate) use rights::{need, need_root};

@@ -27,7 +27,7 @@ pub(crate) use {need, need_root};
 /// Says that this test is skipped and why. In CI nothing may be skipped, so there it panics.
 pub fn skip(why: &str) {
     assert!(!in_ci(), "this test can't run here and CI=true forbids skipping: {why}");
-    let test = std::thread::current().name().unwrap_or("a test").to_string();
+    let test = super::alone::test_name();
     // Written past the harness, which would swallow the output of a test that passes.
     writeln!(std::io::stderr(), "skipped: {test}: {why}").expect("standard error takes a line");
 }

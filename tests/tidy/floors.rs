@@ -7,8 +7,9 @@ const ABOVE: [(&str, &[&str]); 2] =
     [("layerfs/", &["layerfs_runtime", "layerfs"]), ("runtime/", &["layerfs"])];
 
 /// The rooms of the driver with their floors; rooms of one floor do not know each other.
-const ROOMS: [(&str, u32); 8] = [
+const ROOMS: [(&str, u32); 9] = [
     ("sys", 0),
+    ("wire", 1),
     ("store", 1),
     ("tree", 2),
     ("lower", 3),

@@ -39,7 +39,6 @@ const ALLOWED: [(&str, &[&str], &[&str]); 3] = [
         "layerfs-driver",
         &[
             "flate2",
-            "fuser",
             "libc",
             "lru",
             "memmap2",

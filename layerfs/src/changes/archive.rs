@@ -86,6 +86,11 @@ impl<W: Write> Visit for Layer<W> {
                 self.root(sides, object, was)?;
                 if covers == Covers::All { self.opaque(&[]) } else { Ok(()) }
             }
+            // A layer holds none; what the image has at its name is hidden all the same.
+            Met::Object { path, object, was, .. } if object.attr().kind == Kind::Socket => {
+                self.left_out.push(LeftOut::Socket(EntryPath::from_components(path)));
+                if was.is_some() { self.whiteout(path) } else { Ok(()) }
+            }
             Met::Object { path, object, covers, .. } => {
                 let is_reserved = |name: &Name| name.as_bytes().starts_with(WHITEOUT);
                 if path.last().is_some_and(is_reserved) {
@@ -130,10 +135,7 @@ impl<W: Write> Layer<W> {
         let attr = object.attr();
         let (major, minor) = attr.rdev;
         let kind = match attr.kind {
-            Kind::Socket => {
-                self.left_out.push(LeftOut::Socket(at));
-                return Ok(());
-            }
+            Kind::Socket => return Ok(()),
             Kind::Directory => EntryKind::Directory,
             Kind::File => EntryKind::File,
             Kind::Symlink => EntryKind::Symlink { target: object.read_link(sides, path)? },

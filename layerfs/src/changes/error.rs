@@ -35,6 +35,11 @@ pub enum ChangesError {
         "`/{0}` has its contents in the layers below: run `layerfs upper normalize` on the upper directory first"
     )]
     DataBelow(EntryPath),
+    /// Such a file, of which the layers below have nothing.
+    #[error(
+        "`/{0}` has its contents in the layers below, which are not there: name all lower directories, in their order"
+    )]
+    DataMissing(EntryPath),
     /// More directories in each other than an archive's readers take.
     #[error("`/{path}` and what is below it are more than {DEPTH_MAX} directories deep")]
     TooDeep {

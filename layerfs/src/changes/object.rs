@@ -24,6 +24,8 @@ pub(super) enum Object<'a> {
         attr: Attr,
         /// Device and number.
         identity: (u64, u64),
+        /// The lower file that has its data, where it has not.
+        data: Option<&'a LowerNode>,
     },
     /// In the lower, untouched.
     Lower(&'a LowerNode, Attr),
@@ -81,6 +83,9 @@ impl Object<'_> {
     /// Opens a file; it is an error where another stands at its name by now.
     pub(super) fn open(&self, sides: &Sides, path: &[Name]) -> Result<Contents, ChangesError> {
         match self {
+            Object::Upper { data: Some(node), .. } => {
+                sides.lower.open(node).map(Contents::Lower).at(path)
+            }
             Object::Upper { dir, name, identity, .. } => {
                 let (file, stat) = sides.upper.open_file(dir, name).at(path)?;
                 let is_same = (stat.st_dev, stat.st_ino) == *identity;

@@ -12,8 +12,7 @@ use super::groups::Groups;
 use super::object::{At, Object, again};
 use crate::lower::{Lower, LowerNode};
 use crate::store::archive::{DEPTH_MAX, EntryPath, Name};
-use crate::sys::file;
-use crate::tree::{Attr, Kind, Opaque, Redirect, Redirects};
+use crate::tree::{Kind, Opaque, Redirect, Redirects};
 use crate::upper::{Data, Found, Listed, Look, UpperReader};
 
 /// The longest name that `.wh.` can stand before.
@@ -91,6 +90,7 @@ pub(super) fn walk(sides: &Sides, visit: &mut dyn Visit) -> Result<(), ChangesEr
     // What is written whole may have names of groups that have no copy.
     let mut search = Search { groups: &mut groups };
     Walk { sides, groups: &Groups::default(), path: Vec::new() }.run(&mut search)?;
+    groups.find(sides)?;
     Walk { sides, groups: &groups, path: Vec::new() }.run(visit)
 }
 
@@ -124,15 +124,17 @@ impl Walk<'_> {
         let lower = self.sides.lower.root();
         let stat = self.sides.upper.stat(&root, b".").at(&[])?;
         let attr = self.sides.upper.attr(&root, b".", &stat).at(&[])?;
-        let object = upper_object((&root, b"."), (attr, &stat));
+        let identity = (stat.st_dev, stat.st_ino);
+        let object = Object::Upper { dir: &root, name: b".", attr, identity, data: None };
         let listed = self.sides.upper.list(&root).at(&[])?;
-        let (way, covers) = way_of(Way::Plain, (true, true), &listed);
+        let hides_all = self.sides.upper.hides_all().at(&[])?;
+        let (way, covers) = way_of(Way::Plain, (!hides_all, true), &listed);
         visit.met(
             self.sides,
             Met::Object { path: &[], object: &object, was: Some(&lower), covers },
         )?;
-        let base = Some(lower.clone());
-        let mut levels = vec![self.level((Some(root), listed), Some(lower), base, way)?];
+        let part = (!hides_all).then(|| lower.clone());
+        let mut levels = vec![self.level((Some(root), listed), part, Some(lower), way)?];
         while let Some(level) = levels.last_mut() {
             let Some((name, source)) = level.names.next() else {
                 levels.pop();
@@ -198,10 +200,14 @@ impl Walk<'_> {
         visit: &mut dyn Visit,
     ) -> Result<Option<Level>, ChangesError> {
         let Some(name) = self.path.last() else { return Ok(None) };
-        if found.data == Data::Below {
-            return Err(ChangesError::DataBelow(EntryPath::from_components(&self.path)));
-        }
-        let object = upper_object((dir, name.as_bytes()), (found.attr, &found.stat));
+        let data = self.data_of(level, name, found)?;
+        let object = Object::Upper {
+            dir,
+            name: name.as_bytes(),
+            attr: found.attr,
+            identity: (found.stat.st_dev, found.stat.st_ino),
+            data: data.as_ref(),
+        };
         if found.attr.kind != Kind::Directory {
             self.show(&object, (was.as_ref(), Covers::Nothing), visit)?;
             return Ok(None);
@@ -228,10 +234,11 @@ impl Walk<'_> {
         visit: &mut dyn Visit,
     ) -> Result<Option<Level>, ChangesError> {
         let attr = self.sides.lower.attr(node).at(&self.path)?;
-        let copy = self.groups.copy_of(self.sides, node);
+        let copy = self.groups.copy_of(self.sides, node, &self.path)?;
         if let (Some(copy), Some(dir)) = (copy, self.sides.upper.index_dir()) {
             let (attr, identity) = (copy.attr, copy.identity);
-            let object = Object::Upper { dir, name: copy.name.as_bytes(), attr, identity };
+            let name = copy.name.as_bytes();
+            let object = Object::Upper { dir, name, attr, identity, data: None };
             self.show(&object, (was.as_ref(), Covers::Nothing), visit)?;
             return Ok(None);
         }
@@ -304,16 +311,52 @@ impl Walk<'_> {
         if found.opaque == Opaque::Hides {
             return Ok(None);
         }
-        let part = match &found.redirect {
-            Some(Redirect::Absolute(path)) => self.sides.lower.at_path(path).at(&self.path)?,
-            Some(Redirect::Sibling(other)) => self.lower_child(level.part.as_ref(), other)?,
-            None => self.lower_child(level.part.as_ref(), name)?,
-        };
+        let part = self.below(level, name, found)?;
         let refused = self.sides.upper.redirects() == Redirects::Refuse;
         if part.is_some() && found.redirect.is_some() && refused {
             return Err(ChangesError::RedirectRefused(EntryPath::from_components(&self.path)));
         }
         self.directory(part)
+    }
+
+    /// The lower file that has the data of a file of the upper; `None` where that has it.
+    fn data_of(
+        &self,
+        level: &Level,
+        name: &Name,
+        found: &Found,
+    ) -> Result<Option<LowerNode>, ChangesError> {
+        if found.data == Data::Here {
+            return Ok(None);
+        }
+        let path = || EntryPath::from_components(&self.path);
+        // No image is below the kernel's overlayfs: who marked it meant something else.
+        if let Lower::Image(_) = self.sides.lower {
+            return Err(ChangesError::DataBelow(path()));
+        }
+        if self.sides.upper.redirects() == Redirects::Refuse {
+            return Err(ChangesError::RedirectRefused(path()));
+        }
+        match self.below(level, name, found)? {
+            Some(node) if self.sides.lower.kind(&node).at(&self.path)? == Kind::File => {
+                Ok(Some(node))
+            }
+            _ => Err(ChangesError::DataMissing(path())),
+        }
+    }
+
+    /// What the lower has where an object of the upper says that its part there lies.
+    fn below(
+        &self,
+        level: &Level,
+        name: &Name,
+        found: &Found,
+    ) -> Result<Option<LowerNode>, ChangesError> {
+        match &found.redirect {
+            Some(Redirect::Absolute(path)) => self.sides.lower.at_path(path).at(&self.path),
+            Some(Redirect::Sibling(other)) => self.lower_child(level.part.as_ref(), other),
+            None => self.lower_child(level.part.as_ref(), name),
+        }
     }
 }
 
@@ -327,11 +370,4 @@ fn way_of(above: Way, (is_image, has_base): (bool, bool), listed: &[Listed]) -> 
         Way::Plain if has_base => (Way::Fresh, Covers::All),
         Way::Plain | Way::Fresh => (Way::Fresh, Covers::Nothing),
     }
-}
-
-fn upper_object<'a>(
-    (dir, name): (&'a OwnedFd, &'a [u8]),
-    (attr, stat): (Attr, &file::Stat),
-) -> Object<'a> {
-    Object::Upper { dir, name, attr, identity: (stat.st_dev, stat.st_ino) }
 }

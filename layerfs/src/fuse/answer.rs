@@ -1,101 +1,163 @@
-//! Translation of the union's words into FUSE's.
+//! Translation of the union's words into the kernel's.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use fuser::{
-    FileAttr, FileType, Generation, INodeNo, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyXattr,
-};
+use std::time::Duration;
 
 use super::complaint;
 use super::door::Door;
 use super::manner::DirLinks;
-use crate::sys::change::SetTime;
-use crate::tree::{Attr, Kind, Timestamp};
-use crate::union::{Looked, NodeId, UnionError};
+use crate::sys::Errno;
+use crate::sys::change::{SetTime, StatVfs};
+use crate::tree::{Attr, Kind};
+use crate::union::{HandleId, Looked, NodeId, UnionError};
+use crate::wire::Reply;
+use crate::wire::form::{AttrForm, AttrOut, EntryOut, SetAttrIn, StatFsOut, set};
+
+/// What `st_blksize` says: a page.
+const BLOCK: u32 = 4096;
 
 impl Door {
-    /// Attributes as FUSE has them, and as this mount shows them.
-    pub(super) fn attr(&self, id: NodeId, attr: &Attr) -> FileAttr {
+    /// Attributes as the kernel has them, and as this mount shows them.
+    pub(super) fn attr(&self, id: NodeId, attr: &Attr) -> AttrForm {
         let is_counted = attr.kind != Kind::Directory || self.manner.dir_links == DirLinks::Counted;
-        FileAttr {
-            ino: INodeNo(id.ino().0),
+        AttrForm {
+            ino: id.ino().0,
             size: attr.size,
             blocks: attr.blocks,
-            atime: time(attr.atime),
-            mtime: time(attr.mtime),
-            ctime: time(attr.ctime),
-            crtime: UNIX_EPOCH,
-            kind: kind(attr.kind),
-            perm: u16::try_from(attr.permissions & 0o7777).unwrap_or(0),
+            atime: attr.atime.secs,
+            mtime: attr.mtime.secs,
+            ctime: attr.ctime.secs,
+            atime_nanos: attr.atime.nanos,
+            mtime_nanos: attr.mtime.nanos,
+            ctime_nanos: attr.ctime.nanos,
+            mode: u32::from(attr.kind.dt()) << 12 | attr.permissions & 0o7777,
             nlink: if is_counted { attr.nlink } else { 1 },
             uid: self.manner.ids.users.shown(attr.uid),
             gid: self.manner.ids.groups.shown(attr.gid),
             rdev: device(attr.rdev),
-            blksize: 4096,
+            block_size: BLOCK,
             flags: 0,
         }
     }
 
-    /// A node that was found, as FUSE has it.
-    pub(super) fn entry(&self, looked: &Looked) -> (FileAttr, Generation) {
-        (self.attr(looked.id, &looked.attr), Generation(looked.generation))
+    /// A node that was found, as the kernel has it.
+    pub(super) fn entry(&self, looked: &Looked) -> EntryOut {
+        let (entry_valid, entry_valid_nanos) = valid(self.belief(looked.id));
+        let (attr_valid, attr_valid_nanos) = valid(self.belief_in(looked.id, &looked.attr));
+        EntryOut {
+            node: looked.id.0,
+            generation: looked.generation,
+            entry_valid,
+            attr_valid,
+            entry_valid_nanos,
+            attr_valid_nanos,
+            attr: self.attr(looked.id, &looked.attr),
+        }
+    }
+
+    /// The entry that tells the kernel that a name is absent, and for how long it may believe that.
+    pub(super) fn absent(&self) -> EntryOut {
+        let (entry_valid, entry_valid_nanos) = valid(self.belief_in_absence());
+        EntryOut { entry_valid, entry_valid_nanos, ..EntryOut::default() }
     }
 
     /// Answers a request for an entry.
-    pub(super) fn entered(&self, reply: ReplyEntry, looked: Result<Looked, UnionError>) {
+    pub(super) fn entered(&self, reply: Reply, looked: Result<Looked, UnionError>) {
         match looked {
             Ok(looked) => {
-                let (attr, generation) = self.entry(&looked);
-                reply.entry(&self.belief(looked.id), &attr, generation);
+                // Where who asked has gone, the kernel has not counted the lookup.
+                if !reply.entry(&self.entry(&looked)) {
+                    self.union.forget(looked.id, 1);
+                }
             }
-            Err(failed) => reply.error(error(&failed)),
+            Err(failed) => refuse(reply, &failed),
+        }
+    }
+
+    /// Answers a request for a new file that is open.
+    pub(super) fn created(
+        &self,
+        reply: Reply,
+        made: Result<(Looked, HandleId), UnionError>,
+        flags: i32,
+    ) {
+        match made {
+            Ok((looked, handle)) => {
+                // How it is served is settled before its attributes are: it says how long they are believed.
+                let (open, _) = self.served(looked.id, handle, flags);
+                if !reply.created(&self.entry(&looked), open) {
+                    self.close(looked.id, handle);
+                    self.union.forget(looked.id, 1);
+                }
+            }
+            Err(failed) => refuse(reply, &failed),
         }
     }
 
     /// Answers a request for attributes.
-    pub(super) fn told(&self, reply: ReplyAttr, id: NodeId, known: Result<Attr, UnionError>) {
+    pub(super) fn told(&self, reply: Reply, id: NodeId, known: Result<Attr, UnionError>) {
         match known {
-            Ok(known) => reply.attr(&self.belief(id), &self.attr(id, &known)),
-            Err(failed) => reply.error(error(&failed)),
+            Ok(known) => {
+                let (valid, valid_nanos) = valid(self.belief_in(id, &known));
+                let attr = self.attr(id, &known);
+                reply.attr(&AttrOut { valid, valid_nanos, padding: 0, attr });
+            }
+            Err(failed) => refuse(reply, &failed),
         }
     }
 }
 
-pub(super) fn emptied(reply: ReplyEmpty, done: Result<(), UnionError>) {
+/// Seconds and nanoseconds for which the kernel may believe something.
+fn valid(belief: Duration) -> (u64, u32) {
+    (belief.as_secs(), belief.subsec_nanos())
+}
+
+pub(super) fn emptied(reply: Reply, done: Result<(), UnionError>) {
     match done {
-        Ok(()) => {
-            reply.ok(); // tidy: allow(hushed_result) it sends the reply, there is no result
+        Ok(()) => reply.done(),
+        Err(failed) => refuse(reply, &failed),
+    }
+}
+
+/// Answers a request for the figures of a file system.
+pub(super) fn figures(reply: Reply, known: Result<StatVfs, UnionError>) {
+    match known {
+        Ok(figures) => {
+            let block_size = u32::try_from(figures.f_bsize).unwrap_or(BLOCK);
+            reply.figures(&StatFsOut {
+                blocks: figures.f_blocks,
+                free: figures.f_bfree,
+                available: figures.f_bavail,
+                files: figures.f_files,
+                files_free: figures.f_ffree,
+                block_size,
+                name_max: 255,
+                fragment_size: u32::try_from(figures.f_frsize).unwrap_or(block_size),
+                ..StatFsOut::default()
+            });
         }
-        Err(failed) => reply.error(error(&failed)),
+        Err(failed) => refuse(reply, &failed),
     }
 }
 
 /// Answers a request for bytes of at most `size`; 0 asks how many there are.
-pub(super) fn sized(reply: ReplyXattr, bytes: &[u8], size: u32) {
+pub(super) fn sized(reply: Reply, bytes: &[u8], size: u32) {
     let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     match size {
         0 => reply.size(len),
-        size if len <= size => reply.data(bytes),
-        _ => reply.error(fuser::Errno::ERANGE),
+        size if len <= size => reply.bytes(bytes),
+        _ => reply.error(Errno::RANGE),
     }
 }
 
-/// An error as FUSE has it. Only here it is told to the log.
-pub(super) fn error(error: &UnionError) -> fuser::Errno {
+/// Answers that it can't be done. Only here errors are told to the log.
+///
+/// That a call is not known (`ENOSYS`) the kernel remembers for the whole mount, and asks no more. So only the door says so: where
+/// a call of the upper's file system is not, it is this once.
+pub(super) fn refuse(reply: Reply, error: &UnionError) {
     complaint::tell(error);
-    fuser::Errno::from_i32(error.errno().raw_os_error())
-}
-
-pub(super) fn kind(kind: Kind) -> FileType {
-    match kind {
-        Kind::Directory => FileType::Directory,
-        Kind::File => FileType::RegularFile,
-        Kind::Symlink => FileType::Symlink,
-        Kind::CharDevice => FileType::CharDevice,
-        Kind::BlockDevice => FileType::BlockDevice,
-        Kind::Fifo => FileType::NamedPipe,
-        Kind::Socket => FileType::Socket,
-    }
+    let errno = error.errno();
+    let is_ours = matches!(error, UnionError::Answer(_));
+    reply.error(if errno == Errno::NOSYS && !is_ours { Errno::OPNOTSUPP } else { errno });
 }
 
 /// The kernel's 32-bit form of a device number (`new_encode_dev`): 12 bits of major, 20 of minor.
@@ -108,36 +170,17 @@ pub(super) fn major_minor(device: u32) -> (u32, u32) {
     ((device >> 8) & 0xfff, (device & 0xff) | (device >> 12) & 0xf_ff00)
 }
 
-fn time(time: Timestamp) -> SystemTime {
-    let whole = Duration::from_secs(time.secs.unsigned_abs());
-    let start =
-        if time.secs < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
-    let nanos = Duration::from_nanos(time.nanos.into());
-    start.and_then(|start| start.checked_add(nanos)).unwrap_or(UNIX_EPOCH)
-}
-
-/// A time to be set, as the union takes it.
-pub(super) fn set_time(time: Option<fuser::TimeOrNow>) -> SetTime {
-    match time {
-        None => SetTime::Keep,
-        Some(fuser::TimeOrNow::Now) => SetTime::Now,
-        Some(fuser::TimeOrNow::SpecificTime(time)) => match time.duration_since(UNIX_EPOCH) {
-            Ok(since) => SetTime::At(
-                i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-                since.subsec_nanos(),
-            ),
-            Err(before) => before_epoch(before.duration()),
-        },
-    }
-}
-
-/// Nanoseconds always count forward: a quarter of a second before 1970 is second -1 and 750,000,000 of them.
-fn before_epoch(before: Duration) -> SetTime {
-    let secs = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
-    match before.subsec_nanos() {
-        0 => SetTime::At(-secs, 0),
-        nanos => SetTime::At(-secs - 1, 1_000_000_000 - nanos),
-    }
+/// The times of a change, as the union takes them: last read, last change.
+pub(super) fn set_times(change: &SetAttrIn) -> (SetTime, SetTime) {
+    let time = |given: u32, now: u32, at: (i64, u32)| match change.valid {
+        valid if valid & now != 0 => SetTime::Now,
+        valid if valid & given != 0 => SetTime::At(at.0, at.1),
+        _ => SetTime::Keep,
+    };
+    (
+        time(set::ATIME, set::ATIME_NOW, (change.atime, change.atime_nanos)),
+        time(set::MTIME, set::MTIME_NOW, (change.mtime, change.mtime_nanos)),
+    )
 }
 
 #[cfg(test)]
@@ -148,19 +191,6 @@ mod tests {
     fn device_numbers_go_both_ways() {
         for (major, minor) in [(0, 0), (1, 3), (8, 17), (259, 70_000), (4095, 0xf_ffff)] {
             assert_eq!(major_minor(device((major, minor))), (major, minor));
-        }
-    }
-
-    #[test]
-    fn times_go_both_ways_also_before_1970() {
-        for (secs, nanos) in
-            [(0, 0), (1, 5), (-1, 750_000_000), (-5_000_000_000, 0), (4_000_000_000, 999_999_999)]
-        {
-            let there = time(Timestamp { secs, nanos });
-            assert_eq!(
-                set_time(Some(fuser::TimeOrNow::SpecificTime(there))),
-                SetTime::At(secs, nanos)
-            );
         }
     }
 }

@@ -1,45 +1,40 @@
 //! What a request asks, in the union's words; the deeds that are more than one call on the union.
 
 use std::borrow::Cow;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-
-use fuser::{Errno, FileHandle, FopenFlags, INodeNo, OpenFlags, ReplyOpen, Request};
 
 use super::answer;
 use super::asker::Asker;
+use super::backing::Opened;
 use super::door::Door;
 use super::manner::{Fsync, Manner, Names, Xattrs};
-use crate::sys;
+use crate::sys::Errno;
 use crate::sys::xattr_at::SetHow;
 use crate::tree::named_ids::{self, Way};
 use crate::tree::{Ids, Name, NameError, acl};
 use crate::union::{Caller, HandleId, Looked, NewNode, NodeId, OpenHow, Union, UnionError};
+use crate::wire::form::OpenOut;
+use crate::wire::{Asked, Reply};
 
-fn refuse<T>(errno: sys::Errno) -> Result<T, UnionError> {
+fn refuse<T>(errno: Errno) -> Result<T, UnionError> {
     Err(UnionError::Answer(errno))
 }
 
 /// An id that a request names, as it is stored.
-fn stored(ids: &Ids, id: u32, request: &Request) -> Result<u32, UnionError> {
-    let stored = if request.uid() == 0 { ids.stored_by_root(id) } else { ids.stored(id) };
-    stored.map_or_else(|| refuse(sys::Errno::OVERFLOW), Ok)
+fn stored(ids: &Ids, id: u32, asked: &Asked) -> Result<u32, UnionError> {
+    let stored = if asked.uid == 0 { ids.stored_by_root(id) } else { ids.stored(id) };
+    stored.map_or_else(|| refuse(Errno::OVERFLOW), Ok)
 }
 
 /// Which way the values of attributes go that a request brings.
-pub(super) fn way(request: &Request) -> Way {
-    if request.uid() == 0 { Way::StoredByRoot } else { Way::Stored }
-}
-
-pub(super) fn id(ino: INodeNo) -> NodeId {
-    NodeId(ino.0)
+pub(super) fn way(asked: &Asked) -> Way {
+    if asked.uid == 0 { Way::StoredByRoot } else { Way::Stored }
 }
 
 /// The kernel sends no name that is empty or holds a slash, and one of up to 1,024 bytes.
-pub(super) fn named(name: &OsStr) -> Result<Name, Errno> {
-    Name::new(name.as_bytes()).map_err(|fault| match fault {
-        NameError::TooLong { .. } => Errno::ENAMETOOLONG,
-        NameError::Empty | NameError::Dots | NameError::ForbiddenByte => Errno::EINVAL,
+pub(super) fn named(name: &[u8]) -> Result<Name, Errno> {
+    Name::new(name).map_err(|fault| match fault {
+        NameError::TooLong { .. } => Errno::NAMETOOLONG,
+        NameError::Empty | NameError::Dots | NameError::ForbiddenByte => Errno::INVAL,
     })
 }
 
@@ -55,30 +50,34 @@ macro_rules! name_or_error {
 pub(super) use name_or_error;
 
 impl Door {
-    /// Makes a node. Who has no id that could be stored makes none.
+    /// Who makes something. Who has no id that could be stored makes nothing.
+    pub(super) fn caller(&self, asked: &Asked, umask: u32) -> Result<Caller, UnionError> {
+        let Manner { ids, .. } = &*self.manner;
+        let uid = stored(&ids.users, asked.uid, asked)?;
+        let gid = stored(&ids.groups, asked.gid, asked)?;
+        Ok(Caller { uid, gid, umask })
+    }
+
+    /// Makes a node.
     pub(super) fn make(
         &self,
-        (parent, name): (INodeNo, &Name),
-        new: NewNode<'_>,
-        (mode, umask): (u32, u32),
-        request: &Request,
+        (parent, name): (NodeId, &Name),
+        (new, mode): (NewNode<'_>, u32),
+        caller: Result<Caller, UnionError>,
     ) -> Result<Looked, UnionError> {
-        let Manner { ids, .. } = &*self.manner;
-        let uid = stored(&ids.users, request.uid(), request)?;
-        let gid = stored(&ids.groups, request.gid(), request)?;
-        let caller = Caller { uid, gid, umask };
-        self.settle_entry(parent, self.union.create((id(parent), name), new, mode & 0o7777, caller))
+        let made = self.union.create((parent, name), new, mode & 0o7777, caller?);
+        self.settle_entry(parent, made)
     }
 
     /// An owner to be set, as it is stored.
     pub(super) fn owner(
         &self,
         (uid, gid): (Option<u32>, Option<u32>),
-        request: &Request,
+        asked: &Asked,
     ) -> Result<(Option<u32>, Option<u32>), UnionError> {
         let Manner { ids, .. } = &*self.manner;
-        let uid = uid.map(|uid| stored(&ids.users, uid, request)).transpose()?;
-        let gid = gid.map(|gid| stored(&ids.groups, gid, request)).transpose()?;
+        let uid = uid.map(|uid| stored(&ids.users, uid, asked)).transpose()?;
+        let gid = gid.map(|gid| stored(&ids.groups, gid, asked)).transpose()?;
         Ok((uid, gid))
     }
 
@@ -86,7 +85,7 @@ impl Door {
     /// on disk at once, syncs them.
     pub(super) fn settle<T>(
         &self,
-        dirs: &[INodeNo],
+        dirs: &[NodeId],
         done: Result<T, UnionError>,
     ) -> Result<T, UnionError> {
         let done = done?;
@@ -94,7 +93,7 @@ impl Door {
             self.unlist(*dir);
         }
         if self.manner.names == Names::AtOnce {
-            dirs.iter().try_for_each(|dir| self.union.sync_dir(id(*dir)))?;
+            dirs.iter().try_for_each(|dir| self.union.sync_dir(*dir))?;
         }
         Ok(done)
     }
@@ -102,7 +101,7 @@ impl Door {
     /// The same for a name that was made. One that can't be synced is not counted as looked up: the kernel is told of none.
     pub(super) fn settle_entry(
         &self,
-        dir: INodeNo,
+        dir: NodeId,
         made: Result<Looked, UnionError>,
     ) -> Result<Looked, UnionError> {
         let looked = made?;
@@ -121,7 +120,7 @@ impl Door {
     ) -> Result<(), UnionError> {
         match self.manner.fsync {
             Fsync::Done => deed(&self.union),
-            Fsync::PassedOver => refuse(sys::Errno::NOSYS),
+            Fsync::PassedOver => refuse(Errno::NOSYS),
         }
     }
 
@@ -129,14 +128,14 @@ impl Door {
     pub(super) fn expect_xattrs(&self) -> Result<(), UnionError> {
         match self.manner.xattrs {
             Xattrs::Known => Ok(()),
-            Xattrs::Unknown => refuse(sys::Errno::NOSYS),
+            Xattrs::Unknown => refuse(Errno::NOSYS),
         }
     }
 
     /// The value of an attribute, with the ids in it as they are shown.
-    pub(super) fn attribute(&self, ino: INodeNo, name: &[u8]) -> Result<Box<[u8]>, UnionError> {
+    pub(super) fn attribute(&self, node: NodeId, name: &[u8]) -> Result<Box<[u8]>, UnionError> {
         self.expect_xattrs()?;
-        let value = self.union.xattr(id(ino), name)?;
+        let value = self.union.xattr(node, name)?;
         if self.manner.ids.keeps_all() {
             return Ok(value);
         }
@@ -147,12 +146,26 @@ impl Door {
     /// Makes a file and opens it.
     pub(super) fn make_open(
         &self,
-        at: (INodeNo, &Name),
-        rights: (u32, u32),
-        request: &Request,
+        at: (NodeId, &Name),
+        mode: u32,
+        caller: Result<Caller, UnionError>,
     ) -> Result<(Looked, HandleId), UnionError> {
         self.union.expect_room()?;
-        let looked = self.make(at, NewNode::File, rights, request)?;
+        self.open_made(self.make(at, (NewNode::File, mode), caller)?)
+    }
+
+    /// Makes a file without a name and opens it.
+    pub(super) fn make_nameless(
+        &self,
+        dir: NodeId,
+        mode: u32,
+        caller: Result<Caller, UnionError>,
+    ) -> Result<(Looked, HandleId), UnionError> {
+        self.union.expect_room()?;
+        self.open_made(self.union.create_nameless(dir, mode & 0o7777, caller?)?)
+    }
+
+    fn open_made(&self, looked: Looked) -> Result<(Looked, HandleId), UnionError> {
         let opened = self.union.open(looked.id, OpenHow::Write);
         if opened.is_err() {
             self.union.forget(looked.id, 1);
@@ -160,29 +173,61 @@ impl Door {
         Ok((looked, opened?))
     }
 
-    /// Opens a file, and says whether what the kernel has of its contents may stay.
-    pub(super) fn answer_open(&self, ino: INodeNo, how: OpenHow, asker: &Asker, reply: ReplyOpen) {
-        match self.open_stripped(ino, how, asker) {
-            Ok(handle) if self.union.is_changed(handle) => {
-                reply.opened(FileHandle(handle.0), FopenFlags::empty());
+    /// Opens a file, and says how it is served.
+    pub(super) fn answer_open(&self, node: NodeId, flags: i32, asker: &Asker, reply: Reply) {
+        match self.open_stripped(node, open_how(flags), asker) {
+            Ok(handle) => {
+                let (open, is_written) = self.served(node, handle, flags);
+                if is_written {
+                    // What the kernel knows of it would be believed beside what goes past us.
+                    self.disbelieve(node);
+                }
+                let is_taken = reply.opened(open);
+                self.opened((node, handle), is_taken);
             }
-            Ok(handle) => reply.opened(FileHandle(handle.0), FopenFlags::FOPEN_KEEP_CACHE),
-            Err(error) => reply.error(answer::error(&error)),
+            Err(error) => answer::refuse(reply, &error),
         }
+    }
+
+    /// How an open file is served: by the kernel itself, or by us; and whether it is the first to be written past us.
+    pub(super) fn served(&self, node: NodeId, handle: HandleId, flags: i32) -> (OpenOut, bool) {
+        let opened = Opened {
+            writes: self.union.is_writable(handle),
+            by_us: flags & (open_flag::APPEND | open_flag::DIRECT) != 0,
+            keeps_cache: !self.union.is_changed(handle),
+            file: self.backing.is_agreed().then(|| self.union.whole_file(handle)).flatten(),
+        };
+        self.backing.open(&self.kernel, node, handle.0, &opened)
+    }
+
+    /// Who asked for an open file may have gone, and nobody will close it.
+    pub(super) fn opened(&self, (node, handle): (NodeId, HandleId), is_taken: bool) {
+        if !is_taken {
+            self.close(node, handle);
+        }
+    }
+
+    /// Closes an open file.
+    pub(super) fn close(&self, node: NodeId, handle: HandleId) {
+        let told = self.backing.close(&self.kernel, node, self.union.is_writable(handle));
+        if told.is_some() && told != self.union.changed_at(handle) {
+            self.disbelieve(node);
+        }
+        self.union.release(handle);
     }
 
     fn open_stripped(
         &self,
-        ino: INodeNo,
+        node: NodeId,
         how: OpenHow,
         asker: &Asker,
     ) -> Result<HandleId, UnionError> {
         if !matches!(how, OpenHow::Truncate | OpenHow::TruncateToRead) {
-            return self.union.open(id(ino), how);
+            return self.union.open(node, how);
         }
-        let before = self.union.attr(id(ino))?;
-        let handle = self.union.open(id(ino), how)?;
-        let stripped = self.strip_emptied(asker, id(ino), &before);
+        let before = self.union.attr(node)?;
+        let handle = self.union.open(node, how)?;
+        let stripped = self.strip_emptied(asker, node, &before);
         stripped.map(|()| handle).inspect_err(|_| self.union.release(handle))
     }
 
@@ -190,10 +235,10 @@ impl Door {
     pub(super) fn attribute_names(
         &self,
         asker: &Asker,
-        ino: INodeNo,
+        node: NodeId,
     ) -> Result<Vec<Vec<u8>>, UnionError> {
         self.expect_xattrs()?;
-        let mut names = self.union.xattr_names(id(ino))?;
+        let mut names = self.union.xattr_names(node)?;
         let is_trusted = |name: &[u8]| name.starts_with(b"trusted.");
         if names.iter().any(|name| is_trusted(name)) && !self.sees_trusted(asker) {
             names.retain(|name| !is_trusted(name));
@@ -205,23 +250,26 @@ impl Door {
     pub(super) fn set_attribute(
         &self,
         asker: &Asker,
-        ino: INodeNo,
+        node: NodeId,
         (pair, way): ((&[u8], &[u8]), Way),
         how: SetHow,
     ) -> Result<(), UnionError> {
         self.expect_xattrs()?;
         let Some(value) = named_ids::mapped(&self.manner.ids, pair, way) else {
-            return refuse(sys::Errno::OVERFLOW);
+            return refuse(Errno::OVERFLOW);
         };
-        self.union.set_xattr(id(ino), (pair.0, &value), how)?;
-        if pair.0 == acl::ACCESS { self.strip_listed(asker, ino) } else { Ok(()) }
+        self.union.set_xattr(node, (pair.0, &value), how)?;
+        if pair.0 == acl::ACCESS { self.strip_listed(asker, node) } else { Ok(()) }
     }
 }
 
+/// `FOPEN_KEEP_CACHE`: what the kernel has of the contents stays.
+pub(super) const KEEP_CACHE: u32 = 1 << 1;
+
 /// What a file is opened for.
-pub(super) fn open_how(flags: OpenFlags) -> OpenHow {
-    let has = |flag: i32| flags.0 & flag != 0;
-    let reads = flags.0 & open_flag::ACCESS == open_flag::READ;
+pub(super) fn open_how(flags: i32) -> OpenHow {
+    let has = |flag: i32| flags & flag != 0;
+    let reads = flags & open_flag::ACCESS == open_flag::READ;
     match (has(open_flag::TRUNCATE), reads) {
         (true, true) => OpenHow::TruncateToRead,
         (true, false) => OpenHow::Truncate,
@@ -232,7 +280,7 @@ pub(super) fn open_how(flags: OpenFlags) -> OpenHow {
 }
 
 /// Whether an attribute may or must be there: `XATTR_CREATE` is 1, `XATTR_REPLACE` 2, and the kernel lets no other bit in.
-pub(super) fn set_how(flags: i32) -> SetHow {
+pub(super) fn set_how(flags: u32) -> SetHow {
     match (flags & 1 != 0, flags & 2 != 0) {
         (false, false) => SetHow::Any,
         (true, false) => SetHow::Create,
@@ -246,6 +294,9 @@ mod open_flag {
     pub const ACCESS: i32 = 3;
     pub const READ: i32 = 0;
     pub const TRUNCATE: i32 = 0o1000;
+    pub const APPEND: i32 = 0o2000;
+    /// The one flag that architectures number differently.
+    pub const DIRECT: i32 = crate::sys::fuse_device::O_DIRECT;
     /// `__FMODE_EXEC`, with which the kernel opens programs and their interpreters. From a user it takes no such flag.
     pub const EXEC: i32 = 0x20;
 }

@@ -1,8 +1,7 @@
 //! Who asks, where that decides what a change takes away: set-id bits and capabilities.
 //!
-//! The kernel says so with flags of requests, of which the crate passes none on, and leaves the group's bit to us: it knows who
-//! is of a group, and a request names one of the caller's groups. What a request does not say `/proc` tells, as long as who
-//! asks waits for the answer. Only what has such bits is worth that question.
+//! The kernel leaves the group's bit to us: it knows who is of a group, and a request names one of the caller's groups. What a
+//! request does not say `/proc` tells, as long as who asks waits for the answer. Only what has such bits is worth that question.
 //!
 //! 1. A write takes them away, and so does a change of size or owner: the user's bit always, the group's bit where the group may
 //!    execute the file, or where who asks is not of the group. Capabilities go with each of these whoever asks.
@@ -12,15 +11,13 @@
 
 use std::cell::OnceCell;
 
-use fuser::{INodeNo, Request};
-
-use super::ask::id;
 use super::door::Door;
 use super::manner::Callers;
 use crate::sys::Errno;
 use crate::sys::credentials::{Capability, Credentials};
 use crate::tree::{Attr, Kind};
 use crate::union::{NodeId, SetAttr, UnionError};
+use crate::wire::Asked;
 
 const SET_USER: u32 = 0o4000;
 const SET_GROUP: u32 = 0o2000;
@@ -48,12 +45,12 @@ impl Asker {
 }
 
 impl Door {
-    pub(super) fn asker(&self, request: &Request) -> Asker {
+    pub(super) fn asker(&self, asked: &Asked) -> Asker {
         let thread = match self.manner.callers {
-            Callers::Known => request.pid(),
+            Callers::Known => asked.pid,
             Callers::Unknown => 0,
         };
-        Asker { ids: (request.uid(), request.gid()), thread, told: OnceCell::new() }
+        Asker { ids: (asked.uid, asked.gid), thread, told: OnceCell::new() }
     }
 
     /// Whether who asks has a right of the whole machine's. Where it is not told user 0 has all, unless it is root of another
@@ -94,10 +91,9 @@ impl Door {
     pub(super) fn change(
         &self,
         asker: &Asker,
-        ino: INodeNo,
+        node: NodeId,
         set: &SetAttr,
     ) -> Result<Attr, UnionError> {
-        let node = id(ino);
         let owner_changes = set.uid.is_some() || set.gid.is_some();
         if !owner_changes && !set.is_empty() && set.size.is_none() {
             return self.union.set_attr(node, set);
@@ -158,11 +154,11 @@ impl Door {
     }
 
     /// Takes the set-group-id bit away after an access control list was given to something, by who is not of its group.
-    pub(super) fn strip_listed(&self, asker: &Asker, ino: INodeNo) -> Result<(), UnionError> {
-        let attr = self.union.attr(id(ino))?;
+    pub(super) fn strip_listed(&self, asker: &Asker, node: NodeId) -> Result<(), UnionError> {
+        let attr = self.union.attr(node)?;
         if attr.permissions & SET_GROUP != 0 && !self.is_of_group(asker, attr.gid) {
             let permissions = Some(attr.permissions & !SET_GROUP);
-            self.union.set_attr(id(ino), &SetAttr { permissions, ..SetAttr::default() })?;
+            self.union.set_attr(node, &SetAttr { permissions, ..SetAttr::default() })?;
         }
         Ok(())
     }

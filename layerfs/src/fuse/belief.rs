@@ -5,21 +5,39 @@
 
 use std::time::Duration;
 
-use fuser::INodeNo;
-
+use super::backing::Written;
 use super::door::Door;
+use crate::tree::Attr;
 use crate::union::NodeId;
+use crate::wire::Drop;
 
 /// For what changes through this door only.
 pub const LASTING: Duration = Duration::from_secs(3600);
 
+/// For the attributes of what the kernel writes itself.
+const OF_WRITTEN: Duration = Duration::from_secs(1);
+
 impl Door {
-    /// Of a node, its attributes and its name.
+    /// Of a node, its name.
     pub(super) fn belief(&self, id: NodeId) -> Duration {
         if self.expects_changes() && self.union.rests_on_lower(id) {
             self.manner.lower_belief
         } else {
             LASTING
+        }
+    }
+
+    /// Of its attributes, which are told now.
+    pub(super) fn belief_in(&self, id: NodeId, attr: &Attr) -> Duration {
+        let belief = self.belief(id);
+        match self.backing.written(id, attr.mtime) {
+            Written::No => belief,
+            Written::Yes => belief.min(OF_WRITTEN),
+            Written::Perhaps => {
+                // These attributes were read before: only the next are those of what nobody writes.
+                self.backing.look_again(id, || self.union.is_written_elsewhere(id));
+                belief.min(OF_WRITTEN)
+            }
         }
     }
 
@@ -32,9 +50,7 @@ impl Door {
     /// Told from within the request: the kernel only notes it, and waits for no lock that a request holds as long as no
     /// contents are named.
     pub(super) fn disbelieve(&self, id: NodeId) {
-        const NO_CONTENTS: i64 = -1;
-        let Some(notifier) = self.notifier.get() else { return };
-        if let Err(error) = notifier.inval_inode(INodeNo(id.ino().0), NO_CONTENTS, 0) {
+        if let Err(error) = self.kernel.invalidate(id.0, Drop::Attributes) {
             tracing::warn!("the kernel shows attributes of before a change: {error}");
         }
     }
@@ -43,12 +59,12 @@ impl Door {
     /// itself that they are out of date where a listing begins; one that is under way would go on in what another reader left
     /// there before the change, and give a name twice, or one that is gone, or lose one. Told before the change is answered:
     /// until then nobody lists the directory. No request holds a page of a listing while it waits.
-    pub(super) fn unlist(&self, dir: INodeNo) {
+    pub(super) fn unlist(&self, dir: NodeId) {
         // Where the kernel is to expect changes it keeps no listings.
-        if self.expects_changes() || !self.union.take_shown(NodeId(dir.0)) {
+        if self.expects_changes() || !self.union.take_shown(dir) {
             return;
         }
-        if let Some(Err(error)) = self.notifier.get().map(|kernel| kernel.inval_inode(dir, 0, 0)) {
+        if let Err(error) = self.kernel.invalidate(dir.0, Drop::Contents) {
             tracing::warn!("a listing under way may show what was before a change: {error}");
         }
     }

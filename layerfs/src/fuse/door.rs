@@ -1,26 +1,20 @@
-//! The callbacks: each translates, makes one call on the union, and answers.
+//! The requests: each is translated, makes one call on the union, and is answered.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::sync::Arc;
 
-use fuser::{
-    BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, KernelConfig,
-    LockOwner, Notifier, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite,
-    ReplyXattr, Request, TimeOrNow, WriteFlags,
-};
-
-use super::answer::{self, emptied, sized};
+use super::answer::{self, emptied, refuse, sized};
 use super::aside::{Aside, Takes};
-use super::ask::{id, name_or_error, open_how, set_how, way};
+use super::ask::{name_or_error, open_how, set_how, way};
+use super::backing::Backing;
+use super::listing;
 use super::manner::Manner;
-use super::{listing, session};
+use crate::sys::Errno;
 use crate::sys::change::Special;
+use crate::sys::file::AtOnce;
 use crate::tree::Kind;
-use crate::union::{HandleId, NewNode, OpenHow, RenameHow, RenameTried, SetAttr, Union};
+use crate::union::{HandleId, NewNode, NodeId, OpenHow, RenameHow, RenameTried, SetAttr, Union};
+use crate::wire::form::{OpenOut, SetAttrIn, set};
+use crate::wire::{Answer, Ask, Asked, Entry, Kernel, Lead, Listing, Reply};
 
 /// A union behind a FUSE connection.
 #[derive(Clone)]
@@ -32,85 +26,233 @@ pub(super) struct Door {
     pub manner: Arc<Manner>,
     /// Whether user 0 of a request is root of the machine, and no other namespace's.
     pub is_zero_root: bool,
-    /// By which the kernel is told what it does not ask for; there once the connection is.
-    pub notifier: Arc<OnceLock<Notifier>>,
-    /// Where what was agreed with the kernel is told.
-    pub agreed: Arc<OnceLock<String>>,
+    /// Which open files the kernel reads and writes itself.
+    pub backing: Arc<Backing>,
+    /// Whom to tell what it does not ask for.
+    pub kernel: Kernel,
 }
 
-impl Filesystem for Door {
-    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        let (acls, xattrs) = (self.union.acls(), self.manner.xattrs);
-        self.agreed.get_or_init(|| session::negotiate(config, acls, xattrs));
-        Ok(())
+impl Answer for Door {
+    fn forget(&self, node: u64, lookups: u64) {
+        self.union.forget(NodeId(node), lookups);
+        if !self.union.is_known(NodeId(node)) {
+            self.backing.forget(NodeId(node));
+        }
     }
 
-    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    fn answer(&self, asked: Asked, ask: Ask<'_>, reply: Reply, lead: &dyn Lead) {
+        let node = NodeId(asked.node);
+        match ask {
+            Ask::Lookup { name } => self.lookup(node, name, reply),
+            Ask::Attr => self.told(reply, node, self.union.attr(node)),
+            Ask::SetAttr(change) => self.set_attr(&asked, change, reply),
+            Ask::ReadLink => match self.union.read_link(node) {
+                Ok(target) => reply.bytes(&target),
+                Err(error) => refuse(reply, &error),
+            },
+            Ask::Symlink { name, target } => {
+                let name = name_or_error!(name, reply);
+                let (target, caller) = (target.to_vec(), self.caller(&asked, 0));
+                self.serve(self.link_takes(), move |door| {
+                    let new = (NewNode::Symlink(&target), 0o777);
+                    door.entered(reply, door.make((node, &name), new, caller));
+                });
+            }
+            Ask::MakeNode { name, mode, rdev, umask } => {
+                self.make_node(&asked, (name, (mode, umask), rdev), reply);
+            }
+            Ask::MakeDir { name, mode, umask } => {
+                let name = name_or_error!(name, reply);
+                let (new, caller) = (NewNode::Directory, self.caller(&asked, umask));
+                self.serve(self.names_take(), move |door| {
+                    door.entered(reply, door.make((node, &name), (new, mode), caller));
+                });
+            }
+            Ask::Unlink { name } => {
+                let name = name_or_error!(name, reply);
+                self.serve(self.names_take(), move |door| {
+                    emptied(reply, door.settle(&[node], door.union.unlink(node, &name)));
+                });
+            }
+            Ask::RemoveDir { name } => {
+                let name = name_or_error!(name, reply);
+                self.serve(self.names_take(), move |door| {
+                    emptied(reply, door.settle(&[node], door.union.rmdir(node, &name)));
+                });
+            }
+            Ask::Rename { name, to, to_name, flags } => {
+                self.rename((node, name), (NodeId(to), to_name), flags, reply);
+            }
+            Ask::Link { node: linked, name } => self.link(NodeId(linked), (node, name), reply),
+            Ask::Create { name, flags, mode, umask } => {
+                self.create(&asked, (name, flags, (mode, umask)), reply);
+            }
+            Ask::CreateNameless { flags, mode, umask } => {
+                let caller = self.caller(&asked, umask);
+                self.created(reply, self.make_nameless(node, mode, caller), flags);
+            }
+            Ask::Read { handle, offset, size } => {
+                self.read(HandleId(handle), (offset, size), reply, lead);
+            }
+            ask => self.answer_of_open(&asked, ask, reply),
+        }
+    }
+}
+
+impl Door {
+    /// Requests about open files, listings and attributes.
+    fn answer_of_open(&self, asked: &Asked, ask: Ask<'_>, reply: Reply) {
+        let node = NodeId(asked.node);
+        match ask {
+            Ask::Open { flags } => self.open(asked, flags, reply),
+            Ask::Write { handle, offset, data, strips } => {
+                self.write(asked, (HandleId(handle), strips), (offset, data), reply);
+            }
+            Ask::Release { handle } => {
+                self.close(node, HandleId(handle));
+                reply.done();
+            }
+            Ask::Sync { handle } => {
+                self.serve(self.sync_takes(), move |door| {
+                    emptied(reply, door.sync(|union| union.sync(HandleId(handle))));
+                });
+            }
+            Ask::SyncDir => self.serve(self.sync_takes(), move |door| {
+                emptied(reply, door.sync(|union| union.sync_dir(node)));
+            }),
+            Ask::OpenDir => self.open_dir(reply),
+            Ask::ReleaseDir => reply.done(),
+            Ask::ReadDir { offset, size } => {
+                let mut listing = Listing::new(size);
+                let listed = listing::list(&self.union, node, offset, |entry| {
+                    let (ino, cookie, kind, name) =
+                        (entry.ino, entry.cookie, entry.kind, entry.bytes);
+                    listing.add(None, Entry { ino, cookie, kind, name })
+                });
+                match listed {
+                    Ok(()) => reply.bytes(listing.bytes()),
+                    Err(error) => refuse(reply, &error),
+                }
+            }
+            Ask::ReadDirPlus { offset, size } => {
+                let mut listing = Listing::new(size);
+                match listing::list_plus(self, node, offset, &mut listing) {
+                    Ok(()) => reply.bytes(listing.bytes()),
+                    Err(error) => refuse(reply, &error),
+                }
+            }
+            Ask::Allocate { handle, offset, len, mode } => {
+                emptied(reply, self.union.allocate(HandleId(handle), mode, offset, len));
+            }
+            Ask::Seek { handle, offset, whence } => self.seek(handle, (offset, whence), reply),
+            Ask::StatFs => answer::figures(reply, self.union.filesystem()),
+            ask => self.answer_of_attribute(asked, ask, reply),
+        }
+    }
+
+    fn answer_of_attribute(&self, asked: &Asked, ask: Ask<'_>, reply: Reply) {
+        let node = NodeId(asked.node);
+        match ask {
+            Ask::SetXattr { name, value, flags } => {
+                let how = set_how(flags);
+                let (asker, way) = (self.asker(asked), way(asked));
+                let (name, value) = (name.to_vec(), value.to_vec());
+                self.serve(self.change_takes(node), move |door| {
+                    emptied(reply, door.set_attribute(&asker, node, ((&name, &value), way), how));
+                });
+            }
+            Ask::Xattr { name, size } => match self.attribute(node, name) {
+                Ok(value) => sized(reply, &value, size),
+                Err(error) => refuse(reply, &error),
+            },
+            Ask::XattrNames { size } => match self.attribute_names(&self.asker(asked), node) {
+                Ok(names) => {
+                    let list: Vec<u8> =
+                        names.iter().flat_map(|name| name.iter().copied().chain([0])).collect();
+                    sized(reply, &list, size);
+                }
+                Err(error) => refuse(reply, &error),
+            },
+            Ask::RemoveXattr { name } => {
+                let name = name.to_vec();
+                self.serve(self.change_takes(node), move |door| {
+                    let known = door.expect_xattrs();
+                    emptied(reply, known.and_then(|()| door.union.remove_xattr(node, &name)));
+                });
+            }
+            // The kernel does without, and does not ask again. Nothing waits for a FLUSH: data is with the upper's file system
+            // when a write is answered.
+            _ => reply.error(Errno::NOSYS),
+        }
+    }
+
+    fn read(&self, handle: HandleId, (offset, size): (u64, u32), reply: Reply, lead: &dyn Lead) {
+        let mut buf = vec![0; usize::try_from(size).unwrap_or(0)];
+        match self.union.read_at_once(handle, &mut buf, offset) {
+            AtOnce::Read(len) => return reply.bytes(&buf[..len]),
+            AtOnce::Waits => lead.give_way(),
+            AtOnce::Unknown => {}
+        }
+        match self.union.read(handle, &mut buf, offset) {
+            Ok(len) => reply.bytes(&buf[..len]),
+            Err(error) => refuse(reply, &error),
+        }
+    }
+
+    fn write(
+        &self,
+        asked: &Asked,
+        (handle, strips): (HandleId, bool),
+        (offset, data): (u64, &[u8]),
+        reply: Reply,
+    ) {
+        let node = NodeId(asked.node);
+        let stripped = if strips {
+            self.change(&self.asker(asked), node, &SetAttr::default()).map(|_| ())
+        } else {
+            Ok(())
+        };
+        match stripped.and_then(|()| self.union.write(handle, data, offset)) {
+            // The kernel never sends more than fits the field of the answer.
+            Ok(len) => reply.size(u32::try_from(len).unwrap_or(u32::MAX)),
+            Err(error) => refuse(reply, &error),
+        }
+    }
+
+    fn lookup(&self, parent: NodeId, name: &[u8], reply: Reply) {
         let name = name_or_error!(name, reply);
-        match self.union.lookup(id(parent), &name) {
-            // An entry with number 0 is a name that the kernel may remember as absent.
-            Err(error) if error.errno() == crate::sys::Errno::NOENT => {
-                reply.entry(&self.belief_in_absence(), &session::absent(), Generation(0));
+        match self.union.lookup(parent, &name) {
+            // It counts as no lookup, whether anyone takes it or not.
+            Err(error) if error.errno() == Errno::NOENT => {
+                reply.entry(&self.absent());
             }
             looked => self.entered(reply, looked),
         }
     }
 
-    fn forget(&self, _request: &Request, ino: INodeNo, nlookup: u64) {
-        self.union.forget(id(ino), nlookup);
-    }
-
-    fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        self.told(reply, id(ino), self.union.attr(id(ino)));
-    }
-
-    fn setattr(
-        &self,
-        request: &Request,
-        ino: INodeNo,
-        mode: Option<u32>,
-        uid: Option<u32>,
-        gid: Option<u32>,
-        size: Option<u64>,
-        atime: Option<TimeOrNow>,
-        mtime: Option<TimeOrNow>,
-        _ctime: Option<SystemTime>,
-        _fh: Option<FileHandle>,
-        _crtime: Option<SystemTime>,
-        _chgtime: Option<SystemTime>,
-        _bkuptime: Option<SystemTime>,
-        _flags: Option<BsdFileFlags>,
-        reply: ReplyAttr,
-    ) {
-        let (atime, mtime) = (answer::set_time(atime), answer::set_time(mtime));
-        let permissions = mode.map(|mode| mode & 0o7777);
-        let (uid, gid) = match self.owner((uid, gid), request) {
+    fn set_attr(&self, asked: &Asked, change: &SetAttrIn, reply: Reply) {
+        let node = NodeId(asked.node);
+        let if_set = |bit: u32, value: u32| (change.valid & bit != 0).then_some(value);
+        let owner = (if_set(set::UID, change.uid), if_set(set::GID, change.gid));
+        let (uid, gid) = match self.owner(owner, asked) {
             Ok(owner) => owner,
-            Err(error) => return reply.error(answer::error(&error)),
+            Err(error) => return refuse(reply, &error),
         };
+        let (atime, mtime) = answer::set_times(change);
+        let permissions = if_set(set::MODE, change.mode).map(|mode| mode & 0o7777);
+        let size = (change.valid & set::SIZE != 0).then_some(change.size);
         let set = SetAttr { permissions, uid, gid, size, atime, mtime };
-        let asker = self.asker(request);
-        self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
-            door.told(reply, id(ino), door.change(&asker, ino, &set));
+        let asker = self.asker(asked);
+        self.serve(self.change_takes(node), move |door| {
+            door.told(reply, node, door.change(&asker, node, &set));
         });
     }
 
-    fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
-        match self.union.read_link(id(ino)) {
-            Ok(target) => reply.data(&target),
-            Err(error) => reply.error(answer::error(&error)),
-        }
-    }
-
-    fn mknod(
+    fn make_node(
         &self,
-        request: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        mode: u32,
-        umask: u32,
-        rdev: u32,
-        reply: ReplyEntry,
+        asked: &Asked,
+        (name, (mode, umask), rdev): (&[u8], (u32, u32), u32),
+        reply: Reply,
     ) {
         let name = name_or_error!(name, reply);
         let (major, minor) = answer::major_minor(rdev);
@@ -120,363 +262,96 @@ impl Filesystem for Door {
             Some(Kind::Socket) => NewNode::Special(Special::Socket),
             Some(Kind::CharDevice) => NewNode::Special(Special::Character { major, minor }),
             Some(Kind::BlockDevice) => NewNode::Special(Special::Block { major, minor }),
-            Some(Kind::Directory | Kind::Symlink) | None => return reply.error(Errno::EINVAL),
+            Some(Kind::Directory | Kind::Symlink) | None => return reply.error(Errno::INVAL),
         };
-        self.entered(reply, self.make((parent, &name), new, (mode, umask), request));
+        let (parent, caller) = (NodeId(asked.node), self.caller(asked, umask));
+        self.serve(self.names_take(), move |door| {
+            door.entered(reply, door.make((parent, &name), (new, mode), caller));
+        });
     }
 
-    fn mkdir(
-        &self,
-        request: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        mode: u32,
-        umask: u32,
-        reply: ReplyEntry,
-    ) {
-        let name = name_or_error!(name, reply);
-        self.entered(reply, self.make((parent, &name), NewNode::Directory, (mode, umask), request));
-    }
+    fn rename(&self, from: (NodeId, &[u8]), to: (NodeId, &[u8]), flags: u32, reply: Reply) {
+        /// The bits of `renameat2(2)`.
+        const NO_REPLACE: u32 = 1;
+        const EXCHANGE: u32 = 2;
+        const WHITEOUT: u32 = 4;
 
-    fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let name = name_or_error!(name, reply);
-        emptied(reply, self.settle(&[parent], self.union.unlink(id(parent), &name)));
-    }
-
-    fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let name = name_or_error!(name, reply);
-        emptied(reply, self.settle(&[parent], self.union.rmdir(id(parent), &name)));
-    }
-
-    fn symlink(
-        &self,
-        request: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        target: &Path,
-        reply: ReplyEntry,
-    ) {
-        let name = name_or_error!(name, reply);
-        let new = NewNode::Symlink(target.as_os_str().as_bytes());
-        self.entered(reply, self.make((parent, &name), new, (0o777, 0), request));
-    }
-
-    fn rename(
-        &self,
-        _request: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        newparent: INodeNo,
-        newname: &OsStr,
-        flags: RenameFlags,
-        reply: ReplyEmpty,
-    ) {
-        let (name, newname) = (name_or_error!(name, reply), name_or_error!(newname, reply));
+        let (name, to_name) = (name_or_error!(from.1, reply), name_or_error!(to.1, reply));
         let how = match flags {
-            flags if flags.is_empty() => RenameHow::Replace,
-            RenameFlags::RENAME_NOREPLACE => RenameHow::NoReplace,
-            RenameFlags::RENAME_EXCHANGE => RenameHow::Exchange,
-            flags if flags.contains(RenameFlags::RENAME_WHITEOUT) => RenameHow::Whiteout,
-            _ => return reply.error(Errno::EINVAL),
+            0 => RenameHow::Replace,
+            NO_REPLACE => RenameHow::NoReplace,
+            EXCHANGE => RenameHow::Exchange,
+            flags if flags & WHITEOUT != 0 => RenameHow::Whiteout,
+            _ => return reply.error(Errno::INVAL),
         };
-        let (from, to) = (id(parent), id(newparent));
-        match self.union.try_rename((from, &name), (to, &newname), how) {
-            Ok(RenameTried::WouldLast) => self.serve(Takes::Long, move |door| {
-                let renamed = door.union.rename((from, &name), (to, &newname), how);
-                emptied(reply, door.settle(&[newparent, parent], renamed));
-            }),
-            tried => emptied(reply, self.settle(&[newparent, parent], tried.map(|_| ()))),
-        }
-    }
-
-    fn link(
-        &self,
-        _request: &Request,
-        ino: INodeNo,
-        newparent: INodeNo,
-        newname: &OsStr,
-        reply: ReplyEntry,
-    ) {
-        let name = name_or_error!(newname, reply);
-        self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
-            let linked = door.union.link(id(ino), id(newparent), &name);
-            door.entered(reply, door.settle_entry(newparent, linked));
+        let (from, to) = (from.0, to.0);
+        self.serve(self.names_take(), move |door| {
+            match door.union.try_rename((from, &name), (to, &to_name), how) {
+                Ok(RenameTried::WouldLast(copies)) => door.serve(copies.into(), move |door| {
+                    let renamed = door.union.rename((from, &name), (to, &to_name), how);
+                    emptied(reply, door.settle(&[to, from], renamed));
+                }),
+                tried => emptied(reply, door.settle(&[to, from], tried.map(|_| ()))),
+            }
         });
     }
 
-    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let (how, asker) = (open_how(flags), self.asker(request));
-        let is_long = match how {
-            OpenHow::Read | OpenHow::Run => false,
-            OpenHow::Write | OpenHow::Truncate => self.union.copies_much(id(ino)),
+    fn link(&self, node: NodeId, (parent, name): (NodeId, &[u8]), reply: Reply) {
+        let name = name_or_error!(name, reply);
+        self.serve(self.change_takes(node).max(self.names_take()), move |door| {
+            let linked = door.union.link(node, parent, &name);
+            door.entered(reply, door.settle_entry(parent, linked));
+        });
+    }
+
+    fn open(&self, asked: &Asked, flags: i32, reply: Reply) {
+        let node = NodeId(asked.node);
+        let (how, asker) = (open_how(flags), self.asker(asked));
+        let takes = match how {
+            OpenHow::Read | OpenHow::Run => Takes::Short,
+            OpenHow::Write | OpenHow::Truncate => self.change_takes(node),
             // It may wait for the close of a program.
-            OpenHow::TruncateToRead => true,
+            OpenHow::TruncateToRead => Takes::Long,
         };
-        self.serve(Takes::long_if(is_long), move |door| door.answer_open(ino, how, &asker, reply));
-    }
-
-    fn read(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        offset: u64,
-        size: u32,
-        _flags: OpenFlags,
-        _lock_owner: Option<LockOwner>,
-        reply: ReplyData,
-    ) {
-        let mut buf = vec![0; usize::try_from(size).unwrap_or(0)];
-        match self.union.read(HandleId(fh.0), &mut buf, offset) {
-            Ok(len) => reply.data(&buf[..len]),
-            Err(error) => reply.error(answer::error(&error)),
-        }
-    }
-
-    fn write(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        offset: u64,
-        data: &[u8],
-        _write_flags: WriteFlags,
-        _flags: OpenFlags,
-        _lock_owner: Option<LockOwner>,
-        reply: ReplyWrite,
-    ) {
-        match self.union.write(HandleId(fh.0), data, offset) {
-            // The kernel never sends more than fits the field of the answer.
-            Ok(len) => reply.written(u32::try_from(len).unwrap_or(u32::MAX)),
-            Err(error) => reply.error(answer::error(&error)),
-        }
-    }
-
-    /// Nothing waits for a close: data is with the upper's file system when a write is answered. The kernel does not
-    /// ask again.
-    fn flush(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        _fh: FileHandle,
-        _owner: LockOwner,
-        reply: ReplyEmpty,
-    ) {
-        reply.error(Errno::ENOSYS);
-    }
-
-    fn release(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        _flags: OpenFlags,
-        _lock_owner: Option<LockOwner>,
-        _flush: bool,
-        reply: ReplyEmpty,
-    ) {
-        self.union.release(HandleId(fh.0));
-        emptied(reply, Ok(()));
-    }
-
-    fn fsync(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        _datasync: bool,
-        reply: ReplyEmpty,
-    ) {
-        emptied(reply, self.sync(|union| union.sync(HandleId(fh.0))));
-    }
-
-    /// Directories need no handle: cookies hold for as long as the directory is known. But without one the kernel keeps
-    /// listings, and has no way to see that the lower part of a merged directory changed.
-    fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        if self.expects_changes() {
-            reply.opened(FileHandle(0), FopenFlags::empty());
-        } else {
-            reply.error(Errno::ENOSYS);
-        }
-    }
-
-    fn readdir(
-        &self,
-        _request: &Request,
-        ino: INodeNo,
-        _fh: FileHandle,
-        offset: u64,
-        mut reply: ReplyDirectory,
-    ) {
-        let listed = listing::list(&self.union, id(ino), offset, |entry| {
-            !reply.add(entry.ino, entry.cookie, entry.kind, OsStr::from_bytes(entry.bytes))
-        });
-        match listed {
-            Ok(()) => {
-                reply.ok(); // tidy: allow(hushed_result) it sends the reply, there is no result
-            }
-            Err(error) => reply.error(answer::error(&error)),
-        }
-    }
-
-    fn readdirplus(
-        &self,
-        _request: &Request,
-        ino: INodeNo,
-        _fh: FileHandle,
-        offset: u64,
-        mut reply: ReplyDirectoryPlus,
-    ) {
-        match listing::list_plus(self, id(ino), offset, &mut reply) {
-            Ok(()) => {
-                reply.ok(); // tidy: allow(hushed_result) it sends the reply, there is no result
-            }
-            Err(error) => reply.error(answer::error(&error)),
-        }
-    }
-
-    fn fsyncdir(
-        &self,
-        _request: &Request,
-        ino: INodeNo,
-        _fh: FileHandle,
-        _datasync: bool,
-        reply: ReplyEmpty,
-    ) {
-        emptied(reply, self.sync(|union| union.sync_dir(id(ino))));
-    }
-
-    fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        match self.union.filesystem() {
-            Ok(figures) => {
-                let block = u32::try_from(figures.f_bsize).unwrap_or(4096);
-                let fragment = u32::try_from(figures.f_frsize).unwrap_or(block);
-                let (files, free) = (figures.f_files, figures.f_ffree);
-                reply.statfs(
-                    figures.f_blocks,
-                    figures.f_bfree,
-                    figures.f_bavail,
-                    files,
-                    free,
-                    block,
-                    255,
-                    fragment,
-                );
-            }
-            Err(error) => reply.error(answer::error(&error)),
-        }
-    }
-
-    fn setxattr(
-        &self,
-        request: &Request,
-        ino: INodeNo,
-        name: &OsStr,
-        value: &[u8],
-        flags: i32,
-        _position: u32,
-        reply: ReplyEmpty,
-    ) {
-        let how = set_how(flags);
-        let (asker, way) = (self.asker(request), way(request));
-        let (name, value) = (name.as_bytes().to_vec(), value.to_vec());
-        self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
-            emptied(reply, door.set_attribute(&asker, ino, ((&name, &value), way), how));
-        });
-    }
-
-    fn getxattr(
-        &self,
-        _request: &Request,
-        ino: INodeNo,
-        name: &OsStr,
-        size: u32,
-        reply: ReplyXattr,
-    ) {
-        match self.attribute(ino, name.as_bytes()) {
-            Ok(value) => sized(reply, &value, size),
-            Err(error) => reply.error(answer::error(&error)),
-        }
-    }
-
-    fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        match self.attribute_names(&self.asker(request), ino) {
-            Ok(names) => {
-                let list: Vec<u8> =
-                    names.iter().flat_map(|name| name.iter().copied().chain([0])).collect();
-                sized(reply, &list, size);
-            }
-            Err(error) => reply.error(answer::error(&error)),
-        }
-    }
-
-    fn removexattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let name = name.as_bytes().to_vec();
-        self.serve(Takes::long_if(self.union.copies_much(id(ino))), move |door| {
-            let known = door.expect_xattrs();
-            emptied(reply, known.and_then(|()| door.union.remove_xattr(id(ino), &name)));
-        });
+        self.serve(takes, move |door| door.answer_open(node, flags, &asker, reply));
     }
 
     fn create(
         &self,
-        request: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        mode: u32,
-        umask: u32,
-        _flags: i32,
-        reply: ReplyCreate,
+        asked: &Asked,
+        (name, flags, (mode, umask)): (&[u8], i32, (u32, u32)),
+        reply: Reply,
     ) {
         let name = name_or_error!(name, reply);
-        let opened = self.make_open((parent, &name), (mode, umask), request);
-        match opened {
-            Ok((looked, handle)) => {
-                let (attr, generation) = self.entry(&looked);
-                reply.created(
-                    &self.belief(looked.id),
-                    &attr,
-                    generation,
-                    FileHandle(handle.0),
-                    FopenFlags::FOPEN_KEEP_CACHE,
-                );
-            }
-            Err(error) => reply.error(answer::error(&error)),
+        let (parent, caller) = (NodeId(asked.node), self.caller(asked, umask));
+        self.serve(self.names_take(), move |door| {
+            door.created(reply, door.make_open((parent, &name), mode, caller), flags);
+        });
+    }
+
+    /// Directories need no handle: cookies hold for as long as the directory is known. But without one the kernel keeps
+    /// listings, and has no way to see that the lower part of a merged directory changed.
+    fn open_dir(&self, reply: Reply) {
+        if self.expects_changes() {
+            reply.opened(OpenOut::default());
+        } else {
+            reply.error(Errno::NOSYS);
         }
     }
 
-    fn fallocate(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        offset: u64,
-        length: u64,
-        mode: i32,
-        reply: ReplyEmpty,
-    ) {
-        emptied(reply, self.union.allocate(HandleId(fh.0), mode.unsigned_abs(), offset, length));
-    }
-
-    fn lseek(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        offset: i64,
-        whence: i32,
-        reply: ReplyLseek,
-    ) {
+    fn seek(&self, handle: u64, (from, whence): (u64, u32), reply: Reply) {
         // Only SEEK_DATA (3) and SEEK_HOLE (4) reach a server.
-        let Ok(from) = u64::try_from(offset) else { return reply.error(Errno::ENXIO) };
+        if i64::try_from(from).is_err() {
+            return reply.error(Errno::NXIO);
+        }
         let found = match whence {
-            3 => self.union.seek_data(HandleId(fh.0), from),
-            4 => self.union.seek_hole(HandleId(fh.0), from),
-            _ => return reply.error(Errno::EINVAL),
+            3 => self.union.seek_data(HandleId(handle), from),
+            4 => self.union.seek_hole(HandleId(handle), from),
+            _ => return reply.error(Errno::INVAL),
         };
         match found {
-            Ok(at) => reply.offset(i64::try_from(at).unwrap_or(i64::MAX)),
-            Err(error) => reply.error(answer::error(&error)),
+            Ok(at) => reply.offset(at),
+            Err(error) => refuse(reply, &error),
         }
     }
 }

@@ -41,6 +41,15 @@ pub enum Names {
     AtOnce,
 }
 
+/// Who reads and writes open files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Io {
+    /// The kernel itself, where it can; else this process.
+    Auto,
+    /// This process, and the kernel keeps what it was given.
+    Cached,
+}
+
 /// Whether `/proc` tells of callers what a request does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Callers {
@@ -65,6 +74,8 @@ pub struct Manner {
     pub fsync: Fsync,
     /// When a changed name is on disk.
     pub names: Names,
+    /// Who reads and writes open files.
+    pub io: Io,
     /// Whether `/proc` tells of callers what a request does not.
     pub callers: Callers,
 }
@@ -78,6 +89,7 @@ impl Default for Manner {
             dir_links: DirLinks::Counted,
             fsync: Fsync::Done,
             names: Names::Later,
+            io: Io::Auto,
             callers: Callers::Known,
         }
     }

@@ -8,6 +8,7 @@ mod answer;
 mod aside;
 mod ask;
 mod asker;
+mod backing;
 mod belief;
 mod complaint;
 mod door;
@@ -17,7 +18,7 @@ mod mount;
 mod session;
 
 pub use belief::LASTING;
-pub use manner::{Callers, DirLinks, Fsync, Manner, Names, Xattrs};
+pub use manner::{Callers, DirLinks, Fsync, Io, Manner, Names, Xattrs};
 pub use mount::{
     Access, By, Mount, MountError, MountOptions, TakenAway, device_cure, mount, unmount,
 };

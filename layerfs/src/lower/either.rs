@@ -143,14 +143,11 @@ impl Lower {
         }
     }
 
-    /// The number of an object born in the upper: never that of a lower one. Image: `2 * st_ino + 1`. Directories: as
-    /// [`Lower::ino`], by the device of the upper.
+    /// The number of an object born in the upper: never that of a lower one. Image: `2 * st_ino + 1`, on further devices with
+    /// a slot in the top 8 bits. Directories: as [`Lower::ino`], by the device of the upper.
     pub fn ino_of_upper(&self, stat: &Stat) -> Result<Ino, LowerError> {
         match self {
-            Lower::Image(_) => {
-                let odd = stat.st_ino.checked_mul(2).and_then(|twice| twice.checked_add(1));
-                odd.map(Ino).ok_or(LowerError::InoTooLarge { ino: stat.st_ino })
-            }
+            Lower::Image(tree) => tree.upper_numbers.number(stat.st_dev, stat.st_ino),
             Lower::Dirs(stack) => Ok(stack.number(stat.st_dev, stat.st_ino)),
         }
     }
@@ -274,7 +271,7 @@ impl Lower {
     /// Tells which device the upper lies on, before anything of it is numbered.
     pub fn meet_upper(&self, device: u64) {
         match self {
-            Lower::Image(_) => {}
+            Lower::Image(tree) => tree.upper_numbers.meet(device),
             Lower::Dirs(stack) => stack.meet_device(device),
         }
     }

@@ -3,7 +3,7 @@
 use crate::store::digest::Digest;
 use crate::store::index::IndexError;
 use crate::sys::{Errno, SysError};
-use crate::tree::{MetacopyFault, OpaqueFault, RecordFault, RedirectFault};
+use crate::tree::{MetacopyFault, NameError, OpaqueFault, RecordFault, RedirectFault};
 
 /// Every way a lower tree fails. Absence of a name is no error.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,14 @@ pub enum LowerError {
         path: String,
         /// What is wrong with it.
         source: OpaqueFault,
+    },
+    /// A mark that a name is hidden, and none is named.
+    #[error("lower `{path}`: hides mark is no name: {source}")]
+    Hides {
+        /// Where.
+        path: String,
+        /// What is wrong with it.
+        source: NameError,
     },
     /// A metacopy mark that no union wrote.
     #[error("lower `{path}`: {source}")]
@@ -121,6 +129,7 @@ impl LowerError {
             self,
             LowerError::Redirect { .. }
                 | LowerError::Opaque { .. }
+                | LowerError::Hides { .. }
                 | LowerError::Metacopy { .. }
                 | LowerError::Record { .. }
                 | LowerError::RedirectRefused(_)
@@ -139,6 +148,7 @@ impl LowerError {
             LowerError::ObjectSize { .. }
             | LowerError::Redirect { .. }
             | LowerError::Opaque { .. }
+            | LowerError::Hides { .. }
             | LowerError::Metacopy { .. }
             | LowerError::Record { .. }
             | LowerError::PartialFile(_)

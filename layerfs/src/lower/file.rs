@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::error::LowerError;
 use crate::store::index::{Index, Ordinal};
+use crate::sys::file::AtOnce;
 use crate::sys::{AsFd, BorrowedFd, OwnedFd, SysError, file};
 
 /// A lower file, opened for reading.
@@ -49,6 +50,15 @@ impl LowerFile {
         match &self.source {
             Source::Real(fd, _) => Some(fd.as_fd()),
             Source::Inline(..) => None,
+        }
+    }
+
+    /// The same of what is in memory already.
+    pub fn read_at_once(&self, buf: &mut [u8], offset: u64) -> AtOnce {
+        let is_within = offset.saturating_add(buf.len() as u64) <= self.end;
+        match &self.source {
+            Source::Real(fd, _) if is_within => file::read_at_once(fd, buf, offset),
+            Source::Real(..) | Source::Inline(..) => AtOnce::Unknown,
         }
     }
 

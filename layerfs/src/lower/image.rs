@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::entry::LowerEntry;
 use super::error::LowerError;
 use super::file::LowerFile;
+use super::upper_number::UpperNumbers;
 use crate::store::digest::Digest;
 use crate::store::index::{self, Body, Index, IndexError, Inode, Ordinal, Target};
 use crate::store::{Objects, Store, StoreError};
@@ -24,6 +25,7 @@ const DIRECTORY_BYTES: u64 = 4096;
 pub struct ImageTree {
     index: Arc<Index>,
     objects: Objects,
+    pub(super) upper_numbers: UpperNumbers,
 }
 
 impl ImageTree {
@@ -34,7 +36,8 @@ impl ImageTree {
             deed: "open the store's objects".into(),
             source,
         })?;
-        Ok(ImageTree { index: Arc::new(index), objects })
+        let upper_numbers = UpperNumbers::default();
+        Ok(ImageTree { index: Arc::new(index), objects, upper_numbers })
     }
 
     /// The chain id that names the tree.

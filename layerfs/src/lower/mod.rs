@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod image;
 mod stack;
+mod upper_number;
 
 pub use crate::tree::{Redirects, WhNames};
 pub use either::Lower;

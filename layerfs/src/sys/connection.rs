@@ -25,6 +25,11 @@ pub fn another(device: impl AsFd) -> Result<OwnedFd, SysError> {
     call("dup", || "the FUSE device".to_owned(), again)
 }
 
+/// The error of a connection that somebody broke off.
+pub fn aborted() -> SysError {
+    SysError::new("read", "the FUSE device", Errno::CONNABORTED)
+}
+
 /// How the connection of this device ended. One that is about to end is waited for: while it does, a read that has just
 /// taken a request meets `ECONNABORTED` either way (`fuse_dev_do_read` of `fs/fuse/dev.c`).
 pub fn ending(device: impl AsFd) -> Result<Ending, SysError> {

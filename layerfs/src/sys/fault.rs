@@ -47,7 +47,7 @@ mod armed {
     use std::collections::BTreeMap;
     use std::io::Write;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-    use std::sync::{Mutex, OnceLock, PoisonError};
+    use std::sync::{Arc, Barrier, Mutex, OnceLock, PoisonError};
 
     use rustix::io::Errno;
 
@@ -73,6 +73,15 @@ mod armed {
             n: u64,
             /// Only calls of this name count.
             call: Option<Box<str>>,
+        },
+        /// The n-th call waits, as for a slow disk: until another thread was at the gate, and then until it is there again.
+        Halt {
+            /// Which call, counted from 1.
+            n: u64,
+            /// Only calls of this name count.
+            call: Option<Box<str>>,
+            /// For two.
+            gate: Arc<Barrier>,
         },
         /// The n-th call panics, as a mistake of ours would.
         Panic {
@@ -187,6 +196,7 @@ mod armed {
             Plan::Count | Plan::IgnoreSyncs => true,
             Plan::Fail { call: only, .. }
             | Plan::Die { call: only, .. }
+            | Plan::Halt { call: only, .. }
             | Plan::Panic { call: only, .. } => only.as_deref().is_none_or(|only| only == call),
         }
     }
@@ -194,7 +204,10 @@ mod armed {
     fn is_due(plan: &Plan, points: u64) -> bool {
         match plan {
             Plan::Count | Plan::IgnoreSyncs => false,
-            Plan::Fail { n, .. } | Plan::Die { n, .. } | Plan::Panic { n, .. } => points == *n,
+            Plan::Fail { n, .. }
+            | Plan::Die { n, .. }
+            | Plan::Halt { n, .. }
+            | Plan::Panic { n, .. } => points == *n,
         }
     }
 
@@ -202,6 +215,11 @@ mod armed {
         match plan {
             Plan::Count | Plan::IgnoreSyncs => Ok(()),
             Plan::Fail { errno, .. } => Err(*errno),
+            Plan::Halt { gate, .. } => {
+                gate.wait();
+                gate.wait();
+                Ok(())
+            }
             #[allow(clippy::panic)] // the plan asks for one
             Plan::Panic { .. } => panic!("a planned fault"),
             Plan::Die { .. } => {

@@ -1,6 +1,6 @@
 //! Regular files: open, read, write, sync, metadata.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 pub use rustix::fs::{Access, FileType, Stat};
 use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom};
@@ -166,6 +166,43 @@ pub fn read_all(file: impl AsFd, len_max: u64) -> Result<Vec<u8>, SysError> {
             return Err(SysError::new("read", format!("more than {len_max} bytes"), Errno::FBIG));
         }
         bytes.extend_from_slice(&chunk[..len]);
+    }
+}
+
+/// Whether anybody has a file open for writing, or mapped so: then nobody gets a lease to read it (fcntl(2)).
+pub fn is_open_for_writing(dir: impl AsFd, name: impl AtPath) -> Result<bool, SysError> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let refused = |errno| SysError::new("fcntl", "F_SETLEASE", errno);
+    let file = rustix::fs::openat(&dir, name, flags, Mode::empty()).map_err(refused)?;
+    // SAFETY: the call takes two numbers, and the descriptor is open.
+    let leased = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) };
+    match (leased, std::io::Error::last_os_error().raw_os_error()) {
+        // It ends with the descriptor.
+        (0, _) => Ok(false),
+        (_, Some(libc::EAGAIN)) => Ok(true),
+        (_, errno) => Err(refused(Errno::from_raw_os_error(errno.unwrap_or(libc::EIO)))),
+    }
+}
+
+/// What a read gives that waits for no disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtOnce {
+    /// So many bytes were read, as many as were asked for.
+    Read(usize),
+    /// It would wait.
+    Waits,
+    /// Only a read that may wait can tell.
+    Unknown,
+}
+
+/// Reads at `offset` what is in memory already. It has no fault point: what it can't read is read as ever.
+pub fn read_at_once(file: impl AsFd, buf: &mut [u8], offset: u64) -> AtOnce {
+    let wanted = buf.len();
+    let mut parts = [std::io::IoSliceMut::new(buf)];
+    match rustix::io::preadv2(&file, &mut parts, offset, rustix::io::ReadWriteFlags::NOWAIT) {
+        Ok(len) if len == wanted => AtOnce::Read(len),
+        Err(Errno::AGAIN) => AtOnce::Waits,
+        Ok(_) | Err(_) => AtOnce::Unknown,
     }
 }
 

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)] // this room holds every unsafe block of the package, each under its SAFETY line
 
 pub mod again;
+pub mod asked;
 pub mod beneath;
 pub mod change;
 pub mod connection;
@@ -14,6 +15,7 @@ pub mod dir;
 mod error;
 pub mod fault;
 pub mod file;
+pub mod fuse_device;
 pub mod fusermount;
 pub mod handle;
 pub mod host;

@@ -104,11 +104,43 @@ pub fn filesystem_id(dir: impl AsFd) -> Result<[u8; 16], SysError> {
         Err(error) => return Err(error),
     }
     let stat = call("fstatvfs", String::new, || rustix::fs::fstatvfs(&dir))?;
-    let device = if stat.f_fsid == 0 { super::file::stat(&dir)?.st_dev } else { 0 };
-    let mut id = [0; 16];
-    id[..8].copy_from_slice(&stat.f_fsid.to_le_bytes());
-    id[8..].copy_from_slice(&device.to_le_bytes());
+    let mut id = id_of_fsid(stat.f_fsid);
+    if stat.f_fsid == 0 {
+        id[8..].copy_from_slice(&super::file::stat(&dir)?.st_dev.to_le_bytes());
+    }
     Ok(id)
+}
+
+/// The beginning of `struct btrfs_ioctl_fs_info_args` of `linux/btrfs.h`, and its length.
+#[repr(C)]
+struct BtrfsInfo {
+    devices: [u64; 2],
+    fsid: [u8; 16],
+    rest: [u64; 124],
+}
+
+const BTRFS_IOC_FS_INFO: rustix::ioctl::Opcode = rustix::ioctl::opcode::read::<BtrfsInfo>(0x94, 31);
+
+/// The UUID of the btrfs that holds `dir`, all of whose subvolumes have it. No right is needed.
+pub fn btrfs_uuid(dir: impl AsFd) -> Result<[u8; 16], SysError> {
+    let info = call(
+        "ioctl",
+        || "BTRFS_IOC_FS_INFO".to_owned(),
+        || {
+            // SAFETY: the kernel writes the 1024 bytes of the struct for this opcode, which holds their size.
+            let getter = unsafe { rustix::ioctl::Getter::<BTRFS_IOC_FS_INFO, BtrfsInfo>::new() };
+            // SAFETY: `getter` carries its own output buffer, and the opcode has no other effect.
+            unsafe { rustix::ioctl::ioctl(&dir, getter) }
+        },
+    )?;
+    Ok(info.fsid)
+}
+
+/// What names a file system, or a part of it, by its `f_fsid`.
+pub fn id_of_fsid(fsid: u64) -> [u8; 16] {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&fsid.to_le_bytes());
+    id
 }
 
 #[cfg(test)]
@@ -181,18 +213,7 @@ pub fn mount_fuse(
     device: &OwnedFd,
     more: &str,
 ) -> Result<(), SysError> {
-    use rustix::mount::MountFlags as Bits;
-    let mut bits = Bits::empty();
-    bits.set(Bits::RDONLY, flags.read_only);
-    bits.set(Bits::NOSUID, flags.no_suid);
-    bits.set(Bits::NODEV, flags.no_dev);
-    bits.set(Bits::NOEXEC, flags.no_exec);
-    bits.set(Bits::NOATIME, flags.no_atime);
-    bits.set(Bits::STRICTATIME, flags.strict_atime);
-    bits.set(Bits::NODIRATIME, flags.no_dir_atime);
-    bits.set(Bits::LAZYTIME, flags.lazy_time);
-    bits.set(Bits::SYNCHRONOUS, flags.sync);
-    bits.set(Bits::NOSYMFOLLOW, flags.no_sym_follow);
+    let bits = bits(flags);
     let uid = rustix::process::getuid().as_raw();
     let gid = rustix::process::getgid().as_raw();
     let fd = device.as_raw_fd();
@@ -205,6 +226,37 @@ pub fn mount_fuse(
         || format!("{source:?}, {at:?}, fuse.layerfs"),
         || rustix::mount::mount(source, at, "fuse.layerfs", bits, Some(data.as_c_str())),
     )
+}
+
+/// Gives the mount at `at` other flags, which may be those of its file system, too: read-only, synced and written late. Where
+/// a file is open for writing, or open and without a name, it does not become read-only: `EBUSY`. What is written through
+/// mappings is with the file system then.
+pub fn remount(at: &std::path::Path, flags: MountFlags) -> Result<(), SysError> {
+    use rustix::mount::MountFlags as Bits;
+    // Without a word on times of access they would stay as they are.
+    let said = flags.no_atime || flags.strict_atime;
+    let bits = bits(flags) | if said { Bits::empty() } else { Bits::RELATIME };
+    call(
+        "mount",
+        || format!("{at:?}, MS_REMOUNT, {bits:?}"),
+        || rustix::mount::mount_remount(at, bits, ""),
+    )
+}
+
+fn bits(flags: MountFlags) -> rustix::mount::MountFlags {
+    use rustix::mount::MountFlags as Bits;
+    let mut bits = Bits::empty();
+    bits.set(Bits::RDONLY, flags.read_only);
+    bits.set(Bits::NOSUID, flags.no_suid);
+    bits.set(Bits::NODEV, flags.no_dev);
+    bits.set(Bits::NOEXEC, flags.no_exec);
+    bits.set(Bits::NOATIME, flags.no_atime);
+    bits.set(Bits::STRICTATIME, flags.strict_atime);
+    bits.set(Bits::NODIRATIME, flags.no_dir_atime);
+    bits.set(Bits::LAZYTIME, flags.lazy_time);
+    bits.set(Bits::SYNCHRONOUS, flags.sync);
+    bits.set(Bits::NOSYMFOLLOW, flags.no_sym_follow);
+    bits
 }
 
 /// What of later mounts a mount shares with its copies in other places and namespaces (mount_namespaces(7)).
@@ -260,6 +312,8 @@ pub struct Mounted {
     pub at: Vec<u8>,
     /// Whether the mount refuses changes.
     pub read_only: bool,
+    /// Its flags, with those of its file system.
+    pub flags: MountFlags,
     /// Of a FUSE mount: the user who made it.
     pub user: Option<u32>,
 }
@@ -314,13 +368,33 @@ fn parse_mount(line: &[u8], kind: &str) -> Option<Mounted> {
     }
     let options = words.get(5)?;
     let of_filesystem = words.get(dash + 3).into_iter().flat_map(|words| words.split(is_comma));
+    let flags = flags_of(options, of_filesystem.clone());
     let mut users = of_filesystem.filter_map(|word| word.strip_prefix(b"user_id="));
     Some(Mounted {
         source: unescape(words.get(dash + 2)?),
         at: unescape(words.get(4)?),
         read_only: options.split(is_comma).any(|option| option == b"ro"),
+        flags,
         user: users.next().and_then(|id| std::str::from_utf8(id).ok()?.parse().ok()),
     })
+}
+
+/// The flags that a mount's own words and those of its file system say.
+fn flags_of<'a>(own: &[u8], of_filesystem: impl Iterator<Item = &'a [u8]> + Clone) -> MountFlags {
+    let has = |word: &str| own.split(is_comma).any(|option| option == word.as_bytes());
+    let has_filesystem = |word: &str| of_filesystem.clone().any(|it| it == word.as_bytes());
+    MountFlags {
+        read_only: has("ro") || has_filesystem("ro"),
+        no_suid: has("nosuid"),
+        no_dev: has("nodev"),
+        no_exec: has("noexec"),
+        no_atime: has("noatime"),
+        strict_atime: !has("noatime") && !has("relatime"),
+        no_dir_atime: has("nodiratime"),
+        lazy_time: has_filesystem("lazytime"),
+        sync: has_filesystem("sync"),
+        no_sym_follow: has("nosymfollow"),
+    }
 }
 
 fn is_comma(byte: &u8) -> bool {
@@ -365,7 +439,14 @@ mod mount_tests {
             (read.at.as_slice(), read.source.as_slice(), read.read_only, read.user),
             (&b"/mnt/a b"[..], &b"debian:12"[..], true, Some(7))
         );
+        assert!(read.flags.no_suid && read.flags.read_only && read.flags.strict_atime);
+        assert!(!read.flags.no_dev && !read.flags.sync && !read.flags.lazy_time);
         assert_eq!(parse_mount(line.as_bytes(), "ext4"), None);
         assert_eq!(parse_mount(b"", "ext4"), None);
+        let line = b"1 2 0:4 / /m rw,nodev,noexec,noatime,nodiratime,nosymfollow - ext4 x ro,sync,lazytime";
+        let flags = parse_mount(line, "ext4").unwrap().flags;
+        assert!(flags.read_only && flags.no_dev && flags.no_exec && flags.no_atime);
+        assert!(flags.no_dir_atime && flags.no_sym_follow && flags.sync && flags.lazy_time);
+        assert!(!flags.no_suid && !flags.strict_atime);
     }
 }

@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use super::asked;
 use super::error::SysError;
 use super::file;
 use super::mount::{self, unescape};
@@ -19,19 +20,25 @@ use super::mount::{self, unescape};
 pub fn with(dirs: &[&OwnedFd]) -> Result<Option<PathBuf>, SysError> {
     let sought: Vec<_> = dirs.iter().map(file::stat).collect::<Result<_, _>>()?;
     let table = mount::table()?;
-    for overlay in table.split(|byte| *byte == b'\n').filter_map(parse) {
-        for path in &overlay.dirs {
-            match file::stat_path(path.as_path()) {
-                Ok(found) => {
-                    let is =
-                        |it: &file::Stat| (it.st_dev, it.st_ino) == (found.st_dev, found.st_ino);
-                    if sought.iter().any(is) {
-                        return Ok(Some(overlay.at));
-                    }
+    let overlays = table.split(|byte| *byte == b'\n').filter_map(parse);
+    let named: Vec<(PathBuf, PathBuf)> = overlays
+        .flat_map(|overlay| overlay.dirs.into_iter().map(move |dir| (dir, overlay.at.clone())))
+        .collect();
+    // Such a name may lead into a mount of others that does not answer.
+    let asked = named.iter().map(|(dir, _)| dir.clone()).collect();
+    let found = asked::answers(asked, |dir: &PathBuf| file::stat_path(dir.as_path()))?;
+    for ((dir, at), answer) in named.into_iter().zip(found) {
+        match answer {
+            Some(Ok(found)) => {
+                let is = |it: &file::Stat| (it.st_dev, it.st_ino) == (found.st_dev, found.st_ino);
+                if sought.iter().any(is) {
+                    return Ok(Some(at));
                 }
-                // Renamed or covered since it was mounted: where it is now is not known.
-                Err(error) => tracing::debug!("a directory of an overlay is not found: {error}"),
             }
+            // Renamed or covered since it was mounted: where it is now is not known.
+            Some(Err(error)) => tracing::debug!("a directory of an overlay is not found: {error}"),
+            // It is none of those that were just looked at, or is reached by another way than they were.
+            None => tracing::debug!("what is mounted over `{}` does not answer", dir.display()),
         }
     }
     Ok(None)

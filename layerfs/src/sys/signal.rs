@@ -36,6 +36,17 @@ pub fn ignore_file_size() -> Result<(), SysError> {
     )
 }
 
+/// Lets who opens a file that this process holds a lease on go on: the lease is about to end, and the word of it would end the
+/// process.
+pub fn ignore_leases() -> Result<(), SysError> {
+    // SAFETY: no handler is set, so none can run at a bad moment.
+    let before = unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
+    match before {
+        libc::SIG_ERR => Err(SysError::new("signal", "SIGIO, SIG_IGN", last_errno())),
+        _ => Ok(()),
+    }
+}
+
 fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

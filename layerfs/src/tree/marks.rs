@@ -36,6 +36,8 @@ pub enum Mark {
     Metacopy,
     /// An empty file is a whiteout, where its directory says that it may hold such.
     Whiteout,
+    /// Of a directory: a name that it hides in what lies below, as a whiteout does. Ours alone.
+    Hides,
     /// The kernel's own origin: a file handle, which we neither read nor write.
     KernelOrigin,
     /// Which lower object this is a copy of: see [`super::Origin`].
@@ -50,6 +52,7 @@ impl Mark {
             Mark::Redirect => b"redirect",
             Mark::Metacopy => b"metacopy",
             Mark::Whiteout => b"whiteout",
+            Mark::Hides => b"layerfs.hides",
             Mark::KernelOrigin => b"origin",
             Mark::Origin => b"layerfs.origin",
         };

@@ -16,7 +16,7 @@ use crate::sys::change::{self, SetTime};
 use crate::sys::file::Stat;
 use crate::sys::{Errno, SysError, file};
 use crate::tree::{Attr, Kind, Timestamp};
-use crate::upper::{Contents, Copied, Cover, Staged, Upper, UpperError};
+use crate::upper::{Contents, Copied, Cover, Durability, Staged, Upper, UpperError};
 
 /// How much of a file's contents a copy-up takes along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,17 @@ pub(super) enum Extent {
     Nothing,
     /// All of it, but a file of the upper whose data lies below may go on without: only attributes are changed.
     Attributes,
+}
+
+/// What a change of a node has to copy first, or finds being copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Copies {
+    /// Nothing, or what neither lasts nor is synced.
+    Nothing,
+    /// Little, which is synced: the disk may keep whoever waits for it.
+    Little,
+    /// A large file.
+    Much,
 }
 
 impl Union {
@@ -78,8 +89,8 @@ impl Union {
         self.copy_up_opened(node, extent).map(drop)
     }
 
-    /// The same. Answers the copy, open for writing, where it was made now and without the contents: it was opened before
-    /// it was installed, so that whoever opens a file to empty it is not refused when it is empty.
+    /// The same. Answers the copy, open for writing, where it was made now and without the contents, or had its data below
+    /// and was emptied now: it was opened before that, so that whoever opens a file to empty it is not refused when it is empty.
     pub(super) fn copy_up_opened(
         &self,
         node: &Shared,
@@ -95,7 +106,7 @@ impl Union {
                 Side::Upper if extent == Extent::Attributes => return Ok(None),
                 Side::Upper => {
                     drop(side);
-                    return self.fill(upper, node, extent).map(|()| None);
+                    return self.fill(upper, node, extent);
                 }
                 Side::Lower | Side::Copying => *side = Side::Copying,
             }
@@ -106,19 +117,30 @@ impl Union {
         copied
     }
 
-    /// Whether a change of a node may last: a large file is to be copied up, or is being copied.
-    pub fn copies_much(&self, id: NodeId) -> bool {
+    /// What a change of a node has to copy.
+    pub fn copies(&self, id: NodeId) -> Copies {
         const MUCH_BYTES: u64 = 256 * 1024;
         let known = self.table.get(id);
         let lower = match &known {
-            Some(node) if node.kind != Kind::File => return false,
+            Some(node) if node.is_directory() => return Copies::Nothing,
             Some(node) if node.is_upper() => node.data_below(),
-            Some(node) if *node.side.lock() == Side::Copying => return true,
+            Some(node) if *node.side.lock() == Side::Copying => return Copies::Much,
             Some(node) => node.lower(),
             None => self.lower.by_number(id.ino()),
         };
-        let size = |lower: LowerNode| self.lower.attr(&lower).map_or(0, |attr| attr.size);
-        self.upper.is_some() && lower.map_or(0, size) > MUCH_BYTES
+        let is_copied = |attr: &Attr| self.upper.is_some() && attr.kind != Kind::Directory;
+        match lower.map(|lower| self.lower.attr(&lower)) {
+            Some(Ok(attr)) if !is_copied(&attr) => Copies::Nothing,
+            Some(Ok(attr)) if attr.kind == Kind::File && attr.size > MUCH_BYTES => Copies::Much,
+            Some(Ok(_)) if self.syncs() => Copies::Little,
+            // What can't be asked is told by the change itself.
+            Some(_) | None => Copies::Nothing,
+        }
+    }
+
+    /// Whether anything is synced here.
+    pub fn syncs(&self) -> bool {
+        self.upper.as_ref().is_some_and(|upper| upper.durability() == Durability::Synced)
     }
 
     fn copy_and_install(

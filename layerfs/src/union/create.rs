@@ -1,7 +1,5 @@
 //! Making new nodes.
 
-use std::os::fd::OwnedFd;
-
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::list::{Became, begin_change};
@@ -13,7 +11,7 @@ use crate::sys::Errno;
 use crate::sys::change::Special;
 use crate::sys::file::{self, Symlinks};
 use crate::tree::Name;
-use crate::upper::{Blank, Cover, UpperError};
+use crate::upper::{At, Blank, Cover, Staged, Upper, UpperError};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +47,48 @@ impl Union {
         caller: Caller,
     ) -> Result<Looked, UnionError> {
         let upper = self.writable()?;
+        let ahead = self.link_ahead(upper, (parent, name), (new, permissions), caller)?;
+        let made = self.create_named((parent, name), (new, permissions), caller, ahead.as_ref());
+        if let (Err(_), Some(staged)) = (&made, &ahead) {
+            upper.discard(staged);
+        }
+        made
+    }
+
+    /// A link for which a file stands is on the disk before it has its name: it is made before anything is locked.
+    fn link_ahead(
+        &self,
+        upper: &Upper,
+        (parent, name): (NodeId, &Name),
+        new: (NewNode<'_>, u32),
+        caller: Caller,
+    ) -> Result<Option<Staged>, UnionError> {
+        if !matches!(new.0, NewNode::Symlink(_)) || !self.syncs_links() {
+            return Ok(None);
+        }
+        let above = {
+            let _topology = self.topology.read();
+            let dir = self.dir_node(parent)?;
+            self.refuse_known(&dir, name)?;
+            self.ensure_upper_dir(&dir)?
+        };
+        let birth = self.birth(upper, &above, new, caller)?;
+        Ok(Some(upper.stage_new(&blank_of(new.0), birth.owner, &birth.lists)?))
+    }
+
+    /// Whether to make a link lasts: it is synced.
+    pub fn syncs_links(&self) -> bool {
+        self.syncs() && self.upper.as_ref().is_some_and(Upper::records_owners)
+    }
+
+    fn create_named(
+        &self,
+        (parent, name): (NodeId, &Name),
+        (new, permissions): (NewNode<'_>, u32),
+        caller: Caller,
+        ahead: Option<&Staged>,
+    ) -> Result<Looked, UnionError> {
+        let upper = self.writable()?;
         let _topology = self.topology.read();
         let dir = self.dir_node(parent)?;
         if !dir.is_upper() {
@@ -69,13 +109,15 @@ impl Union {
             && upper.is_made_so(blank.kind(), (owner.uid, owner.gid), owner.permissions)
             && !birth.dir_has_list
             && !matches!(new, NewNode::Symlink(_));
-        if in_place && owner.permissions & 0o7000 == 0 {
+        if let Some(staged) = ahead {
+            upper.install(staged, &above, name.as_bytes(), cover)?;
+        } else if in_place && owner.permissions & 0o7000 == 0 {
             upper.make_in_place(&blank, &above, name.as_bytes(), owner.permissions)?;
         } else {
             let staged = upper.stage_new(&blank, owner, &birth.lists)?;
             upper.install(&staged, &above, name.as_bytes(), cover)?;
         }
-        let looked = self.new_node(&dir, &above, name)?;
+        let looked = self.new_node(Some((&dir, name)), (&above, name.as_bytes()))?;
         let became = Became::Node(name, looked.attr.kind, looked.id);
         self.end_change(&mut state, listing, &[became]);
         Ok(looked)
@@ -108,11 +150,43 @@ impl Union {
         }
     }
 
-    fn new_node(&self, dir: &Shared, above: &OwnedFd, name: &Name) -> Result<Looked, UnionError> {
-        let stat = file::stat_at(above, name.as_bytes(), Symlinks::Stop);
+    /// Makes a file that has no name, in the way of its directory (`O_TMPFILE`). It is counted as a lookup is, may be given a
+    /// name, and goes with its last close else.
+    pub fn create_nameless(
+        &self,
+        parent: NodeId,
+        permissions: u32,
+        caller: Caller,
+    ) -> Result<Looked, UnionError> {
+        let upper = self.writable()?;
+        let _topology = self.topology.read();
+        let dir = self.dir_node(parent)?;
+        if dir.dir.read().removed {
+            return answer(Errno::PERM); // as ext4 and XFS answer it
+        }
+        let above = self.ensure_upper_dir(&dir)?;
+        let birth = self.birth(upper, &above, (NewNode::File, permissions), caller)?;
+        let staged = upper.stage_new(&Blank::File, birth.owner, &birth.lists)?;
+        let orphan = upper.orphan_name();
+        if let Err(error) = upper.orphan_staged(&staged, &orphan) {
+            upper.discard(&staged);
+            return Err(error.into());
+        }
+        let made = self.new_node(None, (upper.orphan_dir(), orphan.as_bytes()));
+        if made.is_err()
+            && let Err(error) = upper.drop_orphan(&orphan)
+        {
+            tracing::warn!("a file without a name stays until the next mount: {error}");
+        }
+        made
+    }
+
+    /// The node of an object that was made at `at`: in a directory under a name, or as an orphan.
+    fn new_node(&self, named: Option<(&Shared, &Name)>, at: At<'_>) -> Result<Looked, UnionError> {
+        let stat = file::stat_at(at.0, at.1, Symlinks::Stop);
         let deed = "look at a new object";
         let stat = stat.map_err(|source| UpperError::Call { deed, source })?;
-        let attr = self.writable()?.attr((above, name.as_bytes()), &stat)?;
+        let attr = self.writable()?.attr(at, &stat)?;
         let id = NodeId(self.lower.ino_of_upper(&stat)?.0);
         loop {
             let (kind, side) = (attr.kind, Side::Upper);
@@ -120,9 +194,12 @@ impl Union {
             // A number that is still known belongs to an object that is gone: the file system gave it again.
             let node = match self.table.get(id) {
                 Some(old) => self.replace(&old, seed),
-                None => self.born(id, seed, Some((dir.id, name))).0,
+                None => self.born(id, seed, named.map(|(dir, name)| (dir.id, name))).0,
             };
-            self.add_name(&node, (dir.id, name));
+            match named {
+                Some((dir, name)) => self.add_name(&node, (dir.id, name)),
+                None => node.place.lock().make_nameless(at.1),
+            }
             let attr = self.shown_upper(&node, attr)?;
             // The kernel may have forgotten the old object meanwhile, and its number with it.
             if self.table.count(&node) {

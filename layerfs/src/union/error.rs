@@ -16,6 +16,14 @@ pub enum UnionError {
     /// The writable side failed.
     #[error(transparent)]
     Upper(#[from] UpperError),
+    /// One object of many could not be done.
+    #[error("`{path}`")]
+    At {
+        /// Which, from the root.
+        path: String,
+        /// Why.
+        source: Box<UnionError>,
+    },
 }
 
 impl UnionError {
@@ -25,6 +33,7 @@ impl UnionError {
             UnionError::Answer(errno) => *errno,
             UnionError::Lower(error) => error.errno(),
             UnionError::Upper(error) => error.errno(),
+            UnionError::At { source, .. } => source.errno(),
         }
     }
 
@@ -34,6 +43,7 @@ impl UnionError {
             UnionError::Answer(_) => false,
             UnionError::Lower(error) => error.is_of_marks(),
             UnionError::Upper(error) => error.is_of_marks(),
+            UnionError::At { source, .. } => source.is_of_marks(),
         }
     }
 }

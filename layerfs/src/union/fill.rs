@@ -3,6 +3,8 @@
 //! One thread wins a node and fills it; others that want to change it wait on the node. Who reads goes on reading the
 //! lower until it is done.
 
+use std::os::fd::OwnedFd;
+
 use super::copy_up::{Extent, LowerContents};
 use super::error::UnionError;
 use super::mount::{Shared, Union};
@@ -13,18 +15,18 @@ use crate::upper::{Contents, Upper, UpperError};
 
 impl Union {
     /// Gives a file of the upper its data, where the lower has it. The caller holds neither the topology nor the lock of
-    /// a directory.
+    /// a directory. Answers the file where it was emptied now.
     pub(super) fn fill(
         &self,
         upper: &Upper,
         node: &Shared,
         extent: Extent,
-    ) -> Result<(), UnionError> {
+    ) -> Result<Option<OwnedFd>, UnionError> {
         let below = {
             let mut data = node.data.lock();
             loop {
                 match &*data {
-                    Data::Here => return Ok(()),
+                    Data::Here => return Ok(None),
                     Data::Filling(_) => node.filled.wait(&mut data),
                     Data::Below(below) => {
                         let below = below.clone();
@@ -45,7 +47,7 @@ impl Union {
         upper: &Upper,
         node: &Shared,
         (below, extent): (&LowerNode, Extent),
-    ) -> Result<(), UnionError> {
+    ) -> Result<Option<OwnedFd>, UnionError> {
         let contents = match extent {
             Extent::Nothing => None,
             Extent::Whole | Extent::Attributes => Some(LowerContents(self.lower.open(below)?)),
@@ -58,6 +60,7 @@ impl Union {
                 .map_err(|source| UpperError::Call { deed: "open a file", source })?
         };
         let contents = contents.as_ref().map(|contents| contents as &dyn Contents);
-        Ok(upper.complete(&file, contents)?)
+        upper.complete(&file, contents)?;
+        Ok((extent == Extent::Nothing).then_some(file))
     }
 }

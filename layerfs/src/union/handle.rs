@@ -16,7 +16,7 @@ use super::node::Node;
 use crate::lower::LowerFile;
 use crate::sys::change::{self, Access};
 use crate::sys::{Errno, file, host};
-use crate::tree::Kind;
+use crate::tree::{Attr, Kind, Timestamp};
 use crate::upper::UpperError;
 
 /// The number of an open file.
@@ -205,8 +205,7 @@ impl Union {
             *open.upper.lock() = Some(Arc::new(fd));
             return Ok(());
         }
-        let _topology = self.topology.read();
-        let (fd, deed) = (self.open_upper(open)?, "truncate a file");
+        let (fd, deed) = (self.upper_file(open)?, "truncate a file");
         file::truncate(&*fd, 0).map_err(|source| UpperError::Call { deed, source }.into())
     }
 
@@ -219,6 +218,43 @@ impl Union {
     /// Whether the lower file was changed by others since it was opened before: what was read then may be old.
     pub fn is_changed(&self, handle: HandleId) -> bool {
         self.handles.get(handle).is_ok_and(|open| open.is_changed)
+    }
+
+    /// The file of the upper that has all data of an open file, where it does and did when it was opened.
+    pub fn whole_file(&self, handle: HandleId) -> Option<Arc<OwnedFd>> {
+        let open = self.handles.get(handle).ok()?;
+        let is_whole = open.lower.is_none() && open.node.has_data_in_upper();
+        is_whole.then(|| open.upper.lock().clone()).flatten()
+    }
+
+    /// When the contents of an open file of the upper were changed last.
+    pub fn changed_at(&self, handle: HandleId) -> Option<Timestamp> {
+        let open = self.handles.get(handle).ok()?;
+        let fd = open.upper.lock().clone()?;
+        file::stat(&*fd).ok().map(|stat| Attr::of_stat(&stat).mtime)
+    }
+
+    /// Whether a node is known by itself: an untouched one of an image is not.
+    pub fn is_known(&self, id: NodeId) -> bool {
+        self.table.get(id).is_some()
+    }
+
+    /// Whether the upper's file of a node is written by others than our handles: by a mapping that goes on.
+    pub fn is_written_elsewhere(&self, id: NodeId) -> bool {
+        let Ok(node) = self.node(id) else { return false };
+        if !node.is_upper() || node.kind != Kind::File {
+            return false;
+        }
+        let _topology = self.topology.read();
+        let looked =
+            self.spot(&node).map(|spot| file::is_open_for_writing(&*spot.dir, &*spot.name));
+        // What can't be asked is so for as long as it can't.
+        matches!(looked, Ok(Ok(true)) | Ok(Err(_)))
+    }
+
+    /// Whether an open file may be written.
+    pub fn is_writable(&self, handle: HandleId) -> bool {
+        self.handles.get(handle).is_ok_and(|open| open.how.access() == Access::Write)
     }
 
     /// The descriptor in the upper of an open file whose node has an upper side.

@@ -7,7 +7,7 @@ use super::error::{UnionError, answer};
 use super::handle::{HandleId, Open, OpenHow};
 use super::ids::NodeId;
 use super::mount::Union;
-use super::node::Side;
+use crate::sys::file::AtOnce;
 use crate::sys::{Errno, SysError, change, file};
 use crate::upper::UpperError;
 
@@ -30,6 +30,18 @@ impl Union {
             done += len;
         }
         Ok(done)
+    }
+
+    /// The same of what is in memory already; whoever waits for a disk otherwise has something to do before.
+    pub fn read_at_once(&self, handle: HandleId, buf: &mut [u8], offset: u64) -> AtOnce {
+        let Ok(open) = self.handles.get(handle) else { return AtOnce::Unknown };
+        match (&open.lower, open.node.has_data_in_upper()) {
+            (Some(lower), false) => lower.read_at_once(buf, offset),
+            _ => match &*open.upper.lock() {
+                Some(fd) => file::read_at_once(&**fd, buf, offset),
+                None => AtOnce::Unknown,
+            },
+        }
     }
 
     /// Writes `bytes` at `offset`. Answers how many were written: fewer than all only where the disk, or the process's
@@ -87,11 +99,12 @@ impl Union {
         }
     }
 
-    /// Makes an open file durable, and the name by which it is found.
+    /// Makes an open file durable, and the name by which it is found. What is being copied up is not waited for: none of its
+    /// changes was answered yet.
     pub fn sync(&self, handle: HandleId) -> Result<(), UnionError> {
         let open = self.handles.get(handle)?;
         let Some(upper) = &self.upper else { return Ok(()) };
-        if open.node.settled_side() != Side::Upper {
+        if !open.node.is_upper() {
             return Ok(());
         }
         upper.sync(&*self.upper_file(&open)?)?;
@@ -106,25 +119,30 @@ impl Union {
     }
 
     /// Makes the names of a directory durable, up to the root: a copied-up ancestor may be as new as they are.
+    ///
+    /// The way up is held for a step at a time, and not while the disk syncs: a rename of a directory that waited for that would
+    /// keep everyone else waiting behind it. Whether one that comes between two steps lasts is the matter of who asked for it.
     pub fn sync_dir(&self, id: NodeId) -> Result<(), UnionError> {
         let Some(upper) = &self.upper else { return Ok(()) };
-        let _topology = self.topology.read();
-        let mut at = self.dir_node(id)?;
-        if at.place.lock().gone.is_some() {
-            return Ok(()); // Nothing of a removed directory is on disk.
-        }
-        loop {
-            if let Some(dir) = self.upper_dir_if_any(&at)? {
+        let mut next = Some(self.dir_node(id)?);
+        while let Some(at) = next {
+            let dir = {
+                let _topology = self.topology.read();
+                if at.place.lock().gone.is_some() {
+                    return Ok(()); // Nothing of a removed directory is on disk.
+                }
+                self.upper_dir_if_any(&at)?
+            };
+            if let Some(dir) = dir {
                 upper.sync(&dir)?;
             }
-            match at.one_name() {
-                Some((parent, _)) => at = self.dir_node(parent)?,
-                None => return Ok(()),
-            }
+            let _topology = self.topology.read();
+            next = at.one_name().map(|(parent, _)| self.dir_node(parent)).transpose()?;
         }
+        Ok(())
     }
 
-    fn upper_file(&self, open: &Open) -> Result<Arc<OwnedFd>, UnionError> {
+    pub(super) fn upper_file(&self, open: &Open) -> Result<Arc<OwnedFd>, UnionError> {
         if let Some(fd) = &*open.upper.lock() {
             return Ok(Arc::clone(fd));
         }

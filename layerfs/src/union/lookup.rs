@@ -13,7 +13,7 @@ use crate::lower::LowerNode;
 use crate::sys::Errno;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::tree::{Attr, Kind, Name, Origin};
-use crate::upper::{Found, Upper, UpperError};
+use crate::upper::{Belongs, Found, Upper, UpperError};
 
 /// A name that was found: the node, counted once more, and its attributes.
 #[derive(Clone, Copy, Debug)]
@@ -151,10 +151,13 @@ impl Union {
             _ => self.copied_from(found.origin.as_ref())?,
         };
         let mut id = self.id_of_found(lower.as_ref(), found)?;
-        let has_twin = match self.table.get(id) {
-            Some(known) => self.is_another(&known, (dir.id, name), found)?,
-            None => self.is_beside_group(found)?,
+        // What has a node needs no look at the index: its names say whether this is one.
+        let belongs = match self.table.get(id) {
+            Some(known) if !self.is_another(&known, (dir.id, name), found)? => None,
+            Some(_) => Some(Belongs::Beside),
+            None => Some(self.belongs(found)?),
         };
+        let has_twin = belongs == Some(Belongs::Beside);
         if has_twin {
             id = NodeId(self.lower.ino_of_upper(&found.stat)?.0);
         }
@@ -169,13 +172,9 @@ impl Union {
             }
             return Ok(known);
         }
-        let group = match (&self.upper, &found.origin) {
-            (Some(upper), Some(origin)) if kind != Kind::Directory && !has_twin => {
-                let name = Upper::group_name(origin);
-                upper.group(&name)?.map(|_| name)
-            }
-            _ => None,
-        };
+        let belongs = belongs.map_or_else(|| self.belongs(found), Ok)?;
+        let group = found.origin.as_ref().filter(|_| belongs == Belongs::ToGroup);
+        let group = group.map(Upper::group_name);
         let data = self.data_part(dir, name, found)?;
         let lower = lower.filter(|_| !has_twin);
         let seed = Seed { kind, lower, group, side: Side::Upper, data };
@@ -225,13 +224,13 @@ impl Union {
         }
     }
 
-    /// The same of a file that is looked up before any other name of what has its number.
-    fn is_beside_group(&self, found: &Found) -> Result<bool, UnionError> {
+    /// What the index says of a file of the upper.
+    fn belongs(&self, found: &Found) -> Result<Belongs, UnionError> {
         match (&self.upper, &found.origin) {
             (Some(upper), Some(origin)) if found.attr.kind != Kind::Directory => {
-                Ok(upper.is_beside_group(&Upper::group_name(origin), &found.stat)?)
+                Ok(upper.belongs(&Upper::group_name(origin), &found.stat)?)
             }
-            _ => Ok(false),
+            _ => Ok(Belongs::Alone),
         }
     }
 

@@ -78,8 +78,18 @@ pub(super) struct Place {
     pub names: Vec<(NodeId, Name)>,
     /// Its name among the orphans, while it is open and has no other.
     pub orphan: Option<String>,
+    /// It never had a name, and may be given one.
+    pub may_be_named: bool,
     /// Its last attributes, once nothing can be found by any name.
     pub gone: Option<Attr>,
+}
+
+impl Place {
+    /// Of a file that was made without a name: it stands among the orphans.
+    pub fn make_nameless(&mut self, orphan: &[u8]) {
+        self.orphan = Some(String::from_utf8_lossy(orphan).into_owned());
+        self.may_be_named = true;
+    }
 }
 
 /// What a directory node keeps of its names.
@@ -97,16 +107,6 @@ impl Node {
     /// Its lower part, as it was found last.
     pub(super) fn lower(&self) -> Option<LowerNode> {
         self.lower.lock().clone()
-    }
-
-    /// The side that has the object now; waits for a copy-up to end. The caller holds no lock, the topology included:
-    /// the end of a copy-up takes them.
-    pub(super) fn settled_side(&self) -> Side {
-        let mut side = self.side.lock();
-        while *side == Side::Copying {
-            self.copied.wait(&mut side);
-        }
-        *side
     }
 
     /// Whether the upper has the object.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLockWriteGuard;
 
-use super::copy_up::Extent;
+use super::copy_up::{Copies, Extent};
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::list::{Became, begin_change};
@@ -39,15 +39,15 @@ pub enum RenameHow {
 pub enum RenameTried {
     /// It is done.
     Done,
-    /// Nothing is done: much would have to be copied first, or is being copied.
-    WouldLast,
+    /// Nothing is done: so much would have to be copied first, or is being copied.
+    WouldLast(Copies),
 }
 
 /// Whether a rename copies whatever it has to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Copying {
     Anything,
-    Little,
+    Nothing,
 }
 
 /// One end of a rename.
@@ -78,14 +78,14 @@ impl Union {
         self.rename_within(from, to, (how, Copying::Anything)).map(|_| ())
     }
 
-    /// The same, unless a file that has to be copied up first is large: whoever asks must not be kept waiting by that.
+    /// The same, unless something has to be copied up first for which one waits: whoever asks must not be kept by that.
     pub fn try_rename(
         &self,
         from: (NodeId, &Name),
         to: (NodeId, &Name),
         how: RenameHow,
     ) -> Result<RenameTried, UnionError> {
-        self.rename_within(from, to, (how, Copying::Little))
+        self.rename_within(from, to, (how, Copying::Nothing))
     }
 
     fn rename_within(
@@ -99,11 +99,18 @@ impl Union {
             let (moved, target) = self.peek(from, to)?;
             let ends = (how, &moved, target.as_ref());
             let exchanged = target.as_ref().filter(|_| how == RenameHow::Exchange);
-            let lasts = copying == Copying::Little
-                && [Some(&moved), exchanged].into_iter().flatten().any(|n| self.copies_much(n.id));
-            let tried = self.allowed(from.0, to.0, ends).and_then(|()| match lasts {
-                true => Ok(Some(RenameTried::WouldLast)),
-                false => Ok(self.rename_once(upper, from, to, ends)?.then_some(RenameTried::Done)),
+            let copied = [Some(&moved), exchanged].into_iter().flatten();
+            let copies = match copying {
+                Copying::Anything => Copies::Nothing,
+                Copying::Nothing => {
+                    copied.map(|node| self.copies(node.id)).max().unwrap_or(Copies::Nothing)
+                }
+            };
+            let tried = self.allowed(from.0, to.0, ends).and_then(|()| match copies {
+                Copies::Little | Copies::Much => Ok(Some(RenameTried::WouldLast(copies))),
+                Copies::Nothing => {
+                    Ok(self.rename_once(upper, from, to, ends)?.then_some(RenameTried::Done))
+                }
             });
             // Nobody may hold what was found just now.
             [Some(&moved), target.as_ref()]

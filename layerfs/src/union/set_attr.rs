@@ -56,6 +56,8 @@ impl Union {
         if let Some(changed) = changed_of_gone(&node, set) {
             return changed;
         }
+        // Where it is cut, an error afterwards would deny what is done: what it is to show is known before.
+        let before = set.size.map(|_| self.attr_of(&node)).transpose()?;
         let mut emptied = None;
         if !node.is_directory() {
             let extent = match set.size {
@@ -64,6 +66,10 @@ impl Union {
                 None => Extent::Attributes,
             };
             emptied = self.copy_up_opened(&node, extent)?;
+        }
+        // A copy that was made empty has its size. To ask for it once more could only be refused, and leave it empty.
+        if let Some(size) = set.size.filter(|_| emptied.is_none()) {
+            self.cut(&node, size)?;
         }
         let _topology = self.topology.read();
         if node.is_directory() {
@@ -75,20 +81,34 @@ impl Union {
         if let Some(changed) = changed_of_gone(&node, set) {
             return changed;
         }
-        // A copy that was made empty has its size. To ask for it once more could only be refused, and leave it empty.
-        let size = set.size.filter(|_| emptied.is_none());
-        self.apply(&node, set, size)?;
-        self.attr_of(&node)
+        self.apply(&node, set)?;
+        match (self.attr_of(&node), before) {
+            (Err(error), Some(mut shown)) => {
+                tracing::warn!("a file that was cut shows no more than what was set: {error}");
+                put(&mut shown, set);
+                Ok(shown)
+            }
+            (shown, _) => shown,
+        }
     }
 
-    /// Size first and owner before permissions: each may clear set-id bits that are asked for. Times last.
-    fn apply(&self, node: &Shared, set: &SetAttr, size: Option<u64>) -> Result<(), UnionError> {
+    /// Sets the size, which comes first. What goes may be much: the way to the file is not held meanwhile.
+    fn cut(&self, node: &Shared, size: u64) -> Result<(), UnionError> {
+        let file = {
+            let _topology = self.topology.read();
+            let spot = self.spot(node)?;
+            change::open_file(&*spot.dir, &*spot.name, Access::Write).map_err(told)?
+        };
+        file::truncate(file, size).map_err(told)
+    }
+
+    /// Owner before permissions: each may clear set-id bits that are asked for. Times last.
+    fn apply(&self, node: &Shared, set: &SetAttr) -> Result<(), UnionError> {
+        if set.size.is_some() && (SetAttr { size: None, ..*set }).is_empty() {
+            return Ok(());
+        }
         let (upper, spot) = (self.writable()?, self.spot(node)?);
         let (dir, name) = (&*spot.dir, &*spot.name);
-        if let Some(size) = size {
-            let file = change::open_file(dir, name, Access::Write);
-            file.and_then(|file| file::truncate(file, size)).map_err(told)?;
-        }
         // A change of nothing is a chown to no one: it strips set-id bits and capabilities, and that is its purpose.
         if set.uid.is_some() || set.gid.is_some() || set.is_empty() {
             upper.set_owner((dir, name), set.uid, set.gid)?;
@@ -114,6 +134,12 @@ fn changed_of_gone(node: &Shared, set: &SetAttr) -> Option<Result<Attr, UnionErr
     if set.size.is_some() {
         return Some(answer(Errno::NOENT));
     }
+    put(gone, set);
+    Some(Ok(*gone))
+}
+
+/// Sets what is shown of an object.
+fn put(shown: &mut Attr, set: &SetAttr) {
     let (secs, nanos) = host::now();
     let now = Timestamp { secs, nanos };
     let time = |set, before| match set {
@@ -121,13 +147,15 @@ fn changed_of_gone(node: &Shared, set: &SetAttr) -> Option<Result<Attr, UnionErr
         SetTime::Now => now,
         SetTime::At(secs, nanos) => Timestamp { secs, nanos },
     };
-    gone.permissions = set.permissions.unwrap_or(gone.permissions) & 0o7777;
-    gone.uid = set.uid.unwrap_or(gone.uid);
-    gone.gid = set.gid.unwrap_or(gone.gid);
-    gone.atime = time(set.atime, gone.atime);
-    gone.mtime = time(set.mtime, gone.mtime);
-    gone.ctime = now;
-    Some(Ok(*gone))
+    shown.permissions = set.permissions.unwrap_or(shown.permissions) & 0o7777;
+    shown.uid = set.uid.unwrap_or(shown.uid);
+    shown.gid = set.gid.unwrap_or(shown.gid);
+    shown.atime = time(set.atime, shown.atime);
+    shown.mtime = time(set.mtime, shown.mtime);
+    shown.ctime = now;
+    if let Some(size) = set.size {
+        (shown.size, shown.mtime) = (size, time(set.mtime, now));
+    }
 }
 
 fn told(source: SysError) -> UnionError {

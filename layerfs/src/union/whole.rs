@@ -63,7 +63,8 @@ impl Union {
                     let dir = self.dir_node(id)?;
                     let walk = Walk { upper, reach, has_groups };
                     for name in self.names_to_visit(&walk, &dir)? {
-                        self.visit(&walk, &dir, &name, &mut left)?;
+                        let visited = self.visit(&walk, &dir, &name, &mut left);
+                        visited.map_err(|error| self.at(&dir, &name, error))?;
                     }
                 }
                 Step::Close(parent, name) => {
@@ -74,6 +75,18 @@ impl Union {
             }
         }
         Ok(())
+    }
+
+    /// An error, with the path of what it is of.
+    fn at(&self, dir: &Shared, name: &Name, error: UnionError) -> UnionError {
+        let mut names = vec![name.to_string()];
+        let mut above = dir.one_name();
+        while let Some((parent, name)) = above {
+            names.push(name.to_string());
+            above = self.node(parent).ok().and_then(|parent| parent.one_name());
+        }
+        names.reverse();
+        UnionError::At { path: names.join("/"), source: Box::new(error) }
     }
 
     /// All names, where any may have to be brought up; else those of the upper.
@@ -109,7 +122,7 @@ impl Union {
                 Ok(())
             }
             View::Upper(found) if found.data == Data::Below => {
-                self.with(dir, name, |node| self.fill(upper, node, Extent::Whole))
+                self.with(dir, name, |node| self.fill(upper, node, Extent::Whole).map(drop))
             }
             View::Upper(_) => Ok(()),
             View::Lower(lower, _) if self.lower.kind(&lower)? == Kind::Directory => {

@@ -9,7 +9,7 @@ use super::error::{During, UpperError};
 use super::open::Upper;
 use super::stage::Contents;
 use crate::sys::change::{self, SetTime};
-use crate::sys::{file, xattr};
+use crate::sys::{SysError, file, xattr};
 use crate::tree::{Attr, Mark, Timestamp};
 
 /// Writing a file drops it, whoever writes.
@@ -17,7 +17,8 @@ const CAPABILITY: &[u8] = b"security.capability";
 
 impl Upper {
     /// Gives an open file the data that its metadata speaks of, or none, and takes the mark away that its data lies below.
-    /// While the mark stands, all that emptying took is the size: where it is refused, that is given back.
+    /// While the mark stands, all that emptying took is the size, what that took along, and the time: where it is refused, they
+    /// are given back.
     pub fn complete(
         &self,
         upper: &OwnedFd,
@@ -25,39 +26,35 @@ impl Upper {
     ) -> Result<(), UpperError> {
         let deed = "complete a file that has its data in a lower layer";
         let before = Attr::of_stat(&file::stat(upper).during(deed)?);
-        let completed = self.complete_from(upper, contents, &before);
-        if completed.is_err()
-            && contents.is_none()
-            && let Err(error) = file::truncate(upper, before.size)
-        {
-            tracing::warn!("a file that could not be emptied has lost its size: {error}");
-        }
-        completed
+        let capability = xattr::get_of(upper, CAPABILITY).during(deed)?;
+        let before = (&before, capability.as_deref());
+        let Some(contents) = contents else {
+            let emptied = file::truncate(upper, 0).during(deed).and_then(|()| self.unmark(upper));
+            if emptied.is_err()
+                && let Err(error) = give_back(upper, before)
+            {
+                tracing::warn!("a file that could not be emptied is not as it was: {error}");
+            }
+            return emptied;
+        };
+        contents.fill(upper).and_then(|()| give_back(upper, before)).during(deed)?;
+        self.unmark(upper)
     }
 
-    fn complete_from(
-        &self,
-        upper: &OwnedFd,
-        contents: Option<&dyn Contents>,
-        before: &Attr,
-    ) -> Result<(), UpperError> {
-        let deed = "complete a file that has its data in a lower layer";
-        let capability = xattr::get_of(upper, CAPABILITY).during(deed)?;
-        match contents {
-            Some(contents) => {
-                contents.fill(upper).during(deed)?;
-                file::truncate(upper, before.size).during(deed)?;
-            }
-            None => file::truncate(upper, 0).during(deed)?,
-        }
-        if let Some(value) = capability {
-            xattr::set(upper, CAPABILITY, &value).during(deed)?;
-        }
-        if contents.is_some() {
-            let at = |time: Timestamp| SetTime::At(time.secs, time.nanos);
-            change::set_times(upper, at(before.atime), at(before.mtime)).during(deed)?;
-        }
+    /// Takes the mark away when what it has is on the disk.
+    fn unmark(&self, upper: &OwnedFd) -> Result<(), UpperError> {
         self.sync(upper)?;
-        xattr::remove(upper, &Mark::Metacopy.name(self.space)).during(deed)
+        let mark = Mark::Metacopy.name(self.space);
+        xattr::remove(upper, &mark).during("complete a file that has its data in a lower layer")
     }
+}
+
+/// Gives a file the size, the capability and the times that it had.
+fn give_back(file: &OwnedFd, (attr, capability): (&Attr, Option<&[u8]>)) -> Result<(), SysError> {
+    file::truncate(file, attr.size)?;
+    if let Some(value) = capability {
+        xattr::set(file, CAPABILITY, value)?;
+    }
+    let at = |time: Timestamp| SetTime::At(time.secs, time.nanos);
+    change::set_times(file, at(attr.atime), at(attr.mtime))
 }

@@ -2,7 +2,7 @@
 
 use crate::sys::{Errno, SysError};
 use crate::tree::{
-    AclFault, MetacopyFault, Name, OpaqueFault, OriginFault, RecordFault, RedirectFault,
+    AclFault, MetacopyFault, Name, NameError, OpaqueFault, OriginFault, RecordFault, RedirectFault,
 };
 
 /// Every way the upper fails.
@@ -102,6 +102,9 @@ pub enum MarkFault {
     /// The opaque mark.
     #[error(transparent)]
     Opaque(#[from] OpaqueFault),
+    /// The mark of a directory that hides a name.
+    #[error("hides mark is no name: {0}")]
+    Hides(NameError),
     /// The origin mark.
     #[error(transparent)]
     Origin(#[from] OriginFault),

@@ -28,6 +28,17 @@ pub struct Group {
     pub copied_up: bool,
 }
 
+/// What a file of the upper with the mark of a copy is to the group that the mark names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Belongs {
+    /// Nothing: there is no such group, or nothing of it changed.
+    Alone,
+    /// Its copy.
+    ToGroup,
+    /// Another file: who copies a file of an upper by hand copies its mark.
+    Beside,
+}
+
 impl Upper {
     /// The name of a group's entry in the index.
     pub fn group_name(origin: &Origin) -> String {
@@ -55,20 +66,49 @@ impl Upper {
 
     /// What the index knows of a group; `None` of one that is as the lower has it.
     pub fn group(&self, name: &str) -> Result<Option<Group>, UpperError> {
-        if let Some(unmarked) = &self.unmarked {
-            return Ok(unmarked.group(name));
+        match self.unstored_group(name) {
+            Some(group) => Ok(group),
+            None => match self.entry(name)? {
+                Some(entry) => self.stored_group(name, &entry).map(Some),
+                None => Ok(None),
+            },
         }
-        if let Some(group) = self.remembered.group(name) {
-            return Ok(Some(group));
-        }
-        let Some(index) = self.index_dir() else { return Ok(None) };
-        let stat = match file::stat_at(index, name, Symlinks::Stop) {
-            Err(error) if error.is_absent() => return Ok(None),
-            stat => stat.during("look into the index")?,
+    }
+
+    /// Whether a file of the upper that has the mark of a group's copy is that copy.
+    pub fn belongs(&self, name: &str, stat: &Stat) -> Result<Belongs, UpperError> {
+        let entry = self.entry(name)?;
+        let known = match (self.unstored_group(name), &entry) {
+            (_, Some(entry)) if entry.st_ino != stat.st_ino => return Ok(Belongs::Beside),
+            (Some(group), _) => group,
+            (None, Some(entry)) => Some(self.stored_group(name, entry)?),
+            (None, None) => None,
         };
+        Ok(known.map_or(Belongs::Alone, |_| Belongs::ToGroup))
+    }
+
+    /// What is known of a group that no entry can say; `None` where entries say all.
+    fn unstored_group(&self, name: &str) -> Option<Option<Group>> {
+        match &self.unmarked {
+            Some(unmarked) => Some(unmarked.group(name)),
+            None => self.remembered.group(name).map(Some),
+        }
+    }
+
+    /// The entry of a group, where it has one.
+    fn entry(&self, name: &str) -> Result<Option<Stat>, UpperError> {
+        let Some(index) = self.index_dir() else { return Ok(None) };
+        match file::stat_at(index, name, Symlinks::Stop) {
+            Err(error) if error.is_absent() => Ok(None),
+            stat => stat.map(Some).during("look into the index"),
+        }
+    }
+
+    fn stored_group(&self, name: &str, entry: &Stat) -> Result<Group, UpperError> {
         // Another union, which does not know the count, may have given the copy more names; the entry is none.
-        let names = u32::try_from(stat.st_nlink).unwrap_or(u32::MAX).saturating_sub(1);
+        let names = u32::try_from(entry.st_nlink).unwrap_or(u32::MAX).saturating_sub(1);
         let damaged = || mark_error(format!("layerfs/index/{name}").as_bytes(), MarkFault::Links);
+        let index = self.index_dir().ok_or_else(damaged)?;
         let value =
             xattr_at::get(index, name.as_bytes(), &self.count_mark()).during("read the index")?;
         let value = value.ok_or_else(damaged)?;
@@ -76,19 +116,9 @@ impl Upper {
         let (state, links) = text.split_at_checked(1).ok_or_else(damaged)?;
         let links = links.parse().map_err(|_| damaged())?;
         match state {
-            "L" => Ok(Some(Group { links, copied_up: false })),
-            "U" => Ok(Some(Group { links: names.max(links), copied_up: true })),
+            "L" => Ok(Group { links, copied_up: false }),
+            "U" => Ok(Group { links: names.max(links), copied_up: true }),
             _ => Err(damaged()),
-        }
-    }
-
-    /// Whether a file of the upper is another than the copy that a group's entry leads to: who copies a file of an upper by
-    /// hand copies its mark.
-    pub fn is_beside_group(&self, name: &str, stat: &Stat) -> Result<bool, UpperError> {
-        let Some(index) = self.index_dir() else { return Ok(false) };
-        match file::stat_at(index, name, Symlinks::Stop) {
-            Err(error) if error.is_absent() => Ok(false),
-            entry => Ok(entry.during("look into the index")?.st_ino != stat.st_ino),
         }
     }
 

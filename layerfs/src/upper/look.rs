@@ -123,7 +123,9 @@ impl Upper {
         }
         let stat = match file::stat_at(dir, name, Symlinks::Stop) {
             Err(error) if error.is_absent() => {
-                return Ok(match self.is_hidden_by_name(dir, name)? {
+                let hidden =
+                    self.is_hidden_by_name(dir, name)? || self.is_hidden_by_mark(dir, name)?;
+                return Ok(match hidden {
                     true => Glance::Whiteout,
                     false => Glance::Absent,
                 });
@@ -301,6 +303,7 @@ impl Upper {
             };
             listed.push(Listed { name, kind, stat });
         }
+        hidden.extend(self.name_hidden_in(dir)?);
         if !hidden.is_empty() {
             // What is there itself was made anew.
             let there: HashSet<Name> = listed.iter().map(|listed| listed.name.clone()).collect();

@@ -14,6 +14,7 @@
 mod adopt;
 mod complete;
 mod error;
+mod hide;
 mod incompat;
 mod index;
 mod look;
@@ -31,7 +32,7 @@ mod whiteout;
 pub use crate::tree::Records;
 pub use adopt::KernelEntry;
 pub use error::{MarkFault, UpperError};
-pub use index::Group;
+pub use index::{Belongs, Group};
 pub use look::{Data, Found, Glance, Listed, Look};
 pub use open::{Durability, Upper, UpperOptions};
 pub use owners::Owners;

@@ -72,6 +72,8 @@ pub struct Upper {
     pub(super) next: AtomicU64,
     /// The root is marked: copies of hard-link groups were made. `false` where it was not looked at yet.
     pub(super) has_groups: AtomicBool,
+    /// Directories may hide names by a mark: whiteouts are marked files, or were.
+    pub(super) may_hide_names: AtomicBool,
     /// The kernel's index of hard links, where it made one.
     pub(super) kernel_index: Option<OwnedFd>,
     /// The directory of our records, locked for as long as the upper is mounted.
@@ -130,6 +132,7 @@ impl Upper {
             device,
             next: AtomicU64::new(0),
             has_groups: AtomicBool::new(false),
+            may_hide_names: AtomicBool::new(false),
             root,
             kernel_index: Upper::find_kernel_index(work)?,
             lock: private,
@@ -153,6 +156,11 @@ impl Upper {
     /// The device that the layer lies on, as `st_dev`.
     pub fn device(&self) -> u64 {
         self.device
+    }
+
+    /// Whether anything is synced.
+    pub fn durability(&self) -> Durability {
+        self.durability
     }
 
     /// Where the marks of this upper are.

@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 
 use super::error::{During, UpperError};
 use super::open::Upper;
-use super::stage::Staged;
+use super::rename::At;
+use super::stage::{Cover, Staged};
 use crate::sys::dir;
 
 impl Upper {
@@ -34,6 +35,15 @@ impl Upper {
     /// The same for a copy of what has no name any more.
     pub fn orphan_staged(&self, staged: &Staged, orphan: &str) -> Result<(), UpperError> {
         self.orphan(&self.work, staged.name.as_bytes(), orphan)
+    }
+
+    /// Gives an orphan a name of the upper, where nothing stands or a whiteout.
+    pub fn name_orphan(&self, orphan: &str, to: At<'_>, cover: Cover) -> Result<(), UpperError> {
+        let named = match cover {
+            Cover::Whiteout => dir::rename(&self.work, orphan, to.0, to.1),
+            Cover::Nothing | Cover::Hidden => dir::rename_new(&self.work, orphan, to.0, to.1),
+        };
+        named.during("name a file")
     }
 
     /// Removes an orphan.

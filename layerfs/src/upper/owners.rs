@@ -95,6 +95,11 @@ impl Upper {
         (uid, gid) == self.own && is_workable
     }
 
+    /// Whether files stand for objects that can't carry a record.
+    pub fn records_owners(&self) -> bool {
+        self.owners == Owners::Recorded
+    }
+
     /// Whether a file stands for an object of that type and owner, which can't carry a record.
     pub(super) fn has_stand_in(&self, kind: Kind, owner: (u32, u32)) -> bool {
         self.owners == Owners::Recorded

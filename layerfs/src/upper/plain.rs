@@ -85,6 +85,7 @@ impl Upper {
         if self.unmarked.is_some() {
             return Err(UpperError::NoMarks);
         }
+        self.plain_hidden_name((&self.root, b"."))?;
         self.each(|at, stat| self.plain(at, stat))?;
         // The names that only it knew have their links.
         deep::remove(&self.lock, "index").during(deed)?;
@@ -177,7 +178,22 @@ impl Upper {
         if counts && other.as_deref() == Some(b"y") {
             self.set_opaque(dir, name)?;
         }
-        Ok(())
+        self.plain_hidden_name((dir, name))
+    }
+
+    /// A name that a directory hides by a mark gets its whiteout; the mark goes with the other private ones.
+    fn plain_hidden_name(&self, (dir, name): At<'_>) -> Result<(), UpperError> {
+        let deed = "make the upper plain";
+        if self.mark(dir, name, Mark::Hides)?.is_none() {
+            return Ok(());
+        }
+        let inside = dir::open(dir, name, Symlinks::Stop).during(deed)?;
+        let before = file::stat(&inside).during(deed)?;
+        match self.name_hidden_in(&inside)? {
+            Some(hidden) => self.put_whiteout(&inside, hidden.as_bytes())?,
+            None => return Ok(()),
+        }
+        set_times(&inside, &before).during(deed)
     }
 
     /// Puts a device 0:0 in the place of a whiteout of another form.

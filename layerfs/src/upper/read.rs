@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::error::{During, UpperError};
+use super::index::Group;
 use super::look::{Listed, Look, mark_error};
 use super::open::{Durability, Upper, refuse_in_kernel};
 use super::whiteout::Whiteouts;
@@ -28,6 +29,8 @@ pub struct GroupCopy {
     pub origin: Origin,
     /// Its name in the index.
     pub name: String,
+    /// How many names the union shows.
+    pub links: u32,
 }
 
 impl UpperReader {
@@ -66,6 +69,7 @@ impl UpperReader {
             device: file::stat(&root).during(deed)?.st_dev,
             next: AtomicU64::new(0),
             has_groups: AtomicBool::new(false),
+            may_hide_names: AtomicBool::new(true),
             root,
         };
         let reader = UpperReader { upper, made_over };
@@ -85,6 +89,23 @@ impl UpperReader {
         Ok(())
     }
 
+    /// Reads it as a mount of directories does: `.wh.` names hide others, and so may the root all of the lower.
+    pub fn over_directories(mut self) -> Self {
+        self.upper.wh_names = WhNames::Whiteouts;
+        self
+    }
+
+    /// Reads its marks as those of a mount that says where they are, and whether its redirects are followed.
+    pub fn with_marks(mut self, space: MarkSpace, redirects: Redirects) -> Self {
+        (self.upper.space, self.upper.redirects) = (space, redirects);
+        self
+    }
+
+    /// Whether it shows nothing of what lies below it.
+    pub fn hides_all(&self) -> Result<bool, UpperError> {
+        self.upper.hides_all()
+    }
+
     /// The root of the lower that it was first mounted over; `None` of an upper that was never used, or whose file system
     /// keeps no attributes.
     pub fn made_over(&self) -> Option<&Origin> {
@@ -99,6 +120,11 @@ impl UpperReader {
     /// The directory of the index, which the names of [`UpperReader::group_copies`] stand in.
     pub fn index_dir(&self) -> Option<&OwnedFd> {
         self.upper.index_dir()
+    }
+
+    /// Where its marks are.
+    pub fn space(&self) -> MarkSpace {
+        self.upper.space
     }
 
     /// Whether its redirects are followed.
@@ -167,13 +193,11 @@ impl UpperReader {
         let mut found = Vec::new();
         for entry in dir::list(index).during(deed)? {
             let Ok(name) = std::str::from_utf8(&entry.name) else { continue };
-            if !self.upper.group(name)?.is_some_and(|group| group.copied_up) {
-                continue;
-            }
+            let Some(Group { links, copied_up: true }) = self.upper.group(name)? else { continue };
             let Some(mark) = self.upper.mark(index, &entry.name, Mark::Origin)? else { continue };
             let origin =
                 Origin::decode(&mark).map_err(|fault| mark_error(&entry.name, fault.into()))?;
-            found.push(GroupCopy { origin, name: name.to_owned() });
+            found.push(GroupCopy { origin, name: name.to_owned(), links });
         }
         Ok(found)
     }

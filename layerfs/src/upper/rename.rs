@@ -95,7 +95,7 @@ impl Upper {
         to: At<'_>,
         leave: Leave,
     ) -> Result<(), UpperError> {
-        if !self.is_taken(to.0, to.1)? {
+        if !self.has_own_whiteout(to.0, to.1)? {
             // A name beside it is the whiteout.
             return self.move_directory(from, to, leave);
         }

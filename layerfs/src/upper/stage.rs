@@ -222,7 +222,7 @@ impl Upper {
                 .set_opaque(&self.work, aside.as_bytes())
                 .and_then(|()| dir::rename_new(&self.work, aside, to, name).during(deed)),
             // The whiteout is a name beside it, and stays: it makes a directory opaque.
-            (Cover::Whiteout, Kind::Directory) if !self.is_taken(to, name)? => {
+            (Cover::Whiteout, Kind::Directory) if !self.has_own_whiteout(to, name)? => {
                 dir::rename_new(&self.work, aside, to, name).during(deed)
             }
             (Cover::Nothing | Cover::Hidden, _) => {

@@ -5,11 +5,12 @@
 //!
 //! 1. A character device 0:0 under the name: the kernel's, and the only one that its overlayfs reads in an upper.
 //! 2. An empty file with the mark `whiteout` under the name, in a directory whose mark `opaque` is `x`: the kernel reads it in
-//!    lower layers. A rename that replaces something and leaves one is two steps.
+//!    lower layers. A rename that replaces something and leaves one hides the name by a mark meanwhile (`hide.rs`).
 //! 3. An empty file `.wh.NAME`. It says nothing of what stands under NAME beside it, but of a directory's namesake below:
 //!    so it is made before the name goes, and stays when the name is made again.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 
 use super::error::{During, UpperError};
 use super::incompat;
@@ -90,6 +91,9 @@ impl Upper {
             let Some(name) = format.incompat() else { continue };
             if noted.iter().any(|noted| noted.split(|byte| *byte == b' ').any(|one| one == name)) {
                 incompat::mark(&self.work, name)?;
+                if format == Format::Xattr {
+                    self.may_hide_names.store(true, Ordering::Release);
+                }
             }
         }
         Ok(())
@@ -116,6 +120,9 @@ impl Upper {
             // Before the first of them.
             self.sync(&incompat::mark(&self.work, name)?)?;
             self.note_format(name)?;
+        }
+        if format == Format::Xattr {
+            self.may_hide_names.store(true, Ordering::Release);
         }
         Ok(*self.format.get_or_init(|| format))
     }
@@ -190,8 +197,8 @@ impl Upper {
         Ok(aside)
     }
 
-    /// Moves a name and hides the old one. Of marked files it is two steps: whoever dies between them leaves the lower's
-    /// object under the old name.
+    /// Moves a name and hides the old one, at once: the rename is the point of no return. A marked file is put there after
+    /// it, and until then the directory hides the name by a mark.
     pub(super) fn move_and_hide(
         &self,
         (from, old): super::rename::At<'_>,
@@ -201,10 +208,24 @@ impl Upper {
             Format::Device => change::rename_whiteout(from, old, to, new).during("rename"),
             Format::Xattr => {
                 let aside = self.whiteout_aside(from)?;
-                let moved = dir::rename(from, old, to, new);
-                self.or_sweep(&aside, moved).during("rename")?;
-                let hidden = dir::rename_new(&self.work, aside.as_str(), from, old);
-                self.or_sweep(&aside, hidden).during("write a whiteout")
+                let hiding = self.hide_name(from, old);
+                let moved = hiding.and_then(|()| dir::rename(from, old, to, new).during("rename"));
+                if moved.is_err() {
+                    self.hide_no_name(from);
+                    self.sweep(&aside);
+                    return moved;
+                }
+                // What is done and seen is not called failed: the mark hides the name as well as a whiteout.
+                match dir::rename_new(&self.work, aside.as_str(), from, old) {
+                    Ok(()) => self.hide_no_name(from),
+                    Err(error) => {
+                        self.sweep(&aside);
+                        tracing::warn!(
+                            "a name is hidden by a mark, for want of a whiteout: {error}"
+                        );
+                    }
+                }
+                Ok(())
             }
             // A directory with a lower part has a redirect by now, of which the name beside it says nothing.
             Format::Wh => {

@@ -236,4 +236,6 @@ pub const DEEDS: &[Deed] = deeds! {
     "exchange a renamed directory and one that was made again" => |way| way.swap("moved", "swapdir");
     "exchange a lower symlink and a device" => |way| way.swap("sym", "dev");
     "exchange a group's name and a directory" => |way| way.swap("d/g3", "m");
+    "name a file that was made without" => |way| way.nameless("d/new");
+    "name a file that was made without over a whiteout" => |way| way.nameless("n/one");
 };

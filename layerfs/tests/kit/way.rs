@@ -52,6 +52,20 @@ impl Way<'_> {
         self.make(path, NewNode::File, ROOT)
     }
 
+    /// Makes a file without a name, writes to it and gives it one.
+    pub fn nameless(&self, path: &str) -> Done {
+        let (parent, name) = self.split(path)?;
+        let made = self.0.create_nameless(parent, 0o666, ROOT)?.id;
+        let written = self.0.open(made, OpenHow::Write).and_then(|handle| {
+            let written = self.0.write(handle, b"nameless", 0);
+            let named = written.and_then(|_| self.0.link(made, parent, &name).map(drop));
+            self.0.release(handle);
+            named
+        });
+        self.0.forget(made, 1);
+        written
+    }
+
     pub fn dir(&self, path: &str) -> Done {
         self.make(path, NewNode::Directory, ROOT)
     }

@@ -201,6 +201,16 @@ pub const DEEDS: &[Deed] = &[
         steps: &[step(|way| way.link("big", "d/linked")), lasts(|way| sync(way, "d/linked"))],
     },
     Deed {
+        name: "rename a lower file and a lower directory over others",
+        steps: &[
+            step(|way| mv(way, "stay", "d/plain")),
+            lasts(|way| sync_dir(way, "d")),
+            step(|way| mv(way, "m", "hidden")),
+            step(|way| mv(way, "c", "kept")),
+            lasts(|way| sync_dir(way, "")),
+        ],
+    },
+    Deed {
         name: "exchange lower directories",
         steps: &[
             step(|way| way.rename("m", "x", RenameHow::Exchange)),
@@ -220,7 +230,11 @@ pub fn of_form(form: Form) -> Vec<usize> {
             };
             return DEEDS.iter().enumerate().filter_map(usual).collect();
         }
-        Form::MarkedWhiteouts => &["unlink lower files", "make a removed directory again"],
+        Form::MarkedWhiteouts => &[
+            "unlink lower files",
+            "make a removed directory again",
+            "rename a lower file and a lower directory over others",
+        ],
         Form::WhNames => &[
             "unlink lower files",
             "make a removed directory again",

@@ -2,7 +2,7 @@
 
 /// Words that say nothing to a file system: mount(8) and fstab(5) have them for themselves; `default_permissions` always
 /// holds.
-pub const PASSED_OVER: [&str; 21] = [
+pub const PASSED_OVER: [&str; 23] = [
     "",
     "_netdev",
     "auto",
@@ -10,6 +10,7 @@ pub const PASSED_OVER: [&str; 21] = [
     "default_permissions",
     "defaults",
     "group",
+    "group_id",
     "loud",
     "noauto",
     "nofail",
@@ -23,6 +24,7 @@ pub const PASSED_OVER: [&str; 21] = [
     "owner",
     "silent",
     "user",
+    "user_id",
     "users",
 ];
 
@@ -68,7 +70,7 @@ pub const DONE_ANYWAY: [&str; 27] = [
 pub type Refused = (&'static str, &'static str);
 
 /// Words that are known and ask for what is not done.
-pub const REFUSED: [Refused; 13] = [
+pub const REFUSED: [Refused; 12] = [
     ("datadir+", "data-only layers are not read"),
     ("ino32_t", "numbers of inodes have 64 bits"),
     ("iversion", "FUSE counts no versions of inodes"),
@@ -76,7 +78,6 @@ pub const REFUSED: [Refused; 13] = [
     ("nfs_export=on", "nothing here is exported by NFS"),
     ("nooverride_creds", "the process that serves a mount acts as who mounted it, whoever asks"),
     ("plugins", "plugins of fuse-overlayfs are not loaded"),
-    ("remount", "`mount -i -o remount,… DIR` does that without a helper"),
     ("subtype", "the type is always `fuse.layerfs`, by which `layerfs umount` knows its mounts"),
     ("uuid=on", "FUSE tells nobody an identity of the file system"),
     ("verity=on", "digests of lower files are not compared"),

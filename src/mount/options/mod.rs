@@ -12,3 +12,4 @@ mod split;
 mod value;
 
 pub use said::{Options, Rule, Unknown, Whiteout, parse};
+pub use value::lowers;

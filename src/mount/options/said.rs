@@ -54,6 +54,8 @@ pub struct Options {
     pub work: Option<PathBuf>,
     /// What `findmnt` is to show as the source.
     pub source: Option<OsString>,
+    /// `remount` was said: the mount is there, and its flags change.
+    pub remount: bool,
     /// `rw` or `ro`.
     pub write: Option<Rule>,
     /// `suid` or `nosuid`.
@@ -90,6 +92,8 @@ pub struct Options {
     pub volatile: bool,
     /// `whiteout=`: what whiteouts are made as; `None` for what can be had.
     pub whiteout: Option<Whiteout>,
+    /// `io=cached`: the kernel reads and writes no file itself.
+    pub cached_io: bool,
     /// `timeout=`: how long the kernel may believe what it was told of the lower directories.
     pub timeout: Option<Duration>,
     /// `store=`: where the image's store is.
@@ -173,6 +177,8 @@ impl Options {
         match (key, value) {
             (b"fsync", b"volatile") => self.volatile = true,
             (b"fsync", b"0") => self.no_fsync = true,
+            (b"io", b"auto") => self.cached_io = false,
+            (b"io", b"cached") => self.cached_io = true,
             (b"noxattrs", b"1") => self.no_xattrs = true,
             _ => return false,
         }
@@ -182,6 +188,7 @@ impl Options {
     /// Takes a word without a value; answers whether there is such a word.
     fn take_flag(&mut self, word: &[u8]) -> bool {
         match word {
+            b"remount" => self.remount = true,
             b"ro" => self.write = Some(Rule::Deny),
             b"rw" => self.write = Some(Rule::Allow),
             b"suid" => self.suid = Some(Rule::Allow),

@@ -18,11 +18,19 @@ const PATH_LEN_MAX: usize = 4095;
 /// overlayfs, FUSE) may not.
 const HONEST_LISTINGS: [u64; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
 
+/// btrfs.
+const WITH_SUBVOLUMES: u64 = 0x9123_683e;
+
 #[derive(Debug)]
 pub(super) struct Layer {
     root: OwnedFd,
     pub(super) root_stat: Stat,
+    /// What names its file system over remounts, or the part of it that the root lies in.
     pub(super) filesystem: [u8; 16],
+    /// What the kernel's overlayfs calls the file system.
+    pub(super) uuid: [u8; 16],
+    /// The file system has parts with inode numbers of their own.
+    pub(super) has_subvolumes: bool,
     /// What a listing says of an entry's number is what `stat` says.
     pub(super) listing_is_honest: bool,
     /// How the ids of this layer are turned back into stored ones, where its own mount shows others.
@@ -45,10 +53,24 @@ impl Layer {
             None => beneath::open(&given, b".", Purpose::Walk)?,
         };
         let readable = dir::open(&root, ".", Symlinks::Stop)?;
-        let honest = HONEST_LISTINGS.contains(&host::space(&readable)?.magic);
+        let magic = host::space(&readable)?.magic;
+        let (honest, has_subvolumes) = (HONEST_LISTINGS.contains(&magic), magic == WITH_SUBVOLUMES);
+        // The UUID, where the kernel tells it, is that of all subvolumes.
+        let (filesystem, uuid) = match has_subvolumes {
+            true => {
+                let part = mount::id_of_fsid(change::filesystem(&readable)?.f_fsid);
+                (part, mount::btrfs_uuid(&readable)?)
+            }
+            false => {
+                let whole = mount::filesystem_id(&readable)?;
+                (whole, whole)
+            }
+        };
         Ok(Layer {
             root_stat: file::stat(&root)?,
-            filesystem: mount::filesystem_id(&readable)?,
+            filesystem,
+            uuid,
+            has_subvolumes,
             // Without a clone an entry may be a mount point, and a listing gives the number of what it covers.
             listing_is_honest: is_clone && honest,
             shown_ids: None,

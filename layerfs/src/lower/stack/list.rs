@@ -1,10 +1,9 @@
 //! Owns listing: the entries of all layers that are merged in a directory, without what is hidden.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use super::layer::{is_covered, refused};
-use super::node::{Place, StackNode};
+use super::node::{Identity, Place, StackNode};
 use super::open::DirStack;
 use super::peek::Looking;
 use crate::lower::entry::LowerEntry;
@@ -65,14 +64,15 @@ impl DirStack {
             }
             let broken = |_| LowerError::Changed(place.trail.shown());
             let name = Name::new(&entry.name).map_err(broken)?;
-            if let Entry::Vacant(vacant) = merged.entry(name)
-                && let Some(said) = self.said(place, &looking, &entry)?
-            {
-                vacant.insert(said);
+            if merged.contains_key(&name) {
+                continue;
+            }
+            if let Some(said) = self.said(place, &looking, (&name, &entry))? {
+                merged.insert(name, said);
             }
         }
-        // After the layer's own entries: a whiteout by name never speaks of its own layer.
-        for name in hidden {
+        // After the layer's own entries: such a whiteout never speaks of its own layer.
+        for name in hidden.into_iter().chain(looking.hides()?) {
             merged.entry(name).or_insert(None);
         }
         Ok(())
@@ -95,7 +95,7 @@ impl DirStack {
         &self,
         place: &Place,
         looking: &Looking<'_>,
-        entry: &Listed,
+        (name, entry): (&Name, &Listed),
     ) -> Result<Option<Option<(Kind, Ino)>>, LowerError> {
         let layer = &self.layers[place.layer];
         let known = match entry.kind {
@@ -127,7 +127,13 @@ impl DirStack {
             Err(LowerError::Record { .. }) => attr.kind,
             attr => attr?.kind,
         };
-        Ok(Some(Some((kind, self.number(stat.st_dev, stat.st_ino)))))
+        let object = Place {
+            layer: place.layer,
+            trail: place.trail.then(name),
+            identity: Identity::of(&stat),
+            may_hold_whiteouts: false,
+        };
+        Ok(Some(Some((kind, self.number_of(&object, kind)?))))
     }
 }
 

@@ -18,6 +18,7 @@ mod peek;
 mod read;
 mod records;
 mod search;
+mod subvolumes;
 mod trail;
 mod unknown;
 

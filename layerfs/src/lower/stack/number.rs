@@ -94,12 +94,16 @@ impl DirStack {
         self.devices.meet(device);
     }
 
-    /// The number of what an origin names, if a layer is on its file system. Whether the inode is still the same is not
-    /// looked at: a number needs only to be nobody else's.
+    /// The number of what an origin names, if a layer is on its file system or has it as a subvolume. Whether the inode is
+    /// still the same is not looked at: a number needs only to be nobody else's.
     pub(crate) fn ino_of_origin(&self, origin: &Origin) -> Option<Ino> {
         let Origin::Directory { filesystem, ino, .. } = origin else { return None };
-        let layer = self.layers.iter().find(|layer| layer.filesystem == *filesystem)?;
-        Some(self.number(layer.root_stat.st_dev, *ino))
+        let layer = self.layers.iter().find(|layer| layer.filesystem == *filesystem);
+        let device = match layer {
+            Some(layer) => layer.root_stat.st_dev,
+            None => self.device_of_part(filesystem)?,
+        };
+        Some(self.number(device, *ino))
     }
 }
 

@@ -8,6 +8,7 @@ use super::layer::Layer;
 use super::node::{Identity, Place, StackNode};
 use super::number::Devices;
 use super::peek;
+use super::subvolumes::Subvolumes;
 use super::trail::Trail;
 use crate::lower::error::LowerError;
 use crate::sys::change::StatVfs;
@@ -41,6 +42,7 @@ pub struct DirStack {
     pub(super) layers: Box<[Layer]>,
     pub(super) options: StackOptions,
     pub(super) devices: Devices,
+    pub(super) subvolumes: Subvolumes,
     pub(super) hidden: Hidden,
     /// Owners and groups of these ids may be others, whom this user namespace does not know.
     pub(super) doubtful: DoubtfulIds,
@@ -78,8 +80,15 @@ impl DirStack {
         }
         let devices = Devices::new(layers.iter().map(|layer| layer.root_stat.st_dev));
         let root = Arc::new(root_of(&layers, &options, &devices)?);
-        let (hidden, doubtful) = (Hidden::default(), DoubtfulIds::default());
-        Ok(DirStack { layers: layers.into(), options, devices, hidden, doubtful, root })
+        Ok(DirStack {
+            layers: layers.into(),
+            options,
+            devices,
+            subvolumes: Subvolumes::default(),
+            hidden: Hidden::default(),
+            doubtful: DoubtfulIds::default(),
+            root,
+        })
     }
 
     /// Makes a stack of directories that are named by the user, the first on top. Symlinks in the names are followed.

@@ -52,7 +52,8 @@ impl Looking<'_> {
             return Ok(Said::Absent);
         }
         let Some(stat) = self.stat(bytes)? else {
-            let hidden = reads_wh && self.has_wh_name(bytes)?;
+            let hidden =
+                reads_wh && self.has_wh_name(bytes)? || self.hides()?.as_ref() == Some(name);
             return Ok(if hidden { Said::Whiteout } else { Said::Absent });
         };
         let attr = Attr::of_stat(&stat);
@@ -71,6 +72,16 @@ impl Looking<'_> {
             return Ok(false);
         }
         Ok(self.mark(name, Mark::Whiteout)?.is_some())
+    }
+
+    /// The name that a mark of the directory hides below: its rename was done, and its whiteout was not.
+    pub(super) fn hides(&self) -> Result<Option<Name>, LowerError> {
+        if !self.may_hold_whiteouts {
+            return Ok(None);
+        }
+        let Some(value) = self.mark(b".", Mark::Hides)? else { return Ok(None) };
+        let broken = |source| LowerError::Hides { path: self.trail.shown(), source };
+        Name::new(&value).map(Some).map_err(broken)
     }
 
     /// What the `opaque` mark of a directory says.

@@ -111,7 +111,7 @@ impl DirStack {
         let place = node.top();
         let birth = self.beside(place, |parent, name| file::birth_at(parent, name))?;
         Ok(Some(Origin::Directory {
-            filesystem: self.layers[place.layer].filesystem,
+            filesystem: self.filesystem_of(place, node.kind)?,
             ino: place.identity.inode,
             birth: timestamp(birth),
         }))
@@ -125,7 +125,7 @@ impl DirStack {
         let root = Trail::default();
         let is_zero = wanted.filesystem == [0; 16];
         for layer in &self.layers {
-            if !is_zero && layer.filesystem != wanted.filesystem {
+            if !is_zero && layer.uuid != wanted.filesystem {
                 continue;
             }
             let dir = layer.open(&root, Purpose::List)?;
@@ -136,7 +136,9 @@ impl DirStack {
             let stat = file::stat(&opened).map_err(|error| refused(error, &root))?;
             let birth = file::birth(&opened).map_err(|error| refused(error, &root))?;
             let origin = Origin::Directory {
-                filesystem: layer.filesystem,
+                filesystem: layer
+                    .part(&opened, stat.st_dev)
+                    .map_err(|error| refused(error, &root))?,
                 ino: stat.st_ino,
                 birth: timestamp(birth),
             };

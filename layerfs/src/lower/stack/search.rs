@@ -84,7 +84,7 @@ impl DirStack {
         if wants_data {
             return Err(LowerError::DataMissing(top.trail.shown()));
         }
-        let ino = self.number(top.identity.device, top.identity.inode);
+        let ino = self.number_of(top, kind)?;
         let above = Some((dir.clone(), name.clone()));
         // Where a file's data is elsewhere its blocks are, too.
         let seen = seen.filter(|_| found.len() == 1 && kind != Kind::Directory);

@@ -1,7 +1,7 @@
 //! A directory as an archive: walked by descriptors, entry by entry in the order of names.
 //!
 //! Other file systems mounted below are left out, as is the store itself: of a directory its mount point stays, empty; of
-//! a file nothing. Attributes by which union file systems know how layers are merged are left out, too, and told. A file that
+//! a file nothing. Subvolumes of btrfs that lie below belong to it. Attributes by which union file systems know how layers are merged are left out, too, and told. A file that
 //! changes while it is read is an error, not a wrong copy. The archive is made on a thread of its own, so that reading it is
 //! reading a stream.
 
@@ -45,7 +45,8 @@ impl<W: Write> Walk<W> {
             marks: None,
             buf: vec![0; 256 * 1024],
         };
-        walk.directory(root, &stat)?;
+        walk.describe(root, &stat)?;
+        walk.enter(root, &stat)?;
         if let Some((first, len)) = walk.marks {
             tracing::warn!(
                 "attributes that a union file system would take for its marks are left out: {len}, the first of `/{first}`"
@@ -54,10 +55,13 @@ impl<W: Write> Walk<W> {
         Ok(walk.archive.finish()?)
     }
 
-    fn directory(&mut self, dir: &OwnedFd, stat: &Stat) -> Result<(), WalkError> {
+    fn describe(&mut self, dir: &OwnedFd, stat: &Stat) -> Result<(), WalkError> {
         let entry = self.entry(stat, EntryKind::Directory, xattr::all(dir)?);
-        self.archive.entry(&entry)?;
-        if stat.st_dev != self.device || (stat.st_dev, stat.st_ino) == self.hidden {
+        Ok(self.archive.entry(&entry)?)
+    }
+
+    fn enter(&mut self, dir: &OwnedFd, stat: &Stat) -> Result<(), WalkError> {
+        if (stat.st_dev, stat.st_ino) == self.hidden {
             return Ok(());
         }
         let mut entries = dir::list(dir)?;
@@ -85,7 +89,12 @@ impl<W: Write> Walk<W> {
         let stat = file::stat_at(dir, name, Symlinks::Stop)?;
         if file::type_of(&stat) == FileType::Directory {
             let below = dir::open(dir, name, Symlinks::Stop)?;
-            return self.directory(&below, &file::stat(&below)?);
+            let stat = file::stat(&below)?;
+            self.describe(&below, &stat)?;
+            return match self.is_foreign(dir, name, &stat)? {
+                true => Ok(()),
+                false => self.enter(&below, &stat),
+            };
         }
         // A socket is nothing without the process that listens at it, and no archive holds one.
         let is_told = !matches!(file::type_of(&stat), FileType::Socket | FileType::Unknown);
@@ -119,8 +128,8 @@ impl<W: Write> Walk<W> {
         Ok(self.archive.entry(&entry)?)
     }
 
-    /// Whether a file is one of another file system that is mounted on its name. A device number alone does not say so:
-    /// overlayfs shows files of its layers under other numbers than its directories.
+    /// Whether an object is one of another file system that is mounted on its name. A device number alone does not say so:
+    /// overlayfs shows files of its layers under other numbers than its directories, and btrfs those of its subvolumes.
     fn is_foreign(&self, dir: &OwnedFd, name: &[u8], stat: &Stat) -> Result<bool, SysError> {
         Ok(stat.st_dev != self.device && file::is_mount_point_at(dir, name)?.unwrap_or(true))
     }
