@@ -237,6 +237,9 @@ fn cut_deeds(mut lab: Lab, deeds: &[usize], tries: u64) {
     assert!(failures.is_empty(), "{} of {cuts} cuts: {}", failures.len(), failures.join("\n"));
 }
 
+/// Cuts of a control until something is lost, at most.
+const CONTROLS: usize = 12;
+
 /// The controls: where syncs do nothing, a copy that has its name has not its contents once another program synced, and
 /// what was acknowledged is gone where none did. XFS writes a file's data out when its size is set, as a copy's is; not
 /// where the size was there before, as a metacopy file's is.
@@ -255,13 +258,14 @@ fn without_syncs_something_is_lost(mut lab: Lab) {
     for (name, other) in controls {
         let number = number_of(name);
         let measure = lab.measure(&DEEDS[number]);
-        let cut = Cut { plan: "ignore-syncs", n: 0, other };
-        let (wrong, _) = lab.try_cut(number, &measure, cut);
+        // The kernel may have written all of it by itself meanwhile, the more so where the machine does much else: what is lost
+        // once can be lost.
+        let is_lost = (0..CONTROLS).any(|_| {
+            let cut = Cut { plan: "ignore-syncs", n: 0, other };
+            !lab.try_cut(number, &measure, cut).0.is_empty()
+        });
         let case = format!("{name} on {:?}, {:?}, {other:?}", lab.kind, lab.form);
-        assert!(
-            !wrong.is_empty(),
-            "{case}: nothing synced, nothing lost: these cuts prove nothing"
-        );
+        assert!(is_lost, "{case}: nothing synced, nothing lost: these cuts prove nothing");
     }
 }
 

@@ -155,6 +155,10 @@ def stored():
         tell(f"{name} set", os.fstat(fd).st_mtime_ns)
         memory[0:5] = b"store"
         memory.flush()
+        until(lambda: os.fstat(fd).st_mtime_ns != 10**18, f"{name} has its old time while it is open")
+        os.utime(name, ns=(10**18, 10**18))
+        tell(f"{name} set again", os.fstat(fd).st_mtime_ns)
+        memory[0:5] = b"again"
         memory.close()
         os.close(fd)
         until(lambda: os.stat(name).st_mtime_ns != 10**18, f"{name} has its old time")
