@@ -109,13 +109,7 @@ fn first_words(bytes: &[u8]) -> Option<(Asked, InitIn, u64)> {
     let (init, rest) = InitIn::ref_from_prefix(body).ok()?;
     let more = u32::read_from_prefix(rest).map_or(0, |(flags, _)| flags);
     let has_more = u64::from(init.flags) & EXTENDED != 0;
-    let asked = Asked {
-        unique: header.unique,
-        node: header.node,
-        uid: header.uid,
-        gid: header.gid,
-        pid: header.pid,
-    };
+    let asked = Asked::by(header);
     (header.opcode == opcode::INIT).then_some((
         asked,
         *init,

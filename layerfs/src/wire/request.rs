@@ -19,6 +19,13 @@ pub struct Asked {
     pub pid: u32,
 }
 
+impl Asked {
+    pub(super) fn by(header: &InHeader) -> Self {
+        let InHeader { unique, node, uid, gid, pid, .. } = *header;
+        Asked { unique, node, uid, gid, pid }
+    }
+}
+
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
 pub enum Ask<'a> {
@@ -155,13 +162,7 @@ pub struct Malformed {
 pub fn parse(bytes: &[u8]) -> Result<(Asked, Ask<'_>), (Option<Asked>, Malformed)> {
     let broken = |asked, opcode| (asked, Malformed { opcode, len: bytes.len() });
     let Ok((header, rest)) = InHeader::ref_from_prefix(bytes) else { return Err(broken(None, 0)) };
-    let asked = Asked {
-        unique: header.unique,
-        node: header.node,
-        uid: header.uid,
-        gid: header.gid,
-        pid: header.pid,
-    };
+    let asked = Asked::by(header);
     let extension = usize::from(header.extension_len) * 8;
     let body = match rest.len().checked_sub(extension) {
         Some(len) if usize::try_from(header.len) == Ok(bytes.len()) => &rest[..len],
