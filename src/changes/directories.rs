@@ -74,8 +74,9 @@ fn of_served(args: &ServeArgs, (called, at): (String, &Path)) -> Result<What> {
     let device = served::device_at(at)?.map(|device| (0, device.0));
     for lower in &args.lower {
         // It would answer with what it shows itself.
-        if device.is_some() && file::device_at(dir::open_path("/")?, lower.as_path()).ok() == device
-        {
+        let deed = || format!("lower directory `{}` of {called}", lower.display());
+        let below = file::device_at(dir::open_path("/")?, lower.as_path()).with_context(deed)?;
+        if device == Some(below) {
             bail!(
                 "{called}: the lower directory `{0}` lies below the mount itself: unmount it, and say `--lowerdir` with the \
                  upper directory `{1}`",
