@@ -176,3 +176,21 @@ fn a_file_without_a_name_leaves_nothing() {
     assert_eq!(live.shell("find up work -type f"), "", "the next mount sweeps it away");
     live.assert_nothing_left();
 }
+
+/// The kernel counts a file system whose files it reads and writes itself as one that stands on another.
+#[test]
+fn two_of_overlayfs_on_each_other_stand_on_a_mount_with_cached_io_alone() {
+    let Some(live) = live() else { return };
+    live.shell("mkdir none first second");
+    for (io, expected) in [("auto", "first\n"), ("cached", "first\nsecond\n")] {
+        let options = format!("lowerdir=base,upperdir=up,workdir=work,io={io}");
+        live.place.said(&["mount", "-o", &options, "mnt"]);
+        let script = "exec 2>/dev/null
+            mount -t overlay none -o lowerdir=mnt:none first && echo first
+            mount -t overlay none -o lowerdir=first:none second && echo second
+            umount second; umount first; true";
+        assert_eq!(live.shell(script), expected, "io={io}");
+        live.umount();
+    }
+    live.assert_nothing_left();
+}
