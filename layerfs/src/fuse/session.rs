@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::aside::Aside;
 use super::backing::Backing;
 use super::door::Door;
-use super::manner::{Io, Manner, Xattrs};
+use super::manner::{Io, Manner, Wakes, Xattrs};
 use crate::sys::SysError;
 use crate::sys::connection::{self, Ending};
 use crate::sys::fuse_device::FuseDevice;
@@ -102,7 +102,8 @@ fn wishes(union: &Union, manner: &Manner, rights: Rights) -> Wishes {
     if manner.io == Io::Auto && rights == Rights::Root && union.upper().is_some() {
         offers.push(offer::PASSTHROUGH);
     }
-    Wishes { offers, background_max: BACKGROUND_MAX }
+    let keeps_awake = manner.wakes == Wakes::Fast && rights == Rights::Root;
+    Wishes { offers, background_max: BACKGROUND_MAX, keeps_awake }
 }
 
 fn told(agreed: &Agreed) -> String {
