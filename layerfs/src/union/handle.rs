@@ -167,6 +167,13 @@ impl Union {
         }
     }
 
+    /// Notes a file that was made just now, and is open by that. The caller holds the lock of its directory.
+    pub(super) fn opened_new(&self, node: Shared, file: OwnedFd) -> HandleId {
+        node.opens.fetch_add(1, Ordering::AcqRel);
+        let upper = Mutex::new(Some(Arc::new(file)));
+        self.handles.add(Open { node, how: OpenHow::Write, is_changed: false, lower: None, upper })
+    }
+
     fn open_counted(&self, node: &Shared, how: OpenHow) -> Result<Open, UnionError> {
         let upper = Mutex::new(None);
         let mut open = Open { node: Arc::clone(node), how, is_changed: false, lower: None, upper };
