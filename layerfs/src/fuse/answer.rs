@@ -41,8 +41,12 @@ impl Door {
 
     /// A node that was found, as the kernel has it.
     pub(super) fn entry(&self, looked: &Looked) -> EntryOut {
+        self.entry_of(looked, self.belief_in(looked.id, &looked.attr))
+    }
+
+    fn entry_of(&self, looked: &Looked, belief: Duration) -> EntryOut {
         let (entry_valid, entry_valid_nanos) = valid(self.belief(looked.id));
-        let (attr_valid, attr_valid_nanos) = valid(self.belief_in(looked.id, &looked.attr));
+        let (attr_valid, attr_valid_nanos) = valid(belief);
         EntryOut {
             node: looked.id.0,
             generation: looked.generation,
@@ -83,8 +87,9 @@ impl Door {
         match made {
             Ok((looked, handle)) => {
                 // How it is served is settled before its attributes are: it says how long they are believed.
-                let (open, _) = self.served(looked.id, handle, flags);
-                if !reply.created(&self.entry(&looked), open) {
+                let (open, is_written) = self.served(looked.id, handle, flags);
+                let entry = self.entry_of(&looked, self.belief_in_new(looked.id, is_written));
+                if !reply.created(&entry, open) {
                     self.close(looked.id, handle);
                     self.union.forget(looked.id, 1);
                 }

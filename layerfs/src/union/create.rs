@@ -1,6 +1,7 @@
 //! Making new nodes.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 
 use super::error::{UnionError, answer};
 use super::handle::{HandleId, OpenHow};
@@ -109,7 +110,7 @@ impl Union {
             self.refuse_known(&dir, name)?;
             self.ensure_upper_dir(&dir)?
         };
-        let birth = self.birth(upper, &above, new, caller)?;
+        let birth = self.birth(&above, new, caller, None)?;
         Ok(Some(upper.stage_new(&blank_of(new.0), birth.owner, &birth.lists)?))
     }
 
@@ -139,7 +140,7 @@ impl Union {
         let mut state = dir.dir.write();
         let cover = self.free_name(&dir, &state, name)?;
         let listing = begin_change(&mut state);
-        let birth = self.birth(upper, &above, (new, permissions), caller)?;
+        let birth = self.birth(&above, (new, permissions), caller, Some(&mut state))?;
         let (owner, blank) = (birth.owner, blank_of(new));
         // Made in place where nothing has to be set afterwards; else aside, so that no one meets it half made.
         let in_place = cover == Cover::Nothing
@@ -159,6 +160,7 @@ impl Union {
             self.new_node(Some((&dir, name)), (&above, name.as_bytes()), file.as_ref())?;
         let became = Became::Node(name, looked.attr.kind, looked.id);
         self.end_change(&mut state, listing, &[became]);
+        node.has_no_capability.store(file.is_some(), Ordering::Release);
         // Open before anybody can take its name away.
         let handle = file.filter(|_| given.opens).map(|file| self.opened_new(node, file));
         Ok((looked, handle))
@@ -206,7 +208,7 @@ impl Union {
             return answer(Errno::PERM); // as ext4 and XFS answer it
         }
         let above = self.ensure_upper_dir(&dir)?;
-        let birth = self.birth(upper, &above, (NewNode::File, permissions), caller)?;
+        let birth = self.birth(&above, (NewNode::File, permissions), caller, None)?;
         let staged = upper.stage_new(&Blank::File, birth.owner, &birth.lists)?;
         let orphan = upper.orphan_name();
         if let Err(error) = upper.orphan_staged(&staged, &orphan) {
