@@ -10,7 +10,6 @@
 //! 4. The kernel opens the file behind a node with the flags of its own open, and what becomes of these afterwards (`F_SETFL`)
 //!    does not reach that. So who opens to append, or round the cache, reads and writes by us.
 
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -20,7 +19,7 @@ use super::ask::KEEP_CACHE;
 use crate::sys::Errno;
 use crate::sys::fuse_device::BackingId;
 use crate::tree::Timestamp;
-use crate::union::NodeId;
+use crate::union::{ByNumber, NodeId};
 use crate::wire::Kernel;
 use crate::wire::form::OpenOut;
 
@@ -63,7 +62,7 @@ pub(super) enum Written {
 
 /// The nodes with open handles.
 pub(super) struct Backing {
-    shards: [Mutex<HashMap<NodeId, Entry>>; SHARDS],
+    shards: [Mutex<ByNumber<NodeId, Entry>>; SHARDS],
     /// Whether it was agreed that the kernel takes files.
     is_agreed: bool,
     /// Whether it does; not where the upper's file system is none of which it takes them.
@@ -94,7 +93,7 @@ impl Backing {
         Backing { shards, is_agreed, is_taken, was_taken, written }
     }
 
-    fn shard(&self, node: NodeId) -> &Mutex<HashMap<NodeId, Entry>> {
+    fn shard(&self, node: NodeId) -> &Mutex<ByNumber<NodeId, Entry>> {
         let number = usize::try_from(node.0 / 2).unwrap_or(0);
         &self.shards[number % SHARDS]
     }

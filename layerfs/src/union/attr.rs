@@ -95,7 +95,10 @@ impl Union {
             looked.map_err(|source| UpperError::Call { deed, source })
         };
         let upper = self.writable()?;
-        let attr = if node.is_directory() && node.id != NodeId::ROOT && self.is_dir_open(node) {
+        let open = node.file.lock().upgrade().filter(|_| !upper.records_owners());
+        let attr = if let Some(file) = open {
+            Attr::of_stat(&looked(file::stat(&*file))?)
+        } else if node.is_directory() && node.id != NodeId::ROOT && self.is_dir_open(node) {
             let dir = self.upper_dir(node)?;
             upper.attr((&dir, b"."), &looked(file::stat(&*dir))?)?
         } else {

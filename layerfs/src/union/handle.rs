@@ -1,6 +1,5 @@
 //! Open files: handles, what each was opened for, and which descriptor serves it now.
 
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +9,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::copy_up::Extent;
 use super::error::{UnionError, answer};
-use super::ids::NodeId;
+use super::ids::{ByNumber, NodeId};
 use super::mount::{Shared, Union};
 use super::node::Node;
 use crate::lower::LowerFile;
@@ -66,7 +65,7 @@ pub(super) struct Open {
 
 /// All open files.
 pub(super) struct Handles {
-    open: Mutex<HashMap<HandleId, Arc<Open>>>,
+    open: Mutex<ByNumber<HandleId, Arc<Open>>>,
     /// Rung under the lock of `open` when a program that ran is closed.
     ended: Condvar,
     next: AtomicU64,
@@ -170,7 +169,9 @@ impl Union {
     /// Notes a file that was made just now, and is open by that. The caller holds the lock of its directory.
     pub(super) fn opened_new(&self, node: Shared, file: OwnedFd) -> HandleId {
         node.opens.fetch_add(1, Ordering::AcqRel);
-        let upper = Mutex::new(Some(Arc::new(file)));
+        let file = Arc::new(file);
+        *node.file.lock() = Arc::downgrade(&file);
+        let upper = Mutex::new(Some(file));
         self.handles.add(Open { node, how: OpenHow::Write, is_changed: false, lower: None, upper })
     }
 
@@ -273,6 +274,7 @@ impl Union {
         let spot = self.spot(&open.node)?;
         let fd = change::open_file(&*spot.dir, &*spot.name, open.how.access());
         let fd = Arc::new(fd.map_err(|source| UpperError::Call { deed: "open a file", source })?);
+        *open.node.file.lock() = Arc::downgrade(&fd);
         *slot = Some(Arc::clone(&fd));
         Ok(fd)
     }

@@ -1,6 +1,12 @@
 //! Numbers of nodes.
 
+use std::collections::HashMap;
+
 use crate::tree::Ino;
+
+/// A table by a number that the kernel or this process gave. It is asked several times for each request, and nobody outside chooses
+/// what stands in it: a fast hash will do.
+pub type ByNumber<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// The number by which requests name a node. Equal to the inode number while the door can't tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,6 +1,8 @@
 //! One node: what never changes of it, and what each of its locks guards.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -34,6 +36,8 @@ pub(super) struct Node {
     pub shown: AtomicBool,
     /// It was made here without capabilities, and nobody gave it any: the kernel asks before the first write of each file.
     pub has_no_capability: AtomicBool,
+    /// Its file in the upper, while a handle has it open.
+    pub file: Mutex<Weak<OwnedFd>>,
     /// Of a directory. Held shared while its names are read, exclusively while they change.
     pub dir: RwLock<DirState>,
     /// Where its object is. Held for moments only, never across a system call that may wait.
