@@ -127,7 +127,7 @@ impl Lab {
     fn lenience(&self, usual: Lenience) -> Lenience {
         match (self.form, usual) {
             (Form::UserMarks | Form::Recorded, Lenience::None) => Lenience::Times,
-            (Form::Metacopy, Lenience::Times | Lenience::Links) => Lenience::Attempt,
+            (form, Lenience::Times | Lenience::Links) if form.has_data_below() => Lenience::Attempt,
             (_, usual) => usual,
         }
     }
