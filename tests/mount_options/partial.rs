@@ -1,6 +1,6 @@
 //! Files of which only the attributes or the name were changed: their data stays in the lower, and nobody is shown its holes.
 
-use crate::live::{Live, live};
+use crate::live::{Live, live, live_on_disk};
 use crate::support::rights;
 
 const DIRS: &str = "lowerdir=base,upperdir=up,workdir=work";
@@ -215,4 +215,43 @@ fn data_of_directories_is_that_of_the_file_that_was_there_or_an_error() {
     let line =
         live.place.refused(&["upper", "normalize", "--work", "work", "-o", "lowerdir=base", "up"]);
     assert!(line.contains("its data lies in a lower layer"), "{line}");
+}
+
+#[test]
+fn a_file_of_several_names_of_which_the_kernel_copied_metadata_alone_has_its_data_by_each() {
+    let Some(live) = live() else { return };
+    live.shell(
+        "ln base/both base/linked; ln base/both base/d/third; mkdir kernel
+        mount -t overlay overlay -o lowerdir=base,upperdir=up,workdir=work,index=on,metacopy=on,redirect_dir=on kernel
+        chmod 600 kernel/both; umount kernel",
+    );
+    assert_eq!(marked(&live, "up"), ["both"]);
+    live.place.said(&["mount", "-o", DIRS, "mnt"]);
+    // By a name that the lower alone has first.
+    assert_eq!(
+        live.shell("cat mnt/d/third mnt/linked mnt/both; stat -c '%a %h' mnt/linked"),
+        "basebasebase600 3\n"
+    );
+    live.shell("echo more >> mnt/linked");
+    assert_eq!(live.shell("cat mnt/d/third; cat base/both"), "basemore\nbase");
+    live.umount();
+}
+
+#[test]
+fn a_mark_for_which_an_object_has_no_room_is_done_without() {
+    rights::need!("setfattr");
+    let Some(live) = live_on_disk() else { return };
+    live.shell(
+        "n=3800; while echo $n > base/f$n && setfattr -n user.x -v $(printf \"%0${n}d\" 0) base/f$n 2>/dev/null; do n=$((n + 4)); done; rm base/f$n",
+    );
+    live.place.said(&["import", "base", "image:1"]);
+    mount_image(&live);
+    live.shell("cd mnt; for f in f*; do chmod 600 $f; cmp ../base/$f $f; done; cp -a --attributes-only ../base/only small");
+    let all: usize = live.shell("ls mnt | grep -c ^f").trim().parse().unwrap();
+    let left = marked(&live, "changes").len();
+    assert!(0 < left && left < all, "{left} of {all}: the sizes meet no end");
+    // One that has its mark and gets an attribute as large as the disk takes it.
+    live.shell("for n in $(seq 3800 4 5000); do setfattr -n user.x -v $(printf \"%0${n}d\" 0) mnt/small 2>/dev/null || break; echo $n > room; done");
+    live.shell("chmod 640 mnt/only; setfattr -n user.x -v $(printf \"%0$(cat room)d\" 0) mnt/only; cmp base/only mnt/only");
+    live.umount();
 }

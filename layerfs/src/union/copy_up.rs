@@ -188,12 +188,15 @@ impl Union {
         extent: Extent,
     ) -> Result<Option<OwnedFd>, UnionError> {
         let Some(lower) = node.lower() else { return answer(Errno::STALE) };
-        let copied = self.copied(&lower)?;
         if extent.may_leave_data()
-            && let Some(path) = self.left_at(upper, &lower, &copied)?
+            && let Some(staged) = self.stage_without_data(upper, &lower)?
         {
-            return self.leave_data(upper, node, (lower, path), copied).map(|()| None);
+            let beneath = Beneath { file: lower, found_by: FoundBy::Marks };
+            return self
+                .install_staged(upper, node, (&staged, Data::Below(beneath)))
+                .map(|()| None);
         }
+        let copied = self.copied(&lower)?;
         // The copy of a group is seen under its other names before it is installed under this one, which may be refused:
         // it has all contents until whoever asked empties it.
         let is_filled = extent != Extent::Nothing || node.group.is_some();
@@ -210,13 +213,35 @@ impl Union {
             true => Ok(None),
             false => upper.open_staged(&staged).map(Some),
         };
-        let installed = opened
-            .map_err(UnionError::from)
-            .and_then(|opened| self.install_copy(upper, node, &staged).map(|()| opened));
-        if installed.is_err() {
-            upper.discard(&staged);
+        let opened = opened.inspect_err(|_| upper.discard(&staged))?;
+        self.install_staged(upper, node, (&staged, Data::Here)).map(|()| opened)
+    }
+
+    /// Installs a copy. Where its data is stands in the node before it can be found by its name, or by another of its group,
+    /// and stays there where it can't be installed: of a node of the lower it says nothing.
+    fn install_staged(
+        &self,
+        upper: &Upper,
+        node: &Shared,
+        (staged, data): (&Staged, Data),
+    ) -> Result<(), UnionError> {
+        *node.data.lock() = data;
+        self.install_copy(upper, node, staged).inspect_err(|_| upper.discard(staged))
+    }
+
+    /// Makes a copy whose data stays in the lower; `None` where it is to have it.
+    fn stage_without_data(
+        &self,
+        upper: &Upper,
+        lower: &LowerNode,
+    ) -> Result<Option<Staged>, UnionError> {
+        let copied = self.copied(lower)?;
+        let Some(path) = self.left_at(upper, lower, &copied)? else { return Ok(None) };
+        match upper.stage_copy(&Copied { data: CopiedData::Left(path), ..copied }) {
+            // Beside the attributes that it has there is no room for the marks.
+            Err(error) if is_for_want_of_room(error.errno()) => Ok(None),
+            staged => Ok(Some(staged?)),
         }
-        installed
     }
 
     /// Where the data of a lower file is found that stays there when the rest is copied up: its origin alone leads to that of
@@ -238,25 +263,6 @@ impl Union {
                 Ok(Upper::is_written_redirect(&path).then_some(Some(path)))
             }
         }
-    }
-
-    /// Gives a file an upper side whose data stays in the lower.
-    fn leave_data(
-        &self,
-        upper: &Upper,
-        node: &Shared,
-        (lower, path): (LowerNode, Option<Vec<Name>>),
-        copied: Copied<'_>,
-    ) -> Result<(), UnionError> {
-        let staged = upper.stage_copy(&Copied { data: CopiedData::Left(path), ..copied })?;
-        // Before it can be found: who does looks here for its data.
-        *node.data.lock() = Data::Below(Beneath { file: lower, found_by: FoundBy::Marks });
-        let installed = self.install_copy(upper, node, &staged);
-        if installed.is_err() {
-            *node.data.lock() = Data::Here;
-            upper.discard(&staged);
-        }
-        installed
     }
 
     fn install_copy(
@@ -321,6 +327,11 @@ impl Union {
         let (xattrs, origin) = (self.lower.xattrs(lower)?, self.lower.origin(lower)?);
         Ok(Copied { attr, xattrs, origin, target, data: CopiedData::Nothing })
     }
+}
+
+/// Whether file systems say so that an attribute does not fit beside the others of an object.
+pub(super) fn is_for_want_of_room(errno: Errno) -> bool {
+    matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::TOOBIG | Errno::RANGE | Errno::XDEV)
 }
 
 /// Whether an object of the upper needs its data for a change.

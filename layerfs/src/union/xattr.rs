@@ -1,6 +1,6 @@
 //! Extended attributes, as users see them: marks are neither shown nor taken.
 
-use super::copy_up::Extent;
+use super::copy_up::{Extent, is_for_want_of_room};
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::mount::{Shared, Union};
@@ -86,10 +86,23 @@ impl Union {
         self.expect_known(pair.0)?;
         let upper = self.writable()?;
         let node = self.copied_up(id)?;
-        let _topology = self.topology.read();
-        self.dir_brought_up(&node)?;
-        let spot = self.spot(&node)?;
-        Ok(upper.set_user_xattr(&spot.dir, &spot.name, pair, how)?)
+        let set = || {
+            let _topology = self.topology.read();
+            self.dir_brought_up(&node)?;
+            let spot = self.spot(&node)?;
+            Ok(upper.set_user_xattr(&spot.dir, &spot.name, pair, how)?)
+        };
+        match set() {
+            // The mark that its data lies below takes some of the room that attributes have.
+            Err(error)
+                if is_for_want_of_room(UnionError::errno(&error))
+                    && node.data_below().is_some() =>
+            {
+                self.copy_up(&node, Extent::Whole)?;
+                set()
+            }
+            set => set,
+        }
     }
 
     /// Removes an attribute; `ENODATA` where there is none, and then nothing is copied up. An access control list that is not

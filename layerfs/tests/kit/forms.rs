@@ -81,7 +81,7 @@ impl Form {
         }
     }
 
-    /// Whether a file of the upper may have its data below: one that was not filled to its end may have the time of that.
+    /// Whether a file of the upper may have its data below.
     pub fn has_data_below(self) -> bool {
         matches!(self, Form::Metacopy | Form::Partial)
     }
