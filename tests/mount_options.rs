@@ -41,6 +41,8 @@ mod numbers;
 mod owners;
 #[path = "mount_options/page.rs"]
 mod page;
+#[path = "mount_options/partial.rs"]
+mod partial;
 #[allow(dead_code, reason = "what other tests ask of the command")]
 #[path = "cli/place.rs"]
 mod place;
