@@ -81,7 +81,7 @@ pub const UPPER: &[Bad] = &[
     bad!(Metacopy "small", "trusted.overlay.metacopy", METACOPIES, Perhaps, &["small"], "", "`small`"),
     bad!(Metacopy "d/kernels", "trusted.overlay.redirect", REDIRECTS, Perhaps, &["d/kernels"], "redirect", "`kernels`"),
     bad!(Partial "small", "trusted.overlay.metacopy", OTHER_METACOPIES, Perhaps, &["small"], "", "`small`"),
-    bad!(Partial "d/plain", "trusted.overlay.redirect", REDIRECTS, Perhaps, &["d/plain"], "redirect", "`plain`"),
+    bad!(Partial "d/e/f/other", "trusted.overlay.redirect", REDIRECTS, Perhaps, &["d/e/f/other"], "redirect", "`other`"),
     bad!(Partial "small", "trusted.overlay.layerfs.origin", ORIGINS, Never, &["small"], "origin mark", "`small`"),
     bad!(Partial "k1", "trusted.overlay.metacopy", OTHER_METACOPIES, Perhaps, &["k1", "k2", "d/k3"], "", ""),
     bad!(Recorded "c", "user.containers.override_stat", RECORDS, Perhaps, &["c"], "recorded owner", "`c`"),
