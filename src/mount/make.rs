@@ -59,7 +59,7 @@ work/incompat/volatile in its work directory is removed
   static_nlink  a directory's link count is always 1
   whiteout=auto|device|xattr|wh  how a name of a lower directory is hidden: by a device 0:0, an empty file with an \
 attribute, or a name that begins with `.wh.`; auto takes the first that can be had
-  io=auto|cached  as root the kernel reads and writes changed files itself, where it can; cached: it never does
+  io=auto|cached  as root the kernel reads and writes changed files, and reads programs, itself, where it can; cached: never
   remount       change ro, rw and the other flags of a mount that is there, as root: layerfs mount -o remount,ro DIR
   fsname=NAME   what `findmnt` shows as the source
   store=DIR     the store that the image is in, as --root says; for fstab(5)

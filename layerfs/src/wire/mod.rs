@@ -11,7 +11,7 @@ mod reply;
 mod request;
 mod serve;
 
-pub use handshake::{Agreed, Offer, Wishes, offer};
+pub use handshake::{Agreed, Offer, TRANSFER_MAX, Wishes, offer};
 pub use kernel::{Drop, Kernel};
 pub use listing::{Entry, Listing};
 pub use reply::Reply;
