@@ -35,6 +35,8 @@ pub(super) struct Door {
     pub given: Given,
     /// Room for what is read.
     pub buffers: Buffers,
+    /// Whether a request that cuts a file says if who asks keeps set-id bits.
+    pub says_kept: bool,
     /// Whom to tell what it does not ask for.
     pub kernel: Kernel,
 }
@@ -119,7 +121,7 @@ impl Door {
     fn answer_of_open(&self, asked: &Asked, ask: Ask<'_>, reply: Reply) {
         let node = self.node(asked);
         match ask {
-            Ask::Open { flags } => self.open(asked, flags, reply),
+            Ask::Open { flags, strips } => self.open(asked, (flags, strips), reply),
             Ask::Write { handle, offset, data, strips } => {
                 self.write(asked, (HandleId(handle), strips), (offset, data), reply);
             }
@@ -258,7 +260,8 @@ impl Door {
         let permissions = if_set(set::MODE, change.mode).map(|mode| mode & 0o7777);
         let size = (change.valid & set::SIZE != 0).then_some(change.size);
         let set = SetAttr { permissions, uid, gid, size, atime, mtime };
-        let asker = self.asker(asked);
+        let strips = change.valid & set::KILL_SUIDGID != 0;
+        let asker = self.asker(asked).stripping(self.says_kept, strips);
         // Who has it open for writing was asked then.
         let is_cut = size.is_some() && change.valid & set::HANDLE == 0;
         let face = Face(asked.node);
@@ -325,9 +328,9 @@ impl Door {
         });
     }
 
-    fn open(&self, asked: &Asked, flags: i32, reply: Reply) {
+    fn open(&self, asked: &Asked, (flags, strips): (i32, bool), reply: Reply) {
         let node = self.node(asked);
-        let (how, asker) = (open_how(flags), self.asker(asked));
+        let (how, asker) = (open_how(flags), self.asker(asked).stripping(self.says_kept, strips));
         let takes = match how {
             OpenHow::Read | OpenHow::Run => Takes::Short,
             OpenHow::Write | OpenHow::Truncate => self.change_takes(node),

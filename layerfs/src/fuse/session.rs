@@ -62,6 +62,7 @@ impl Serving {
             backing: Arc::new(Backing::new(is_backed, rests)),
             given,
             buffers: Buffers::default(),
+            says_kept: connection.agreed().has(offer::HANDLE_KILLPRIV_V2),
             kernel: connection.kernel(),
         };
         Ok(Serving { connection, door, device: kept })
