@@ -6,6 +6,8 @@ mod support;
 
 #[path = "mount_options/acl.rs"]
 mod acl;
+#[path = "mount_options/awake.rs"]
+mod awake;
 #[path = "mount_options/callers.rs"]
 mod callers;
 #[path = "mount_options/changing.rs"]

@@ -202,6 +202,62 @@ fn random_marks_harm_nothing_but_their_object() {
     }
 }
 
+/// Directories that were copied or marked by hand: the one under the lower's own name is itself, of others the first, and what is
+/// done in one is not done in another.
+#[test]
+fn of_two_directories_that_lead_to_one_of_the_lower_one_is_refused() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    let scratch = Scratch::new();
+    for side in [Side::Image, Side::Dirs] {
+        let ground = Ground::new(scratch.path(), side);
+        let place = scratch.join(format!("place-{side:?}"));
+        drop(ground.mount(&place));
+        for name in ["first", "second"] {
+            let dir = place.join("upper").join(name);
+            std::fs::create_dir(&dir).unwrap();
+            rustix::fs::lsetxattr(&dir, "trusted.overlay.redirect", b"/n", XattrFlags::empty())
+                .unwrap();
+        }
+        let orders = [["n", "first", "second"], ["first", "second", "n"], ["second", "n", "first"]];
+        // The lower's own directory, first as nobody changed it, then with a part in the upper.
+        for (round, order) in orders.iter().chain(&orders).enumerate() {
+            if round == 3 {
+                let dir = place.join("upper/n");
+                std::fs::create_dir(&dir).unwrap();
+                std::fs::write(dir.join("above"), "").unwrap();
+            }
+            let union = ground.mount(&place);
+            let way = Way(&union);
+            for path in order.iter().chain(order) {
+                if let Err(error) = way.walk(path) {
+                    let text = error.to_string();
+                    assert!(*path != "n", "{order:?}: {text}");
+                    assert_eq!(error.errno(), Errno::IO, "{text}");
+                    assert!(text.contains(path) && text.contains("redirect"), "{text}");
+                }
+            }
+            for path in ["first", "second"] {
+                assert!(way.walk(path).is_err(), "{order:?}: {path} is usable beside `n`");
+            }
+            way.file("n/made").unwrap();
+            assert!(place.join("upper/n/made").exists(), "{order:?}: made elsewhere");
+            assert_eq!(way.walk("n/above").is_ok(), round >= 3, "{order:?}");
+            way.unlink("n/made").unwrap();
+            if round < 3 {
+                drop(union);
+                std::fs::remove_dir_all(place.join("upper/n")).unwrap();
+            }
+        }
+        // Without the lower's own name, the first is it.
+        std::fs::remove_dir_all(place.join("upper/n")).unwrap();
+        let union = ground.mount(&place);
+        Way(&union).walk("second").unwrap();
+        assert_eq!(Way(&union).walk("first").unwrap_err().errno(), Errno::IO);
+        Way(&union).walk("second").unwrap();
+    }
+}
+
 /// A value of up to 70 bytes: any bytes, a sound one with one byte changed, or of the letters that marks are made of.
 fn random_value(state: &mut u64, bad: &Bad) -> Vec<u8> {
     const LETTERS: &[u8] = b"/.:0123456789UL-xy abfilerdc\0";

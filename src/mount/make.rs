@@ -288,6 +288,7 @@ fn flags_of(said: &Options, privileged: Rule) -> Vec<Flag> {
         (said.static_nlink, Flag::StaticNlink),
         (said.no_fsync, Flag::NoFsync),
         (said.cached_io, Flag::CachedIo),
+        (said.usual_latency, Flag::UsualLatency),
         (said.volatile, Flag::Volatile),
         (said.whiteout == Some(Whiteout::Device), Flag::WhiteoutsDevice),
         (said.whiteout == Some(Whiteout::Xattr), Flag::WhiteoutsXattr),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use layerfs_driver::fuse::{
     self, Access, By, Callers, DirLinks, Fsync, Io, Manner, Mount, MountOptions, Names, Serving,
-    Xattrs,
+    Wakes, Xattrs,
 };
 use layerfs_driver::lower::{Redirects, WhNames};
 use layerfs_driver::sys::mount::{MountFlags, Propagation};
@@ -94,6 +94,7 @@ pub enum Flag {
     StaticNlink,
     /// Files are read and written by this process, never by the kernel itself.
     CachedIo,
+    UsualLatency,
     /// Whiteouts are devices.
     WhiteoutsDevice,
     /// Whiteouts are files with a mark.
@@ -219,6 +220,7 @@ impl ServeArgs {
             } else {
                 Io::Auto
             },
+            wakes: if self.has(Flag::UsualLatency) { Wakes::Usual } else { Wakes::Fast },
             names: if at_once { Names::AtOnce } else { Names::Later },
             // A container mounts its root itself, in its own pid namespace.
             callers: if self.mountpoint.is_some() { Callers::Known } else { Callers::Unknown },

@@ -95,6 +95,8 @@ pub fn check(trial: &Trial<'_>) {
         "volatile" => volatile(trial),
         "whiteout" => whiteouts(trial),
         "io" => writes(trial),
+        // What it does is seen in `awake`.
+        "cpu_latency" => trial.mounted(|_| {}),
         "fsync" if word == "fsync=volatile" => volatile(trial),
         "fsync" | "sync" | "dirsync" => syncs(trial),
         "uidmapping" | "gidmapping" | "squash_to_root" | "squash_to_uid" | "squash_to_gid" => {

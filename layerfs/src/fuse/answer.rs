@@ -41,8 +41,12 @@ impl Door {
 
     /// A node that was found, as the kernel has it, which counts that it was told of it.
     pub(super) fn entry(&self, looked: &Looked) -> EntryOut {
+        self.entry_of(looked, self.belief_in(looked.id, &looked.attr))
+    }
+
+    fn entry_of(&self, looked: &Looked, belief: Duration) -> EntryOut {
         let (entry_valid, entry_valid_nanos) = valid(self.belief(looked.id));
-        let (attr_valid, attr_valid_nanos) = valid(self.belief_in(looked.id, &looked.attr));
+        let (attr_valid, attr_valid_nanos) = valid(belief);
         EntryOut {
             node: self.backing.faces.tell(looked.id).0,
             generation: looked.generation,
@@ -87,7 +91,8 @@ impl Door {
                 let face = self.backing.faces.face(looked.id);
                 let is_expected = self.backing.expect_writer((face, looked.id));
                 let begun = is_expected.then(|| self.served(face, handle, flags)).flatten();
-                let entry = self.entry(&looked);
+                let is_written = begun.as_ref().is_some_and(|begun| begun.is_first_writer);
+                let entry = self.entry_of(&looked, self.belief_in_new(looked.id, is_written));
                 let is_taken = match begun {
                     Some(begun) => reply.created(&entry, begun.answer),
                     None => {

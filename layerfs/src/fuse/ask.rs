@@ -150,8 +150,12 @@ impl Door {
         mode: u32,
         caller: Result<Caller, UnionError>,
     ) -> Result<(Looked, HandleId), UnionError> {
-        self.union.expect_room()?;
-        self.open_made(self.make(at, (NewNode::File, mode), caller)?)
+        let (looked, handle) = self.union.create_open(at, mode & 0o7777, caller?)?;
+        let settled = self.settle_entry(at.0, Ok(looked));
+        if settled.is_err() {
+            self.union.release(handle);
+        }
+        Ok((settled?, handle))
     }
 
     /// Makes a file without a name and opens it.
@@ -162,15 +166,7 @@ impl Door {
         caller: Result<Caller, UnionError>,
     ) -> Result<(Looked, HandleId), UnionError> {
         self.union.expect_room()?;
-        self.open_made(self.union.create_nameless(dir, mode & 0o7777, caller?)?)
-    }
-
-    fn open_made(&self, looked: Looked) -> Result<(Looked, HandleId), UnionError> {
-        let opened = self.union.open(looked.id, OpenHow::Write);
-        if opened.is_err() {
-            self.union.forget(looked.id, 1);
-        }
-        Ok((looked, opened?))
+        self.union.open_made(self.union.create_nameless(dir, mode & 0o7777, caller?)?)
     }
 
     /// Opens a file, and says how it is served.

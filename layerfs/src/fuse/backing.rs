@@ -11,7 +11,6 @@
 //! 4. The kernel opens the file behind a node with the flags of its own open, and what becomes of these afterwards (`F_SETFL`)
 //!    does not reach that. So who opens to append, or round the cache, reads and writes by us.
 
-use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -24,7 +23,7 @@ use super::resting::Resting;
 use crate::sys::Errno;
 use crate::sys::fuse_device::BackingId;
 use crate::tree::Timestamp;
-use crate::union::{NodeId, OpenFile};
+use crate::union::{ByNumber, NodeId, OpenFile};
 use crate::wire::Kernel;
 use crate::wire::form::OpenOut;
 
@@ -76,7 +75,7 @@ pub(super) enum Written {
 
 /// The inodes with open handles.
 pub(super) struct Backing {
-    shards: [Mutex<HashMap<Face, Entry>>; SHARDS],
+    shards: [Mutex<ByNumber<Face, Entry>>; SHARDS],
     /// Under which numbers nodes are known. Changed under the lock of the shard of a node's first number.
     pub faces: Faces,
     /// Lower files that nobody has open, where what is found under a number never changes.
@@ -138,7 +137,7 @@ impl Backing {
         }
     }
 
-    fn shard(&self, face: Face) -> &Mutex<HashMap<Face, Entry>> {
+    fn shard(&self, face: Face) -> &Mutex<ByNumber<Face, Entry>> {
         let number = usize::try_from(face.0 / 2).unwrap_or(0);
         &self.shards[number % SHARDS]
     }
@@ -326,7 +325,7 @@ impl Backing {
     }
 
     /// Drops an entry of which nothing is remembered.
-    fn drop_unused(&self, shard: &mut HashMap<Face, Entry>, face: Face) {
+    fn drop_unused(&self, shard: &mut ByNumber<Face, Entry>, face: Face) {
         let is_used = |entry: &Entry| {
             entry.handles > 0 || entry.awaited > 0 || entry.is_written || entry.is_old
         };

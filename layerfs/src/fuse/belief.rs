@@ -46,6 +46,12 @@ impl Door {
         }
     }
 
+    /// Of the attributes of a file that was just made. Until it is written there is nothing that a mapping could change, and what
+    /// makes it larger the kernel does itself, or is told then.
+    pub(super) fn belief_in_new(&self, id: NodeId, is_written: bool) -> Duration {
+        if is_written { self.belief(id).min(OF_WRITTEN) } else { self.belief(id) }
+    }
+
     /// Of the absence of a name.
     pub(super) fn belief_in_absence(&self) -> Duration {
         if self.expects_changes() { self.manner.lower_belief } else { LASTING }

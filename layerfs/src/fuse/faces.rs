@@ -5,12 +5,11 @@
 //! 2. What is known under both may change by either: the kernel believes no attributes of it.
 //! 3. A second number ends when the kernel has forgotten it and nobody holds the first one's file.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::union::NodeId;
+use crate::union::{ByNumber, NodeId};
 
 /// The number by which the kernel names a node in its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,8 +42,8 @@ pub(super) struct Faces {
 
 #[derive(Debug, Default)]
 struct Known {
-    seconds: HashMap<NodeId, Second>,
-    nodes: HashMap<Face, NodeId>,
+    seconds: ByNumber<NodeId, Second>,
+    nodes: ByNumber<Face, NodeId>,
     /// How many were ever given.
     given: u64,
 }

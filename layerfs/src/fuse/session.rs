@@ -8,7 +8,7 @@ use super::backing::Backing;
 use super::buffers::Buffers;
 use super::door::Door;
 use super::given::Given;
-use super::manner::{Io, Manner, Xattrs};
+use super::manner::{Io, Manner, Wakes, Xattrs};
 use crate::sys::SysError;
 use crate::sys::connection::{self, Ending};
 use crate::sys::fuse_device::FuseDevice;
@@ -110,7 +110,8 @@ fn wishes(union: &Union, manner: &Manner, rights: Rights) -> Wishes {
     if manner.io == Io::Auto && rights == Rights::Root {
         offers.push(offer::PASSTHROUGH);
     }
-    Wishes { offers, background_max: BACKGROUND_MAX }
+    let keeps_awake = manner.wakes == Wakes::Fast && rights == Rights::Root;
+    Wishes { offers, background_max: BACKGROUND_MAX, keeps_awake }
 }
 
 fn told(agreed: &Agreed) -> String {

@@ -1,6 +1,5 @@
 //! Open files: handles, what each was opened for, and which descriptor serves it now.
 
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +9,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
 use super::copy_up::Extent;
 use super::error::{UnionError, answer};
-use super::ids::NodeId;
+use super::ids::{ByNumber, NodeId};
 use super::mount::{Shared, Union};
 use super::node::Node;
 use super::open_file::OpenFile;
@@ -68,6 +67,17 @@ pub(super) struct Open {
 }
 
 impl Open {
+    fn new(node: &Shared, how: OpenHow) -> Self {
+        Open {
+            node: Arc::clone(node),
+            how,
+            is_changed: false,
+            lower: None,
+            stays_lower: AtomicBool::new(false),
+            upper: Mutex::new(None),
+        }
+    }
+
     /// The lower file, where that is what is read now.
     pub(super) fn read_lower(&self) -> Option<&LowerFile> {
         let stays = || self.stays_lower.load(Ordering::Acquire);
@@ -78,7 +88,7 @@ impl Open {
 /// Parts of the table of open files: every read looks there, and numbers that follow each other lie in different ones.
 const SHARDS: u64 = 32;
 
-type Shard = RwLock<HashMap<HandleId, Arc<Open>>>;
+type Shard = RwLock<ByNumber<HandleId, Arc<Open>>>;
 
 /// All open files.
 pub(super) struct Handles {
@@ -212,16 +222,18 @@ impl Union {
         }
     }
 
+    /// Notes a file that was made just now, and is open by that. The caller holds the lock of its directory.
+    pub(super) fn opened_new(&self, node: Shared, file: OwnedFd) -> HandleId {
+        node.opens.fetch_add(1, Ordering::AcqRel);
+        let file = Arc::new(file);
+        *node.file.lock() = Arc::downgrade(&file);
+        let open = Open::new(&node, OpenHow::Write);
+        *open.upper.lock() = Some(file);
+        self.handles.add(open)
+    }
+
     fn open_counted(&self, node: &Shared, how: OpenHow) -> Result<Open, UnionError> {
-        let upper = Mutex::new(None);
-        let mut open = Open {
-            node: Arc::clone(node),
-            how,
-            is_changed: false,
-            lower: None,
-            stays_lower: AtomicBool::new(false),
-            upper,
-        };
+        let mut open = Open::new(node, how);
         match how {
             OpenHow::Read | OpenHow::Run => {}
             OpenHow::Write => self.copy_up(node, Extent::Whole)?,
@@ -308,6 +320,7 @@ impl Union {
         let spot = self.spot(&open.node)?;
         let fd = change::open_file(&*spot.dir, &*spot.name, open.how.access());
         let fd = Arc::new(fd.map_err(|source| UpperError::Call { deed: "open a file", source })?);
+        *open.node.file.lock() = Arc::downgrade(&fd);
         *slot = Some(Arc::clone(&fd));
         Ok(fd)
     }

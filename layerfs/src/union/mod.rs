@@ -37,7 +37,7 @@ pub use copy_up::Copies;
 pub use create::{Caller, NewNode};
 pub use error::UnionError;
 pub use handle::{HandleId, OpenHow};
-pub use ids::NodeId;
+pub use ids::{ByNumber, NodeId};
 pub use list::DirEntry;
 pub use lookup::Looked;
 pub use mount::{Mode, Union};

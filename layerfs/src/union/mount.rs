@@ -171,6 +171,8 @@ impl Seed {
             text: AtomicI64::new(0),
             // What the lower has may have been listed while it had no object.
             shown: AtomicBool::new(has_lower),
+            has_no_capability: AtomicBool::new(false),
+            file: Mutex::default(),
             dir: RwLock::new(DirState::default()),
             side: Mutex::new(self.side),
             copied: parking_lot::Condvar::new(),

@@ -1,6 +1,8 @@
 //! One node: what never changes of it, and what each of its locks guards.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -32,6 +34,10 @@ pub(super) struct Node {
     pub text: AtomicI64,
     /// Of a directory: somebody was given a listing of it, or may have been, since its names changed last.
     pub shown: AtomicBool,
+    /// It was made here without capabilities, and nobody gave it any: the kernel asks before the first write of each file.
+    pub has_no_capability: AtomicBool,
+    /// Its file in the upper, while a handle has it open.
+    pub file: Mutex<Weak<OwnedFd>>,
     /// Of a directory. Held shared while its names are read, exclusively while they change.
     pub dir: RwLock<DirState>,
     /// Where its object is. Held for moments only, never across a system call that may wait.
@@ -99,6 +105,8 @@ pub(super) struct DirState {
     pub removed: bool,
     /// Cookies of names that only the upper has; each keeps its own for as long as it stands and the node is known.
     pub cookies: HashMap<Name, u64>,
+    /// It has no default access control list, as was seen; who gives it one takes that back.
+    pub has_no_default: bool,
     /// Its listing, once there was one and no change failed since.
     pub listing: Option<super::list::Listing>,
 }

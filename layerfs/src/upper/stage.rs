@@ -244,16 +244,17 @@ impl Upper {
     }
 
     /// Makes a new object in its place at once. Only for an owner and permissions that need no change afterwards, and in
-    /// a directory without a default access control list: the file system would hand it on.
+    /// a directory without a default access control list: the file system would hand it on. A file is open afterwards.
     pub fn make_in_place(
         &self,
         blank: &Blank<'_>,
         at: &OwnedFd,
         name: &[u8],
         permissions: u32,
-    ) -> Result<(), UpperError> {
-        make(at, name, blank, permissions).during("make a new object")?;
-        self.has_no_origin(at, name)
+    ) -> Result<Option<OwnedFd>, UpperError> {
+        let file = make(at, name, blank, permissions).during("make a new object")?;
+        self.has_no_origin(at, name)?;
+        Ok(file)
     }
 
     /// Removes a staged object that will not be installed.
@@ -332,7 +333,7 @@ impl Upper {
         }
         // Directories are made enterable, so that they can be filled whoever the process is.
         let permissions = if matches!(blank, Blank::Directory) { 0o700 } else { 0o600 };
-        make(&self.work, aside.as_bytes(), blank, permissions)
+        make(&self.work, aside.as_bytes(), blank, permissions).map(drop)
     }
 
     fn own(&self, staged: &Staged, blank: &Blank<'_>, owner: Owner) -> Result<(), UpperError> {
@@ -358,13 +359,19 @@ impl Upper {
     }
 }
 
-fn make(at: &OwnedFd, name: &[u8], blank: &Blank<'_>, permissions: u32) -> Result<(), SysError> {
+fn make(
+    at: &OwnedFd,
+    name: &[u8],
+    blank: &Blank<'_>,
+    permissions: u32,
+) -> Result<Option<OwnedFd>, SysError> {
     match blank {
-        Blank::Directory => dir::make(at, name, permissions),
-        Blank::File => file::create_new(at, name, permissions).map(drop),
-        Blank::Symlink(target) => change::make_symlink(target, at, name),
-        Blank::Special(special) => change::make_special(at, name, *special, permissions),
+        Blank::Directory => dir::make(at, name, permissions)?,
+        Blank::File => return file::create_new(at, name, permissions).map(Some),
+        Blank::Symlink(target) => change::make_symlink(target, at, name)?,
+        Blank::Special(special) => change::make_special(at, name, *special, permissions)?,
     }
+    Ok(None)
 }
 
 fn blank_of<'a>(copied: &'a Copied<'_>) -> Blank<'a> {

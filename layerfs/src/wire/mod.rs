@@ -10,6 +10,7 @@ mod patience;
 mod reply;
 mod request;
 mod serve;
+mod wakeful;
 
 pub use handshake::{Agreed, Offer, TRANSFER_MAX, Wishes, offer};
 pub use kernel::{Drop, Kernel};

@@ -235,7 +235,7 @@ impl Lab {
         let of_deed = of_deed.take_while(|line| !marked(line));
         // A number of the thread stands first.
         let names = of_deed.filter_map(|line| line.split_whitespace().nth(1)?.split_once('('));
-        names.map(|(name, _)| name.to_owned()).collect()
+        names.map(|(name, _)| named_as_ours(name).to_owned()).collect()
     }
 
     /// Dies at the n-th point of a deed in another process. `false` where the plan was past its end.
@@ -264,6 +264,17 @@ fn probe(union: &Union, shown: &Tree) {
         let name = format!("{path}/~probe");
         way.file(&name).unwrap_or_else(|error| panic!("make {name}: {error}"));
         way.unlink(&name).unwrap_or_else(|error| panic!("remove {name}: {error}"));
+    }
+}
+
+/// What the fault point of a call is named. Some versions of strace know the newest calls by number only.
+fn named_as_ours(name: &str) -> &str {
+    match name {
+        "setxattrat" | "syscall_0x1cf" => "lsetxattr",
+        "getxattrat" | "syscall_0x1d0" => "lgetxattr",
+        "listxattrat" | "syscall_0x1d1" => "llistxattr",
+        "removexattrat" | "syscall_0x1d2" => "lremovexattr",
+        other => other,
     }
 }
 

@@ -94,6 +94,8 @@ pub struct Options {
     pub whiteout: Option<Whiteout>,
     /// `io=cached`: the kernel reads and writes no file itself.
     pub cached_io: bool,
+    /// `cpu_latency=usual`: idle processors sleep as deeply as they do without the mount.
+    pub usual_latency: bool,
     /// `timeout=`: how long the kernel may believe what it was told of the lower directories.
     pub timeout: Option<Duration>,
     /// `store=`: where the image's store is.
@@ -179,6 +181,8 @@ impl Options {
             (b"fsync", b"0") => self.no_fsync = true,
             (b"io", b"auto") => self.cached_io = false,
             (b"io", b"cached") => self.cached_io = true,
+            (b"cpu_latency", b"auto") => self.usual_latency = false,
+            (b"cpu_latency", b"usual") => self.usual_latency = true,
             (b"noxattrs", b"1") => self.no_xattrs = true,
             _ => return false,
         }
