@@ -10,11 +10,16 @@ mod ask;
 mod asker;
 mod backing;
 mod belief;
+mod buffers;
 mod complaint;
 mod door;
+mod faces;
+mod given;
+mod io_state;
 mod listing;
 mod manner;
 mod mount;
+mod resting;
 mod session;
 
 pub use belief::LASTING;

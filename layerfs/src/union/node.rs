@@ -30,7 +30,7 @@ pub(super) struct Node {
     /// Open handles; guarded by nothing, read under `side` where it decides.
     pub opens: AtomicU64,
     /// Who has it open as a program that runs, counted down, or empties it to read it, counted up: never both. Changed
-    /// under the lock of the open files.
+    /// under the lock of the programs that run.
     pub text: AtomicI64,
     /// Of a directory: somebody was given a listing of it, or may have been, since its names changed last.
     pub shown: AtomicBool,
