@@ -54,6 +54,8 @@ mod private;
 mod refused;
 #[path = "mount_options/remounted.rs"]
 mod remounted;
+#[path = "mount_options/requests.rs"]
+mod requests;
 #[path = "mount_options/served.rs"]
 mod served;
 #[path = "mount_options/unmarked.rs"]
