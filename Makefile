@@ -35,7 +35,7 @@ test-vm: ## boot Debian's kernels in QEMU and check limits and containers there;
 soak: ## run every test with its full matrix; takes hours
 	@scripts/setup test
 	@scripts/planted-faults
-	@LAYERFS_SOAK=1 scripts/suites
+	@LAYERFS_SOAK=1 CARGO_PROFILE_DEV_OPT_LEVEL=1 scripts/suites
 
 figures: ## count what each suite passes here, on overlayfs and on fuse-overlayfs 2.0; needs root, half an hour
 	@scripts/setup test

@@ -6,6 +6,8 @@ mod support;
 
 #[path = "mount_options/acl.rs"]
 mod acl;
+#[path = "mount_options/awake.rs"]
+mod awake;
 #[path = "mount_options/callers.rs"]
 mod callers;
 #[path = "mount_options/changing.rs"]
@@ -39,6 +41,8 @@ mod numbers;
 mod owners;
 #[path = "mount_options/page.rs"]
 mod page;
+#[path = "mount_options/partial.rs"]
+mod partial;
 #[allow(dead_code, reason = "what other tests ask of the command")]
 #[path = "cli/place.rs"]
 mod place;

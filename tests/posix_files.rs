@@ -8,6 +8,8 @@ mod support;
 mod attributes;
 #[path = "posix_files/cleared.rs"]
 mod cleared;
+#[path = "posix_files/given.rs"]
+mod given;
 #[path = "posix_files/locks.rs"]
 mod locks;
 #[path = "posix_files/mapped.rs"]
@@ -16,6 +18,8 @@ mod mapped;
 mod open;
 #[path = "posix_files/served.rs"]
 mod served;
+#[path = "posix_files/shared.rs"]
+mod shared;
 #[path = "posix_files/sparse.rs"]
 mod sparse;
 #[allow(dead_code, reason = "what other tests ask of the trees")]

@@ -9,7 +9,7 @@ use layerfs_driver::lower::{DirStack, Lower, Redirects, StackOptions, WhNames};
 use layerfs_driver::sys::{Errno, dir};
 use layerfs_driver::tree::{MarkSpace, Name};
 use layerfs_driver::union::{HandleId, Looked, Mode, NodeId, OpenHow, Union, UnionError};
-use layerfs_driver::upper::{Durability, Records, Upper, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{Durability, Partial, Records, Upper, UpperOptions, Whiteouts};
 
 /// A lower `low` with the file `f` in a directory `d`, below a union with an upper.
 struct Ground {
@@ -36,6 +36,7 @@ impl Ground {
             wh_names: WhNames::Plain,
             whiteouts: Whiteouts::Auto,
             records: Records::Never,
+            partial: Partial::Never,
         };
         let upper = Upper::open(opened("upper"), &opened("work"), options).unwrap();
         let union = Union::new(Lower::Dirs(stack), Mode::Writable(upper)).unwrap();
@@ -110,12 +111,15 @@ fn an_open_file_written_below_is_the_same_and_its_next_open_reads_anew() {
     let ground = Ground::new();
     let before = ground.found("d/f").unwrap();
     let held = ground.open("d/f", OpenHow::Read);
-    assert!(!ground.union.is_changed(held));
+    assert!(!ground.union.opened(held).unwrap().is_changed());
     overwrite(&ground.at("low/d/f"), "other");
     let after = ground.found("d/f").unwrap();
     assert_eq!((after.id, after.generation), (before.id, before.generation));
     let (first, second) = (ground.open("d/f", OpenHow::Read), ground.open("d/f", OpenHow::Read));
-    assert_eq!([first, second].map(|open| ground.union.is_changed(open)), [true, false]);
+    assert_eq!(
+        [first, second].map(|open| ground.union.opened(open).unwrap().is_changed()),
+        [true, false]
+    );
     assert_eq!([held, first].map(|open| ground.read(open)), ["other", "other"]);
 }
 

@@ -149,6 +149,11 @@ fn a_damaged_mark_of_a_metacopy_is_an_error_with_its_name() {
 }
 
 #[test]
+fn a_damaged_mark_of_a_file_whose_data_stays_below_is_an_error_with_its_name() {
+    tell(Form::Partial, UPPER);
+}
+
+#[test]
 fn a_damaged_record_of_an_owner_is_an_error_with_its_name() {
     tell(Form::Recorded, UPPER);
 }
@@ -165,7 +170,7 @@ fn random_marks_harm_nothing_but_their_object() {
     support::need!("unshare");
     let _watch = watchdog(if support::soak() { 3600 } else { 300 });
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    for form in [Form::Usual, Form::Metacopy, Form::Recorded] {
+    for form in [Form::Usual, Form::Metacopy, Form::Partial, Form::Recorded] {
         let lab = Lab::new(form);
         for bad in UPPER.iter().chain(LOWER).filter(|bad| bad.form == form) {
             let rest = lab.rest(bad);
@@ -202,6 +207,62 @@ fn random_marks_harm_nothing_but_their_object() {
     }
 }
 
+/// Directories that were copied or marked by hand: the one under the lower's own name is itself, of others the first, and what is
+/// done in one is not done in another.
+#[test]
+fn of_two_directories_that_lead_to_one_of_the_lower_one_is_refused() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    let scratch = Scratch::new();
+    for side in [Side::Image, Side::Dirs] {
+        let ground = Ground::new(scratch.path(), side);
+        let place = scratch.join(format!("place-{side:?}"));
+        drop(ground.mount(&place));
+        for name in ["first", "second"] {
+            let dir = place.join("upper").join(name);
+            std::fs::create_dir(&dir).unwrap();
+            rustix::fs::lsetxattr(&dir, "trusted.overlay.redirect", b"/n", XattrFlags::empty())
+                .unwrap();
+        }
+        let orders = [["n", "first", "second"], ["first", "second", "n"], ["second", "n", "first"]];
+        // The lower's own directory, first as nobody changed it, then with a part in the upper.
+        for (round, order) in orders.iter().chain(&orders).enumerate() {
+            if round == 3 {
+                let dir = place.join("upper/n");
+                std::fs::create_dir(&dir).unwrap();
+                std::fs::write(dir.join("above"), "").unwrap();
+            }
+            let union = ground.mount(&place);
+            let way = Way(&union);
+            for path in order.iter().chain(order) {
+                if let Err(error) = way.walk(path) {
+                    let text = error.to_string();
+                    assert!(*path != "n", "{order:?}: {text}");
+                    assert_eq!(error.errno(), Errno::IO, "{text}");
+                    assert!(text.contains(path) && text.contains("redirect"), "{text}");
+                }
+            }
+            for path in ["first", "second"] {
+                assert!(way.walk(path).is_err(), "{order:?}: {path} is usable beside `n`");
+            }
+            way.file("n/made").unwrap();
+            assert!(place.join("upper/n/made").exists(), "{order:?}: made elsewhere");
+            assert_eq!(way.walk("n/above").is_ok(), round >= 3, "{order:?}");
+            way.unlink("n/made").unwrap();
+            if round < 3 {
+                drop(union);
+                std::fs::remove_dir_all(place.join("upper/n")).unwrap();
+            }
+        }
+        // Without the lower's own name, the first is it.
+        std::fs::remove_dir_all(place.join("upper/n")).unwrap();
+        let union = ground.mount(&place);
+        Way(&union).walk("second").unwrap();
+        assert_eq!(Way(&union).walk("first").unwrap_err().errno(), Errno::IO);
+        Way(&union).walk("second").unwrap();
+    }
+}
+
 /// A value of up to 70 bytes: any bytes, a sound one with one byte changed, or of the letters that marks are made of.
 fn random_value(state: &mut u64, bad: &Bad) -> Vec<u8> {
     const LETTERS: &[u8] = b"/.:0123456789UL-xy abfilerdc\0";
@@ -235,8 +296,14 @@ fn a_refused_call_of_a_look_is_that_error_and_never_absence() {
     support::need_root!();
     support::need!("unshare");
     let _watch = watchdog(if support::soak() { 3600 } else { 240 });
-    for form in [Form::Usual, Form::MarkedWhiteouts, Form::WhNames, Form::Metacopy, Form::Recorded]
-    {
+    for form in [
+        Form::Usual,
+        Form::MarkedWhiteouts,
+        Form::WhNames,
+        Form::Metacopy,
+        Form::Partial,
+        Form::Recorded,
+    ] {
         let lab = Lab::new(form);
         let mounted = || lab.ground.mount_as(&lab.base(), form);
         let whole = Tree::of(&mounted());

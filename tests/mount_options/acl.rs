@@ -20,6 +20,46 @@ fn a_default_acl_of_the_work_directory_reaches_no_copy() {
     live.umount();
 }
 
+/// A directory in which something was made already is looked at again once it has a list, or has a list no more.
+#[test]
+fn a_default_acl_holds_for_what_is_made_after_it() {
+    rights::need!("setfacl", "getfacl", "setpriv");
+    let Some(live) = live() else { return };
+    live.place.said(&["mount", "-o", UPPER, "mnt"]);
+    // What another than the serving process's user makes does not get the list from the upper's file system.
+    let touch = "setpriv --clear-groups --reuid 1234 --regid 1234 touch";
+    live.shell("chmod 711 .");
+    for dir in ["mnt/d", "mnt/new"] {
+        live.shell(&format!("mkdir -p {dir}; chmod 777 {dir}; {touch} {dir}/before"));
+        for round in ["1", "2"] {
+            live.shell(&format!("setfacl -d -m u:4321:rwx {dir}; {touch} {dir}/with{round}"));
+            live.shell(&format!(
+                "mkdir {dir}/dir{round}; setfacl -k {dir}; {touch} {dir}/after{round}"
+            ));
+            let listed = |name: &str| live.shell(&format!("getfacl -cs {dir}/{name}{round}"));
+            assert!(listed("with").contains("user:4321:rwx"), "{dir}, {round}: {}", listed("with"));
+            assert!(listed("dir").contains("default:user:4321:rwx"), "{dir}, {round}");
+            assert_eq!(listed("after"), "", "{dir}, {round}");
+        }
+    }
+    live.umount();
+}
+
+/// The kernel asks before the first write of a file whether it has a capability; what was just made is known to have none.
+#[test]
+fn a_capability_of_a_new_file_is_seen_and_goes_with_the_next_write() {
+    rights::need!("setcap", "getfattr");
+    let Some(live) = live() else { return };
+    live.place.said(&["mount", "-o", UPPER, "mnt"]);
+    let has =
+        |name: &str| live.shell(&format!("getfattr -h -n security.capability {name} 2>&1 || true"));
+    live.shell("echo one > mnt/new; setcap cap_chown+ep mnt/new");
+    assert!(has("mnt/new").contains("security.capability=0s"), "{}", has("mnt/new"));
+    live.shell("echo two >> mnt/new");
+    assert!(has("mnt/new").contains("No such attribute"), "{}", has("mnt/new"));
+    live.umount();
+}
+
 #[test]
 fn access_control_lists_are_obeyed() {
     rights::need!("setfacl", "setpriv");

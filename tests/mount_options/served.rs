@@ -182,14 +182,18 @@ fn a_file_without_a_name_leaves_nothing() {
 fn two_of_overlayfs_on_each_other_stand_on_a_mount_with_cached_io_alone() {
     let Some(live) = live() else { return };
     live.shell("mkdir none first second");
-    for (io, expected) in [("auto", "first\n"), ("cached", "first\nsecond\n")] {
-        let options = format!("lowerdir=base,upperdir=up,workdir=work,io={io}");
+    let (one, both) = ("first\n", "first\nsecond\n");
+    let writable = "lowerdir=base,upperdir=up,workdir=work";
+    let tries =
+        [("auto", writable, one), ("auto", "lowerdir=base", one), ("cached", writable, both)];
+    for (io, dirs, expected) in tries {
+        let options = format!("{dirs},io={io}");
         live.place.said(&["mount", "-o", &options, "mnt"]);
         let script = "exec 2>/dev/null
             mount -t overlay none -o lowerdir=mnt:none first && echo first
             mount -t overlay none -o lowerdir=first:none second && echo second
             umount second; umount first; true";
-        assert_eq!(live.shell(script), expected, "io={io}");
+        assert_eq!(live.shell(script), expected, "{options}");
         live.umount();
     }
     live.assert_nothing_left();

@@ -216,4 +216,5 @@ def flags():
             os.close(fd)
 
 
-run(lower, {"histories": histories, "stored": stored, "outlived": outlived, "flags": flags})
+if __name__ == "__main__":
+    run(lower, {"histories": histories, "stored": stored, "outlived": outlived, "flags": flags})

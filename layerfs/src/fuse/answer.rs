@@ -9,8 +9,8 @@ use crate::sys::Errno;
 use crate::sys::change::{SetTime, StatVfs};
 use crate::tree::{Attr, Kind};
 use crate::union::{HandleId, Looked, NodeId, UnionError};
-use crate::wire::Reply;
 use crate::wire::form::{AttrForm, AttrOut, EntryOut, SetAttrIn, StatFsOut, set};
+use crate::wire::{Answer, Reply};
 
 /// What `st_blksize` says: a page.
 const BLOCK: u32 = 4096;
@@ -39,12 +39,16 @@ impl Door {
         }
     }
 
-    /// A node that was found, as the kernel has it.
+    /// A node that was found, as the kernel has it, which counts that it was told of it.
     pub(super) fn entry(&self, looked: &Looked) -> EntryOut {
+        self.entry_of(looked, self.belief_in(looked.id, &looked.attr))
+    }
+
+    fn entry_of(&self, looked: &Looked, belief: Duration) -> EntryOut {
         let (entry_valid, entry_valid_nanos) = valid(self.belief(looked.id));
-        let (attr_valid, attr_valid_nanos) = valid(self.belief_in(looked.id, &looked.attr));
+        let (attr_valid, attr_valid_nanos) = valid(belief);
         EntryOut {
-            node: looked.id.0,
+            node: self.backing.faces.tell(looked.id).0,
             generation: looked.generation,
             entry_valid,
             attr_valid,
@@ -64,9 +68,10 @@ impl Door {
     pub(super) fn entered(&self, reply: Reply, looked: Result<Looked, UnionError>) {
         match looked {
             Ok(looked) => {
+                let entry = self.entry(&looked);
                 // Where who asked has gone, the kernel has not counted the lookup.
-                if !reply.entry(&self.entry(&looked)) {
-                    self.union.forget(looked.id, 1);
+                if !reply.entry(&entry) {
+                    self.forget(entry.node, 1);
                 }
             }
             Err(failed) => refuse(reply, &failed),
@@ -83,10 +88,22 @@ impl Door {
         match made {
             Ok((looked, handle)) => {
                 // How it is served is settled before its attributes are: it says how long they are believed.
-                let (open, _) = self.served(looked.id, handle, flags);
-                if !reply.created(&self.entry(&looked), open) {
-                    self.close(looked.id, handle);
-                    self.union.forget(looked.id, 1);
+                let face = self.backing.faces.face(looked.id);
+                let is_expected = self.backing.expect_writer((face, looked.id));
+                let begun = is_expected.then(|| self.served(face, handle, flags)).flatten();
+                let is_written = begun.as_ref().is_some_and(|begun| begun.is_first_writer);
+                let entry = self.entry_of(&looked, self.belief_in_new(looked.id, is_written));
+                let is_taken = match begun {
+                    Some(begun) => reply.created(&entry, begun.answer),
+                    None => {
+                        // Nobody has had it before.
+                        reply.error(Errno::STALE);
+                        false
+                    }
+                };
+                if !is_taken {
+                    self.close(face, handle);
+                    self.forget(entry.node, 1);
                 }
             }
             Err(failed) => refuse(reply, &failed),

@@ -4,15 +4,15 @@ use std::borrow::Cow;
 
 use super::answer;
 use super::asker::Asker;
-use super::backing::Opened;
+use super::backing::{Begun, Opened};
 use super::door::Door;
+use super::faces::Face;
 use super::manner::{Fsync, Manner, Names, Xattrs};
 use crate::sys::Errno;
 use crate::sys::xattr_at::SetHow;
 use crate::tree::named_ids::{self, Way};
 use crate::tree::{Ids, Name, NameError, acl};
 use crate::union::{Caller, HandleId, Looked, NewNode, NodeId, OpenHow, Union, UnionError};
-use crate::wire::form::OpenOut;
 use crate::wire::{Asked, Reply};
 
 fn refuse<T>(errno: Errno) -> Result<T, UnionError> {
@@ -150,8 +150,12 @@ impl Door {
         mode: u32,
         caller: Result<Caller, UnionError>,
     ) -> Result<(Looked, HandleId), UnionError> {
-        self.union.expect_room()?;
-        self.open_made(self.make(at, (NewNode::File, mode), caller)?)
+        let (looked, handle) = self.union.create_open(at, mode & 0o7777, caller?)?;
+        let settled = self.settle_entry(at.0, Ok(looked));
+        if settled.is_err() {
+            self.union.release(handle);
+        }
+        Ok((settled?, handle))
     }
 
     /// Makes a file without a name and opens it.
@@ -162,57 +166,78 @@ impl Door {
         caller: Result<Caller, UnionError>,
     ) -> Result<(Looked, HandleId), UnionError> {
         self.union.expect_room()?;
-        self.open_made(self.union.create_nameless(dir, mode & 0o7777, caller?)?)
-    }
-
-    fn open_made(&self, looked: Looked) -> Result<(Looked, HandleId), UnionError> {
-        let opened = self.union.open(looked.id, OpenHow::Write);
-        if opened.is_err() {
-            self.union.forget(looked.id, 1);
-        }
-        Ok((looked, opened?))
+        self.union.open_made(self.union.create_nameless(dir, mode & 0o7777, caller?)?)
     }
 
     /// Opens a file, and says how it is served.
-    pub(super) fn answer_open(&self, node: NodeId, flags: i32, asker: &Asker, reply: Reply) {
-        match self.open_stripped(node, open_how(flags), asker) {
-            Ok(handle) => {
-                let (open, is_written) = self.served(node, handle, flags);
-                if is_written {
-                    // What the kernel knows of it would be believed beside what goes past us.
-                    self.disbelieve(node);
+    pub(super) fn answer_open(&self, face: Face, flags: i32, asker: &Asker, reply: Reply) {
+        let (node, how) = (self.backing.faces.node(face), open_how(flags));
+        let writes = !matches!(how, OpenHow::Read | OpenHow::Run);
+        if writes && !self.backing.expect_writer((face, node)) {
+            return self.open_elsewhere(node, reply);
+        }
+        let may_write = if writes { self.expect_no_run(face, node) } else { Ok(()) };
+        match may_write.and_then(|()| self.open_stripped(node, how, asker)) {
+            Ok(handle) => match self.served(face, handle, flags) {
+                Some(begun) => {
+                    if begun.is_first_writer {
+                        // What the kernel knows of it would be believed beside what goes past us.
+                        self.disbelieve(node);
+                    }
+                    let is_taken = reply.opened(begun.answer);
+                    self.opened((face, handle), is_taken);
                 }
-                let is_taken = reply.opened(open);
-                self.opened((node, handle), is_taken);
+                None => {
+                    self.union.release(handle);
+                    self.open_elsewhere(node, reply);
+                }
+            },
+            Err(error) => {
+                if writes {
+                    self.backing.expect_none(face);
+                }
+                answer::refuse(reply, &error);
             }
-            Err(error) => answer::refuse(reply, &error),
         }
     }
 
-    /// How an open file is served: by the kernel itself, or by us; and whether it is the first to be written past us.
-    pub(super) fn served(&self, node: NodeId, handle: HandleId, flags: i32) -> (OpenOut, bool) {
-        let opened = Opened {
-            writes: self.union.is_writable(handle),
-            by_us: flags & (open_flag::APPEND | open_flag::DIRECT) != 0,
-            keeps_cache: !self.union.is_changed(handle),
-            file: self.backing.is_agreed().then(|| self.union.whole_file(handle)).flatten(),
-        };
-        self.backing.open(&self.kernel, node, handle.0, &opened)
+    /// Refuses to change the contents of a program that runs, where it may have been started by another number: of those that
+    /// run by the same one the kernel itself keeps who writes away.
+    pub(super) fn expect_no_run(&self, face: Face, node: NodeId) -> Result<(), UnionError> {
+        if self.backing.faces.is_second(face) { self.union.expect_no_run(node) } else { Ok(()) }
+    }
+
+    /// Has the kernel look a name up once more before it opens it: it is found under another number now.
+    fn open_elsewhere(&self, node: NodeId, reply: Reply) {
+        // It would go on believing what it knows under the first.
+        self.disbelieve(node);
+        reply.error(Errno::STALE);
+    }
+
+    /// How an open file is served: by the kernel itself, or by us; `None` where another number is to be opened.
+    pub(super) fn served(&self, face: Face, handle: HandleId, flags: i32) -> Option<Begun> {
+        let file = self.union.opened(handle).ok()?;
+        let by_us = flags & (open_flag::APPEND | open_flag::DIRECT) != 0;
+        let is_given = self.backing.is_agreed() && !by_us && self.given.has(&file);
+        let opened = Opened { file: &file, by_us, is_given };
+        self.backing.open(&self.kernel, (face, handle.0), &opened)
     }
 
     /// Who asked for an open file may have gone, and nobody will close it.
-    pub(super) fn opened(&self, (node, handle): (NodeId, HandleId), is_taken: bool) {
+    pub(super) fn opened(&self, (face, handle): (Face, HandleId), is_taken: bool) {
         if !is_taken {
-            self.close(node, handle);
+            self.close(face, handle);
         }
     }
 
     /// Closes an open file.
-    pub(super) fn close(&self, node: NodeId, handle: HandleId) {
-        let told = self.backing.close(&self.kernel, node, self.union.is_writable(handle));
-        if told.is_some() && told != self.union.changed_at(handle) {
-            self.disbelieve(node);
+    pub(super) fn close(&self, face: Face, handle: HandleId) {
+        let Ok(file) = self.union.opened(handle) else { return };
+        let told = self.backing.close(&self.kernel, face, &file);
+        if told.is_some() && told != file.changed_at() {
+            self.disbelieve(file.node());
         }
+        drop(file);
         self.union.release(handle);
     }
 

@@ -5,7 +5,8 @@
 //!
 //! 1. A write takes them away, and so does a change of size or owner: the user's bit always, the group's bit where the group may
 //!    execute the file, or where who asks is not of the group. Capabilities go with each of these whoever asks.
-//! 2. Who may keep them (`CAP_FSETID`) keeps them when writing and when changing the size.
+//! 2. Who may keep them (`CAP_FSETID`) keeps them when writing and when changing the size. A request that changes the size says
+//!    who may; so does a write.
 //! 3. A request that changes nothing is a write, or a change of owner that changes none. The first has the file open for
 //!    writing; the second is the owner's alone. Where there are capabilities the kernel has asked to remove them before.
 
@@ -32,9 +33,16 @@ pub(super) struct Asker {
     thread: u32,
     /// What `/proc` told of it, asked for once.
     told: OnceCell<Option<Credentials>>,
+    /// Whether it keeps set-id bits where it cuts a file, as the request says.
+    keeps: Option<bool>,
 }
 
 impl Asker {
+    /// The same, whose request cuts a file and says whether set-id bits go, where such requests do.
+    pub fn stripping(self, is_said: bool, strips: bool) -> Asker {
+        Asker { keeps: is_said.then_some(!strips), ..self }
+    }
+
     fn told(&self) -> Option<&Credentials> {
         self.told.get_or_init(|| Credentials::of(self.thread, self.ids)).as_ref()
     }
@@ -50,7 +58,7 @@ impl Door {
             Callers::Known => asked.pid,
             Callers::Unknown => 0,
         };
-        Asker { ids: (asked.uid, asked.gid), thread, told: OnceCell::new() }
+        Asker { ids: (asked.uid, asked.gid), thread, told: OnceCell::new(), keeps: None }
     }
 
     /// Whether who asks has a right of the whole machine's. Where it is not told user 0 has all, unless it is root of another
@@ -61,6 +69,11 @@ impl Door {
                 Some(told) => told.has(capability),
                 None => asker.is_zero(),
             }
+    }
+
+    /// Whether who cuts a file keeps its set-id bits. Where the request does not say so, it is asked.
+    fn keeps_bits(&self, asker: &Asker) -> bool {
+        asker.keeps.unwrap_or_else(|| self.has(asker, Capability::Fsetid))
     }
 
     /// Whether who asks is of a group, or may do as if. Where it is not told the caller's first group is the only one.
@@ -100,7 +113,7 @@ impl Door {
         }
         let before = self.union.attr(node)?;
         let bits = self.bits_to_go(asker, &before);
-        if bits == 0 || (set.size.is_some() && self.has(asker, Capability::Fsetid)) {
+        if bits == 0 || (set.size.is_some() && self.keeps_bits(asker)) {
             return self.union.set_attr(node, set);
         }
         if set.is_empty() && !self.may_strip(asker, node, &before) {
@@ -144,7 +157,7 @@ impl Door {
     ) -> Result<(), UnionError> {
         let mut after = self.union.attr(node)?;
         let bits = self.bits_to_go(asker, before);
-        if bits != 0 && !self.has(asker, Capability::Fsetid) {
+        if bits != 0 && !self.keeps_bits(asker) {
             after = self.strip(node, bits, after)?;
         }
         if before.permissions != after.permissions {

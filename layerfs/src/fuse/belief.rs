@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::backing::Written;
 use super::door::Door;
+use super::faces::Face;
 use crate::tree::Attr;
 use crate::union::NodeId;
 use crate::wire::Drop;
@@ -29,6 +30,10 @@ impl Door {
 
     /// Of its attributes, which are told now.
     pub(super) fn belief_in(&self, id: NodeId, attr: &Attr) -> Duration {
+        // What is known under two numbers may be changed by either.
+        if self.backing.faces.second(id).is_some() {
+            return Duration::ZERO;
+        }
         let belief = self.belief(id);
         match self.backing.written(id, attr.mtime) {
             Written::No => belief,
@@ -41,6 +46,12 @@ impl Door {
         }
     }
 
+    /// Of the attributes of a file that was just made. Until it is written there is nothing that a mapping could change, and what
+    /// makes it larger the kernel does itself, or is told then.
+    pub(super) fn belief_in_new(&self, id: NodeId, is_written: bool) -> Duration {
+        if is_written { self.belief(id).min(OF_WRITTEN) } else { self.belief(id) }
+    }
+
     /// Of the absence of a name.
     pub(super) fn belief_in_absence(&self) -> Duration {
         if self.expects_changes() { self.manner.lower_belief } else { LASTING }
@@ -50,8 +61,10 @@ impl Door {
     /// Told from within the request: the kernel only notes it, and waits for no lock that a request holds as long as no
     /// contents are named.
     pub(super) fn disbelieve(&self, id: NodeId) {
-        if let Err(error) = self.kernel.invalidate(id.0, Drop::Attributes) {
-            tracing::warn!("the kernel shows attributes of before a change: {error}");
+        for face in [Some(Face::first(id)), self.backing.faces.second(id)].into_iter().flatten() {
+            if let Err(error) = self.kernel.invalidate(face.0, Drop::Attributes) {
+                tracing::warn!("the kernel shows attributes of before a change: {error}");
+            }
         }
     }
 

@@ -6,13 +6,18 @@ use super::answer::{self, emptied, refuse, sized};
 use super::aside::{Aside, Takes};
 use super::ask::{name_or_error, open_how, set_how, way};
 use super::backing::Backing;
+use super::buffers::Buffers;
+use super::faces::Face;
+use super::given::Given;
 use super::listing;
 use super::manner::Manner;
 use crate::sys::Errno;
 use crate::sys::change::Special;
 use crate::sys::file::AtOnce;
 use crate::tree::Kind;
-use crate::union::{HandleId, NewNode, NodeId, OpenHow, RenameHow, RenameTried, SetAttr, Union};
+use crate::union::{
+    HandleId, NewNode, NodeId, OpenHow, RenameHow, RenameTried, SetAttr, Touches, Union,
+};
 use crate::wire::form::{OpenOut, SetAttrIn, set};
 use crate::wire::{Answer, Ask, Asked, Entry, Kernel, Lead, Listing, Reply};
 
@@ -28,20 +33,26 @@ pub(super) struct Door {
     pub is_zero_root: bool,
     /// Which open files the kernel reads and writes itself.
     pub backing: Arc<Backing>,
+    /// Which lower files it is given.
+    pub given: Given,
+    /// Room for what is read.
+    pub buffers: Buffers,
+    /// Whether a request that cuts a file says if who asks keeps set-id bits.
+    pub says_kept: bool,
     /// Whom to tell what it does not ask for.
     pub kernel: Kernel,
 }
 
 impl Answer for Door {
     fn forget(&self, node: u64, lookups: u64) {
-        self.union.forget(NodeId(node), lookups);
-        if !self.union.is_known(NodeId(node)) {
-            self.backing.forget(NodeId(node));
-        }
+        let face = Face(node);
+        let node = self.backing.faces.node(face);
+        self.union.forget(node, lookups);
+        self.backing.forget((face, node), lookups, self.union.is_known(node));
     }
 
     fn answer(&self, asked: Asked, ask: Ask<'_>, reply: Reply, lead: &dyn Lead) {
-        let node = NodeId(asked.node);
+        let node = self.node(&asked);
         match ask {
             Ask::Lookup { name } => self.lookup(node, name, reply),
             Ask::Attr => self.told(reply, node, self.union.attr(node)),
@@ -83,7 +94,10 @@ impl Answer for Door {
             Ask::Rename { name, to, to_name, flags } => {
                 self.rename((node, name), (NodeId(to), to_name), flags, reply);
             }
-            Ask::Link { node: linked, name } => self.link(NodeId(linked), (node, name), reply),
+            Ask::Link { node: linked, name } => {
+                let linked = self.backing.faces.node(Face(linked));
+                self.link(linked, (node, name), reply);
+            }
             Ask::Create { name, flags, mode, umask } => {
                 self.create(&asked, (name, flags, (mode, umask)), reply);
             }
@@ -100,16 +114,21 @@ impl Answer for Door {
 }
 
 impl Door {
+    /// The node that a request names.
+    fn node(&self, asked: &Asked) -> NodeId {
+        self.backing.faces.node(Face(asked.node))
+    }
+
     /// Requests about open files, listings and attributes.
     fn answer_of_open(&self, asked: &Asked, ask: Ask<'_>, reply: Reply) {
-        let node = NodeId(asked.node);
+        let node = self.node(asked);
         match ask {
-            Ask::Open { flags } => self.open(asked, flags, reply),
+            Ask::Open { flags, strips } => self.open(asked, (flags, strips), reply),
             Ask::Write { handle, offset, data, strips } => {
                 self.write(asked, (HandleId(handle), strips), (offset, data), reply);
             }
             Ask::Release { handle } => {
-                self.close(node, HandleId(handle));
+                self.close(Face(asked.node), HandleId(handle));
                 reply.done();
             }
             Ask::Sync { handle } => {
@@ -151,13 +170,13 @@ impl Door {
     }
 
     fn answer_of_attribute(&self, asked: &Asked, ask: Ask<'_>, reply: Reply) {
-        let node = NodeId(asked.node);
+        let node = self.node(asked);
         match ask {
             Ask::SetXattr { name, value, flags } => {
                 let how = set_how(flags);
                 let (asker, way) = (self.asker(asked), way(asked));
                 let (name, value) = (name.to_vec(), value.to_vec());
-                self.serve(self.change_takes(node), move |door| {
+                self.serve(self.change_takes(node, Touches::Attributes), move |door| {
                     emptied(reply, door.set_attribute(&asker, node, ((&name, &value), way), how));
                 });
             }
@@ -175,7 +194,7 @@ impl Door {
             },
             Ask::RemoveXattr { name } => {
                 let name = name.to_vec();
-                self.serve(self.change_takes(node), move |door| {
+                self.serve(self.change_takes(node, Touches::Attributes), move |door| {
                     let known = door.expect_xattrs();
                     emptied(reply, known.and_then(|()| door.union.remove_xattr(node, &name)));
                 });
@@ -187,16 +206,17 @@ impl Door {
     }
 
     fn read(&self, handle: HandleId, (offset, size): (u64, u32), reply: Reply, lead: &dyn Lead) {
-        let mut buf = vec![0; usize::try_from(size).unwrap_or(0)];
-        match self.union.read_at_once(handle, &mut buf, offset) {
-            AtOnce::Read(len) => return reply.bytes(&buf[..len]),
-            AtOnce::Waits => lead.give_way(),
-            AtOnce::Unknown => {}
-        }
-        match self.union.read(handle, &mut buf, offset) {
-            Ok(len) => reply.bytes(&buf[..len]),
-            Err(error) => refuse(reply, &error),
-        }
+        self.buffers.with(size, |buf| {
+            match self.union.read_at_once(handle, buf, offset) {
+                AtOnce::Read(len) => return reply.bytes(&buf[..len]),
+                AtOnce::Waits => lead.give_way(),
+                AtOnce::Unknown => {}
+            }
+            match self.union.read(handle, buf, offset) {
+                Ok(len) => reply.bytes(&buf[..len]),
+                Err(error) => refuse(reply, &error),
+            }
+        });
     }
 
     fn write(
@@ -206,7 +226,7 @@ impl Door {
         (offset, data): (u64, &[u8]),
         reply: Reply,
     ) {
-        let node = NodeId(asked.node);
+        let node = self.node(asked);
         let stripped = if strips {
             self.change(&self.asker(asked), node, &SetAttr::default()).map(|_| ())
         } else {
@@ -231,7 +251,7 @@ impl Door {
     }
 
     fn set_attr(&self, asked: &Asked, change: &SetAttrIn, reply: Reply) {
-        let node = NodeId(asked.node);
+        let node = self.node(asked);
         let if_set = |bit: u32, value: u32| (change.valid & bit != 0).then_some(value);
         let owner = (if_set(set::UID, change.uid), if_set(set::GID, change.gid));
         let (uid, gid) = match self.owner(owner, asked) {
@@ -242,9 +262,16 @@ impl Door {
         let permissions = if_set(set::MODE, change.mode).map(|mode| mode & 0o7777);
         let size = (change.valid & set::SIZE != 0).then_some(change.size);
         let set = SetAttr { permissions, uid, gid, size, atime, mtime };
-        let asker = self.asker(asked);
-        self.serve(self.change_takes(node), move |door| {
-            door.told(reply, node, door.change(&asker, node, &set));
+        let touches = if size.is_some() { Touches::Contents } else { Touches::Attributes };
+        let strips = change.valid & set::KILL_SUIDGID != 0;
+        let asker = self.asker(asked).stripping(self.says_kept, strips);
+        // Who has it open for writing was asked then.
+        let is_cut = size.is_some() && change.valid & set::HANDLE == 0;
+        let face = Face(asked.node);
+        let takes = self.change_takes(node, touches);
+        self.serve(takes, move |door| {
+            let may = if is_cut { door.expect_no_run(face, node) } else { Ok(()) };
+            door.told(reply, node, may.and_then(|()| door.change(&asker, node, &set)));
         });
     }
 
@@ -264,7 +291,7 @@ impl Door {
             Some(Kind::BlockDevice) => NewNode::Special(Special::Block { major, minor }),
             Some(Kind::Directory | Kind::Symlink) | None => return reply.error(Errno::INVAL),
         };
-        let (parent, caller) = (NodeId(asked.node), self.caller(asked, umask));
+        let (parent, caller) = (self.node(asked), self.caller(asked, umask));
         self.serve(self.names_take(), move |door| {
             door.entered(reply, door.make((parent, &name), (new, mode), caller));
         });
@@ -298,22 +325,24 @@ impl Door {
 
     fn link(&self, node: NodeId, (parent, name): (NodeId, &[u8]), reply: Reply) {
         let name = name_or_error!(name, reply);
-        self.serve(self.change_takes(node).max(self.names_take()), move |door| {
+        let takes = self.change_takes(node, Touches::Names).max(self.names_take());
+        self.serve(takes, move |door| {
             let linked = door.union.link(node, parent, &name);
             door.entered(reply, door.settle_entry(parent, linked));
         });
     }
 
-    fn open(&self, asked: &Asked, flags: i32, reply: Reply) {
-        let node = NodeId(asked.node);
-        let (how, asker) = (open_how(flags), self.asker(asked));
+    fn open(&self, asked: &Asked, (flags, strips): (i32, bool), reply: Reply) {
+        let node = self.node(asked);
+        let (how, asker) = (open_how(flags), self.asker(asked).stripping(self.says_kept, strips));
         let takes = match how {
             OpenHow::Read | OpenHow::Run => Takes::Short,
-            OpenHow::Write | OpenHow::Truncate => self.change_takes(node),
+            OpenHow::Write | OpenHow::Truncate => self.change_takes(node, Touches::Contents),
             // It may wait for the close of a program.
             OpenHow::TruncateToRead => Takes::Long,
         };
-        self.serve(takes, move |door| door.answer_open(node, flags, &asker, reply));
+        let face = Face(asked.node);
+        self.serve(takes, move |door| door.answer_open(face, flags, &asker, reply));
     }
 
     fn create(
@@ -323,7 +352,7 @@ impl Door {
         reply: Reply,
     ) {
         let name = name_or_error!(name, reply);
-        let (parent, caller) = (NodeId(asked.node), self.caller(asked, umask));
+        let (parent, caller) = (self.node(asked), self.caller(asked, umask));
         self.serve(self.names_take(), move |door| {
             door.created(reply, door.make_open((parent, &name), mode, caller), flags);
         });

@@ -5,7 +5,7 @@ use crate::sys::Errno;
 use crate::tree::{Kind, Name};
 use crate::union::{DirEntry, NodeId, Union, UnionError};
 use crate::wire::form::EntryOut;
-use crate::wire::{Entry, Listing};
+use crate::wire::{Answer, Entry, Listing};
 
 /// Entries that one listing with attributes looks up, at most: its buffer holds no more of the shortest.
 const PLUS_MAX: usize = 512;
@@ -76,8 +76,8 @@ pub(super) fn list_plus(
         };
         let known = looked.as_ref().map_or_else(EntryOut::default, |looked| door.entry(looked));
         if !listing.add(Some(&known), Entry { ino, cookie, kind, name: &bytes }) {
-            if let Some(looked) = looked {
-                union.forget(looked.id, 1);
+            if looked.is_some() {
+                door.forget(known.node, 1);
             }
             break;
         }

@@ -50,6 +50,15 @@ pub enum Io {
     Cached,
 }
 
+/// How long it takes to wake who asks and who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wakes {
+    /// While requests come fast, no longer than from the lightest sleep of a processor, where the kernel lets this process ask for that.
+    Fast,
+    /// As long as it takes on this machine.
+    Usual,
+}
+
 /// Whether `/proc` tells of callers what a request does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Callers {
@@ -76,6 +85,8 @@ pub struct Manner {
     pub names: Names,
     /// Who reads and writes open files.
     pub io: Io,
+    /// How long it takes to wake who asks and who answers.
+    pub wakes: Wakes,
     /// Whether `/proc` tells of callers what a request does not.
     pub callers: Callers,
 }
@@ -90,6 +101,7 @@ impl Default for Manner {
             fsync: Fsync::Done,
             names: Names::Later,
             io: Io::Auto,
+            wakes: Wakes::Fast,
             callers: Callers::Known,
         }
     }

@@ -10,15 +10,20 @@ mod ask;
 mod asker;
 mod backing;
 mod belief;
+mod buffers;
 mod complaint;
 mod door;
+mod faces;
+mod given;
+mod io_state;
 mod listing;
 mod manner;
 mod mount;
+mod resting;
 mod session;
 
 pub use belief::LASTING;
-pub use manner::{Callers, DirLinks, Fsync, Io, Manner, Names, Xattrs};
+pub use manner::{Callers, DirLinks, Fsync, Io, Manner, Names, Wakes, Xattrs};
 pub use mount::{
     Access, By, Mount, MountError, MountOptions, TakenAway, device_cure, mount, unmount,
 };

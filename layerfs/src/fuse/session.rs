@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::aside::Aside;
 use super::backing::Backing;
+use super::buffers::Buffers;
 use super::door::Door;
-use super::manner::{Io, Manner, Xattrs};
+use super::given::Given;
+use super::manner::{Io, Manner, Wakes, Xattrs};
 use crate::sys::SysError;
 use crate::sys::connection::{self, Ending};
 use crate::sys::fuse_device::FuseDevice;
@@ -49,12 +51,18 @@ impl Serving {
         // Who may enter is the mount's own option (`allow_other`), which the kernel keeps.
         let connection = Connection::new(device, &wishes).map_err(SessionError::Handshake)?;
         let is_backed = connection.agreed().has(offer::PASSTHROUGH);
+        let given = Given::of(&union);
+        // A number of plain directories is of whatever has it below at that time.
+        let rests = !union.lower().may_change();
         let door = Door {
             union: Arc::new(union),
             aside: Aside::new(),
             manner: Arc::new(manner),
             is_zero_root: !matches!(rights, Rights::Namespace(_)),
-            backing: Arc::new(Backing::new(is_backed)),
+            backing: Arc::new(Backing::new(is_backed, rests)),
+            given,
+            buffers: Buffers::default(),
+            says_kept: connection.agreed().has(offer::HANDLE_KILLPRIV_V2),
             kernel: connection.kernel(),
         };
         Ok(Serving { connection, door, device: kept })
@@ -98,11 +106,12 @@ fn wishes(union: &Union, manner: &Manner, rights: Rights) -> Wishes {
     if union.acls() == Acls::Obeyed && manner.xattrs == Xattrs::Known {
         offers.push(offer::POSIX_ACL);
     }
-    // The kernel takes files from root of the machine alone, and only those of an upper are given.
-    if manner.io == Io::Auto && rights == Rights::Root && union.upper().is_some() {
+    // The kernel takes files from root of the machine alone.
+    if manner.io == Io::Auto && rights == Rights::Root {
         offers.push(offer::PASSTHROUGH);
     }
-    Wishes { offers, background_max: BACKGROUND_MAX }
+    let keeps_awake = manner.wakes == Wakes::Fast && rights == Rights::Root;
+    Wishes { offers, background_max: BACKGROUND_MAX, keeps_awake }
 }
 
 fn told(agreed: &Agreed) -> String {

@@ -14,6 +14,8 @@ pub struct LowerFile {
     size: u64,
     /// Nothing is read from here on, whatever there is.
     end: u64,
+    /// Its permissions, where it is all of the contents and lies in a read-only mount.
+    shut: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -27,17 +29,28 @@ enum Source {
 impl LowerFile {
     /// A file of its own.
     pub(super) fn real(fd: OwnedFd, size: u64, shown: impl Into<Box<str>>) -> Self {
-        LowerFile { source: Source::Real(fd, shown.into()), size, end: u64::MAX }
+        LowerFile { source: Source::Real(fd, shown.into()), size, end: u64::MAX, shut: None }
     }
 
     /// A file whose contents the index holds.
     pub(super) fn inline(index: Arc<Index>, ordinal: Ordinal, size: u64) -> Self {
-        LowerFile { source: Source::Inline(index, ordinal), size, end: u64::MAX }
+        LowerFile { source: Source::Inline(index, ordinal), size, end: u64::MAX, shut: None }
     }
 
     /// The same file as the data of another, which is at most as long.
     pub fn cut_to(self, size: u64) -> Self {
-        LowerFile { size: self.size.min(size), end: size, ..self }
+        LowerFile { size: self.size.min(size), end: size, shut: None, ..self }
+    }
+
+    /// The same file as one that others may be given to read, with its permissions: it is all of the contents, and who opens
+    /// it again can't write it, since it lies in a read-only mount.
+    pub(super) fn shut_in(self, permissions: u32) -> Self {
+        LowerFile { shut: Some(permissions), ..self }
+    }
+
+    /// The descriptor that others may be given, and the file's permissions.
+    pub fn shut(&self) -> Option<(BorrowedFd<'_>, u32)> {
+        Some((self.fd()?, self.shut?))
     }
 
     /// Bytes, when it was opened.

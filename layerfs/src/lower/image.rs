@@ -32,9 +32,9 @@ impl ImageTree {
     /// Opens the merged tree of that chain id. Nothing is read but the index's header: it costs the same for all images.
     pub fn open(store: &Store, chain_id: &Digest) -> Result<ImageTree, StoreError> {
         let index = store.tree(chain_id)?;
-        let objects = store.objects().map_err(|source| StoreError::Call {
-            deed: "open the store's objects".into(),
-            source,
+        // Read-only, so that nobody who is given one of them can write it.
+        let objects = store.objects().and_then(Objects::shut).map_err(|source| {
+            StoreError::Call { deed: "open the store's objects".into(), source }
         })?;
         let upper_numbers = UpperNumbers::default();
         Ok(ImageTree { index: Arc::new(index), objects, upper_numbers })
@@ -193,7 +193,9 @@ impl ImageTree {
             Body::Inline => Ok(LowerFile::inline(self.index.clone(), ordinal, inode.size)),
             Body::Object { digest, .. } => {
                 let object = self.object(&digest, inode.size)?;
-                Ok(LowerFile::real(object, inode.size, format!("object {digest}")))
+                let file = LowerFile::real(object, inode.size, format!("object {digest}"));
+                let is_shut = self.objects.are_shut();
+                Ok(if is_shut { file.shut_in(inode.mode & 0o7777) } else { file })
             }
             Body::Directory { .. } | Body::Symlink | Body::Device { .. } | Body::Special => {
                 Err(LowerError::NotAFile)

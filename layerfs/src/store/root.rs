@@ -10,7 +10,7 @@ use super::error::{During, StoreError};
 use crate::sys::change::{self, StatVfs};
 use crate::sys::file::Symlinks;
 use crate::sys::lock::{self, Share};
-use crate::sys::{Errno, SysError, dir, file};
+use crate::sys::{Errno, SysError, dir, file, mount};
 
 /// The format this build writes, and the latest it knows.
 const FORMAT: u32 = 1;
@@ -134,7 +134,7 @@ impl Store {
 
     /// A handle to the file objects that outlives this one.
     pub fn objects(&self) -> Result<Objects, SysError> {
-        dir::open(&self.objects, ".", Symlinks::Stop).map(|dir| Objects { dir })
+        dir::open(&self.objects, ".", Symlinks::Stop).map(|dir| Objects { dir, are_shut: false })
     }
 
     /// Opens a file object for reading; an error of `is_absent` where the store has none of that digest.
@@ -147,9 +147,22 @@ impl Store {
 #[derive(Debug)]
 pub struct Objects {
     dir: OwnedFd,
+    /// They are reached through a read-only mount.
+    are_shut: bool,
 }
 
 impl Objects {
+    /// The same through a read-only copy of their mount, where this process may make one.
+    pub fn shut(self) -> Result<Objects, SysError> {
+        let copy = mount::read_only_copy(&self.dir)?;
+        Ok(copy.map_or(self, |dir| Objects { dir, are_shut: true }))
+    }
+
+    /// Whether nobody can write what is opened here, with whatever rights it is opened again.
+    pub fn are_shut(&self) -> bool {
+        self.are_shut
+    }
+
     /// Opens a file object for reading; an error of `is_absent` where the store has none of that digest.
     pub fn open(&self, digest: &Digest) -> Result<OwnedFd, SysError> {
         open_object(&self.dir, digest)

@@ -9,6 +9,7 @@ pub mod asked;
 pub mod beneath;
 pub mod change;
 pub mod connection;
+pub mod cpu_latency;
 pub mod credentials;
 pub mod deep;
 pub mod dir;

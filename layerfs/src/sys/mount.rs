@@ -58,6 +58,24 @@ pub fn set_read_only_private(mount: impl AsFd) -> Result<(), SysError> {
     )
 }
 
+/// A detached, private, read-only copy of the directory's mount; `None` where this process may not make one: without
+/// `CAP_SYS_ADMIN` (`EPERM`), or where mounts below are locked to theirs (`EINVAL`), or on old kernels.
+pub fn read_only_copy(dir: impl AsFd) -> Result<Option<OwnedFd>, SysError> {
+    let may_not = |error: &SysError| {
+        matches!(error.errno(), Errno::PERM | Errno::INVAL | Errno::NOSYS | Errno::ACCESS)
+    };
+    let copy = match clone_tree(dir) {
+        Ok(copy) => copy,
+        Err(error) if may_not(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match set_read_only_private(&copy) {
+        Ok(()) => Ok(Some(copy)),
+        Err(error) if may_not(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

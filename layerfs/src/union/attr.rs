@@ -5,8 +5,8 @@ use super::handle::HandleId;
 use super::ids::NodeId;
 use super::mount::Union;
 use super::node::Node;
-use crate::sys::file::{self, Symlinks};
-use crate::sys::{Errno, change::StatVfs};
+use crate::sys::file::{self, Stat, Symlinks};
+use crate::sys::{Errno, SysError, change::StatVfs};
 use crate::tree::{Attr, Kind};
 use crate::upper::UpperError;
 
@@ -90,11 +90,22 @@ impl Union {
     }
 
     fn attr_of_upper(&self, node: &Node) -> Result<Attr, UnionError> {
-        let spot = self.spot(node)?;
-        let stat = file::stat_at(&*spot.dir, &*spot.name, Symlinks::Stop);
-        let deed = "look at an object of the upper";
-        let stat = stat.map_err(|source| UpperError::Call { deed, source })?;
-        let attr = self.writable()?.attr((&spot.dir, &spot.name), &stat)?;
+        let looked = |looked: Result<Stat, SysError>| {
+            let deed = "look at an object of the upper";
+            looked.map_err(|source| UpperError::Call { deed, source })
+        };
+        let upper = self.writable()?;
+        let open = node.file.lock().upgrade().filter(|_| !upper.records_owners());
+        let attr = if let Some(file) = open {
+            Attr::of_stat(&looked(file::stat(&*file))?)
+        } else if node.is_directory() && node.id != NodeId::ROOT && self.is_dir_open(node) {
+            let dir = self.upper_dir(node)?;
+            upper.attr((&dir, b"."), &looked(file::stat(&*dir))?)?
+        } else {
+            let spot = self.spot(node)?;
+            let stat = looked(file::stat_at(&*spot.dir, &*spot.name, Symlinks::Stop))?;
+            upper.attr((&spot.dir, &spot.name), &stat)?
+        };
         self.shown_upper(node, attr)
     }
 

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use super::create::{Caller, NewNode};
 use super::error::UnionError;
 use super::mount::Union;
+use super::node::DirState;
 use crate::sys::file;
 use crate::tree::{Acls, Attr, acl};
 use crate::upper::{Lists, Owner, Upper, UpperError};
@@ -19,15 +20,22 @@ pub(super) struct Birth {
 
 impl Union {
     /// Owner, permissions and lists of a new node in `above`, the upper's directory: a copied-up one has the lists that
-    /// the union shows.
+    /// the union shows. What is known of the directory spares a look, and is noted.
     pub(super) fn birth(
         &self,
-        upper: &Upper,
         above: &OwnedFd,
         (new, permissions): (NewNode<'_>, u32),
         caller: Caller,
+        known: Option<&mut DirState>,
     ) -> Result<Birth, UnionError> {
-        let default = upper.default_list(above)?;
+        let upper = self.writable()?;
+        let default = match &known {
+            Some(state) if state.has_no_default => None,
+            _ => upper.default_list(above)?,
+        };
+        if let Some(state) = known {
+            state.has_no_default = default.is_none();
+        }
         let dir_has_list = default.is_some();
         let stat = file::stat(above).map_err(|source| UpperError::Call {
             deed: "look at a directory of the upper",

@@ -1,6 +1,10 @@
 //! Making new nodes.
 
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+
 use super::error::{UnionError, answer};
+use super::handle::{HandleId, OpenHow};
 use super::ids::NodeId;
 use super::list::{Became, begin_change};
 use super::lookup::Looked;
@@ -37,6 +41,15 @@ pub enum NewNode<'a> {
     Special(Special),
 }
 
+/// What a new node is made with.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    /// Made aside already.
+    ahead: Option<&'a Staged>,
+    /// It is to be open, if it is a file that is made in its place.
+    opens: bool,
+}
+
 impl Union {
     /// Makes a node that must not exist. It is counted as a lookup is.
     pub fn create(
@@ -48,11 +61,36 @@ impl Union {
     ) -> Result<Looked, UnionError> {
         let upper = self.writable()?;
         let ahead = self.link_ahead(upper, (parent, name), (new, permissions), caller)?;
-        let made = self.create_named((parent, name), (new, permissions), caller, ahead.as_ref());
+        let given = Given { ahead: ahead.as_ref(), opens: false };
+        let made = self.create_named((parent, name), (new, permissions), caller, given);
         if let (Err(_), Some(staged)) = (&made, &ahead) {
             upper.discard(staged);
         }
-        made
+        Ok(made?.0)
+    }
+
+    /// Makes a file that must not exist, and opens it for writing. It is counted as a lookup is.
+    pub fn create_open(
+        &self,
+        at: (NodeId, &Name),
+        permissions: u32,
+        caller: Caller,
+    ) -> Result<(Looked, HandleId), UnionError> {
+        self.expect_room()?;
+        let given = Given { ahead: None, opens: true };
+        match self.create_named(at, (NewNode::File, permissions), caller, given)? {
+            (looked, Some(handle)) => Ok((looked, handle)),
+            (looked, None) => self.open_made(looked),
+        }
+    }
+
+    /// Opens for writing what was just made. Where that is refused it is not counted any more.
+    pub fn open_made(&self, looked: Looked) -> Result<(Looked, HandleId), UnionError> {
+        let opened = self.open(looked.id, OpenHow::Write);
+        if opened.is_err() {
+            self.forget(looked.id, 1);
+        }
+        Ok((looked, opened?))
     }
 
     /// A link for which a file stands is on the disk before it has its name: it is made before anything is locked.
@@ -72,7 +110,7 @@ impl Union {
             self.refuse_known(&dir, name)?;
             self.ensure_upper_dir(&dir)?
         };
-        let birth = self.birth(upper, &above, new, caller)?;
+        let birth = self.birth(&above, new, caller, None)?;
         Ok(Some(upper.stage_new(&blank_of(new.0), birth.owner, &birth.lists)?))
     }
 
@@ -86,8 +124,8 @@ impl Union {
         (parent, name): (NodeId, &Name),
         (new, permissions): (NewNode<'_>, u32),
         caller: Caller,
-        ahead: Option<&Staged>,
-    ) -> Result<Looked, UnionError> {
+        given: Given<'_>,
+    ) -> Result<(Looked, Option<HandleId>), UnionError> {
         let upper = self.writable()?;
         let _topology = self.topology.read();
         let dir = self.dir_node(parent)?;
@@ -102,25 +140,30 @@ impl Union {
         let mut state = dir.dir.write();
         let cover = self.free_name(&dir, &state, name)?;
         let listing = begin_change(&mut state);
-        let birth = self.birth(upper, &above, (new, permissions), caller)?;
+        let birth = self.birth(&above, (new, permissions), caller, Some(&mut state))?;
         let (owner, blank) = (birth.owner, blank_of(new));
         // Made in place where nothing has to be set afterwards; else aside, so that no one meets it half made.
         let in_place = cover == Cover::Nothing
             && upper.is_made_so(blank.kind(), (owner.uid, owner.gid), owner.permissions)
             && !birth.dir_has_list
             && !matches!(new, NewNode::Symlink(_));
-        if let Some(staged) = ahead {
+        let mut file = None;
+        if let Some(staged) = given.ahead {
             upper.install(staged, &above, name.as_bytes(), cover)?;
         } else if in_place && owner.permissions & 0o7000 == 0 {
-            upper.make_in_place(&blank, &above, name.as_bytes(), owner.permissions)?;
+            file = upper.make_in_place(&blank, &above, name.as_bytes(), owner.permissions)?;
         } else {
             let staged = upper.stage_new(&blank, owner, &birth.lists)?;
             upper.install(&staged, &above, name.as_bytes(), cover)?;
         }
-        let looked = self.new_node(Some((&dir, name)), (&above, name.as_bytes()))?;
+        let (node, looked) =
+            self.new_node(Some((&dir, name)), (&above, name.as_bytes()), file.as_ref())?;
         let became = Became::Node(name, looked.attr.kind, looked.id);
         self.end_change(&mut state, listing, &[became]);
-        Ok(looked)
+        node.has_no_capability.store(file.is_some(), Ordering::Release);
+        // Open before anybody can take its name away.
+        let handle = file.filter(|_| given.opens).map(|file| self.opened_new(node, file));
+        Ok((looked, handle))
     }
 
     /// An answer that needs no copy-up of the directory: most failed creates ask for a name that is there.
@@ -165,25 +208,30 @@ impl Union {
             return answer(Errno::PERM); // as ext4 and XFS answer it
         }
         let above = self.ensure_upper_dir(&dir)?;
-        let birth = self.birth(upper, &above, (NewNode::File, permissions), caller)?;
+        let birth = self.birth(&above, (NewNode::File, permissions), caller, None)?;
         let staged = upper.stage_new(&Blank::File, birth.owner, &birth.lists)?;
         let orphan = upper.orphan_name();
         if let Err(error) = upper.orphan_staged(&staged, &orphan) {
             upper.discard(&staged);
             return Err(error.into());
         }
-        let made = self.new_node(None, (upper.orphan_dir(), orphan.as_bytes()));
+        let made = self.new_node(None, (upper.orphan_dir(), orphan.as_bytes()), None);
         if made.is_err()
             && let Err(error) = upper.drop_orphan(&orphan)
         {
             tracing::warn!("a file without a name stays until the next mount: {error}");
         }
-        made
+        Ok(made?.1)
     }
 
     /// The node of an object that was made at `at`: in a directory under a name, or as an orphan.
-    fn new_node(&self, named: Option<(&Shared, &Name)>, at: At<'_>) -> Result<Looked, UnionError> {
-        let stat = file::stat_at(at.0, at.1, Symlinks::Stop);
+    fn new_node(
+        &self,
+        named: Option<(&Shared, &Name)>,
+        at: At<'_>,
+        file: Option<&OwnedFd>,
+    ) -> Result<(Shared, Looked), UnionError> {
+        let stat = file.map_or_else(|| file::stat_at(at.0, at.1, Symlinks::Stop), file::stat);
         let deed = "look at a new object";
         let stat = stat.map_err(|source| UpperError::Call { deed, source })?;
         let attr = self.writable()?.attr(at, &stat)?;
@@ -203,7 +251,8 @@ impl Union {
             let attr = self.shown_upper(&node, attr)?;
             // The kernel may have forgotten the old object meanwhile, and its number with it.
             if self.table.count(&node) {
-                return Ok(Looked { id, generation: node.generation, attr });
+                let looked = Looked { id, generation: node.generation, attr };
+                return Ok((node, looked));
             }
         }
     }

@@ -1,22 +1,22 @@
 //! Open files: handles, what each was opened for, and which descriptor serves it now.
 
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
 use super::copy_up::Extent;
 use super::error::{UnionError, answer};
-use super::ids::NodeId;
+use super::ids::{ByNumber, NodeId};
 use super::mount::{Shared, Union};
 use super::node::Node;
+use super::open_file::OpenFile;
 use crate::lower::LowerFile;
 use crate::sys::change::{self, Access};
 use crate::sys::{Errno, file, host};
-use crate::tree::{Attr, Kind, Timestamp};
+use crate::tree::Kind;
 use crate::upper::UpperError;
 
 /// The number of an open file.
@@ -40,7 +40,7 @@ pub enum OpenHow {
 
 impl OpenHow {
     /// What the descriptor in the upper is opened for.
-    fn access(self) -> Access {
+    pub(super) fn access(self) -> Access {
         match self {
             OpenHow::Read | OpenHow::Run => Access::Read,
             OpenHow::Write | OpenHow::Truncate | OpenHow::TruncateToRead => Access::Write,
@@ -48,7 +48,7 @@ impl OpenHow {
     }
 }
 
-/// How long one who empties a file waits for the close of a program that ran. The kernel sends a close without waiting for
+/// How long one who empties a file, or writes it, waits for the close of a program that ran. The kernel sends a close without waiting for
 /// it: one that it sent before the request to empty may have been read by another thread, which has not come to it yet.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -60,14 +60,44 @@ pub(super) struct Open {
     pub is_changed: bool,
     /// The lower file, where it was opened before a copy-up.
     pub lower: Option<LowerFile>,
+    /// Somebody reads the lower file without asking us: what is asked is of that file, also after a copy-up.
+    pub stays_lower: AtomicBool,
     /// The upper file, once there is one and it was asked for.
     pub upper: Mutex<Option<Arc<OwnedFd>>>,
 }
 
+impl Open {
+    fn new(node: &Shared, how: OpenHow) -> Self {
+        Open {
+            node: Arc::clone(node),
+            how,
+            is_changed: false,
+            lower: None,
+            stays_lower: AtomicBool::new(false),
+            upper: Mutex::new(None),
+        }
+    }
+
+    /// The lower file, where that is what is read now.
+    pub(super) fn read_lower(&self) -> Option<&LowerFile> {
+        let stays = || self.stays_lower.load(Ordering::Acquire);
+        self.lower.as_ref().filter(|_| stays() || !self.node.has_data_in_upper())
+    }
+}
+
+/// Parts of the table of open files: every read looks there, and numbers that follow each other lie in different ones.
+const SHARDS: u64 = 32;
+
+type Shard = RwLock<ByNumber<HandleId, Arc<Open>>>;
+
 /// All open files.
 pub(super) struct Handles {
-    open: Mutex<HashMap<HandleId, Arc<Open>>>,
-    /// Rung under the lock of `open` when a program that ran is closed.
+    shards: Vec<Shard>,
+    /// How many there are; guarded by nothing.
+    count: AtomicU64,
+    /// Held while a program begins or ends to run.
+    runs: Mutex<()>,
+    /// Rung under `runs` when a program that ran is closed.
     ended: Condvar,
     next: AtomicU64,
     /// So many of them at once. Never changes.
@@ -79,11 +109,23 @@ impl Handles {
         // Half of the descriptors. The others are for directories that are kept open, and for what a request needs while
         // it is served: whoever looks at a name is not refused because others have many files open.
         let max = host::descriptors_max() / 2;
-        Handles { open: Mutex::default(), ended: Condvar::new(), next: AtomicU64::new(1), max }
+        Handles {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            count: AtomicU64::new(0),
+            runs: Mutex::new(()),
+            ended: Condvar::new(),
+            next: AtomicU64::new(1),
+            max,
+        }
+    }
+
+    fn shard(&self, id: HandleId) -> &Shard {
+        let number = usize::try_from(id.0 % SHARDS).unwrap_or(0);
+        &self.shards[number]
     }
 
     pub(super) fn get(&self, id: HandleId) -> Result<Arc<Open>, UnionError> {
-        self.open.lock().get(&id).cloned().map_or_else(|| answer(Errno::BADF), Ok)
+        self.shard(id).read().get(&id).cloned().map_or_else(|| answer(Errno::BADF), Ok)
     }
 
     /// Notes that a file is about to run, or to be emptied by who will not write. Neither goes beside the other, as the
@@ -94,19 +136,22 @@ impl Handles {
             OpenHow::TruncateToRead => 1,
             OpenHow::Read | OpenHow::Write | OpenHow::Truncate => return Ok(()),
         };
-        let mut open = self.open.lock();
+        let mut runs = self.runs.lock();
         let is_other = || node.text.load(Ordering::Acquire) * step < 0;
-        let until = Instant::now() + PATIENCE;
-        while is_other() {
-            if how == OpenHow::Run || self.ended.wait_until(&mut open, until).timed_out() {
-                break;
-            }
+        if how != OpenHow::Run {
+            self.wait_while(&mut runs, is_other);
         }
         if is_other() {
             return answer(Errno::TXTBSY);
         }
         node.text.fetch_add(step, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Waits for a while until it is no more.
+    fn wait_while(&self, runs: &mut MutexGuard<'_, ()>, is_so: impl Fn() -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while is_so() && !self.ended.wait_until(runs, until).timed_out() {}
     }
 
     /// Takes back what [`Handles::begin`] noted.
@@ -116,23 +161,33 @@ impl Handles {
             OpenHow::TruncateToRead => -1,
             OpenHow::Read | OpenHow::Write | OpenHow::Truncate => return,
         };
-        let _open = self.open.lock();
+        let _runs = self.runs.lock();
         node.text.fetch_add(step, Ordering::AcqRel);
         self.ended.notify_all();
     }
 
     fn add(&self, open: Open) -> HandleId {
         let id = HandleId(self.next.fetch_add(1, Ordering::Relaxed));
-        self.open.lock().insert(id, Arc::new(open));
+        self.shard(id).write().insert(id, Arc::new(open));
+        self.count.fetch_add(1, Ordering::Relaxed);
         id
+    }
+
+    fn take(&self, id: HandleId) -> Option<Arc<Open>> {
+        let taken = self.shard(id).write().remove(&id)?;
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        Some(taken)
     }
 }
 
 impl Union {
     /// Refuses where no further file can be opened now: asked before one is made that is to be open.
     pub fn expect_room(&self) -> Result<(), UnionError> {
-        let open = u64::try_from(self.handles.open.lock().len()).unwrap_or(u64::MAX);
-        if open < self.handles.max { Ok(()) } else { answer(Errno::MFILE) }
+        if self.handles.count.load(Ordering::Relaxed) < self.handles.max {
+            Ok(())
+        } else {
+            answer(Errno::MFILE)
+        }
     }
 
     /// Opens a regular file.
@@ -167,9 +222,18 @@ impl Union {
         }
     }
 
+    /// Notes a file that was made just now, and is open by that. The caller holds the lock of its directory.
+    pub(super) fn opened_new(&self, node: Shared, file: OwnedFd) -> HandleId {
+        node.opens.fetch_add(1, Ordering::AcqRel);
+        let file = Arc::new(file);
+        *node.file.lock() = Arc::downgrade(&file);
+        let open = Open::new(&node, OpenHow::Write);
+        *open.upper.lock() = Some(file);
+        self.handles.add(open)
+    }
+
     fn open_counted(&self, node: &Shared, how: OpenHow) -> Result<Open, UnionError> {
-        let upper = Mutex::new(None);
-        let mut open = Open { node: Arc::clone(node), how, is_changed: false, lower: None, upper };
+        let mut open = Open::new(node, how);
         match how {
             OpenHow::Read | OpenHow::Run => {}
             OpenHow::Write => self.copy_up(node, Extent::Whole)?,
@@ -185,7 +249,7 @@ impl Union {
         if let Some(lower) = below {
             let file = self.lower.open(&lower)?;
             // A file that was being emptied when its mount died has its new size and, until it is filled, the old data.
-            open.lower = Some(if is_upper { file.cut_to(self.attr_of(node)?.size) } else { file });
+            open.lower = Some(if is_upper { self.as_data_of(node, file)? } else { file });
         } else if is_upper {
             self.open_upper(&open)?;
         } else {
@@ -193,6 +257,12 @@ impl Union {
         }
         open.is_changed = node.changed_below.swap(false, Ordering::AcqRel);
         Ok(open)
+    }
+
+    /// A lower file as the data of one of the upper. One that was cut short since would be shown with zeros at its end.
+    fn as_data_of(&self, node: &Shared, file: LowerFile) -> Result<LowerFile, UnionError> {
+        let size = self.attr_of(node)?.size;
+        if file.size() < size { answer(Errno::STALE) } else { Ok(file.cut_to(size)) }
     }
 
     /// Opens a file and empties it. That it is emptied comes last: whoever is refused finds the contents as they were.
@@ -211,27 +281,22 @@ impl Union {
 
     /// Whether somebody has the node open for writing.
     pub fn is_open_for_writing(&self, id: NodeId) -> bool {
-        let open = self.handles.open.lock();
-        open.values().any(|open| open.node.id == id && open.how.access() == Access::Write)
+        let writes = |open: &Arc<Open>| open.node.id == id && open.how.access() == Access::Write;
+        self.handles.shards.iter().any(|shard| shard.read().values().any(writes))
     }
 
-    /// Whether the lower file was changed by others since it was opened before: what was read then may be old.
-    pub fn is_changed(&self, handle: HandleId) -> bool {
-        self.handles.get(handle).is_ok_and(|open| open.is_changed)
+    /// Refuses where the node is a program that runs. Where nobody else can tell: the kernel keeps who writes from programs
+    /// that run by the same inode of its own.
+    pub fn expect_no_run(&self, id: NodeId) -> Result<(), UnionError> {
+        let Some(node) = self.table.get(id) else { return Ok(()) };
+        let runs = || node.text.load(Ordering::Acquire) < 0;
+        self.handles.wait_while(&mut self.handles.runs.lock(), runs);
+        if runs() { answer(Errno::TXTBSY) } else { Ok(()) }
     }
 
-    /// The file of the upper that has all data of an open file, where it does and did when it was opened.
-    pub fn whole_file(&self, handle: HandleId) -> Option<Arc<OwnedFd>> {
-        let open = self.handles.get(handle).ok()?;
-        let is_whole = open.lower.is_none() && open.node.has_data_in_upper();
-        is_whole.then(|| open.upper.lock().clone()).flatten()
-    }
-
-    /// When the contents of an open file of the upper were changed last.
-    pub fn changed_at(&self, handle: HandleId) -> Option<Timestamp> {
-        let open = self.handles.get(handle).ok()?;
-        let fd = open.upper.lock().clone()?;
-        file::stat(&*fd).ok().map(|stat| Attr::of_stat(&stat).mtime)
+    /// An open file, looked at once.
+    pub fn opened(&self, handle: HandleId) -> Result<OpenFile, UnionError> {
+        self.handles.get(handle).map(OpenFile)
     }
 
     /// Whether a node is known by itself: an untouched one of an image is not.
@@ -252,11 +317,6 @@ impl Union {
         matches!(looked, Ok(Ok(true)) | Ok(Err(_)))
     }
 
-    /// Whether an open file may be written.
-    pub fn is_writable(&self, handle: HandleId) -> bool {
-        self.handles.get(handle).is_ok_and(|open| open.how.access() == Access::Write)
-    }
-
     /// The descriptor in the upper of an open file whose node has an upper side.
     pub(super) fn open_upper(&self, open: &Open) -> Result<Arc<OwnedFd>, UnionError> {
         let mut slot = open.upper.lock();
@@ -266,15 +326,14 @@ impl Union {
         let spot = self.spot(&open.node)?;
         let fd = change::open_file(&*spot.dir, &*spot.name, open.how.access());
         let fd = Arc::new(fd.map_err(|source| UpperError::Call { deed: "open a file", source })?);
+        *open.node.file.lock() = Arc::downgrade(&fd);
         *slot = Some(Arc::clone(&fd));
         Ok(fd)
     }
 
     /// Closes an open file.
     pub fn release(&self, handle: HandleId) {
-        // The table is let go of first: who ends a run takes it, and a last close takes longer.
-        let removed = self.handles.open.lock().remove(&handle);
-        let Some(open) = removed else { return };
+        let Some(open) = self.handles.take(handle) else { return };
         if open.how == OpenHow::Run {
             self.handles.end(&open.node, open.how);
         }

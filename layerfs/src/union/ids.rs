@@ -1,8 +1,14 @@
 //! Numbers of nodes.
 
+use std::collections::HashMap;
+
 use crate::tree::Ino;
 
-/// The number by which requests name a node. Equal to the inode number while the door can't tell them apart.
+/// A table by a number that the kernel or this process gave. It is asked several times for each request, and nobody outside chooses
+/// what stands in it: a fast hash will do.
+pub type ByNumber<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// The number of a node, which is that of its inode. The door may know it by another one, too, by which the kernel asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
 

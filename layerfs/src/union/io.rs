@@ -16,9 +16,9 @@ impl Union {
     /// copy-up reads what is written after it.
     pub fn read(&self, handle: HandleId, buf: &mut [u8], offset: u64) -> Result<usize, UnionError> {
         let open = self.handles.get(handle)?;
-        let upper = match (&open.lower, open.node.has_data_in_upper()) {
-            (Some(lower), false) => return Ok(lower.read_at(buf, offset)?),
-            _ => self.upper_file(&open)?,
+        let upper = match open.read_lower() {
+            Some(lower) => return Ok(lower.read_at(buf, offset)?),
+            None => self.upper_file(&open)?,
         };
         let mut done = 0;
         while done < buf.len() {
@@ -35,9 +35,9 @@ impl Union {
     /// The same of what is in memory already; whoever waits for a disk otherwise has something to do before.
     pub fn read_at_once(&self, handle: HandleId, buf: &mut [u8], offset: u64) -> AtOnce {
         let Ok(open) = self.handles.get(handle) else { return AtOnce::Unknown };
-        match (&open.lower, open.node.has_data_in_upper()) {
-            (Some(lower), false) => lower.read_at_once(buf, offset),
-            _ => match &*open.upper.lock() {
+        match open.read_lower() {
+            Some(lower) => lower.read_at_once(buf, offset),
+            None => match &*open.upper.lock() {
                 Some(fd) => file::read_at_once(&**fd, buf, offset),
                 None => AtOnce::Unknown,
             },
@@ -82,9 +82,9 @@ impl Union {
     /// The next data at or after `offset`; `ENXIO` where there is none.
     pub fn seek_data(&self, handle: HandleId, offset: u64) -> Result<u64, UnionError> {
         let open = self.handles.get(handle)?;
-        let next = match (&open.lower, open.node.has_data_in_upper()) {
-            (Some(lower), false) => lower.next_data(offset)?,
-            _ => file::seek_data(&*self.upper_file(&open)?, offset).map_err(told("seek"))?,
+        let next = match open.read_lower() {
+            Some(lower) => lower.next_data(offset)?,
+            None => file::seek_data(&*self.upper_file(&open)?, offset).map_err(told("seek"))?,
         };
         next.map_or_else(|| answer(Errno::NXIO), Ok)
     }
@@ -92,10 +92,10 @@ impl Union {
     /// The next hole at or after `offset`; the end of the file counts as one.
     pub fn seek_hole(&self, handle: HandleId, offset: u64) -> Result<u64, UnionError> {
         let open = self.handles.get(handle)?;
-        match (&open.lower, open.node.has_data_in_upper()) {
-            (Some(lower), false) if offset >= lower.size() => answer(Errno::NXIO),
-            (Some(lower), false) => Ok(lower.next_hole(offset)?),
-            _ => file::seek_hole(&*self.upper_file(&open)?, offset).map_err(told("seek")),
+        match open.read_lower() {
+            Some(lower) if offset >= lower.size() => answer(Errno::NXIO),
+            Some(lower) => Ok(lower.next_hole(offset)?),
+            None => file::seek_hole(&*self.upper_file(&open)?, offset).map_err(told("seek")),
         }
     }
 

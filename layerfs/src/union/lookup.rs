@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::mount::{Seed, Shared, Union};
-use super::node::{Node, Side};
+use super::node::{Node, Place, Side};
 use super::view::View;
 use crate::lower::LowerNode;
 use crate::sys::Errno;
@@ -107,6 +107,9 @@ impl Union {
     ) -> Result<Shared, UnionError> {
         let id = self.lower_id(lower);
         if let Some(known) = self.table.get(id) {
+            if self.is_merged_elsewhere(&known, (parent, name), lower)? {
+                return Ok(self.replace(&known, self.lower_seed(lower)?));
+            }
             let node = self.met_again(known, (parent, name), lower)?;
             self.add_name(&node, (parent, name));
             return Ok(node);
@@ -122,7 +125,13 @@ impl Union {
     pub(super) fn lower_seed(&self, lower: &LowerNode) -> Result<Seed, UnionError> {
         let kind = self.lower.kind(lower)?;
         let (group, side) = self.group_of(lower)?;
-        Ok(Seed { kind, lower: Some(lower.clone()), group, side, data: None })
+        let data = match (&self.upper, &group, side) {
+            (Some(upper), Some(group), Side::Upper) if kind == Kind::File => {
+                self.data_of_group(upper, group, lower)?
+            }
+            _ => None,
+        };
+        Ok(Seed { kind, lower: Some(lower.clone()), group, side, data })
     }
 
     /// The index entry of a lower inode with several names, and which side has it.
@@ -151,6 +160,9 @@ impl Union {
             _ => self.copied_from(found.origin.as_ref())?,
         };
         let mut id = self.id_of_found(lower.as_ref(), found)?;
+        if kind == Kind::Directory && lower.is_some() {
+            self.expect_only_part(id, (dir.id, name), found)?;
+        }
         // What has a node needs no look at the index: its names say whether this is one.
         let belongs = match self.table.get(id) {
             Some(known) if !self.is_another(&known, (dir.id, name), found)? => None,
@@ -190,7 +202,46 @@ impl Union {
         Ok(node)
     }
 
-    /// Whether a file of the upper is another than the node that has its number: who copies a file of an upper by hand copies
+    /// Directories of the upper are merged with different ones of the lower: two that are not, since somebody copied or marked one
+    /// by hand, would be one node. The one under the lower's own name stays; of others the first.
+    fn expect_only_part(
+        &self,
+        id: NodeId,
+        (parent, name): (NodeId, &Name),
+        found: &Found,
+    ) -> Result<(), UnionError> {
+        let Some(known) = self.table.get(id) else { return Ok(()) };
+        if !self.is_another(&known, (parent, name), found)? {
+            return Ok(());
+        }
+        if found.redirect.is_some() {
+            return Err(UpperError::redirect_taken(name).into());
+        }
+        // It is found again, and refused then.
+        let gone = self.attr_of(&known)?;
+        known.place.lock().gone = Some(gone);
+        Ok(())
+    }
+
+    /// Whether a directory of the upper was merged with one of the lower that is still there under its own name: the same, of a
+    /// directory that the upper does not have there.
+    fn is_merged_elsewhere(
+        &self,
+        known: &Node,
+        (parent, name): (NodeId, &Name),
+        lower: &LowerNode,
+    ) -> Result<bool, UnionError> {
+        let has_name = |place: &Place| {
+            place.gone.is_some() || place.names.iter().any(|at| *at == (parent, name.clone()))
+        };
+        if !known.is_directory() || !known.is_upper() || has_name(&known.place.lock()) {
+            return Ok(false);
+        }
+        let Some(merged) = known.lower() else { return Ok(false) };
+        Ok(self.lower.path(&merged)? == self.lower.path(lower)?)
+    }
+
+    /// Whether an object of the upper is another than the node that has its number: who copies a file of an upper by hand copies
     /// its mark. The names that a node has are not asked again, so that hard links alone cost a look.
     fn is_another(
         &self,
@@ -203,12 +254,12 @@ impl Union {
             let has_name = place.names.iter().any(|(dir, known)| *dir == parent && known == name);
             has_name || place.gone.is_some()
         };
-        if known.kind != found.attr.kind
-            || known.is_directory()
-            || !known.is_upper()
-            || is_known(known)
-        {
+        if known.kind != found.attr.kind || is_known(known) {
             return Ok(false);
+        }
+        if !known.is_upper() {
+            // A directory that was met under its own name; a file may have been copied up since, under another.
+            return Ok(known.is_directory() && found.redirect.is_some());
         }
         let spot = match self.spot(known) {
             // Its last name went since.

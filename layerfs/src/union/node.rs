@@ -1,6 +1,8 @@
 //! One node: what never changes of it, and what each of its locks guards.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -28,10 +30,14 @@ pub(super) struct Node {
     /// Open handles; guarded by nothing, read under `side` where it decides.
     pub opens: AtomicU64,
     /// Who has it open as a program that runs, counted down, or empties it to read it, counted up: never both. Changed
-    /// under the lock of the open files.
+    /// under the lock of the programs that run.
     pub text: AtomicI64,
     /// Of a directory: somebody was given a listing of it, or may have been, since its names changed last.
     pub shown: AtomicBool,
+    /// It was made here without capabilities, and nobody gave it any: the kernel asks before the first write of each file.
+    pub has_no_capability: AtomicBool,
+    /// Its file in the upper, while a handle has it open.
+    pub file: Mutex<Weak<OwnedFd>>,
     /// Of a directory. Held shared while its names are read, exclusively while they change.
     pub dir: RwLock<DirState>,
     /// Where its object is. Held for moments only, never across a system call that may wait.
@@ -65,10 +71,26 @@ pub(super) enum Side {
 pub(super) enum Data {
     /// In itself; so it is with all that is no file.
     Here,
-    /// In this file of the lower: its mark says so.
-    Below(LowerNode),
+    /// In a file of the lower: its mark says so.
+    Below(Beneath),
     /// The same, and a thread is filling it: whoever wants to change it waits.
-    Filling(LowerNode),
+    Filling(Beneath),
+}
+
+/// A file of the lower that has the data of one of the upper.
+#[derive(Clone, Debug)]
+pub(super) struct Beneath {
+    pub file: LowerNode,
+    pub found_by: FoundBy,
+}
+
+/// What leads from a file of the upper to the one that has its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FoundBy {
+    /// Its name, perhaps: under another it has to have its data.
+    Name,
+    /// Marks, which it has under every name.
+    Marks,
 }
 
 /// The names of a node that are known.
@@ -99,6 +121,8 @@ pub(super) struct DirState {
     pub removed: bool,
     /// Cookies of names that only the upper has; each keeps its own for as long as it stands and the node is known.
     pub cookies: HashMap<Name, u64>,
+    /// It has no default access control list, as was seen; who gives it one takes that back.
+    pub has_no_default: bool,
     /// Its listing, once there was one and no change failed since.
     pub listing: Option<super::list::Listing>,
 }
@@ -123,7 +147,15 @@ impl Node {
     pub(super) fn data_below(&self) -> Option<LowerNode> {
         match &*self.data.lock() {
             Data::Here => None,
-            Data::Below(lower) | Data::Filling(lower) => Some(lower.clone()),
+            Data::Below(beneath) | Data::Filling(beneath) => Some(beneath.file.clone()),
+        }
+    }
+
+    /// Whether an object of the upper has, or finds, its data under every name.
+    pub(super) fn data_goes_along(&self) -> bool {
+        match &*self.data.lock() {
+            Data::Here => true,
+            Data::Below(beneath) | Data::Filling(beneath) => beneath.found_by == FoundBy::Marks,
         }
     }
 

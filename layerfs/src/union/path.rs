@@ -60,6 +60,11 @@ impl Union {
         Ok(opened)
     }
 
+    /// Whether the directory of the upper is open already.
+    pub(super) fn is_dir_open(&self, node: &Node) -> bool {
+        self.dirs.0.lock().contains(&node.id)
+    }
+
     /// Where the object of a node with an upper side can be reached by name.
     pub(super) fn spot(&self, node: &Node) -> Result<Spot, UnionError> {
         let upper = self.writable()?;

@@ -4,21 +4,20 @@
 //! it is in the index. An object takes the count over when one is needed, because the node changes, is open, or has
 //! changed entries below it. The array is memory that the kernel gives page by page as ordinals are touched.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 use zerocopy::FromZeros;
 
-use super::ids::NodeId;
+use super::ids::{ByNumber, NodeId};
 use super::node::Node;
 
 /// Parts of the table, each with its own lock.
 const SHARDS: usize = 64;
 
 pub(super) struct Table {
-    shards: Vec<Mutex<HashMap<NodeId, Arc<Node>>>>,
+    shards: Vec<Mutex<ByNumber<NodeId, Arc<Node>>>>,
     /// Lookups of image nodes without an object, by ordinal.
     untouched: Vec<AtomicU32>,
 }
@@ -126,7 +125,7 @@ impl Table {
         is_lower.then(|| usize::try_from(ordinal).ok().and_then(|at| self.untouched.get(at)))?
     }
 
-    fn shard(&self, id: NodeId) -> &Mutex<HashMap<NodeId, Arc<Node>>> {
+    fn shard(&self, id: NodeId) -> &Mutex<ByNumber<NodeId, Arc<Node>>> {
         // Numbers of neighbours differ in their low bits.
         let mixed = id.0 ^ id.0 >> 7;
         let number = usize::try_from(mixed % SHARDS as u64).unwrap_or(0);

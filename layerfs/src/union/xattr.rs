@@ -1,6 +1,8 @@
 //! Extended attributes, as users see them: marks are neither shown nor taken.
 
-use super::copy_up::Extent;
+use std::sync::atomic::Ordering;
+
+use super::copy_up::{Extent, is_for_want_of_room};
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::mount::{Shared, Union};
@@ -9,6 +11,8 @@ use crate::sys::Errno;
 use crate::sys::xattr_at::SetHow;
 use crate::tree::{Acls, acl, marks};
 use crate::upper::Upper;
+
+const CAPABILITY: &[u8] = b"security.capability";
 
 /// Whether every file system may have an attribute of that name. Of others only what is there is known.
 fn may_be(name: &[u8]) -> bool {
@@ -34,6 +38,11 @@ impl Union {
         let _topology = self.topology.read();
         match self.holder(id)? {
             Holder::Lower(lower) => Ok(self.lower.xattr(&lower, name)?),
+            Holder::Upper(node)
+                if name == CAPABILITY && node.has_no_capability.load(Ordering::Acquire) =>
+            {
+                Ok(None)
+            }
             Holder::Upper(node) => {
                 let spot = self.spot(&node)?;
                 Ok(self.writable()?.user_xattr(&spot.dir, &spot.name, name)?)
@@ -86,10 +95,28 @@ impl Union {
         self.expect_known(pair.0)?;
         let upper = self.writable()?;
         let node = self.copied_up(id)?;
-        let _topology = self.topology.read();
-        self.dir_brought_up(&node)?;
-        let spot = self.spot(&node)?;
-        Ok(upper.set_user_xattr(&spot.dir, &spot.name, pair, how)?)
+        let set = || {
+            let _topology = self.topology.read();
+            self.dir_brought_up(&node)?;
+            node.has_no_capability.store(false, Ordering::Release);
+            let spot = self.spot(&node)?;
+            upper.set_user_xattr(&spot.dir, &spot.name, pair, how)?;
+            if node.is_directory() {
+                node.dir.write().has_no_default = false;
+            }
+            Ok(())
+        };
+        match set() {
+            // The mark that its data lies below takes some of the room that attributes have.
+            Err(error)
+                if is_for_want_of_room(UnionError::errno(&error))
+                    && node.data_below().is_some() =>
+            {
+                self.copy_up(&node, Extent::Whole)?;
+                set()
+            }
+            set => set,
+        }
     }
 
     /// Removes an attribute; `ENODATA` where there is none, and then nothing is copied up. An access control list that is not

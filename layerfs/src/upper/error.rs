@@ -105,6 +105,11 @@ pub enum MarkFault {
     /// The mark of a directory that hides a name.
     #[error("hides mark is no name: {0}")]
     Hides(NameError),
+    /// Another directory of the upper is merged with the same one of the lower.
+    #[error(
+        "its redirect mark leads to a directory of the lower that another one stands for: remove the copy that was made by hand"
+    )]
+    RedirectTaken,
     /// The origin mark.
     #[error(transparent)]
     Origin(#[from] OriginFault),
@@ -120,7 +125,7 @@ pub enum MarkFault {
     /// The count of hidden and added names.
     #[error("link count mark is damaged")]
     Links,
-    /// Only some of the file's blocks are here, and this layerfs keeps no record of which.
+    /// Only some of the file's blocks are here, and this layerfs reads no record of which.
     #[error("it is a partial file, which this layerfs does not read: use the one that wrote it")]
     Partial,
     /// The file's data should lie in a lower layer, and does not.
@@ -151,6 +156,11 @@ impl UpperError {
             | UpperError::OtherImage { .. }
             | UpperError::IndexUnknown => Errno::INVAL,
         }
+    }
+
+    /// What is said of a directory whose redirect leads where another directory's does.
+    pub fn redirect_taken(name: &Name) -> UpperError {
+        UpperError::Mark { name: name.to_string(), fault: MarkFault::RedirectTaken }
     }
 
     /// What is said of a file whose mark says that its data lies below, where it does not.

@@ -166,8 +166,12 @@ pub mod set {
     pub const SIZE: u32 = 1 << 3;
     pub const ATIME: u32 = 1 << 4;
     pub const MTIME: u32 = 1 << 5;
+    /// `FATTR_FH`: by an open file.
+    pub const HANDLE: u32 = 1 << 6;
     pub const ATIME_NOW: u32 = 1 << 7;
     pub const MTIME_NOW: u32 = 1 << 8;
+    /// `FATTR_KILL_SUIDGID`: set-id bits go with a change of size, too.
+    pub const KILL_SUIDGID: u32 = 1 << 11;
 }
 
 /// `fuse_mknod_in`.
@@ -218,6 +222,9 @@ pub struct OpenIn {
     pub flags: u32,
     pub open_flags: u32,
 }
+
+/// `FUSE_OPEN_KILL_SUIDGID`: set-id bits go with the contents.
+pub const OPEN_KILL_SUIDGID: u32 = 1;
 
 /// `fuse_create_in`.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout)]

@@ -54,6 +54,8 @@ pub struct Wishes {
     pub offers: Vec<Offer>,
     /// Requests that the kernel may have waiting: RELEASE and readahead use these places.
     pub background_max: u16,
+    /// While requests come fast, no processor is to sleep deeply.
+    pub keeps_awake: bool,
 }
 
 /// What came of it.

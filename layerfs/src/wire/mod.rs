@@ -10,8 +10,9 @@ mod patience;
 mod reply;
 mod request;
 mod serve;
+mod wakeful;
 
-pub use handshake::{Agreed, Offer, Wishes, offer};
+pub use handshake::{Agreed, Offer, TRANSFER_MAX, Wishes, offer};
 pub use kernel::{Drop, Kernel};
 pub use listing::{Entry, Listing};
 pub use reply::Reply;

@@ -13,6 +13,8 @@ use crate::sys::fuse_device::{FuseDevice, Next};
 
 /// The longest look.
 const LONGEST: Duration = Duration::from_micros(50);
+/// The look where whoever sleeps is woken fast: no more than is saved.
+const BRIEF: Duration = Duration::from_micros(10);
 /// The shortest that is worth its first call.
 const SHORTEST: Duration = Duration::from_micros(4);
 /// A sleep that ended sooner, without the time that it takes to be woken, would have been better spent looking.
@@ -24,11 +26,20 @@ const PREEMPTED: Duration = Duration::from_micros(40);
 #[derive(Debug)]
 pub(super) struct Patience {
     limit: Duration,
+    wakes_fast: bool,
 }
 
 impl Patience {
     pub fn new() -> Self {
-        Patience { limit: if processors() > 1 { LONGEST } else { Duration::ZERO } }
+        Patience {
+            limit: if processors() > 1 { LONGEST } else { Duration::ZERO },
+            wakes_fast: false,
+        }
+    }
+
+    /// Whether to be woken takes no longer than a look.
+    pub fn wakes_fast(&mut self, fast: bool) {
+        self.wakes_fast = fast && processors() > 1;
     }
 
     /// The next request, or the end, and whether it had to be waited for. `Nothing` where the wait was in vain.
@@ -39,7 +50,8 @@ impl Patience {
         }
         let began = Instant::now();
         let mut looked = began;
-        while looked - began < self.limit {
+        let limit = if self.wakes_fast { BRIEF } else { self.limit };
+        while looked - began < limit {
             thread::yield_now();
             let read = device.read(room)?;
             if read != Next::Nothing {
@@ -54,7 +66,9 @@ impl Patience {
         }
         let sleeps = Instant::now();
         device.wait(None)?;
-        self.learn(sleeps.elapsed());
+        if !self.wakes_fast {
+            self.learn(sleeps.elapsed());
+        }
         Ok((device.read(room)?, true))
     }
 

@@ -72,6 +72,8 @@ pub enum Ask<'a> {
     },
     Open {
         flags: i32,
+        /// It empties the file, and takes set-id bits away.
+        strips: bool,
     },
     Create {
         name: &'a [u8],
@@ -215,7 +217,11 @@ fn ask<'a>(operation: u32, body: &mut Body<'a>) -> Option<Ask<'a>> {
         opcode::OPENDIR => Ask::OpenDir,
         opcode::RELEASEDIR => Ask::ReleaseDir,
         opcode::FSYNCDIR => Ask::SyncDir,
-        opcode::OPEN => Ask::Open { flags: body.take::<form::OpenIn>()?.flags.cast_signed() },
+        opcode::OPEN => {
+            let form::OpenIn { flags, open_flags } = *body.take()?;
+            let strips = open_flags & form::OPEN_KILL_SUIDGID != 0;
+            Ask::Open { flags: flags.cast_signed(), strips }
+        }
         opcode::TMPFILE => {
             let form::CreateIn { flags, mode, umask, .. } = *body.take()?;
             Ask::CreateNameless { flags: flags.cast_signed(), mode, umask }

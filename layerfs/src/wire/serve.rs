@@ -6,7 +6,8 @@
 //! 3. The **watch** looks now and then, while there are requests, whether the leader is still at the same one. Then another
 //!    leads, and the one that was held up finishes its answer and waits for its turn. Who knows that an answer waits for a disk
 //!    hands over at once ([`Lead::give_way`]).
-//! 4. Where requests are always there already, the leader calls for help: another thread takes as many as it finds.
+//! 4. While requests come fast the watch keeps processors from sleeping deeply (`wakeful`).
+//! 5. Where requests are always there already, the leader calls for help: another thread takes as many as it finds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,6 +20,7 @@ use zerocopy::IntoBytes;
 use super::handshake::{self, Agreed, TRANSFER_MAX, Wishes};
 use super::patience::{Patience, processors};
 use super::request::{self, Ask, Asked};
+use super::wakeful::Wakeful;
 use super::{Kernel, Reply};
 use crate::sys::fuse_device::{FuseDevice, Next};
 use crate::sys::{Errno, SysError};
@@ -73,6 +75,7 @@ impl Buffer {
 pub struct Connection {
     device: Arc<FuseDevice>,
     agreed: Agreed,
+    keeps_awake: bool,
 }
 
 impl Connection {
@@ -80,7 +83,7 @@ impl Connection {
     pub fn new(device: FuseDevice, wishes: &Wishes) -> Result<Self, SysError> {
         let device = Arc::new(device);
         let agreed = handshake::shake_hands(&device, wishes)?;
-        Ok(Connection { device, agreed })
+        Ok(Connection { device, agreed, keeps_awake: wishes.keeps_awake })
     }
 
     /// What was agreed.
@@ -103,10 +106,12 @@ impl Connection {
             hall: Mutex::new(hall),
             turn: Condvar::new(),
             is_watch_asleep: AtomicBool::new(false),
+            is_kept_awake: AtomicBool::new(false),
             watch: Mutex::new(()),
             alarm: Condvar::new(),
         });
-        Crew::start(&crew, "watch", |crew| crew.watch())?;
+        let wakeful = Wakeful::new(self.keeps_awake);
+        Crew::start(&crew, "watch", |crew| crew.watch(wakeful))?;
         if let Err(error) = crew.add_thread() {
             tracing::debug!("{error}");
         }
@@ -124,6 +129,8 @@ struct Crew<A> {
     hall: Mutex<Hall>,
     turn: Condvar,
     is_watch_asleep: AtomicBool,
+    /// Processors wake fast now.
+    is_kept_awake: AtomicBool,
     watch: Mutex<()>,
     alarm: Condvar,
 }
@@ -169,6 +176,12 @@ impl State {
 
     fn answered(self) -> State {
         State(self.0 & !State::BUSY)
+    }
+
+    /// How many requests were read since.
+    fn since(self, before: State) -> u32 {
+        let low = |state: State| u32::try_from(state.0 & u64::from(u32::MAX)).unwrap_or(0) / 2;
+        low(self).wrapping_sub(low(before)) & (u32::MAX / 2)
     }
 
     fn next_leader(self) -> State {
@@ -260,6 +273,7 @@ impl<A: Answer> Crew<A> {
         let mut state = State(self.state.load(Ordering::SeqCst));
         let (mut patience, mut streak) = (Patience::new(), 0);
         loop {
+            patience.wakes_fast(self.is_kept_awake.load(Ordering::Relaxed));
             let (next, waited) = match patience.next(&self.device, buffer.room()) {
                 Ok(next) => next,
                 Err(error) => return Some(Err(error)),
@@ -332,12 +346,13 @@ impl<A: Answer> Crew<A> {
         }
     }
 
-    /// Has another lead where the leader is held up.
-    fn watch(self: &Arc<Self>) {
+    /// Has another lead where the leader is held up, and processors kept awake where that is worth it.
+    fn watch(self: &Arc<Self>, mut wakeful: Wakeful) {
         let mut guard = self.watch.lock();
         let (mut before, mut quiet) = (State(0), 0);
         while self.hall.lock().ended.is_none() {
-            if quiet >= QUIET {
+            // Who keeps processors awake does not sleep itself.
+            if quiet >= QUIET && !self.is_kept_awake.load(Ordering::Relaxed) {
                 self.is_watch_asleep.store(true, Ordering::SeqCst);
                 // A request that came before that was seen wakes nobody.
                 while self.is_watch_asleep.load(Ordering::SeqCst)
@@ -351,6 +366,7 @@ impl<A: Answer> Crew<A> {
             }
             self.alarm.wait_for(&mut guard, TICK);
             let now = State(self.state.load(Ordering::SeqCst));
+            self.is_kept_awake.store(wakeful.tick(now.since(before)), Ordering::Relaxed);
             match (now == before, now.is_busy()) {
                 (true, true) => self.depose(now),
                 (true, false) if self.lacks_leader() => quiet = 0,

@@ -92,8 +92,12 @@ pub struct Options {
     pub volatile: bool,
     /// `whiteout=`: what whiteouts are made as; `None` for what can be had.
     pub whiteout: Option<Whiteout>,
+    /// `partial=on` or `partial=off`: whether data may stay in the lower.
+    pub partial: Option<Rule>,
     /// `io=cached`: the kernel reads and writes no file itself.
     pub cached_io: bool,
+    /// `cpu_latency=usual`: idle processors sleep as deeply as they do without the mount.
+    pub usual_latency: bool,
     /// `timeout=`: how long the kernel may believe what it was told of the lower directories.
     pub timeout: Option<Duration>,
     /// `store=`: where the image's store is.
@@ -177,8 +181,12 @@ impl Options {
         match (key, value) {
             (b"fsync", b"volatile") => self.volatile = true,
             (b"fsync", b"0") => self.no_fsync = true,
+            (b"partial", b"on") => self.partial = Some(Rule::Allow),
+            (b"partial", b"off") => self.partial = Some(Rule::Deny),
             (b"io", b"auto") => self.cached_io = false,
             (b"io", b"cached") => self.cached_io = true,
+            (b"cpu_latency", b"auto") => self.usual_latency = false,
+            (b"cpu_latency", b"usual") => self.usual_latency = true,
             (b"noxattrs", b"1") => self.no_xattrs = true,
             _ => return false,
         }

@@ -33,6 +33,8 @@ pub(super) struct Layer {
     pub(super) has_subvolumes: bool,
     /// What a listing says of an entry's number is what `stat` says.
     pub(super) listing_is_honest: bool,
+    /// Held through a read-only copy of its mount: nothing that is opened here can be written, whoever gets it.
+    pub(super) is_shut: bool,
     /// How the ids of this layer are turned back into stored ones, where its own mount shows others.
     pub(super) shown_ids: Option<IdMap>,
     /// Owners, permissions and types are taken from records.
@@ -46,7 +48,7 @@ impl Layer {
 
     /// Takes a directory as a layer.
     pub(super) fn new(given: OwnedFd) -> Result<Layer, SysError> {
-        let clone = detached(&given)?;
+        let clone = mount::read_only_copy(&given)?;
         let is_clone = clone.is_some();
         let root = match clone {
             Some(root) => root,
@@ -73,6 +75,7 @@ impl Layer {
             has_subvolumes,
             // Without a clone an entry may be a mount point, and a listing gives the number of what it covers.
             listing_is_honest: is_clone && honest,
+            is_shut: is_clone,
             shown_ids: None,
             has_records: false,
             root,
@@ -140,24 +143,6 @@ fn one_call(names: &[&Name]) -> (Vec<u8>, usize) {
         path.extend_from_slice(name);
     }
     if path.is_empty() { (b".".to_vec(), 0) } else { (path, names.len()) }
-}
-
-/// A detached, private, read-only copy of the directory's mount; `None` where this process may not make one: without
-/// `CAP_SYS_ADMIN` (`EPERM`), or where mounts below are locked to theirs (`EINVAL`), or on old kernels.
-fn detached(dir: &OwnedFd) -> Result<Option<OwnedFd>, SysError> {
-    let may_not = |error: &SysError| {
-        matches!(error.errno(), Errno::PERM | Errno::INVAL | Errno::NOSYS | Errno::ACCESS)
-    };
-    let clone = match mount::clone_tree(dir) {
-        Ok(clone) => clone,
-        Err(error) if may_not(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    match mount::set_read_only_private(&clone) {
-        Ok(()) => Ok(Some(clone)),
-        Err(error) if may_not(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// What a refused call on something that was found before means: gone, or something else in its place, is a change.

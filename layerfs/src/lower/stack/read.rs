@@ -102,8 +102,14 @@ impl DirStack {
         if Identity::of(&stat) != place.identity {
             return Err(LowerError::Changed(place.trail.shown()));
         }
-        let size = size.unwrap_or_else(|| Attr::of_stat(&stat).size);
-        Ok(LowerFile::real(fd, size, format!("lower `{}`", place.trail.shown())))
+        let is_all = size.is_none() && self.layers[place.layer].is_shut;
+        let found = Attr::of_stat(&stat);
+        let file = LowerFile::real(
+            fd,
+            size.unwrap_or(found.size),
+            format!("lower `{}`", place.trail.shown()),
+        );
+        Ok(if is_all { file.shut_in(found.permissions) } else { file })
     }
 
     /// What names the node over remounts.
