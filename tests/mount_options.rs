@@ -41,6 +41,8 @@ mod numbers;
 mod owners;
 #[path = "mount_options/page.rs"]
 mod page;
+#[path = "mount_options/partial.rs"]
+mod partial;
 #[allow(dead_code, reason = "what other tests ask of the command")]
 #[path = "cli/place.rs"]
 mod place;
@@ -52,6 +54,8 @@ mod private;
 mod refused;
 #[path = "mount_options/remounted.rs"]
 mod remounted;
+#[path = "mount_options/requests.rs"]
+mod requests;
 #[path = "mount_options/served.rs"]
 mod served;
 #[path = "mount_options/unmarked.rs"]

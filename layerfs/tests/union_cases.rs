@@ -6,7 +6,7 @@ mod model;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use layerfs_driver::upper::Whiteouts;
+use layerfs_driver::upper::{Partial, Whiteouts};
 use model::union_ground::{Ground, Lowers};
 use model::union_nodes::Memory;
 use model::words::*;
@@ -21,7 +21,16 @@ fn replay_everywhere(scratch: &Scratch, layers: Vec<LayerEntry>, ops: Vec<model:
         for memory in [Memory::Long, Memory::Short] {
             println!("{lowers:?}, {memory:?}");
             let place = scratch.path().to_owned();
-            replay(&case, &Ground { place, lowers, memory, whiteouts: Whiteouts::Auto });
+            replay(
+                &case,
+                &Ground {
+                    place,
+                    lowers,
+                    memory,
+                    whiteouts: Whiteouts::Auto,
+                    partial: Partial::Never,
+                },
+            );
         }
     }
 }

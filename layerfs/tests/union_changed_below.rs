@@ -9,7 +9,7 @@ use layerfs_driver::lower::{DirStack, Lower, Redirects, StackOptions, WhNames};
 use layerfs_driver::sys::{Errno, dir};
 use layerfs_driver::tree::{MarkSpace, Name};
 use layerfs_driver::union::{HandleId, Looked, Mode, NodeId, OpenHow, Union, UnionError};
-use layerfs_driver::upper::{Durability, Records, Upper, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{Durability, Partial, Records, Upper, UpperOptions, Whiteouts};
 
 /// A lower `low` with the file `f` in a directory `d`, below a union with an upper.
 struct Ground {
@@ -36,6 +36,7 @@ impl Ground {
             wh_names: WhNames::Plain,
             whiteouts: Whiteouts::Auto,
             records: Records::Never,
+            partial: Partial::Never,
         };
         let upper = Upper::open(opened("upper"), &opened("work"), options).unwrap();
         let union = Union::new(Lower::Dirs(stack), Mode::Writable(upper)).unwrap();

@@ -149,6 +149,11 @@ fn a_damaged_mark_of_a_metacopy_is_an_error_with_its_name() {
 }
 
 #[test]
+fn a_damaged_mark_of_a_file_whose_data_stays_below_is_an_error_with_its_name() {
+    tell(Form::Partial, UPPER);
+}
+
+#[test]
 fn a_damaged_record_of_an_owner_is_an_error_with_its_name() {
     tell(Form::Recorded, UPPER);
 }
@@ -165,7 +170,7 @@ fn random_marks_harm_nothing_but_their_object() {
     support::need!("unshare");
     let _watch = watchdog(if support::soak() { 3600 } else { 300 });
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    for form in [Form::Usual, Form::Metacopy, Form::Recorded] {
+    for form in [Form::Usual, Form::Metacopy, Form::Partial, Form::Recorded] {
         let lab = Lab::new(form);
         for bad in UPPER.iter().chain(LOWER).filter(|bad| bad.form == form) {
             let rest = lab.rest(bad);
@@ -291,8 +296,14 @@ fn a_refused_call_of_a_look_is_that_error_and_never_absence() {
     support::need_root!();
     support::need!("unshare");
     let _watch = watchdog(if support::soak() { 3600 } else { 240 });
-    for form in [Form::Usual, Form::MarkedWhiteouts, Form::WhNames, Form::Metacopy, Form::Recorded]
-    {
+    for form in [
+        Form::Usual,
+        Form::MarkedWhiteouts,
+        Form::WhNames,
+        Form::Metacopy,
+        Form::Partial,
+        Form::Recorded,
+    ] {
         let lab = Lab::new(form);
         let mounted = || lab.ground.mount_as(&lab.base(), form);
         let whole = Tree::of(&mounted());

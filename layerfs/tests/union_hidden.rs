@@ -8,7 +8,7 @@ use layerfs_driver::lower::{DirStack, Lower, Redirects, StackOptions, WhNames};
 use layerfs_driver::sys::{Errno, dir};
 use layerfs_driver::tree::{MarkSpace, Name};
 use layerfs_driver::union::{Caller, Mode, NewNode, NodeId, RenameHow, Union, UnionError};
-use layerfs_driver::upper::{Durability, Records, Upper, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{Durability, Partial, Records, Upper, UpperOptions, Whiteouts};
 
 const ROOT: Caller = Caller { uid: 0, gid: 0, umask: 0o022 };
 
@@ -42,6 +42,7 @@ impl Ground {
             wh_names: WhNames::Plain,
             whiteouts: Whiteouts::Auto,
             records: Records::Never,
+            partial: Partial::Never,
         };
         let upper = Upper::open(opened(&self.at("upper")), &opened(&self.at("work")), options);
         Union::new(Lower::Dirs(stack), Mode::Writable(upper.unwrap())).unwrap()

@@ -9,7 +9,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use layerfs_driver::upper::Whiteouts;
+use layerfs_driver::upper::{Partial, Whiteouts};
 use model::differences::differences;
 use model::history::Case;
 use model::kernel::{KernelOverlay, write_layers};
@@ -95,7 +95,13 @@ fn of_fuse_overlayfs(first: u64, without_devices: &str, program: &Path) {
         drop(mounted);
         // With names of whiteouts read as such.
         let (lowers, whiteouts) = (Lowers::Directories, Whiteouts::Wh);
-        let ground = Ground { place: place.clone(), lowers, memory: Memory::Long, whiteouts };
+        let ground = Ground {
+            place: place.clone(),
+            lowers,
+            memory: Memory::Long,
+            whiteouts,
+            partial: Partial::Never,
+        };
         let mut ours = by_union(&ground, &[]);
         let upper = place.join("upper");
         for shown in [&mut ours, &mut theirs] {
@@ -133,7 +139,13 @@ fn uppers_of_the_kernel_with_an_index_have_their_hard_links() {
             let place = scratch.path().join(seed.to_string());
             write_layers(&place, &case.layers);
             let (lowers, whiteouts) = (Lowers::Directories, Whiteouts::Auto);
-            let ground = Ground { place: place.clone(), lowers, memory: Memory::Long, whiteouts };
+            let ground = Ground {
+                place: place.clone(),
+                lowers,
+                memory: Memory::Long,
+                whiteouts,
+                partial: Partial::Never,
+            };
             let (kernels, ours) = case.ops.split_at(STEPS);
             let mut kernel = KernelOverlay::mount(&place, options);
             done(&mut kernel, kernels);
@@ -188,6 +200,7 @@ fn in_turns(first: u64, options: &str) -> u64 {
             lowers: Lowers::Directories,
             memory,
             whiteouts: Whiteouts::Auto,
+            partial: Partial::Never,
         };
         for (turn, ops) in case.ops.chunks(STEPS).enumerate() {
             let (ours, theirs) = if turn % 2 == 0 {

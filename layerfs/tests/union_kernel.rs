@@ -6,7 +6,7 @@ mod model;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use layerfs_driver::upper::Whiteouts;
+use layerfs_driver::upper::{Partial, Whiteouts};
 use model::differences::differences;
 use model::history::{Case, Start};
 use model::kernel::KernelOverlay;
@@ -33,8 +33,13 @@ fn kernel_overlay_shows_the_same_tree_of_the_same_upper() {
     for seed in 60_000_000..60_000_000 + HISTORIES * soak_factor() {
         let memory = if seed % 2 == 0 { Memory::Long } else { Memory::Short };
         let place = scratch.path().to_owned();
-        let ground =
-            Ground { place, lowers: Lowers::Directories, memory, whiteouts: Whiteouts::Auto };
+        let ground = Ground {
+            place,
+            lowers: Lowers::Directories,
+            memory,
+            whiteouts: Whiteouts::Auto,
+            partial: Partial::Never,
+        };
         let ours = after_history(&Case::random(seed, STEPS), &ground);
         let theirs = KernelOverlay::mount(scratch.path(), OPTIONS).snapshot();
         let found = differences(&ours, &theirs, &scratch.join("upper"));
@@ -60,7 +65,13 @@ fn kernel_overlay_shows_the_same_tree_of_a_layer_with_marked_whiteouts() {
         let place = scratch.path().join(seed.to_string());
         std::fs::create_dir_all(place.join("merged")).unwrap();
         let (lowers, whiteouts) = (Lowers::Directories, Whiteouts::Xattr);
-        let ground = Ground { place: place.clone(), lowers, memory: Memory::Long, whiteouts };
+        let ground = Ground {
+            place: place.clone(),
+            lowers,
+            memory: Memory::Long,
+            whiteouts,
+            partial: Partial::Never,
+        };
         let mut ours = after_history(&Case::random(seed, STEPS), &ground);
         let layers = (0..).take_while(|n| place.join(format!("layer{n}")).exists()).count();
         let top = place.join(format!("layer{layers}"));

@@ -6,7 +6,7 @@ mod model;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use layerfs_driver::upper::Whiteouts;
+use layerfs_driver::upper::{Partial, Whiteouts};
 use model::union_ground::{Ground, Lowers};
 use model::union_nodes::Memory;
 use support::{Scratch, soak_factor, watchdog};
@@ -31,8 +31,37 @@ fn run_with(
     (lowers, memory): (Lowers, Memory),
 ) {
     let place = scratch.path().to_owned();
-    let ground = Ground { place, lowers, memory, whiteouts };
+    let partial = partial_of(lowers);
+    let ground = Ground { place, lowers, memory, whiteouts, partial };
     model::history::run(seeds, STEPS, &ground);
+}
+
+/// What is so of mounts where nothing is said.
+fn partial_of(lowers: Lowers) -> Partial {
+    match lowers {
+        Lowers::Image => Partial::Made,
+        Lowers::Directories => Partial::Never,
+    }
+}
+
+#[test]
+fn a_union_whose_files_leave_their_data_below_or_do_not_is_the_model() {
+    support::need_root!();
+    support::alone!();
+    let _watch = watchdog(300 * soak_factor());
+    let scratch = Scratch::new();
+    for (first, lowers, partial) in [
+        (85_000_000, Lowers::Directories, Partial::Made),
+        (86_000_000, Lowers::Image, Partial::Never),
+    ] {
+        for (more, memory) in [(0, Memory::Long), (500_000, Memory::Short)] {
+            let (place, whiteouts) = (scratch.path().to_owned(), Whiteouts::Auto);
+            let ground = Ground { place, lowers, memory, whiteouts, partial };
+            let first = first + more;
+            let seeds = first..first + 2 * FORM_HISTORIES * soak_factor();
+            model::history::run(seeds, STEPS, &ground);
+        }
+    }
 }
 
 #[test]

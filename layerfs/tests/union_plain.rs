@@ -12,7 +12,9 @@ use layerfs_driver::lower::{DirStack, Lower, Redirects, StackOptions, WhNames};
 use layerfs_driver::sys::dir;
 use layerfs_driver::tree::MarkSpace;
 use layerfs_driver::union::{Mode, Union, UnionError};
-use layerfs_driver::upper::{Durability, Records, Upper, UpperError, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{
+    Durability, Partial, Records, Upper, UpperError, UpperOptions, Whiteouts,
+};
 use model::differences::differences;
 use model::history::Case;
 use model::kernel::{KernelOverlay, write_layers};
@@ -121,7 +123,7 @@ fn case(seed: u64) -> Case {
 
 fn ground(place: &Path, whiteouts: Whiteouts) -> Ground {
     let (lowers, memory) = (Lowers::Directories, Memory::Long);
-    Ground { place: place.to_owned(), lowers, memory, whiteouts }
+    Ground { place: place.to_owned(), lowers, memory, whiteouts, partial: Partial::Never }
 }
 
 fn by_union(place: &Path, seed: u64, whiteouts: Whiteouts) -> Snapshot {
@@ -151,7 +153,9 @@ fn plain(place: &Path) -> Result<(), UnionError> {
     let (space, redirects, wh_names) = (MarkSpace::Trusted, Redirects::Follow, WhNames::Whiteouts);
     let (durability, whiteouts) = (Durability::Volatile, Whiteouts::Device);
     let records = Records::Never;
-    let options = UpperOptions { space, redirects, durability, wh_names, whiteouts, records };
+    let partial = Partial::Never;
+    let options =
+        UpperOptions { space, redirects, durability, wh_names, whiteouts, records, partial };
     let layers = (0..).map(|number| place.join(format!("layer{number}")));
     let mut layers: Vec<_> = layers.take_while(|path| path.exists()).collect();
     layers.reverse();

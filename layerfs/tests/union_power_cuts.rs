@@ -19,7 +19,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use kit::deeds::Way;
-use kit::forms::{Form, by_the_kernel};
+use kit::forms::{Form, by_the_kernel, without_data};
 use kit::ground::{Ground, Side, leftovers, shell};
 use kit::seen::{self, Tree};
 use kit::task;
@@ -91,6 +91,7 @@ impl Lab {
         let place = self.disk.join(format!("place-{}", self.places));
         match (&self.ground, self.form) {
             (Ground::Dirs(dirs), Form::Metacopy) => by_the_kernel(dirs, &place),
+            (_, Form::Partial) => without_data(&Way(&self.mounted(&place))).unwrap(),
             (_, Form::BecomesPlain) => self.changed_in_every_form(&place),
             _ => {}
         }
@@ -248,6 +249,7 @@ fn without_syncs_something_is_lost(mut lab: Lab) {
         ["write to a lower file", "unlink lower files", "rename a lower directory and change it"];
     let controls = match (lab.form, lab.kind) {
         (Form::Metacopy, _) => vec![("write to a lower file", Other::Syncs)],
+        (Form::Partial, _) => vec![("write to a sparse file", Other::Syncs)],
         (Form::Recorded, _) => vec![("give a link and a device to others", Other::Syncs)],
         (_, kind) => {
             let copies = ("chmod a lower file", Other::Syncs);
@@ -357,6 +359,11 @@ fn a_power_cut_while_the_kernels_metacopies_are_filled_leaves_the_tree_old_or_ne
     on_both(Form::Metacopy, cut_at_calls);
 }
 
+#[test]
+fn a_power_cut_among_files_whose_data_stays_below_leaves_the_tree_old_or_new() {
+    on_both(Form::Partial, cut_at_calls);
+}
+
 /// A copy of 100 MB has all of it before it has its name; where only metadata was copied, before the mark goes.
 fn cut_large(lab: Lab) {
     // The file is made in directories: an image has what it was imported with.
@@ -379,6 +386,7 @@ fn cut_large(lab: Lab) {
 fn a_power_cut_leaves_a_large_copy_whole_or_not_there() {
     on_both(Form::Usual, cut_large);
     on_both(Form::Metacopy, cut_large);
+    on_both(Form::Partial, cut_large);
 }
 
 #[test]
@@ -393,7 +401,7 @@ fn a_power_cut_of_a_volatile_upper_is_told() {
 
 #[test]
 fn a_change_that_does_not_sync_loses_something_to_a_power_cut() {
-    for form in [Form::Usual, Form::Metacopy, Form::Recorded] {
+    for form in [Form::Usual, Form::Metacopy, Form::Partial, Form::Recorded] {
         on_both(form, without_syncs_something_is_lost);
     }
 }

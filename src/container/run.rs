@@ -358,7 +358,10 @@ fn make(
         flags.push(Flag::Volatile);
     }
     let (image, lower, timeout_ms) = match &asked.from {
-        From::Image { image, .. } => (Some(image.id.to_string()), Vec::new(), None),
+        From::Image { image, .. } => {
+            flags.push(Flag::Partial);
+            (Some(image.id.to_string()), Vec::new(), None)
+        }
         // It lives on while the container does.
         From::Rootfs(path) => (None, vec![path.clone()], Some(LIVE_TIMEOUT_MS)),
     };

@@ -173,6 +173,10 @@ fn first_change((said, unsaid): (&Options, Unsaid), serve: &ServeArgs) -> Option
         (is_other(said.volatile, Flag::Volatile), "volatile"),
         (said.redirects.is_some_and(|redirects| redirects != serve.redirects()), "redirect_dir="),
         (said.whiteout.is_some_and(|whiteout| !serve.has(made_as(whiteout))), "whiteout="),
+        (
+            said.partial.is_some_and(|rule| (rule == Rule::Allow) != serve.has(Flag::Partial)),
+            "partial=",
+        ),
         (timeout_ms.is_some() && timeout_ms != serve.timeout_ms, "timeout="),
         (differs(&said.users, &serve.owners.users), "uidmapping="),
         (differs(&said.groups, &serve.owners.groups), "gidmapping="),

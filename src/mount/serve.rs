@@ -15,7 +15,7 @@ use layerfs_driver::sys::mount::{MountFlags, Propagation};
 use layerfs_driver::sys::{change, dir, file, host, signal};
 use layerfs_driver::tree::{Acls, MarkSpace};
 use layerfs_driver::union::Union;
-use layerfs_driver::upper::{Durability, Records, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{Durability, Partial, Records, UpperOptions, Whiteouts};
 use layerfs_runtime::{Handed, SupervisorWatch};
 
 use super::owners::Owners;
@@ -94,7 +94,10 @@ pub enum Flag {
     StaticNlink,
     /// Files are read and written by this process, never by the kernel itself.
     CachedIo,
+    /// Idle processors sleep as deeply as they do without the mount.
     UsualLatency,
+    /// Where only the attributes or the name of a lower file change, its data stays where it is.
+    Partial,
     /// Whiteouts are devices.
     WhiteoutsDevice,
     /// Whiteouts are files with a mark.
@@ -254,6 +257,7 @@ impl ServeArgs {
             wh_names: if self.image.is_some() { WhNames::Plain } else { WhNames::Whiteouts },
             whiteouts: said.map_or(Whiteouts::Auto, |(_, whiteouts)| whiteouts),
             records: self.records(),
+            partial: if self.has(Flag::Partial) { Partial::Made } else { Partial::Never },
         }
     }
 

@@ -10,7 +10,7 @@ use layerfs_driver::sys::dir;
 use layerfs_driver::sys::host::{self, Ids, Rights};
 use layerfs_driver::tree::{MarkSpace, Redirects};
 use layerfs_driver::union::{Mode, Union};
-use layerfs_driver::upper::{Durability, Records, Upper, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{Durability, Partial, Records, Upper, UpperOptions, Whiteouts};
 
 use crate::image::absent::find_to_use;
 use crate::mount::options::{self, Options, Unknown};
@@ -177,6 +177,7 @@ fn open(args: &NormalizeArgs, marks: Marks) -> Result<Upper> {
         wh_names: marks.wh_names,
         whiteouts: Whiteouts::Device,
         records: marks.records,
+        partial: Partial::Never,
     };
     open_upper((&args.upper, &work), options, || Ok(()))
 }

@@ -107,6 +107,12 @@ pub fn check(trial: &Trial<'_>) {
             live.place.said(&["mount", "-o", &again, "mnt"]);
             assert!(live.found()[2].starts_with("ro,"), "{:?}", live.found());
         }),
+        "partial" => {
+            trial.mounted(|live| drop(live.shell("chmod 600 mnt/only")));
+            let left =
+                "getfattr -hn trusted.overlay.metacopy up/only | wc -l; stat -c '%s %b' up/only";
+            assert_eq!(trial.live.shell(left), "3\n4 0\n");
+        }
         "timeout" => trial.mounted(|live| {
             assert!(!live.place.join("mnt/more").exists());
             fs::write(live.place.join("base/more"), "").unwrap();

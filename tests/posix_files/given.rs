@@ -11,24 +11,10 @@ const SCRIPT: &str = "posix_files/given.py";
 /// What is read of a layer, first and throughout.
 const OLD: &str = "b'\\x7fELFold.'";
 
-/// The kernel takes files from here on.
-const SINCE: (u32, u32) = (6, 9);
-
-/// Whether the kernel reads and writes files itself; else it is told.
-pub fn have_given_files() -> bool {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split(['.', '-']).map_while(|number| number.trim().parse().ok());
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version < SINCE {
-        rights::skip("the kernel reads and writes no files itself before Linux 6.9");
-    }
-    version >= SINCE
-}
-
 /// Compares with a plain directory, and the bytes of the layers with those of before.
 fn compare(cases: &[&str], differs: Differs<'_>) {
     let _watch = watchdog(240);
-    if !rights::have_root() || !rights::have(&["python3", "mount"]) || !have_given_files() {
+    if !rights::have_root() || !rights::have(&["python3", "mount"]) || !rights::have_given_files() {
         return;
     }
     let Some(disk) = trees::disk(Disk::Ext4, 512) else { return };

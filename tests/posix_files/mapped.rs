@@ -1,6 +1,6 @@
 //! Mappings, running programs, and writers that go round the cache or append.
 
-use crate::trees::{Disk, Like, compare};
+use crate::trees::{Disk, Like, compare, compare_left};
 
 const SCRIPT: &str = "posix_files/mapped.py";
 
@@ -11,6 +11,12 @@ fn same(cases: &[&str]) {
 #[test]
 fn mappings_of_before_and_after_a_copy_up_are_one_memory() {
     same(&["shared", "private", "synced", "dropped"]);
+}
+
+#[test]
+fn mappings_of_before_and_after_data_is_fetched_from_the_lower_are_one_memory() {
+    let cases = ["shared", "private", "synced", "dropped", "past_the_end", "direct", "append"];
+    compare_left(Disk::Ext4, SCRIPT, &cases, Like::Plain, &[]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Descriptors that were opened before their file was copied up, unlinked, renamed or replaced.
 
 use crate::support::{need, need_root, watchdog};
-use crate::trees::{self, Disk, Import, Like, Trees, compare};
+use crate::trees::{self, Disk, Import, Like, Trees, compare, compare_left};
 
 const SCRIPT: &str = "posix_files/open.py";
 
@@ -17,6 +17,14 @@ fn every_call_works_on_a_descriptor() {
 #[test]
 fn every_call_works_on_a_descriptor_of_before_a_copy_up() {
     same(&["mode", "writer", "emptied"]);
+}
+
+#[test]
+fn every_call_works_on_a_descriptor_of_a_file_whose_data_was_left_in_the_lower() {
+    let cases = ["nothing", "mode", "writer", "emptied", "unlinked", "copied_and_unlinked", "anew"];
+    compare_left(Disk::Ext4, SCRIPT, &cases, Like::Plain, &[]);
+    let cases = ["renamed", "renamed_over", "replaced", "directory_renamed", "readers_see"];
+    compare_left(Disk::Ext4, SCRIPT, &cases, Like::Plain, &[]);
 }
 
 #[test]

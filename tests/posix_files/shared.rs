@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::given::have_given_files;
+use crate::support::rights::have_given_files;
 use crate::support::{figure, need, need_root, soak, watchdog};
 use crate::trees::{self, Disk, ran};
 

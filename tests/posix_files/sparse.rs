@@ -1,7 +1,7 @@
 //! Holes are seen, kept by copy-up, filled and made; files may be larger than 4 GiB.
 
 use crate::support::{need, need_root, watchdog};
-use crate::trees::{self, Disk, Import, Like, Trees, compare};
+use crate::trees::{self, Disk, Import, Like, Trees, compare, compare_left};
 
 const SCRIPT: &str = "posix_files/sparse.py";
 
@@ -29,6 +29,11 @@ fn a_hole_of_10_gib_is_copied_up_as_a_hole() {
 #[test]
 fn holes_are_filled_and_made() {
     same(&["changed"]);
+}
+
+#[test]
+fn holes_of_a_file_whose_data_was_left_in_the_lower_are_seen_kept_filled_and_made() {
+    compare_left(Disk::Ext4, SCRIPT, &["seen", "changed", "copied"], Like::Plain, &[]);
 }
 
 #[test]

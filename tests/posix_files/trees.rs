@@ -73,16 +73,32 @@ pub enum Import {
 pub enum Io {
     Auto,
     Cached,
+    /// As `Auto`, of files whose attributes were set before: their data was left in the lower.
+    Left,
 }
 
 /// The same where only the serving process reads and writes.
 pub fn compare_cached(disk: Disk, script: &str, cases: &[&str], like: Like, differs: Differs<'_>) {
+    compare_served(disk, script, cases, (like, differs, Io::Cached));
+}
+
+/// The same where the data of all files is still the lower's, though they have copies.
+pub fn compare_left(disk: Disk, script: &str, cases: &[&str], like: Like, differs: Differs<'_>) {
+    compare_served(disk, script, cases, (like, differs, Io::Left));
+}
+
+fn compare_served(
+    disk: Disk,
+    script: &str,
+    cases: &[&str],
+    (like, differs, io): (Like, Differs<'_>, Io),
+) {
     let _watch = watchdog(LIMIT_S);
     if !rights::have_root() || !rights::have(&["python3", "mount"]) {
         return;
     }
     let Some(disk) = self::disk(disk, 512) else { return };
-    let trees = Trees::served(disk, script, cases, (Import::Directory, Io::Cached));
+    let trees = Trees::served(disk, script, cases, (Import::Directory, io));
     for case in cases {
         trees.compare(case, like, differs);
     }
@@ -174,6 +190,11 @@ impl Trees {
 
     fn mount_ours(&self) {
         let directories = "lowerdir=lower,upperdir=upper,workdir=work";
+        if self.io == Io::Left {
+            self.layerfs(&["mount", "--upper", "image-upper", "trees:1", "image"]);
+            self.layerfs(&["mount", "-o", &format!("{directories},partial=on"), "directories"]);
+            return self.leave_data();
+        }
         if self.io == Io::Auto {
             self.layerfs(&["mount", "--upper", "image-upper", "trees:1", "image"]);
             return self.layerfs(&["mount", "-o", directories, "directories"]);
@@ -184,6 +205,18 @@ impl Trees {
         let image = "upperdir=image-upper,workdir=image-upper.work,io=cached";
         self.layerfs(&["mount", "-o", image, "trees:1", "image"]);
         self.layerfs(&["mount", "-o", &format!("{directories},io=cached"), "directories"]);
+    }
+
+    /// Sets a time of each file to what it is.
+    fn leave_data(&self) {
+        for (tree, upper) in [("image", "image-upper"), ("directories", "upper")] {
+            let script = format!(
+                "find {tree} -type f -exec touch -har {{}} {{}} ';'; getfattr -Rhn trusted.overlay.metacopy {upper} 2>/dev/null | grep -c ="
+            );
+            let mut touched = Command::new("bash");
+            let marked = ran(touched.args(["-c", &script]).current_dir(self.disk.path()));
+            assert!(marked.trim().parse::<u32>().unwrap() > 0, "{tree}: {marked}");
+        }
     }
 
     /// Ours, unmounted and mounted again: they show what is on the disk, and nothing that was remembered. Where a stranger's
@@ -295,7 +328,9 @@ impl Trees {
         for work in ["work/work", "image-upper.work/work"] {
             let left = std::fs::read_dir(self.at(work)).unwrap().flatten();
             let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
-            assert!(left.iter().all(|name| name == "#whiteout"), "{work}: {left:?}");
+            let stays = ["#whiteout", "incompat"];
+            let is_swept = left.iter().all(|name| stays.iter().any(|stays| name == stays));
+            assert!(is_swept, "{work}: {left:?}");
         }
     }
 

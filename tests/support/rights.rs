@@ -70,3 +70,18 @@ pub fn have_loop_devices() -> bool {
     skip("no /dev/loop-control");
     false
 }
+
+/// The kernel takes files from here on.
+const GIVEN_SINCE: (u32, u32) = (6, 9);
+
+/// Whether the kernel reads and writes files itself; else it is told.
+pub fn have_given_files() -> bool {
+    let release =
+        std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("it is there with /proc");
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.trim().parse().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version < GIVEN_SINCE {
+        skip("the kernel reads and writes no files itself before Linux 6.9");
+    }
+    version >= GIVEN_SINCE
+}

@@ -39,6 +39,7 @@ const ALLOWED: [(&str, &[&str], &[&str]); 3] = [
         "layerfs-driver",
         &[
             "flate2",
+            "foldhash",
             "libc",
             "lru",
             "memmap2",

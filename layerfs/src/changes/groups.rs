@@ -11,6 +11,7 @@ use super::walk::Sides;
 use crate::lower::{Lower, LowerNode};
 use crate::store::archive::{DEPTH_MAX, EntryPath, Name};
 use crate::tree::{Attr, Ino, Kind, Origin};
+use crate::upper::Data;
 
 /// A group's copy in the index.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(super) struct Copy {
     pub name: String,
     pub attr: Attr,
     pub identity: (u64, u64),
+    pub data: Data,
     origin: Origin,
 }
 
@@ -51,8 +53,8 @@ impl Groups {
                 None if stat.st_nlink > u64::from(found.links) => {}
                 None => drop(groups.sought.insert(ino)),
             }
-            let (name, origin) = (found.name, found.origin);
-            groups.copies.insert(ino, Copy { name, attr, identity, origin });
+            let (name, origin, data) = (found.name, found.origin, found.data);
+            groups.copies.insert(ino, Copy { name, attr, identity, data, origin });
         }
         Ok(groups)
     }

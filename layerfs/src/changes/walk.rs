@@ -238,7 +238,11 @@ impl Walk<'_> {
         if let (Some(copy), Some(dir)) = (copy, self.sides.upper.index_dir()) {
             let (attr, identity) = (copy.attr, copy.identity);
             let name = copy.name.as_bytes();
-            let object = Object::Upper { dir, name, attr, identity, data: None };
+            let data = (copy.data != Data::Here).then_some(node);
+            if data.is_some() && self.sides.upper.redirects() == Redirects::Refuse {
+                return Err(ChangesError::RedirectRefused(EntryPath::from_components(&self.path)));
+            }
+            let object = Object::Upper { dir, name, attr, identity, data };
             self.show(&object, (was.as_ref(), Covers::Nothing), visit)?;
             return Ok(None);
         }
@@ -331,13 +335,20 @@ impl Walk<'_> {
         }
         let path = || EntryPath::from_components(&self.path);
         // No image is below the kernel's overlayfs: who marked it meant something else.
-        if let Lower::Image(_) = self.sides.lower {
+        if matches!((&self.sides.lower, found.data), (Lower::Image(_), Data::Below)) {
             return Err(ChangesError::DataBelow(path()));
         }
         if self.sides.upper.redirects() == Redirects::Refuse {
             return Err(ChangesError::RedirectRefused(path()));
         }
-        match self.below(level, name, found)? {
+        let node = match found.data {
+            Data::OfOrigin => {
+                let path = found.redirect.as_ref().and_then(Redirect::absolute);
+                self.sides.lower.data_of(found.origin.as_ref(), path).at(&self.path)?
+            }
+            Data::Below | Data::Here => self.below(level, name, found)?,
+        };
+        match node {
             Some(node) if self.sides.lower.kind(&node).at(&self.path)? == Kind::File => {
                 Ok(Some(node))
             }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::door::Door;
 use super::manner::{Fsync, Names};
-use crate::union::{Copies, NodeId};
+use crate::union::{Copies, NodeId, Touches};
 
 /// Copies, and waits for copies, that go on at once, and as many syncs. More of them wait for their turn, and nobody else does.
 const WORKERS: usize = 16;
@@ -84,8 +84,8 @@ impl From<Copies> for Takes {
 
 impl Door {
     /// What a change of a node waits for.
-    pub(super) fn change_takes(&self, node: NodeId) -> Takes {
-        self.union.copies(node).into()
+    pub(super) fn change_takes(&self, node: NodeId, touches: Touches) -> Takes {
+        self.union.copies(node, touches).into()
     }
 
     /// What making something durable waits for.

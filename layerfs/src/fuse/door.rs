@@ -15,7 +15,9 @@ use crate::sys::Errno;
 use crate::sys::change::Special;
 use crate::sys::file::AtOnce;
 use crate::tree::Kind;
-use crate::union::{HandleId, NewNode, NodeId, OpenHow, RenameHow, RenameTried, SetAttr, Union};
+use crate::union::{
+    HandleId, NewNode, NodeId, OpenHow, RenameHow, RenameTried, SetAttr, Touches, Union,
+};
 use crate::wire::form::{OpenOut, SetAttrIn, set};
 use crate::wire::{Answer, Ask, Asked, Entry, Kernel, Lead, Listing, Reply};
 
@@ -174,7 +176,7 @@ impl Door {
                 let how = set_how(flags);
                 let (asker, way) = (self.asker(asked), way(asked));
                 let (name, value) = (name.to_vec(), value.to_vec());
-                self.serve(self.change_takes(node), move |door| {
+                self.serve(self.change_takes(node, Touches::Attributes), move |door| {
                     emptied(reply, door.set_attribute(&asker, node, ((&name, &value), way), how));
                 });
             }
@@ -192,7 +194,7 @@ impl Door {
             },
             Ask::RemoveXattr { name } => {
                 let name = name.to_vec();
-                self.serve(self.change_takes(node), move |door| {
+                self.serve(self.change_takes(node, Touches::Attributes), move |door| {
                     let known = door.expect_xattrs();
                     emptied(reply, known.and_then(|()| door.union.remove_xattr(node, &name)));
                 });
@@ -260,12 +262,13 @@ impl Door {
         let permissions = if_set(set::MODE, change.mode).map(|mode| mode & 0o7777);
         let size = (change.valid & set::SIZE != 0).then_some(change.size);
         let set = SetAttr { permissions, uid, gid, size, atime, mtime };
+        let touches = if size.is_some() { Touches::Contents } else { Touches::Attributes };
         let strips = change.valid & set::KILL_SUIDGID != 0;
         let asker = self.asker(asked).stripping(self.says_kept, strips);
         // Who has it open for writing was asked then.
         let is_cut = size.is_some() && change.valid & set::HANDLE == 0;
         let face = Face(asked.node);
-        let takes = self.change_takes(node);
+        let takes = self.change_takes(node, touches);
         self.serve(takes, move |door| {
             let may = if is_cut { door.expect_no_run(face, node) } else { Ok(()) };
             door.told(reply, node, may.and_then(|()| door.change(&asker, node, &set)));
@@ -322,7 +325,8 @@ impl Door {
 
     fn link(&self, node: NodeId, (parent, name): (NodeId, &[u8]), reply: Reply) {
         let name = name_or_error!(name, reply);
-        self.serve(self.change_takes(node).max(self.names_take()), move |door| {
+        let takes = self.change_takes(node, Touches::Names).max(self.names_take());
+        self.serve(takes, move |door| {
             let linked = door.union.link(node, parent, &name);
             door.entered(reply, door.settle_entry(parent, linked));
         });
@@ -333,7 +337,7 @@ impl Door {
         let (how, asker) = (open_how(flags), self.asker(asked).stripping(self.says_kept, strips));
         let takes = match how {
             OpenHow::Read | OpenHow::Run => Takes::Short,
-            OpenHow::Write | OpenHow::Truncate => self.change_takes(node),
+            OpenHow::Write | OpenHow::Truncate => self.change_takes(node, Touches::Contents),
             // It may wait for the close of a program.
             OpenHow::TruncateToRead => Takes::Long,
         };

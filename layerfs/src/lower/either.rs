@@ -239,6 +239,21 @@ impl Lower {
         })
     }
 
+    /// The lower file that has the data of a copy with this origin; directories find it at the path. `None` where it is not
+    /// there, or another is.
+    pub fn data_of(
+        &self,
+        origin: Option<&Origin>,
+        path: Option<&[Name]>,
+    ) -> Result<Option<LowerNode>, LowerError> {
+        let Some(origin) = origin else { return Ok(None) };
+        if let Some(node) = self.by_origin(origin)? {
+            return Ok(Some(node));
+        }
+        let Some(node) = path.map_or(Ok(None), |path| self.at_path(path))? else { return Ok(None) };
+        Ok((self.origin(&node)?.as_ref() == Some(origin)).then_some(node))
+    }
+
     /// What names the object of a handle that the kernel's overlayfs stored, and how many names it has; `None` where it is none
     /// of this tree.
     pub fn by_kernel_handle(

@@ -145,10 +145,12 @@ impl Opaque {
 /// What the `metacopy` mark says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metacopy {
-    /// All data lies in a layer below; the kernel's meaning.
+    /// All data lies in a layer below, where a redirect or the file's own name leads; the kernel's meaning.
     Below,
-    /// Some blocks are here, the others below, and a record says which. The kernel refuses to open such a file, because
-    /// no value of its own has one byte.
+    /// No block was written yet: all data is that of the lower file that the origin names. Ours alone: the kernel refuses to
+    /// open such a file, because no value of its own has one byte.
+    Unwritten,
+    /// Some blocks are here, the others below, and a record says which. The same, of a later layerfs.
     Partial,
 }
 
@@ -161,14 +163,15 @@ pub struct MetacopyFault {
 }
 
 impl Metacopy {
-    /// The one byte of a partial file: the version of its record.
-    pub const PARTIAL: &'static [u8] = &[1];
+    const UNWRITTEN: &'static [u8] = &[1];
+    const PARTIAL: &'static [u8] = &[2];
 
     /// Reads the mark's value: empty, or the kernel's form of four bytes (version 0, length, flags 0, digest
-    /// algorithm) and a digest, or ours.
+    /// algorithm) and a digest, or one of ours.
     pub fn parse(value: &[u8]) -> Result<Metacopy, MetacopyFault> {
         match value {
             [] => Ok(Metacopy::Below),
+            _ if value == Metacopy::UNWRITTEN => Ok(Metacopy::Unwritten),
             _ if value == Metacopy::PARTIAL => Ok(Metacopy::Partial),
             [0, len, 0, _, ..] if usize::from(*len) == value.len() => Ok(Metacopy::Below),
             _ => Err(MetacopyFault { len: value.len() }),
@@ -179,6 +182,7 @@ impl Metacopy {
     pub fn value(self) -> &'static [u8] {
         match self {
             Metacopy::Below => b"",
+            Metacopy::Unwritten => Metacopy::UNWRITTEN,
             Metacopy::Partial => Metacopy::PARTIAL,
         }
     }
@@ -240,9 +244,12 @@ mod tests {
         let mut digest = vec![0, 36, 0, 1];
         digest.resize(36, 7);
         assert_eq!(Metacopy::parse(&digest), Ok(Metacopy::Below));
-        assert_eq!(Metacopy::parse(Metacopy::Partial.value()), Ok(Metacopy::Partial));
+        for ours in [Metacopy::Unwritten, Metacopy::Partial] {
+            assert_eq!(ours.value().len(), 1, "the kernel has none of one byte");
+            assert_eq!(Metacopy::parse(ours.value()), Ok(ours));
+        }
         for bad in
-            [&[0][..], &[2], &[1, 1], &[0, 3, 0], &[1, 4, 0, 0], &[0, 5, 0, 0], &[0, 4, 1, 0]]
+            [&[0][..], &[3], &[1, 1], &[0, 3, 0], &[1, 4, 0, 0], &[0, 5, 0, 0], &[0, 4, 1, 0]]
         {
             assert_eq!(Metacopy::parse(bad), Err(MetacopyFault { len: bad.len() }), "{bad:?}");
         }

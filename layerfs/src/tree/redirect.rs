@@ -44,6 +44,14 @@ pub enum RedirectFault {
 }
 
 impl Redirect {
+    /// The path from the root; `None` where it is another name in the same directory.
+    pub fn absolute(&self) -> Option<&[Name]> {
+        match self {
+            Redirect::Absolute(path) => Some(path),
+            Redirect::Sibling(_) => None,
+        }
+    }
+
     /// Reads the mark's value.
     pub fn parse(value: &[u8]) -> Result<Redirect, RedirectFault> {
         if value.len() > REDIRECT_LEN_MAX {

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::mount::{Shared, Union};
-use super::node::{Node, Side};
-use crate::lower::{LowerFile, LowerNode};
+use super::node::{Beneath, Data, FoundBy, Node, Side};
+use crate::lower::{Lower, LowerFile, LowerNode};
 use crate::sys::change::{self, SetTime};
 use crate::sys::file::Stat;
 use crate::sys::{Errno, SysError, file};
-use crate::tree::{Attr, Kind, Timestamp};
-use crate::upper::{Contents, Copied, Cover, Durability, Staged, Upper, UpperError};
+use crate::tree::{Attr, Kind, Name, Timestamp};
+use crate::upper::{Contents, Copied, CopiedData, Cover, Durability, Staged, Upper, UpperError};
 
 /// How much of a file's contents a copy-up takes along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,33 @@ pub(super) enum Extent {
     Whole,
     /// Nothing, where that can be: the file is emptied next.
     Nothing,
+    /// All of it, but what finds its data below by marks may go on without: it gets another name, or one more.
+    Names,
     /// All of it, but a file of the upper whose data lies below may go on without: only attributes are changed.
+    Attributes,
+}
+
+/// Filling a file takes it away for a moment, and a crash then for good: what has one is copied whole.
+const CAPABILITY: &[u8] = b"security.capability";
+
+impl Extent {
+    /// Whether a copy is wanted for what may have its data below.
+    fn may_leave_data(self) -> bool {
+        match self {
+            Extent::Names | Extent::Attributes => true,
+            Extent::Whole | Extent::Nothing => false,
+        }
+    }
+}
+
+/// What of a node is to be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touches {
+    /// A file's contents.
+    Contents,
+    /// Its names.
+    Names,
+    /// Its attributes alone.
     Attributes,
 }
 
@@ -71,7 +97,7 @@ impl Union {
         }
         let Some(lower) = node.lower() else { return answer(Errno::STALE) };
         let above = self.upper_dir(&parent)?;
-        let staged = upper.stage_copy(&self.copied(&lower, None)?)?;
+        let staged = upper.stage_copy(&self.copied(&lower)?)?;
         let installed = keeping_times(&above, || {
             Ok(upper.install(&staged, &above, name.as_bytes(), Cover::Nothing)?)
         });
@@ -104,6 +130,9 @@ impl Union {
             }
             match *side {
                 Side::Upper if extent == Extent::Attributes => return Ok(None),
+                Side::Upper if extent == Extent::Names && node.data_goes_along() => {
+                    return Ok(None);
+                }
                 Side::Upper => {
                     drop(side);
                     return self.fill(upper, node, extent);
@@ -118,23 +147,32 @@ impl Union {
     }
 
     /// What a change of a node has to copy.
-    pub fn copies(&self, id: NodeId) -> Copies {
+    pub fn copies(&self, id: NodeId, touches: Touches) -> Copies {
         const MUCH_BYTES: u64 = 256 * 1024;
         let known = self.table.get(id);
         let lower = match &known {
             Some(node) if node.is_directory() => return Copies::Nothing,
+            Some(node) if node.is_upper() && !needs_data(node, touches) => return Copies::Nothing,
             Some(node) if node.is_upper() => node.data_below(),
             Some(node) if *node.side.lock() == Side::Copying => return Copies::Much,
             Some(node) => node.lower(),
             None => self.lower.by_number(id.ino()),
         };
-        let is_copied = |attr: &Attr| self.upper.is_some() && attr.kind != Kind::Directory;
-        match lower.map(|lower| self.lower.attr(&lower)) {
-            Some(Ok(attr)) if !is_copied(&attr) => Copies::Nothing,
-            Some(Ok(attr)) if attr.kind == Kind::File && attr.size > MUCH_BYTES => Copies::Much,
-            Some(Ok(_)) if self.syncs() => Copies::Little,
+        let (Some(upper), Some(lower)) = (&self.upper, lower) else { return Copies::Nothing };
+        let is_lower = known.as_ref().is_none_or(|node| !node.is_upper());
+        match self.lower.attr(&lower) {
+            Ok(attr) if attr.kind == Kind::Directory => Copies::Nothing,
+            Ok(attr) if is_lower && touches != Touches::Contents && upper.leaves_data(&attr) => {
+                match self.lower.xattr(&lower, CAPABILITY) {
+                    Ok(Some(_)) if attr.size > MUCH_BYTES => Copies::Much,
+                    Ok(Some(_)) if self.syncs() => Copies::Little,
+                    _ => Copies::Nothing,
+                }
+            }
+            Ok(attr) if attr.kind == Kind::File && attr.size > MUCH_BYTES => Copies::Much,
+            Ok(_) if self.syncs() => Copies::Little,
             // What can't be asked is told by the change itself.
-            Some(_) | None => Copies::Nothing,
+            Ok(_) | Err(_) => Copies::Nothing,
         }
     }
 
@@ -150,6 +188,15 @@ impl Union {
         extent: Extent,
     ) -> Result<Option<OwnedFd>, UnionError> {
         let Some(lower) = node.lower() else { return answer(Errno::STALE) };
+        if extent.may_leave_data()
+            && let Some(staged) = self.stage_without_data(upper, &lower)?
+        {
+            let beneath = Beneath { file: lower, found_by: FoundBy::Marks };
+            return self
+                .install_staged(upper, node, (&staged, Data::Below(beneath)))
+                .map(|()| None);
+        }
+        let copied = self.copied(&lower)?;
         // The copy of a group is seen under its other names before it is installed under this one, which may be refused:
         // it has all contents until whoever asked empties it.
         let is_filled = extent != Extent::Nothing || node.group.is_some();
@@ -157,19 +204,65 @@ impl Union {
             (Kind::File, true) => Some(LowerContents(self.lower.open(&lower)?)),
             _ => None,
         };
-        let contents = open.as_ref().map(|open| open as &dyn Contents);
-        let staged = upper.stage_copy(&self.copied(&lower, contents)?)?;
+        let data = match &open {
+            Some(contents) => CopiedData::Copied(contents),
+            None => CopiedData::Nothing,
+        };
+        let staged = upper.stage_copy(&Copied { data, ..copied })?;
         let opened = match is_filled || node.kind != Kind::File {
             true => Ok(None),
             false => upper.open_staged(&staged).map(Some),
         };
-        let installed = opened
-            .map_err(UnionError::from)
-            .and_then(|opened| self.install_copy(upper, node, &staged).map(|()| opened));
-        if installed.is_err() {
-            upper.discard(&staged);
+        let opened = opened.inspect_err(|_| upper.discard(&staged))?;
+        self.install_staged(upper, node, (&staged, Data::Here)).map(|()| opened)
+    }
+
+    /// Installs a copy. Where its data is stands in the node before it can be found by its name, or by another of its group,
+    /// and stays there where it can't be installed: of a node of the lower it says nothing.
+    fn install_staged(
+        &self,
+        upper: &Upper,
+        node: &Shared,
+        (staged, data): (&Staged, Data),
+    ) -> Result<(), UnionError> {
+        *node.data.lock() = data;
+        self.install_copy(upper, node, staged).inspect_err(|_| upper.discard(staged))
+    }
+
+    /// Makes a copy whose data stays in the lower; `None` where it is to have it.
+    fn stage_without_data(
+        &self,
+        upper: &Upper,
+        lower: &LowerNode,
+    ) -> Result<Option<Staged>, UnionError> {
+        let copied = self.copied(lower)?;
+        let Some(path) = self.left_at(upper, lower, &copied)? else { return Ok(None) };
+        match upper.stage_copy(&Copied { data: CopiedData::Left(path), ..copied }) {
+            // Beside the attributes that it has there is no room for the marks.
+            Err(error) if is_for_want_of_room(error.errno()) => Ok(None),
+            staged => Ok(Some(staged?)),
         }
-        installed
+    }
+
+    /// Where the data of a lower file is found that stays there when the rest is copied up: its origin alone leads to that of
+    /// an image. `None` where the copy is to have it.
+    fn left_at(
+        &self,
+        upper: &Upper,
+        lower: &LowerNode,
+        copied: &Copied<'_>,
+    ) -> Result<Option<Option<Vec<Name>>>, UnionError> {
+        let is_capable = copied.xattrs.iter().any(|(name, _)| **name == *CAPABILITY);
+        if !upper.leaves_data(&copied.attr) || is_capable || copied.origin.is_none() {
+            return Ok(None);
+        }
+        match self.lower {
+            Lower::Image(_) => Ok(Some(None)),
+            Lower::Dirs(_) => {
+                let path = self.lower.path(lower)?;
+                Ok(Upper::is_written_redirect(&path).then_some(Some(path)))
+            }
+        }
     }
 
     fn install_copy(
@@ -224,22 +317,29 @@ impl Union {
         Ok(())
     }
 
-    /// What a copy of `lower` is made of.
-    pub(super) fn copied<'a>(
-        &self,
-        lower: &LowerNode,
-        contents: Option<&'a dyn Contents>,
-    ) -> Result<Copied<'a>, UnionError> {
-        let mut attr = self.lower.attr(lower)?;
-        if contents.is_none() && attr.kind == Kind::File {
-            attr.size = 0;
-        }
+    /// What a copy of `lower` is made of, without data.
+    pub(super) fn copied(&self, lower: &LowerNode) -> Result<Copied<'static>, UnionError> {
+        let attr = self.lower.attr(lower)?;
         let target = match attr.kind {
             Kind::Symlink => self.lower.read_link(lower)?,
             _ => Box::default(),
         };
         let (xattrs, origin) = (self.lower.xattrs(lower)?, self.lower.origin(lower)?);
-        Ok(Copied { attr, xattrs, origin, target, contents })
+        Ok(Copied { attr, xattrs, origin, target, data: CopiedData::Nothing })
+    }
+}
+
+/// Whether file systems say so that an attribute does not fit beside the others of an object.
+pub(super) fn is_for_want_of_room(errno: Errno) -> bool {
+    matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::TOOBIG | Errno::RANGE | Errno::XDEV)
+}
+
+/// Whether an object of the upper needs its data for a change.
+fn needs_data(node: &Node, touches: Touches) -> bool {
+    match touches {
+        Touches::Contents => true,
+        Touches::Names => !node.data_goes_along(),
+        Touches::Attributes => false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Filling: a file of which only metadata was copied up, by the kernel's overlayfs, gets its data before it is changed.
+//! Filling: a file of which only metadata was copied up gets its data before it is written.
 //!
 //! One thread wins a node and fills it; others that want to change it wait on the node. Who reads goes on reading the
 //! lower until it is done.
@@ -36,7 +36,7 @@ impl Union {
                 }
             }
         };
-        let filled = self.fill_from(upper, node, (&below, extent));
+        let filled = self.fill_from(upper, node, (&below.file, extent));
         *node.data.lock() = if filled.is_ok() { Data::Here } else { Data::Below(below) };
         node.filled.notify_all();
         filled
@@ -50,7 +50,9 @@ impl Union {
     ) -> Result<Option<OwnedFd>, UnionError> {
         let contents = match extent {
             Extent::Nothing => None,
-            Extent::Whole | Extent::Attributes => Some(LowerContents(self.lower.open(below)?)),
+            Extent::Whole | Extent::Names | Extent::Attributes => {
+                Some(LowerContents(self.lower.open(below)?))
+            }
         };
         let file = {
             // Found by its name, which may change afterwards.

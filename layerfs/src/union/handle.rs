@@ -249,7 +249,7 @@ impl Union {
         if let Some(lower) = below {
             let file = self.lower.open(&lower)?;
             // A file that was being emptied when its mount died has its new size and, until it is filled, the old data.
-            open.lower = Some(if is_upper { file.cut_to(self.attr_of(node)?.size) } else { file });
+            open.lower = Some(if is_upper { self.as_data_of(node, file)? } else { file });
         } else if is_upper {
             self.open_upper(&open)?;
         } else {
@@ -257,6 +257,12 @@ impl Union {
         }
         open.is_changed = node.changed_below.swap(false, Ordering::AcqRel);
         Ok(open)
+    }
+
+    /// A lower file as the data of one of the upper. One that was cut short since would be shown with zeros at its end.
+    fn as_data_of(&self, node: &Shared, file: LowerFile) -> Result<LowerFile, UnionError> {
+        let size = self.attr_of(node)?.size;
+        if file.size() < size { answer(Errno::STALE) } else { Ok(file.cut_to(size)) }
     }
 
     /// Opens a file and empties it. That it is emptied comes last: whoever is refused finds the contents as they were.

@@ -28,7 +28,7 @@ impl Union {
             let state = dir.dir.read();
             self.free_name(&dir, &state, name)?;
         }
-        self.copy_up(&node, Extent::Whole)?;
+        self.copy_up(&node, Extent::Names)?;
         let _topology = self.topology.read();
         let above = self.ensure_upper_dir(&dir)?;
         let mut state = dir.dir.write();

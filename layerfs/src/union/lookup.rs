@@ -125,7 +125,13 @@ impl Union {
     pub(super) fn lower_seed(&self, lower: &LowerNode) -> Result<Seed, UnionError> {
         let kind = self.lower.kind(lower)?;
         let (group, side) = self.group_of(lower)?;
-        Ok(Seed { kind, lower: Some(lower.clone()), group, side, data: None })
+        let data = match (&self.upper, &group, side) {
+            (Some(upper), Some(group), Side::Upper) if kind == Kind::File => {
+                self.data_of_group(upper, group, lower)?
+            }
+            _ => None,
+        };
+        Ok(Seed { kind, lower: Some(lower.clone()), group, side, data })
     }
 
     /// The index entry of a lower inode with several names, and which side has it.

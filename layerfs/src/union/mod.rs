@@ -33,7 +33,7 @@ mod view;
 mod whole;
 mod xattr;
 
-pub use copy_up::Copies;
+pub use copy_up::{Copies, Touches};
 pub use create::{Caller, NewNode};
 pub use error::UnionError;
 pub use handle::{HandleId, OpenHow};

@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use super::error::{UnionError, answer};
 use super::handle::Handles;
 use super::ids::NodeId;
-use super::node::{Data, DirState, Node, Place, Side};
+use super::node::{Beneath, Data, DirState, Node, Place, Side};
 use super::path::DirCache;
 use super::table::Table;
 use crate::lower::{Lower, LowerNode};
@@ -98,7 +98,7 @@ impl Union {
     /// upper of the user's show that one as it is, like the kernel's overlayfs.
     pub fn dress_root(&self) -> Result<(), UnionError> {
         match &self.upper {
-            Some(upper) => Ok(upper.dress_root(&self.copied(&self.lower.root(), None)?)?),
+            Some(upper) => Ok(upper.dress_root(&self.copied(&self.lower.root())?)?),
             None => Ok(()),
         }
     }
@@ -152,7 +152,7 @@ pub(super) struct Seed {
     pub group: Option<String>,
     pub side: Side,
     /// The lower file that has the data of a file of the upper, where that has none.
-    pub data: Option<LowerNode>,
+    pub data: Option<Beneath>,
 }
 
 impl Seed {

@@ -71,10 +71,26 @@ pub(super) enum Side {
 pub(super) enum Data {
     /// In itself; so it is with all that is no file.
     Here,
-    /// In this file of the lower: its mark says so.
-    Below(LowerNode),
+    /// In a file of the lower: its mark says so.
+    Below(Beneath),
     /// The same, and a thread is filling it: whoever wants to change it waits.
-    Filling(LowerNode),
+    Filling(Beneath),
+}
+
+/// A file of the lower that has the data of one of the upper.
+#[derive(Clone, Debug)]
+pub(super) struct Beneath {
+    pub file: LowerNode,
+    pub found_by: FoundBy,
+}
+
+/// What leads from a file of the upper to the one that has its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FoundBy {
+    /// Its name, perhaps: under another it has to have its data.
+    Name,
+    /// Marks, which it has under every name.
+    Marks,
 }
 
 /// The names of a node that are known.
@@ -131,7 +147,15 @@ impl Node {
     pub(super) fn data_below(&self) -> Option<LowerNode> {
         match &*self.data.lock() {
             Data::Here => None,
-            Data::Below(lower) | Data::Filling(lower) => Some(lower.clone()),
+            Data::Below(beneath) | Data::Filling(beneath) => Some(beneath.file.clone()),
+        }
+    }
+
+    /// Whether an object of the upper has, or finds, its data under every name.
+    pub(super) fn data_goes_along(&self) -> bool {
+        match &*self.data.lock() {
+            Data::Here => true,
+            Data::Below(beneath) | Data::Filling(beneath) => beneath.found_by == FoundBy::Marks,
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLockWriteGuard;
 
-use super::copy_up::{Copies, Extent};
+use super::copy_up::{Copies, Extent, Touches};
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::list::{Became, begin_change};
@@ -102,9 +102,10 @@ impl Union {
             let copied = [Some(&moved), exchanged].into_iter().flatten();
             let copies = match copying {
                 Copying::Anything => Copies::Nothing,
-                Copying::Nothing => {
-                    copied.map(|node| self.copies(node.id)).max().unwrap_or(Copies::Nothing)
-                }
+                Copying::Nothing => copied
+                    .map(|node| self.copies(node.id, Touches::Names))
+                    .max()
+                    .unwrap_or(Copies::Nothing),
             };
             let tried = self.allowed(from.0, to.0, ends).and_then(|()| match copies {
                 Copies::Little | Copies::Much => Ok(Some(RenameTried::WouldLast(copies))),
@@ -302,7 +303,7 @@ impl Union {
     }
 
     fn bring_up(&self, node: &Shared) -> Result<(), UnionError> {
-        if node.is_directory() { Ok(()) } else { self.copy_up(node, Extent::Whole) }
+        if node.is_directory() { Ok(()) } else { self.copy_up(node, Extent::Names) }
     }
 
     /// Locks the directories of both ends, an ancestor before what is below it, unrelated ones by number. That of the old

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::UnionError;
 use super::mount::Union;
-use super::node::Node;
+use super::node::{Beneath, FoundBy, Node};
 use crate::lower::LowerNode;
 use crate::tree::{Attr, Kind, Name, Opaque, Redirect, Redirects};
 use crate::upper::{Data, Found, Look, Upper, UpperError};
@@ -103,7 +103,7 @@ impl Union {
         parent: &Node,
         name: &Name,
         found: &Found,
-    ) -> Result<Option<LowerNode>, UnionError> {
+    ) -> Result<Option<Beneath>, UnionError> {
         if found.data == Data::Here {
             return Ok(None);
         }
@@ -111,15 +111,39 @@ impl Union {
         if self.redirects() == Redirects::Refuse {
             return Err(UpperError::RedirectRefused(name.to_string()).into());
         }
-        let part = match &found.redirect {
-            Some(Redirect::Absolute(path)) => self.lower.at_path(path)?,
-            Some(Redirect::Sibling(other)) => self.lower_name(parent, other)?,
-            None => self.lower_name(parent, name)?,
+        let (part, found_by) = match (found.data, &found.redirect) {
+            (Data::OfOrigin, redirect) => {
+                let path = redirect.as_ref().and_then(Redirect::absolute);
+                (self.lower.data_of(found.origin.as_ref(), path)?, FoundBy::Marks)
+            }
+            (_, Some(Redirect::Absolute(path))) => (self.lower.at_path(path)?, FoundBy::Name),
+            (_, Some(Redirect::Sibling(other))) => (self.lower_name(parent, other)?, FoundBy::Name),
+            (_, None) => (self.lower_name(parent, name)?, FoundBy::Name),
         };
         match part {
-            Some(node) if self.lower.kind(&node)? == Kind::File => Ok(Some(node)),
+            Some(file) if self.lower.kind(&file)? == Kind::File => {
+                Ok(Some(Beneath { file, found_by }))
+            }
             _ => Err(UpperError::data_missing(name).into()),
         }
+    }
+
+    /// The same of the copy of a hard-link group: a lower file that it is known by has the data.
+    pub(super) fn data_of_group(
+        &self,
+        upper: &Upper,
+        group: &str,
+        lower: &LowerNode,
+    ) -> Result<Option<Beneath>, UnionError> {
+        let found_by = match upper.data_of_group(group)? {
+            Data::Here => return Ok(None),
+            Data::Below => FoundBy::Name,
+            Data::OfOrigin => FoundBy::Marks,
+        };
+        if self.redirects() == Redirects::Refuse {
+            return Err(UpperError::RedirectRefused(group.to_owned()).into());
+        }
+        Ok(Some(Beneath { file: lower.clone(), found_by }))
     }
 
     /// The open directory of the upper, where the node has one.

@@ -121,7 +121,7 @@ impl Union {
                 left.push(Step::Enter(id, reach_below(&found, reach)));
                 Ok(())
             }
-            View::Upper(found) if found.data == Data::Below => {
+            View::Upper(found) if found.data != Data::Here => {
                 self.with(dir, name, |node| self.fill(upper, node, Extent::Whole).map(drop))
             }
             View::Upper(_) => Ok(()),

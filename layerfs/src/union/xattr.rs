@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::copy_up::Extent;
+use super::copy_up::{Extent, is_for_want_of_room};
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::mount::{Shared, Union};
@@ -95,15 +95,28 @@ impl Union {
         self.expect_known(pair.0)?;
         let upper = self.writable()?;
         let node = self.copied_up(id)?;
-        let _topology = self.topology.read();
-        self.dir_brought_up(&node)?;
-        node.has_no_capability.store(false, Ordering::Release);
-        let spot = self.spot(&node)?;
-        upper.set_user_xattr(&spot.dir, &spot.name, pair, how)?;
-        if node.is_directory() {
-            node.dir.write().has_no_default = false;
+        let set = || {
+            let _topology = self.topology.read();
+            self.dir_brought_up(&node)?;
+            node.has_no_capability.store(false, Ordering::Release);
+            let spot = self.spot(&node)?;
+            upper.set_user_xattr(&spot.dir, &spot.name, pair, how)?;
+            if node.is_directory() {
+                node.dir.write().has_no_default = false;
+            }
+            Ok(())
+        };
+        match set() {
+            // The mark that its data lies below takes some of the room that attributes have.
+            Err(error)
+                if is_for_want_of_room(UnionError::errno(&error))
+                    && node.data_below().is_some() =>
+            {
+                self.copy_up(&node, Extent::Whole)?;
+                set()
+            }
+            set => set,
         }
-        Ok(())
     }
 
     /// Removes an attribute; `ENODATA` where there is none, and then nothing is copied up. An access control list that is not

@@ -17,7 +17,7 @@ const CAPABILITY: &[u8] = b"security.capability";
 
 impl Upper {
     /// Gives an open file the data that its metadata speaks of, or none, and takes the mark away that its data lies below.
-    /// While the mark stands, all that emptying took is the size, what that took along, and the time: where it is refused, they
+    /// While the mark stands, all that this took is the size, the time, and what a write takes along: where it is refused, they
     /// are given back.
     pub fn complete(
         &self,
@@ -28,17 +28,17 @@ impl Upper {
         let before = Attr::of_stat(&file::stat(upper).during(deed)?);
         let capability = xattr::get_of(upper, CAPABILITY).during(deed)?;
         let before = (&before, capability.as_deref());
-        let Some(contents) = contents else {
-            let emptied = file::truncate(upper, 0).during(deed).and_then(|()| self.unmark(upper));
-            if emptied.is_err()
-                && let Err(error) = give_back(upper, before)
-            {
-                tracing::warn!("a file that could not be emptied is not as it was: {error}");
-            }
-            return emptied;
+        let completed = match contents {
+            None => file::truncate(upper, 0),
+            Some(contents) => contents.fill(upper).and_then(|()| give_back(upper, before)),
         };
-        contents.fill(upper).and_then(|()| give_back(upper, before)).during(deed)?;
-        self.unmark(upper)
+        let unmarked = completed.during(deed).and_then(|()| self.unmark(upper));
+        if unmarked.is_err()
+            && let Err(error) = give_back(upper, before)
+        {
+            tracing::warn!("a file that could not be completed is not as it was: {error}");
+        }
+        unmarked
     }
 
     /// Takes the mark away when what it has is on the disk.
@@ -49,9 +49,13 @@ impl Upper {
     }
 }
 
-/// Gives a file the size, the capability and the times that it had.
+/// Gives a file the size, the set-id bits, the capability and the times that it had.
 fn give_back(file: &OwnedFd, (attr, capability): (&Attr, Option<&[u8]>)) -> Result<(), SysError> {
     file::truncate(file, attr.size)?;
+    // Whoever is not root loses them by writing.
+    if Attr::of_stat(&file::stat(file)?).permissions != attr.permissions {
+        file::chmod(file, attr.permissions)?;
+    }
     if let Some(value) = capability {
         xattr::set(file, CAPABILITY, value)?;
     }

@@ -125,7 +125,7 @@ pub enum MarkFault {
     /// The count of hidden and added names.
     #[error("link count mark is damaged")]
     Links,
-    /// Only some of the file's blocks are here, and this layerfs keeps no record of which.
+    /// Only some of the file's blocks are here, and this layerfs reads no record of which.
     #[error("it is a partial file, which this layerfs does not read: use the one that wrote it")]
     Partial,
     /// The file's data should lie in a lower layer, and does not.

@@ -19,8 +19,11 @@ pub(super) const XATTR_WHITEOUTS: &[u8] = b"layerfs-xattr-whiteouts";
 /// Whiteouts, and what makes directories opaque, are names that begin with `.wh.`: the kernel would take them for files.
 pub(super) const WH_WHITEOUTS: &[u8] = b"layerfs-wh-whiteouts";
 
+/// There are files whose data lies in the lower by marks of ours: the kernel would answer errors for them.
+pub(super) const PARTIAL: &[u8] = b"layerfs-partial";
+
 /// What may stand there and does not stop us.
-const KNOWN: [&[u8]; 2] = [XATTR_WHITEOUTS, WH_WHITEOUTS];
+pub(super) const KNOWN: [&[u8]; 3] = [XATTR_WHITEOUTS, WH_WHITEOUTS, PARTIAL];
 
 /// Refuses an upper whose work directory `work` has a mark.
 pub(super) fn refuse(work: &OwnedFd) -> Result<(), UpperError> {

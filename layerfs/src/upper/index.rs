@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::adopt;
 use super::error::{During, MarkFault, UpperError};
-use super::look::mark_error;
+use super::look::{Data, mark_error};
 use super::open::{self, Upper};
 use super::rename::At;
 use super::stage::Staged;
@@ -72,6 +72,14 @@ impl Upper {
                 Some(entry) => self.stored_group(name, &entry).map(Some),
                 None => Ok(None),
             },
+        }
+    }
+
+    /// Where the copy of a group has its data.
+    pub fn data_of_group(&self, name: &str) -> Result<Data, UpperError> {
+        match self.index_dir() {
+            Some(index) => self.data((index, name.as_bytes())),
+            None => Ok(Data::Here),
         }
     }
 

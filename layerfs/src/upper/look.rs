@@ -57,8 +57,10 @@ pub struct Found {
 pub enum Data {
     /// In itself.
     Here,
-    /// In the lower: the kernel's overlayfs copied no more than metadata up.
+    /// In the lower, where a redirect or its own name leads: the kernel's overlayfs copied no more than metadata up.
     Below,
+    /// In the lower, in the file that its origin names, and in directories a redirect beside that: we did.
+    OfOrigin,
 }
 
 impl Upper {
@@ -214,13 +216,19 @@ impl Upper {
         name: &[u8],
         found: &mut Found,
     ) -> Result<(), UpperError> {
-        let Some(value) = self.mark(dir, name, Mark::Metacopy)? else { return Ok(()) };
+        found.data = self.data((dir, name))?;
+        if found.data != Data::Here {
+            found.redirect = self.redirect(dir, name)?;
+        }
+        Ok(())
+    }
+
+    /// Where a file has its data.
+    pub(super) fn data(&self, (dir, name): At<'_>) -> Result<Data, UpperError> {
+        let Some(value) = self.mark(dir, name, Mark::Metacopy)? else { return Ok(Data::Here) };
         match Metacopy::parse(&value) {
-            Ok(Metacopy::Below) => {
-                found.data = Data::Below;
-                found.redirect = self.redirect(dir, name)?;
-                Ok(())
-            }
+            Ok(Metacopy::Below) => Ok(Data::Below),
+            Ok(Metacopy::Unwritten) => Ok(Data::OfOrigin),
             Ok(Metacopy::Partial) => Err(mark_error(name, MarkFault::Partial)),
             Err(fault) => Err(mark_error(name, MarkFault::Metacopy(fault))),
         }

@@ -79,7 +79,12 @@ impl Upper {
         }
     }
 
-    /// Marks where the lower part of a directory lies, so that it may be renamed.
+    /// Whether a redirect to that path is written.
+    pub fn is_written_redirect(path: &[Name]) -> bool {
+        Redirect::Absolute(path.to_vec()).value().len() <= REDIRECT_WRITTEN_MAX
+    }
+
+    /// Marks where the lower part of an object lies, so that it may be renamed.
     pub fn set_redirect(
         &self,
         dir: &OwnedFd,

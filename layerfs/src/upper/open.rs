@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::error::{During, UpperError};
 use super::incompat;
 use super::owners::Owners;
+use super::partial::Partial;
 use super::unmarked::Unmarked;
 use super::whiteout::{Format, Whiteouts};
 use crate::sys::change::StatVfsMountFlags;
@@ -34,6 +35,8 @@ pub struct UpperOptions {
     pub whiteouts: Whiteouts,
     /// Whether owners are recorded that objects can't have.
     pub records: Records,
+    /// Whether files are made of which only metadata is copied up.
+    pub partial: Partial,
 }
 
 /// Whether anything is synced.
@@ -74,6 +77,9 @@ pub struct Upper {
     pub(super) has_groups: AtomicBool,
     /// Directories may hide names by a mark: whiteouts are marked files, or were.
     pub(super) may_hide_names: AtomicBool,
+    pub(super) partial: Partial,
+    /// The layer says that it has files without data of their own. `false` where this mount made none.
+    pub(super) has_partial: AtomicBool,
     /// The kernel's index of hard links, where it made one.
     pub(super) kernel_index: Option<OwnedFd>,
     /// The directory of our records, locked for as long as the upper is mounted.
@@ -133,6 +139,8 @@ impl Upper {
             next: AtomicU64::new(0),
             has_groups: AtomicBool::new(false),
             may_hide_names: AtomicBool::new(false),
+            partial: options.partial,
+            has_partial: AtomicBool::new(false),
             root,
             kernel_index: Upper::find_kernel_index(work)?,
             lock: private,

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::error::{During, UpperError};
 use super::index::Group;
-use super::look::{Listed, Look, mark_error};
+use super::look::{Data, Listed, Look, mark_error};
 use super::open::{Durability, Upper, refuse_in_kernel};
+use super::partial::Partial;
 use super::whiteout::Whiteouts;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::host::{self, Rights};
@@ -31,6 +32,8 @@ pub struct GroupCopy {
     pub name: String,
     /// How many names the union shows.
     pub links: u32,
+    /// Where it has its data.
+    pub data: Data,
 }
 
 impl UpperReader {
@@ -70,6 +73,8 @@ impl UpperReader {
             next: AtomicU64::new(0),
             has_groups: AtomicBool::new(false),
             may_hide_names: AtomicBool::new(true),
+            partial: Partial::Never,
+            has_partial: AtomicBool::new(false),
             root,
         };
         let reader = UpperReader { upper, made_over };
@@ -197,7 +202,8 @@ impl UpperReader {
             let Some(mark) = self.upper.mark(index, &entry.name, Mark::Origin)? else { continue };
             let origin =
                 Origin::decode(&mark).map_err(|fault| mark_error(&entry.name, fault.into()))?;
-            found.push(GroupCopy { origin, name: name.to_owned(), links });
+            let data = self.upper.data_of_group(name)?;
+            found.push(GroupCopy { origin, name: name.to_owned(), links, data });
         }
         Ok(found)
     }

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use super::error::{During, UpperError};
 use super::open::Upper;
-use super::stage::{Copied, Cover};
+use super::stage::{Copied, CopiedData, Cover};
 use super::whiteout::Format;
 use crate::sys::change::{self, SetTime};
 use crate::sys::file::{self, Symlinks};
@@ -157,7 +157,13 @@ impl Upper {
                 xattrs.push((attribute.into(), value));
             }
         }
-        let copied = Copied { attr, xattrs, origin: None, target: Box::default(), contents: None };
+        let copied = Copied {
+            attr,
+            xattrs,
+            origin: None,
+            target: Box::default(),
+            data: CopiedData::Nothing,
+        };
         let staged = self.stage_copy(&copied)?;
         let hiding = match self.format() {
             // A name in it would be one more that is in the way.

@@ -11,7 +11,7 @@ use crate::sys::change::{self, SetTime, Special};
 use crate::sys::file::Symlinks;
 use crate::sys::xattr_at::SetHow;
 use crate::sys::{SysError, deep, dir, file, xattr};
-use crate::tree::{Attr, Kind, Mark, Origin, Recorded, Timestamp, acl};
+use crate::tree::{Attr, Kind, Mark, Name, Origin, Recorded, Timestamp, acl};
 
 /// Who owns a new object, and what may be done with it.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +100,17 @@ pub trait Contents {
     fn fill(&self, file: &OwnedFd) -> Result<(), SysError>;
 }
 
+/// What becomes of the data of a lower file that is copied up.
+#[derive(Clone)]
+pub enum CopiedData<'a> {
+    /// None is copied, and the file is empty. So of what is no file.
+    Nothing,
+    /// It is copied.
+    Copied(&'a dyn Contents),
+    /// It stays where it is: in the origin, which directories find at this path.
+    Left(Option<Vec<Name>>),
+}
+
 /// The lower object that is copied up.
 pub struct Copied<'a> {
     /// Its attributes.
@@ -110,8 +121,8 @@ pub struct Copied<'a> {
     pub origin: Option<Origin>,
     /// Of a symbolic link: its target.
     pub target: Box<[u8]>,
-    /// Of a file: its contents; `None` copies none, and makes the file empty.
-    pub contents: Option<&'a dyn Contents>,
+    /// Of a file: its contents.
+    pub data: CopiedData<'a>,
 }
 
 impl Upper {
@@ -149,22 +160,29 @@ impl Upper {
     fn fill(&self, staged: &Staged, copied: &Copied<'_>) -> Result<(), UpperError> {
         let (name, attr) = (staged.name.as_bytes(), &copied.attr);
         let deed = "copy an object up";
-        let file = match (copied.contents, attr.kind) {
-            (Some(contents), Kind::File) => {
-                let file =
-                    change::open_file(&self.work, name, change::Access::Write).during(deed)?;
+        let at = (&self.work, name);
+        let opened = || change::open_file(&self.work, name, change::Access::Write).during(deed);
+        let file = match (&copied.data, attr.kind) {
+            (CopiedData::Copied(contents), Kind::File) => {
+                let file = opened()?;
                 contents.fill(&file).during(deed)?;
                 file::truncate(&file, attr.size).during(deed)?;
                 Some(file)
             }
+            (CopiedData::Left(_), Kind::File) => {
+                file::truncate(opened()?, attr.size).during(deed)?;
+                None
+            }
             _ => None,
         };
-        let at = (&self.work, name);
         self.give(at, &Recorded::of(attr))?;
         self.copy_xattrs(&self.work, name, &copied.xattrs)?;
         match &copied.origin {
             Some(origin) => self.set_origin(&self.work, name, (attr.kind, origin))?,
             None => self.has_no_origin(&self.work, name)?,
+        }
+        if let CopiedData::Left(path) = &copied.data {
+            self.mark_unwritten(at, path.as_deref())?;
         }
         if attr.kind != Kind::Symlink {
             self.set_permissions(at, attr.permissions)?;
@@ -174,7 +192,7 @@ impl Upper {
             self.sync(file)?;
         }
         // A file that is copied without its contents is emptied by that, as it would be afterwards.
-        let is_emptied = attr.kind == Kind::File && copied.contents.is_none();
+        let is_emptied = attr.kind == Kind::File && matches!(copied.data, CopiedData::Nothing);
         let mtime = if is_emptied { SetTime::Now } else { time(attr.mtime) };
         let atime = time(attr.atime);
         change::set_times_at(&self.work, name, atime, mtime).during(deed)

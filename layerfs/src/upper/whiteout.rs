@@ -25,7 +25,7 @@ use crate::tree::{Attr, Mark, Opaque, WhNames};
 /// The name in the work directory of what whiteouts are links to.
 const SHARED: &str = "#whiteout";
 
-/// The mark on the root that says which forms besides devices the layer has: its work directory may be lost.
+/// The mark on the root that says what the layer has that others would misread: its work directory may be lost.
 const NOTED: &[u8] = b"layerfs.whiteouts";
 
 /// What whiteouts are to be made as.
@@ -87,11 +87,10 @@ impl Upper {
             return Ok(());
         }
         let noted = xattr_at::get(&self.root, b".", &self.noted_mark()).during("read a mark")?;
-        for format in [Format::Xattr, Format::Wh] {
-            let Some(name) = format.incompat() else { continue };
+        for name in incompat::KNOWN {
             if noted.iter().any(|noted| noted.split(|byte| *byte == b' ').any(|one| one == name)) {
                 incompat::mark(&self.work, name)?;
-                if format == Format::Xattr {
+                if name == incompat::XATTR_WHITEOUTS {
                     self.may_hide_names.store(true, Ordering::Release);
                 }
             }
@@ -118,8 +117,7 @@ impl Upper {
         };
         if let Some(name) = format.incompat() {
             // Before the first of them.
-            self.sync(&incompat::mark(&self.work, name)?)?;
-            self.note_format(name)?;
+            self.keep_others_away(name)?;
         }
         if format == Format::Xattr {
             self.may_hide_names.store(true, Ordering::Release);
@@ -127,7 +125,10 @@ impl Upper {
         Ok(*self.format.get_or_init(|| format))
     }
 
-    fn note_format(&self, name: &[u8]) -> Result<(), UpperError> {
+    /// Says what the layer is about to have that others would misread: in the work directory, and on the root, by which that
+    /// is said again where the work directory was lost.
+    pub(super) fn keep_others_away(&self, name: &[u8]) -> Result<(), UpperError> {
+        self.sync(&incompat::mark(&self.work, name)?)?;
         if self.unmarked.is_some() {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use layerfs_driver::sys::change::Special;
 use layerfs_driver::tree::acl;
 use layerfs_driver::union::{NewNode, OpenHow, RenameHow, Union};
 
-use super::forms::Form;
+use super::forms::{Form, without_data};
 pub use super::way::Way;
 use super::way::{Done, OTHER, ROOT, Shape};
 
@@ -50,7 +50,10 @@ pub fn prepare(union: &Union, form: Form) {
         way.unlink("opq/one")?;
         way.rmdir("opq")?;
         way.dir("opq")?;
-        way.write("k1", b"OTHER", 0)?;
+        match form {
+            Form::Partial => without_data(&way)?,
+            _ => way.write("k1", b"OTHER", 0)?,
+        }
         way.dir("upwh")?;
         way.mv("d/plain", "upwh/plain")?;
         way.unlink("upwh/plain")?;

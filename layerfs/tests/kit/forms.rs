@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use layerfs_driver::lower::{Redirects, WhNames};
 use layerfs_driver::tree::MarkSpace;
-use layerfs_driver::upper::{Durability, Records, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{Durability, Partial, Records, UpperOptions, Whiteouts};
 
 use super::ground::shell;
+use super::way::{Done, Way};
 
 /// What an upper is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,19 +24,22 @@ pub enum Form {
     Recorded,
     /// The kernel's overlayfs copied no more than the metadata of files up.
     Metacopy,
+    /// We do: the data of files stays in the lower until they are written.
+    Partial,
     /// Nothing is synced.
     Volatile,
     /// It is being made plain: whiteouts of all forms are read.
     BecomesPlain,
 }
 
-pub const FORMS: [Form; 8] = [
+pub const FORMS: [Form; 9] = [
     Form::Usual,
     Form::MarkedWhiteouts,
     Form::WhNames,
     Form::UserMarks,
     Form::Recorded,
     Form::Metacopy,
+    Form::Partial,
     Form::Volatile,
     Form::BecomesPlain,
 ];
@@ -54,9 +58,11 @@ impl Form {
             wh_names: WhNames::Plain,
             whiteouts: Whiteouts::Auto,
             records: Records::Never,
+            partial: Partial::Never,
         };
         match self {
             Form::Usual | Form::Metacopy => usual,
+            Form::Partial => UpperOptions { partial: Partial::Made, ..usual },
             Form::MarkedWhiteouts => UpperOptions { whiteouts: Whiteouts::Xattr, ..usual },
             Form::WhNames => {
                 UpperOptions { wh_names: WhNames::Whiteouts, whiteouts: Whiteouts::Wh, ..usual }
@@ -75,6 +81,11 @@ impl Form {
         }
     }
 
+    /// Whether a file of the upper may have its data below.
+    pub fn has_data_below(self) -> bool {
+        matches!(self, Form::Metacopy | Form::Partial)
+    }
+
     /// Whether directories of the lower can be renamed.
     pub fn has_redirects(self) -> bool {
         self != Form::UserMarks
@@ -83,6 +94,14 @@ impl Form {
 
 /// The files of which the kernel copies the metadata alone.
 const METACOPIES: &str = "small big sparse c stay kept tx d/plain d/e/f/deep d/e/f/other";
+
+/// Copies no more than the metadata of some files up; the others are as the lower has them.
+pub fn without_data(way: &Way) -> Done {
+    for path in ["small", "sparse", "kept", "d/plain", "d/e/f/other", "k1"] {
+        way.chown(path)?;
+    }
+    Ok(())
+}
 
 /// Makes an upper below `place` by the kernel's overlayfs, with metacopy files, under their own names and others.
 pub fn by_the_kernel(dirs: &[PathBuf], place: &Path) {

@@ -7,7 +7,7 @@ use layerfs_driver::store::Store;
 use layerfs_driver::sys::dir;
 use layerfs_driver::tree::MarkSpace;
 use layerfs_driver::union::{Mode, Union};
-use layerfs_driver::upper::{Durability, Records, Upper, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{Durability, Partial, Records, Upper, UpperOptions, Whiteouts};
 
 use super::by_node::ByNode;
 use super::directory;
@@ -31,6 +31,7 @@ pub struct Ground {
     pub lowers: Lowers,
     pub memory: Memory,
     pub whiteouts: Whiteouts,
+    pub partial: Partial,
 }
 
 impl Start for Ground {
@@ -62,9 +63,9 @@ impl Ground {
     fn joined(&self, open_lower: OpenLower) -> ByNode<UnionNodes> {
         let (upper, work) = (self.place.join("upper"), self.place.join("work"));
         let sides = (upper.clone(), work.clone());
-        let whiteouts = self.whiteouts;
+        let forms = (self.whiteouts, self.partial);
         let mount =
-            move || Union::new(open_lower(), open_upper(&sides.0, &sides.1, whiteouts)).unwrap();
+            move || Union::new(open_lower(), open_upper(&sides.0, &sides.1, forms)).unwrap();
         let place = self.place.clone();
         let sides = Sides { upper, work, place, mount: Box::new(mount) };
         ByNode::new(UnionNodes::new(sides, self.memory), self.lowers.rules())
@@ -126,7 +127,7 @@ fn opening(paths: Vec<PathBuf>, whiteouts: Whiteouts) -> OpenLower {
     })
 }
 
-fn open_upper(upper: &Path, work: &Path, whiteouts: Whiteouts) -> Mode {
+fn open_upper(upper: &Path, work: &Path, (whiteouts, partial): (Whiteouts, Partial)) -> Mode {
     let options = UpperOptions {
         space: MarkSpace::Trusted,
         redirects: Redirects::Follow,
@@ -134,6 +135,7 @@ fn open_upper(upper: &Path, work: &Path, whiteouts: Whiteouts) -> Mode {
         wh_names: wh_names(whiteouts),
         whiteouts,
         records: Records::Never,
+        partial,
     };
     let (upper, work) = (dir::open_path(upper).unwrap(), dir::open_path(work).unwrap());
     Mode::Writable(Upper::open(upper, &work, options).unwrap())

@@ -34,6 +34,9 @@ const REDIRECTS: &[&[u8]] = &[
 ];
 const METACOPIES: &[&[u8]] =
     &[b"\x02", b"\x01", b"\0\x05\0\x01", b"\x01\x04\0\0", b"\0\x04\x01\0", b"\0\x04", &[0; 40]];
+/// Of a file that has its data below by our mark, which is the second of those above.
+const OTHER_METACOPIES: &[&[u8]] =
+    &[b"\x02", b"\x03", b"\0\x05\0\x01", b"\x01\x04\0\0", b"\0\x04\x01\0", b"\0\x04", &[0; 40]];
 const ORIGINS: &[&[u8]] = &[b"", b"x", b"\x02", &[1; 46], &[0; 42], &[0xff; 200]];
 const COUNTS: &[&[u8]] = &[b"", b"U", b"X1", b"Ux", b"U-1", b"U 3", b"L99999999999", b"\xff\xff"];
 const RECORDS: &[&[u8]] = &[
@@ -77,6 +80,10 @@ pub const UPPER: &[Bad] = &[
     bad!(Usual "index:", "trusted.overlay.layerfs.nlink", COUNTS, Perhaps, &["d/k3", "k1", "k2"], "link count mark", ""),
     bad!(Metacopy "small", "trusted.overlay.metacopy", METACOPIES, Perhaps, &["small"], "", "`small`"),
     bad!(Metacopy "d/kernels", "trusted.overlay.redirect", REDIRECTS, Perhaps, &["d/kernels"], "redirect", "`kernels`"),
+    bad!(Partial "small", "trusted.overlay.metacopy", OTHER_METACOPIES, Perhaps, &["small"], "", "`small`"),
+    bad!(Partial "d/e/f/other", "trusted.overlay.redirect", REDIRECTS, Perhaps, &["d/e/f/other"], "redirect", "`other`"),
+    bad!(Partial "small", "trusted.overlay.layerfs.origin", ORIGINS, Never, &["small"], "origin mark", "`small`"),
+    bad!(Partial "k1", "trusted.overlay.metacopy", OTHER_METACOPIES, Perhaps, &["k1", "k2", "d/k3"], "", ""),
     bad!(Recorded "c", "user.containers.override_stat", RECORDS, Perhaps, &["c"], "recorded owner", "`c`"),
     bad!(Recorded "updir", "user.containers.override_stat", RECORDS, Perhaps, &["updir"], "recorded owner", "`updir`"),
     bad!(Recorded "up2b", "user.containers.override_stat", RECORDS, Perhaps, &["up2b"], "recorded owner", "`up2b`"),

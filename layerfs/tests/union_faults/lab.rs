@@ -123,13 +123,17 @@ impl Lab {
     }
 
     /// What the form lets differ. Marks of users stand on files and directories alone, and so the numbers of other copies
-    /// hold for the mount; a metacopy file that was not filled to its end may have the time of that.
+    /// hold for the mount.
     fn lenience(&self, usual: Lenience) -> Lenience {
         match (self.form, usual) {
             (Form::UserMarks | Form::Recorded, Lenience::None) => Lenience::Times,
-            (Form::Metacopy, Lenience::Times | Lenience::Links) => Lenience::Attempt,
             (_, usual) => usual,
         }
+    }
+
+    /// The same after a death: a file that was not filled to its end may have the time of that.
+    fn lenience_of_death(&self, usual: Lenience) -> Lenience {
+        if self.form.has_data_below() { Lenience::Attempt } else { self.lenience(usual) }
     }
 
     /// Does a deed under a plan; what the union shows then. An open file has what it had.
@@ -247,10 +251,10 @@ impl Lab {
         let shown = self.again();
         let lenience =
             if DEEDS[number].name.contains("group") { Lenience::Links } else { Lenience::Times };
-        let is_before =
-            fired && shown.differences(&measure.before, self.lenience(lenience)).is_empty();
+        let is_before = fired
+            && shown.differences(&measure.before, self.lenience_of_death(lenience)).is_empty();
         if !is_before {
-            let apart = shown.differences(&measure.after, self.lenience(lenience));
+            let apart = shown.differences(&measure.after, self.lenience_of_death(lenience));
             assert!(apart.is_empty(), "neither before nor after: {apart:#?}");
         }
         fired

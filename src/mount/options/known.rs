@@ -40,7 +40,7 @@ pub const DONE_ANYWAY: [&str; 27] = [
     "fast_ino=0",
     "fast_ino=1",
     "ino32_t=0",
-    // Copies are whole, also where only metadata changes.
+    // Copies are whole, also where only metadata changes, unless `partial=` says otherwise.
     "metacopy=off",
     "metacopy=on",
     "verity=off",

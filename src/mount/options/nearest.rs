@@ -1,7 +1,7 @@
 //! Owns the guess which word was meant by one that is not known.
 
 /// Words that are long enough to be told from each other by a slip of the finger.
-const WORDS: [&str; 29] = [
+const WORDS: [&str; 30] = [
     "allow_other",
     "allow_root",
     "context",
@@ -20,6 +20,7 @@ const WORDS: [&str; 29] = [
     "noexec",
     "nosuid",
     "noxattrs",
+    "partial",
     "redirect_dir",
     "relatime",
     "squash_to_root",

@@ -92,6 +92,8 @@ pub struct Options {
     pub volatile: bool,
     /// `whiteout=`: what whiteouts are made as; `None` for what can be had.
     pub whiteout: Option<Whiteout>,
+    /// `partial=on` or `partial=off`: whether data may stay in the lower.
+    pub partial: Option<Rule>,
     /// `io=cached`: the kernel reads and writes no file itself.
     pub cached_io: bool,
     /// `cpu_latency=usual`: idle processors sleep as deeply as they do without the mount.
@@ -179,6 +181,8 @@ impl Options {
         match (key, value) {
             (b"fsync", b"volatile") => self.volatile = true,
             (b"fsync", b"0") => self.no_fsync = true,
+            (b"partial", b"on") => self.partial = Some(Rule::Allow),
+            (b"partial", b"off") => self.partial = Some(Rule::Deny),
             (b"io", b"auto") => self.cached_io = false,
             (b"io", b"cached") => self.cached_io = true,
             (b"cpu_latency", b"auto") => self.usual_latency = false,

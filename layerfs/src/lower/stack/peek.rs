@@ -106,7 +106,9 @@ impl Looking<'_> {
         let broken = |source| LowerError::Metacopy { path: self.shown(name), source };
         match Metacopy::parse(&value).map_err(broken)? {
             Metacopy::Below => Ok(true),
-            Metacopy::Partial => Err(LowerError::PartialFile(self.shown(name))),
+            Metacopy::Unwritten | Metacopy::Partial => {
+                Err(LowerError::PartialFile(self.shown(name)))
+            }
         }
     }
 
