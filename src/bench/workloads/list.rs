@@ -12,6 +12,7 @@ use super::read::Read;
 use super::software::{Dpkg, Git, Python};
 use super::walk::{Tar, Walk};
 use super::write::Write;
+use crate::bench::stock::Stock;
 use crate::bench::workload::{Start, Workload};
 
 /// How many layers are stacked.
@@ -48,7 +49,9 @@ pub fn all() -> Vec<Box<dyn Workload>> {
         all.push(Box::new(Depth(layers, Deed::Absent)));
     }
     all.push(Box::new(Import));
-    all.push(Box::new(Mount));
+    for stock in [Stock::Tree, Stock::Program, Stock::Layers(100)] {
+        all.push(Box::new(Mount(stock)));
+    }
     all.push(Box::new(Container));
     all
 }

@@ -7,18 +7,28 @@ use crate::bench::scale::Scale;
 use crate::bench::stock::Stock;
 use crate::bench::workload::{Changes, Place, Start, Workload};
 
-/// Mounts, and asks for the top.
-pub struct Mount;
+/// Mounts a tree, and asks for its top.
+pub struct Mount(pub Stock);
 
 impl Workload for Mount {
     fn name(&self) -> String {
-        "mount".into()
+        match self.0 {
+            Stock::Program => "mount-one-file".into(),
+            Stock::Layers(layers) => format!("mount-layers{layers}"),
+            _ => "mount".into(),
+        }
     }
     fn about(&self) -> String {
-        "mount a tree, until the first stat".into()
+        match self.0 {
+            Stock::Program => "mount a tree of one file, until the first stat".into(),
+            Stock::Layers(layers) => {
+                format!("mount a tree of {layers} layers, until the first stat")
+            }
+            _ => "mount a tree, until the first stat".into(),
+        }
     }
     fn stock(&self) -> Stock {
-        Stock::Tree
+        self.0
     }
     fn operations(&self, _: &Scale) -> u64 {
         1

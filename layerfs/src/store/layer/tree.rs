@@ -46,6 +46,8 @@ enum Counted {
 struct LayerNode {
     meta: Meta,
     body: LayerBody,
+    /// It was given one more name: most never are, and cost the writer of the index nothing to remember.
+    is_linked: bool,
 }
 
 /// Type and contents of a node.
@@ -142,7 +144,7 @@ impl LayerTree {
         if let LayerBody::Symlink(target) = &body {
             self.count(target.len())?;
         }
-        let number = self.push(LayerNode { meta, body })?;
+        let number = self.push(LayerNode { meta, body, is_linked: false })?;
         self.set(parent, name, |slot| slot.node = Some(number))
     }
 
@@ -152,6 +154,9 @@ impl LayerTree {
             self.resolve(target).ok_or_else(|| EntryFault::LinkToNothing(target.clone()))?;
         if self.directory(number).is_some() {
             return Err(EntryFault::LinkToDirectory(target.clone()));
+        }
+        if let Some(node) = self.nodes.get_mut(at(number)) {
+            node.is_linked = true;
         }
         let Some((parents, name)) = path.split_last() else {
             return Err(EntryFault::RootNotDirectory);
@@ -261,23 +266,24 @@ impl LayerTree {
 
     fn node(&self, number: NodeNumber, slot: Slot) -> Node<NodeNumber, NodeNumber> {
         let node = &self.nodes[at(number)];
-        let (body, group) = match &node.body {
+        let body = match &node.body {
             LayerBody::Directory(directory) => {
                 let opaque = directory.opaque || slot.whiteout;
-                (FoundBody::Directory { dir: number, opaque, implied: directory.implied }, None)
+                FoundBody::Directory { dir: number, opaque, implied: directory.implied }
             }
             LayerBody::Inline { handle, size } => {
-                (FoundBody::Inline { handle: *handle, size: *size }, Some(number))
+                FoundBody::Inline { handle: *handle, size: *size }
             }
             LayerBody::Object { digest, size, sparse } => {
-                (FoundBody::Object { digest: *digest, size: *size, sparse: *sparse }, Some(number))
+                FoundBody::Object { digest: *digest, size: *size, sparse: *sparse }
             }
-            LayerBody::Symlink(target) => (FoundBody::Symlink(Arc::clone(target)), Some(number)),
+            LayerBody::Symlink(target) => FoundBody::Symlink(Arc::clone(target)),
             LayerBody::Device { class, major, minor } => {
-                (FoundBody::Device { class: *class, major: *major, minor: *minor }, Some(number))
+                FoundBody::Device { class: *class, major: *major, minor: *minor }
             }
-            LayerBody::Fifo => (FoundBody::Fifo, Some(number)),
+            LayerBody::Fifo => FoundBody::Fifo,
         };
+        let group = node.is_linked.then_some(number);
         Node { meta: node.meta.clone(), body, group }
     }
 }
@@ -313,6 +319,7 @@ fn implied_directory() -> LayerNode {
     LayerNode {
         meta,
         body: LayerBody::Directory(Directory { implied: true, ..Directory::default() }),
+        is_linked: false,
     }
 }
 
