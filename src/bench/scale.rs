@@ -5,6 +5,8 @@
 pub struct Scale {
     /// Files of the tree that is like a distribution.
     pub tree_files: u64,
+    /// What the files of an image hold that is brought in.
+    pub image_bytes: u64,
     /// Files that are removed, and changed in owner.
     pub many_files: u64,
     /// Files of 4 KiB that are copied up, added to and renamed.
@@ -38,6 +40,7 @@ pub struct Scale {
 /// What is measured by.
 pub const FULL: Scale = Scale {
     tree_files: 10_000,
+    image_bytes: 870_000_000,
     many_files: 12_000,
     small_files: 5000,
     middle_files: 50,
@@ -57,6 +60,7 @@ pub const FULL: Scale = Scale {
 /// Shows that all works, and measures nothing.
 pub const SMALL: Scale = Scale {
     tree_files: 120,
+    image_bytes: 2_000_000,
     many_files: 60,
     small_files: 40,
     middle_files: 2,

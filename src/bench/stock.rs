@@ -16,6 +16,8 @@ use super::tree::{self, Dice, Top};
 pub enum Stock {
     /// Like a distribution, of several layers; or what the user gave.
     Tree,
+    /// Many programs in three layers, packed as registries have them: only its layout is used.
+    Image,
     /// Files to change: many, small, of middle size, one big one.
     Files,
     /// So many layers with a few files each.
@@ -43,6 +45,7 @@ pub struct Shelf {
 pub fn shelf(lab: &Lab, stock: Stock) -> Shelf {
     let (name, layers) = match stock {
         Stock::Tree => ("tree".to_owned(), if lab.tree.is_some() { 1 } else { tree::LAYERS }),
+        Stock::Image => ("image".to_owned(), tree::INSTALLED_LAYERS),
         Stock::Files => ("files".to_owned(), 1),
         Stock::Program => ("program".to_owned(), 1),
         Stock::Layers(layers) => (format!("layers{layers}"), lab.scale.layers(layers)),
@@ -67,8 +70,12 @@ pub fn make(lab: &Lab, stock: Stock) -> Result<()> {
             _ => fill(lab, stock, layer, &Top::make(place)?).with_context(made)?,
         }
     }
-    let packed = if stock == Stock::Tree { Packed::Gzip } else { Packed::No };
+    let is_packed = matches!(stock, Stock::Tree | Stock::Image);
+    let packed = if is_packed { Packed::Gzip } else { Packed::No };
     layout::make(&shelf.layout, &shelf.layers, packed).with_context(made)?;
+    if stock == Stock::Image {
+        return Ok(());
+    }
     let source = format!("oci:{}:{}", shelf.layout.display(), layout::TAG);
     lab.layerfs().words("pull -q --name").word(&shelf.image).word(source).run()?;
     if shelf.layers.len() > 1 && lab.contenders.contains(&Contender::Bare) {
@@ -86,6 +93,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
 fn fill(lab: &Lab, stock: Stock, layer: u32, top: &Top) -> Result<()> {
     match stock {
         Stock::Tree => tree::distribution(top, layer, lab.scale.tree_files),
+        Stock::Image => tree::installed(top, layer, lab.scale.image_bytes),
         Stock::Files => files(lab, top),
         Stock::Layers(_) => one_of_many(top, layer.into()),
         Stock::Program => {

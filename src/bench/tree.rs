@@ -41,6 +41,33 @@ impl Dice {
         bytes
     }
 
+    /// Words of a language of its own, which gzip makes about as small as it makes programs and their libraries.
+    pub fn words(&mut self, len: u64) -> Vec<u8> {
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        let mut bytes = Vec::with_capacity(len + 16);
+        while bytes.len() < len {
+            let mut word = Dice(self.below(WORDS));
+            let letters = word.next();
+            let long = usize::try_from(3 + letters % 9).unwrap_or(3);
+            bytes.extend_from_slice(&word.next().to_le_bytes());
+            bytes.extend_from_slice(&letters.to_be_bytes());
+            bytes.truncate(bytes.len() - 16 + long);
+        }
+        bytes.truncate(len);
+        bytes
+    }
+
+    /// The size of a file of an image that many programs are installed in: 65 KiB on average.
+    fn size_of_installed(&mut self) -> u64 {
+        match self.below(100) {
+            0..=59 => self.below(4 << 10),
+            60..=84 => (4 << 10) + self.below(12 << 10),
+            85..=94 => (16 << 10) + self.below(112 << 10),
+            95..=98 => (128 << 10) + self.below(384 << 10),
+            _ => (512 << 10) + self.below(7 << 20),
+        }
+    }
+
     /// The size of a file, as distributions have them: most of a few KiB, some of many.
     fn size(&mut self) -> u64 {
         match self.below(1000) {
@@ -52,6 +79,9 @@ impl Dice {
         }
     }
 }
+
+/// Words that there are.
+const WORDS: u64 = 2200;
 
 /// A directory that is filled.
 #[derive(Debug)]
@@ -116,6 +146,29 @@ pub fn distribution(top: &Top, layer: u32, files: u64) -> Result<()> {
     for package in (0..begun(layer)).step_by(8) {
         top.dir(&format!("usr/share/doc/package{package}"))?;
         top.file(&format!("usr/share/doc/package{package}/copyright"), &dice.bytes(2000))?;
+    }
+    Ok(())
+}
+
+/// Which part of an installed image comes in which layer, in tenths: a base, programs, and one more of them.
+const INSTALLED: [u64; INSTALLED_LAYERS as usize] = [2, 6, 2];
+/// The layers of an installed image.
+pub const INSTALLED_LAYERS: u32 = 3;
+
+/// Makes a layer of an image that programs are installed in, which together holds so many bytes.
+pub fn installed(top: &Top, layer: u32, image_bytes: u64) -> Result<()> {
+    let mut dice = Dice::new(u64::from(layer) << 32);
+    let mut left = image_bytes * INSTALLED[layer as usize] / 10;
+    let mut number = 0;
+    while left > 0 {
+        let dir = format!("opt/layer{layer}/program{}", number / 40);
+        if number % 40 == 0 {
+            top.dir(&dir)?;
+        }
+        let size = dice.size_of_installed().min(left);
+        top.file(&format!("{dir}/part{number}"), &dice.words(size))?;
+        left -= size;
+        number += 1;
     }
     Ok(())
 }

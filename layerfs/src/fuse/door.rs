@@ -26,7 +26,7 @@ use crate::wire::{Answer, Ask, Asked, Entry, Kernel, Lead, Listing, Reply};
 pub(super) struct Door {
     pub union: Arc<Union>,
     /// Where what takes long is done.
-    pub aside: Option<Aside>,
+    pub aside: Aside,
     /// How it answers.
     pub manner: Arc<Manner>,
     /// Whether user 0 of a request is root of the machine, and no other namespace's.

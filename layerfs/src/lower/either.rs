@@ -158,6 +158,20 @@ impl Lower {
         on!(self, dir, |tree, node| tree.list(node))
     }
 
+    /// The entries of [`Lower::list`] from number `from` on, until `take` answers `false`. Where it errs, what was given is
+    /// nothing. Costs a listing where the tree is made of directories.
+    pub fn list_from(
+        &self,
+        dir: &LowerNode,
+        from: usize,
+        take: &mut dyn FnMut(LowerEntry) -> bool,
+    ) -> Result<(), LowerError> {
+        on!(self, dir, |tree, node| tree.list_from(node, from, take), |stack, node| {
+            stack.list(node)?.into_iter().skip(from).all(take);
+            Ok(())
+        })
+    }
+
     /// How many entries [`Lower::list`] gives. Costs a listing where the tree is made of directories.
     pub fn child_count(&self, dir: &LowerNode) -> Result<usize, LowerError> {
         on!(self, dir, |tree, node| tree.child_count(node))

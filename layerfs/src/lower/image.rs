@@ -128,17 +128,32 @@ impl ImageTree {
     }
 
     pub(super) fn list(&self, dir: Ordinal) -> Result<Vec<LowerEntry>, LowerError> {
-        self.expect_directory(dir)?;
         let mut found = Vec::with_capacity(self.index.child_count(dir)?);
-        for child in self.index.children(dir, 0)? {
+        self.list_from(dir, 0, &mut |entry| {
+            found.push(entry);
+            true
+        })?;
+        Ok(found)
+    }
+
+    pub(super) fn list_from(
+        &self,
+        dir: Ordinal,
+        from: usize,
+        take: &mut dyn FnMut(LowerEntry) -> bool,
+    ) -> Result<(), LowerError> {
+        self.expect_directory(dir)?;
+        for child in self.index.children(dir, from)? {
             let child = child?;
             let Target::Inode(ordinal, number) = child.target else {
                 return Err(IndexError::Damaged("whiteout in a merged tree").into());
             };
             let kind = Kind::from_dt(number).ok_or(IndexError::Damaged("type of an entry"))?;
-            found.push(LowerEntry { name: name(child.name)?, kind, ino: ImageTree::ino(ordinal) });
+            if !take(LowerEntry { name: name(child.name)?, kind, ino: ImageTree::ino(ordinal) }) {
+                break;
+            }
         }
-        Ok(found)
+        Ok(())
     }
 
     pub(super) fn child_count(&self, dir: Ordinal) -> Result<usize, LowerError> {

@@ -6,7 +6,8 @@
 //! keeps it for as long as it stands and its directory is known.
 //!
 //! A change of one name changes one place of the listing: made anew for each, the listings of a directory that is
-//! emptied would cost the square of its names.
+//! emptied would cost the square of its names. Of an image's directory that nobody has changed no listing is kept: it is in
+//! the index, and a walk through a large image would leave all of its names in memory.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::OwnedFd;
@@ -18,6 +19,7 @@ use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::mount::{Shared, Union};
 use super::node::{DirState, Node};
+use crate::lower::{LowerEntry, LowerNode};
 use crate::sys::Errno;
 use crate::tree::{Ino, Kind, Name};
 use crate::upper::{Glance, Listed};
@@ -94,7 +96,7 @@ impl Union {
         &self,
         id: NodeId,
         cookie: u64,
-        take: impl FnMut(&DirEntry) -> bool,
+        mut take: impl FnMut(&DirEntry) -> bool,
     ) -> Result<(), UnionError> {
         let _topology = self.topology.read();
         let dir = self.dir_node(id)?;
@@ -103,10 +105,37 @@ impl Union {
             dir.dir.write().listing = None;
         }
         dir.shown.store(true, Ordering::Release);
+        if self.list_unchanged(&dir, cookie, &mut take)? {
+            return Ok(());
+        }
         let state = self.listed(&dir)?;
         // The first that is not taken ends it.
         state.listing.iter().flat_map(|listing| listing.behind(cookie)).all(take);
         Ok(())
+    }
+
+    /// The same of an image's directory that has no upper side, straight from the index; `false` where it is another. The
+    /// cookies are those that a listing gives, which takes over where the directory changes meanwhile.
+    fn list_unchanged(
+        &self,
+        dir: &Node,
+        cookie: u64,
+        take: &mut dyn FnMut(&DirEntry) -> bool,
+    ) -> Result<bool, UnionError> {
+        let state = dir.dir.read();
+        if state.removed {
+            return answer(Errno::NOENT);
+        }
+        let Some(lower @ LowerNode::Image(_)) = dir.lower() else { return Ok(false) };
+        if state.listing.is_some() || dir.is_upper() {
+            return Ok(false);
+        }
+        let (from, mut at) = (usize::try_from(cookie).unwrap_or(usize::MAX), cookie);
+        self.lower.list_from(&lower, from, &mut |LowerEntry { name, kind, ino }| {
+            at += 1;
+            take(&DirEntry { cookie: at, name, kind, ino })
+        })?;
+        Ok(true)
     }
 
     /// Whether somebody may have been given a listing of a directory since this was asked last. Whoever changed a name in it

@@ -1,5 +1,6 @@
 //! Importing an image: its layers in parallel, then the whole at once.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,7 +46,8 @@ impl Store {
 struct Job<'a> {
     import: &'a Import<'a>,
     source: &'a Source,
-    /// Each diff id once: an image may have the same layer twice.
+    /// Each diff id once: an image may have the same layer twice. The largest blobs first: a large one that is begun last is
+    /// read alone.
     layers: Vec<&'a SourceLayer>,
     progress: &'a dyn Progress,
     next: AtomicUsize,
@@ -62,7 +64,8 @@ impl<'a> Job<'a> {
         progress: &'a dyn Progress,
     ) -> Self {
         let mut seen = HashSet::new();
-        let layers = all.iter().filter(|layer| seen.insert(layer.diff_id)).collect();
+        let mut layers: Vec<_> = all.iter().filter(|layer| seen.insert(layer.diff_id)).collect();
+        layers.sort_by_key(|layer| Reverse(layer.blob.map(|(_, len_bytes)| len_bytes)));
         let results = Mutex::new((Vec::new(), None));
         Job {
             import,

@@ -56,7 +56,10 @@ pub(in crate::store) struct Contents<'a> {
     spool_tail: Vec<u8>,
     objects: HashMap<Digest, Option<u64>>,
     next: u64,
+    /// What is taken from the archive at a time.
     buf: Vec<u8>,
+    /// Contents that are taken whole, one file's after the other's.
+    whole: Vec<u8>,
 }
 
 impl<'a> Contents<'a> {
@@ -80,6 +83,7 @@ impl<'a> Contents<'a> {
             objects: HashMap::new(),
             next: 0,
             buf: vec![0; PIECE_BYTES],
+            whole: Vec::new(),
         })
     }
 
@@ -90,8 +94,7 @@ impl<'a> Contents<'a> {
         size: u64,
     ) -> Result<Kept, LayerError> {
         if size <= INLINE_MAX_BYTES {
-            let bytes = self.read_whole(archive, size)?;
-            return self.spool(&bytes);
+            return self.with_whole(archive, size, Self::spool);
         }
         // What an archive has no holes in is there as it is in the object.
         let is_whole = !archive.has_holes();
@@ -99,8 +102,7 @@ impl<'a> Contents<'a> {
             self.recorder.contents_begin();
         }
         let kept = if size <= MEMORY_MAX_BYTES {
-            let bytes = self.read_whole(archive, size)?;
-            self.object(&bytes)?
+            self.with_whole(archive, size, Self::object)?
         } else {
             self.large(archive, size)?
         };
@@ -147,12 +149,40 @@ impl<'a> Contents<'a> {
         (staged, relied_on)
     }
 
-    fn read_whole<R: std::io::Read>(
+    /// Does `deed` with all bytes of the present entry.
+    fn with_whole<R: std::io::Read>(
         &mut self,
         archive: &mut ArchiveReader<R>,
         size: u64,
-    ) -> Result<Vec<u8>, LayerError> {
-        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+        deed: impl FnOnce(&mut Self, &[u8]) -> Result<Kept, LayerError>,
+    ) -> Result<Kept, LayerError> {
+        let len = usize::try_from(size).unwrap_or(0);
+        let mut whole = std::mem::take(&mut self.whole);
+        if whole.len() < len {
+            whole.resize(len, 0);
+        }
+        self.read_whole(archive, &mut whole[..len])?;
+        let kept = deed(self, &whole[..len]);
+        self.whole = whole;
+        kept
+    }
+
+    fn read_whole<R: std::io::Read>(
+        &mut self,
+        archive: &mut ArchiveReader<R>,
+        bytes: &mut [u8],
+    ) -> Result<(), LayerError> {
+        if !archive.has_holes() {
+            // Its pieces follow one another.
+            let mut done = 0;
+            while done < bytes.len() {
+                let Some(piece) = archive.next_piece(&mut bytes[done..])? else { break };
+                done += piece.len;
+            }
+            bytes[done..].fill(0);
+            return Ok(());
+        }
+        bytes.fill(0);
         while let Some(piece) = archive.next_piece(&mut self.buf)? {
             let at = usize::try_from(piece.offset).unwrap_or(usize::MAX);
             let to = at.checked_add(piece.len).and_then(|end| bytes.get_mut(at..end));
@@ -160,7 +190,7 @@ impl<'a> Contents<'a> {
                 to.copy_from_slice(&self.buf[..piece.len]);
             }
         }
-        Ok(bytes)
+        Ok(())
     }
 
     fn spool(&mut self, bytes: &[u8]) -> Result<Kept, LayerError> {

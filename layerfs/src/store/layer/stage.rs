@@ -11,7 +11,7 @@ use super::tree::LayerOrigin;
 use super::turn::Turn;
 use super::unpack::unpack;
 use crate::store::archive::ArchiveReader;
-use crate::store::digest::{Digest, HashingReader};
+use crate::store::digest::Digest;
 use crate::store::error::{During, StoreError};
 use crate::store::frame::{self, Recorded, Recorder};
 use crate::store::index::{Index, IndexError, Kind, write_index};
@@ -65,17 +65,17 @@ pub(in crate::store) fn stage_layer<R: Read + Send>(
     let mut contents =
         Contents::new(&dir, reliance, shared, &recorder).map_err(|error| layer(error.into()))?;
     let (tree, found) = std::thread::scope(|scope| {
-        let (archive, blob) = stream::inflate(scope, blob, &turn);
-        let archive = Recorded { inner: HashingReader::new(archive), recorder: &recorder };
+        let (archive, digests) = stream::inflate(scope, blob, &turn);
+        let archive = Recorded { inner: archive, recorder: &recorder };
         let mut archive = ArchiveReader::new(archive);
         let tree = unpack(&mut archive, &mut contents, shared, &turn).map_err(layer)?;
         // Bytes after the end mark belong to the diff id.
         let mut archive = archive.into_inner();
-        let read = std::io::copy(&mut archive, &mut std::io::sink())
-            .and_then(|_| archive.inner.finish())
+        std::io::copy(&mut archive, &mut std::io::sink())
             .map_err(|source| StoreError::Stream { what: what(), source })?;
-        let blob = blob.join().ok().flatten();
-        Ok::<_, StoreError>((tree, Found { diff_id: read.0, blob }))
+        let (blob, archive) = digests.join();
+        let (diff_id, _) = archive.ok_or(StoreError::Stopped)?;
+        Ok::<_, StoreError>((tree, Found { diff_id, blob }))
     })?;
     let diff_id = prove(claim, &found)?;
     let index = file::create_new(&dir, "index", 0o400).during(what)?;

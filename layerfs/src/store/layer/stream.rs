@@ -1,28 +1,50 @@
-//! A layer's blob as a stream of archive bytes: read and inflated on a thread of its own.
+//! A layer's blob as a stream of archive bytes: read, inflated and hashed on threads of their own.
 //!
-//! Inflating is the slowest step of an import, so its thread does nothing else: the digests of the blob and of the
-//! archive are computed by the threads on either side of it.
+//! Inflating is the slowest step of an import, so its thread does nothing else: the digest of the blob is computed by the
+//! thread before it, that of the archive by the one behind it. Buffers go through all of them and back, and are copied once,
+//! by whoever reads the archive.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::ScopedJoinHandle;
 
 use super::turn::Turn;
-use crate::store::digest::{Digest, HashingReader};
+use crate::store::digest::{Digest, Hasher, HashingReader};
 use crate::store::source::{Compression, Frames, WINDOW_COMMON_BYTES};
 
 /// Bytes handed from thread to thread at a time, and how many such pieces may wait.
 const PIECE_BYTES: usize = 256 * 1024;
-const PIECES_WAITING: usize = 8;
+const PIECES_WAITING: usize = 6;
 
 /// Stack of a thread that walks a directory: 2048 levels, with room to spare. It takes memory as it is used.
 const STACK_BYTES: usize = 64 << 20;
 
+/// A buffer on its way: what of its room is filled. The room is made once, and filled again without being cleared.
+#[derive(Default)]
+struct Piece {
+    room: Vec<u8>,
+    len: usize,
+}
+
+impl Piece {
+    fn filled(&self) -> &[u8] {
+        &self.room[..self.len]
+    }
+
+    /// What is not filled yet; made where this is a new piece.
+    fn left(&mut self) -> &mut [u8] {
+        if self.room.is_empty() {
+            self.room = vec![0; PIECE_BYTES];
+        }
+        &mut self.room[self.len..]
+    }
+}
+
 /// The consumer's end of a stream that another thread produces.
 pub(super) struct Piped {
-    pieces: Receiver<io::Result<Vec<u8>>>,
-    spent: Sender<Vec<u8>>,
-    piece: Vec<u8>,
+    pieces: Receiver<io::Result<Piece>>,
+    spent: Sender<Piece>,
+    piece: Piece,
     position: usize,
 }
 
@@ -30,8 +52,8 @@ pub(super) struct Piped {
 fn pipe() -> (PipeEnd, Piped) {
     let (send, pieces) = sync_channel(PIECES_WAITING);
     let (spent, fresh) = channel();
-    let end = PipeEnd { send, fresh, piece: Vec::new() };
-    (end, Piped { pieces, spent, piece: Vec::new(), position: 0 })
+    let end = PipeEnd { send, fresh, piece: Piece::default() };
+    (end, Piped { pieces, spent, piece: Piece::default(), position: 0 })
 }
 
 /// Runs `produce` on a thread of `scope`; what it writes is read from the answer. An error of it is read, too.
@@ -41,6 +63,35 @@ fn piped<'scope, T: Send + 'scope>(
 ) -> (Piped, ScopedJoinHandle<'scope, Option<T>>) {
     let (end, piped) = pipe();
     (piped, scope.spawn(move || end.run(produce)))
+}
+
+/// Hashes a stream on a thread of `scope` as it passes. The handle gives digest and length of all of it; `None` where it was
+/// not read to its end, or has none.
+fn hashed<'scope>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    from: Piped,
+) -> (Piped, ScopedJoinHandle<'scope, Option<(Digest, u64)>>) {
+    let (send, pieces) = sync_channel(PIECES_WAITING);
+    let piped = Piped { pieces, spent: from.spent, piece: Piece::default(), position: 0 };
+    let handle = scope.spawn(move || {
+        let (mut hasher, mut len_bytes) = (Hasher::new(), 0);
+        for piece in from.pieces {
+            let is_whole = match &piece {
+                Ok(piece) => {
+                    hasher.update(piece.filled());
+                    len_bytes += piece.len as u64;
+                    true
+                }
+                Err(_) => false,
+            };
+            // A consumer that is gone has its own error to tell.
+            if send.send(piece).is_err() || !is_whole {
+                return None;
+            }
+        }
+        Some((hasher.finish(), len_bytes))
+    });
+    (piped, handle)
 }
 
 /// Runs `produce` on a thread of its own, which ends when what it writes is read or the answer is dropped.
@@ -54,10 +105,10 @@ pub(in crate::store) fn produced(
 
 /// The producer's end.
 pub(in crate::store) struct PipeEnd {
-    send: SyncSender<io::Result<Vec<u8>>>,
-    fresh: Receiver<Vec<u8>>,
+    send: SyncSender<io::Result<Piece>>,
+    fresh: Receiver<Piece>,
     /// What was written and not handed over yet.
-    piece: Vec<u8>,
+    piece: Piece,
 }
 
 impl PipeEnd {
@@ -69,50 +120,49 @@ impl PipeEnd {
         }
     }
 
-    /// Hands all of `from` over, in its own pieces.
+    /// Hands all of `from` over.
     fn copy(&mut self, from: &mut dyn Read) -> io::Result<()> {
         loop {
-            let mut piece = self.fresh.try_recv().unwrap_or_default();
-            piece.clear();
-            let len = from.take(PIECE_BYTES as u64).read_to_end(&mut piece)?;
-            if len == 0 {
-                return Ok(());
+            match from.read(self.piece.left()) {
+                Ok(0) => return self.flush(),
+                Ok(len) => self.fill(len)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
-            self.hand_over(piece)?;
         }
     }
 
-    fn hand_over(&mut self, piece: Vec<u8>) -> io::Result<()> {
-        self.send.send(Ok(piece)).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    /// Counts what was put into the piece, and hands it over where it is full.
+    fn fill(&mut self, len: usize) -> io::Result<()> {
+        self.piece.len += len;
+        if self.piece.left().is_empty() { self.flush() } else { Ok(()) }
     }
 }
 
 impl Write for PipeEnd {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.piece.extend_from_slice(bytes);
-        if self.piece.len() >= PIECE_BYTES {
-            self.flush()?;
-        }
-        Ok(bytes.len())
+        let left = self.piece.left();
+        let len = left.len().min(bytes.len());
+        left[..len].copy_from_slice(&bytes[..len]);
+        self.fill(len).map(|()| len)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.piece.is_empty() {
+        if self.piece.len == 0 {
             return Ok(());
         }
-        let mut next = self.fresh.try_recv().unwrap_or_default();
-        next.clear();
-        let full = std::mem::replace(&mut self.piece, next);
-        self.hand_over(full)
+        let next = self.fresh.try_recv().unwrap_or_default();
+        let full = std::mem::replace(&mut self.piece, Piece { len: 0, ..next });
+        self.send.send(Ok(full)).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
 impl Read for Piped {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.position == self.piece.len() {
+        while self.position == self.piece.len {
             let spent = std::mem::take(&mut self.piece);
             self.position = 0;
-            if spent.capacity() > 0 && self.spent.send(spent).is_err() {
+            if !spent.room.is_empty() && self.spent.send(spent).is_err() {
                 // The producer ended: nobody takes the buffer back.
             }
             match self.pieces.recv() {
@@ -120,7 +170,7 @@ impl Read for Piped {
                 Err(_) => return Ok(0),
             }
         }
-        let left = &self.piece[self.position..];
+        let left = &self.piece.filled()[self.position..];
         let len = left.len().min(buf.len());
         buf[..len].copy_from_slice(&left[..len]);
         self.position += len;
@@ -128,13 +178,26 @@ impl Read for Piped {
     }
 }
 
-/// Starts the threads that read, hash and inflate a blob. The handle gives the blob's digest and length.
+/// The digests of a blob and of the archive in it, with their lengths; `None` of what could not be read to its end.
+pub(super) struct Digests<'scope> {
+    blob: ScopedJoinHandle<'scope, Option<(Digest, u64)>>,
+    archive: ScopedJoinHandle<'scope, Option<(Digest, u64)>>,
+}
+
+impl Digests<'_> {
+    /// Waits for both. The archive was read to its end, or dropped.
+    pub(super) fn join(self) -> (Option<(Digest, u64)>, Option<(Digest, u64)>) {
+        (self.blob.join().ok().flatten(), self.archive.join().ok().flatten())
+    }
+}
+
+/// Starts the threads that read, inflate and hash a blob.
 pub(super) fn inflate<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     blob: impl Read + Send + 'scope,
     turn: &'scope Turn<'_>,
-) -> (Piped, ScopedJoinHandle<'scope, Option<(Digest, u64)>>) {
-    let (compressed, hashed) = piped(scope, move |end| {
+) -> (Piped, Digests<'scope>) {
+    let (compressed, blob) = piped(scope, move |end| {
         let mut blob = HashingReader::new(blob);
         end.copy(&mut blob)?;
         blob.finish()
@@ -162,5 +225,6 @@ pub(super) fn inflate<'scope>(
         // What follows the last member still belongs to the blob, and its digest.
         io::copy(&mut input, &mut io::sink()).map(|_| ())
     });
-    (archive, hashed)
+    let (archive, digest) = hashed(scope, archive);
+    (archive, Digests { blob, archive: digest })
 }

@@ -1,0 +1,174 @@
+//! What the process that serves a mount takes while a large image is walked through: little, and none more each time.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on says so and stops")]
+
+mod support;
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{Scratch, figure, need, need_root, soak, watchdog};
+
+/// Files of one directory, and such directories of one more.
+const FILES: u32 = 200;
+const DIRS: u32 = 100;
+
+/// What it may take, in KiB: 32 MiB where there are a million files. Of each it keeps how often the kernel holds it, four bytes,
+/// and of directories more.
+fn bound_kib(files: u32) -> u64 {
+    4096 + u64::from(files) * 28 / 1024
+}
+
+/// The bytes of a tar header of the old form.
+fn header(path: &str, kind: u8, size: usize) -> [u8; 512] {
+    let mut block = [0; 512];
+    block[..path.len()].copy_from_slice(path.as_bytes());
+    let mut put =
+        |at: usize, text: String| block[at..at + text.len()].copy_from_slice(text.as_bytes());
+    put(100, if kind == b'5' { "0000755\0".into() } else { "0000644\0".into() });
+    put(108, "0000000\0".into());
+    put(116, "0000000\0".into());
+    put(124, format!("{size:011o}\0"));
+    put(136, "14524725000\0".into());
+    put(148, "        ".into());
+    block[156] = kind;
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    block
+}
+
+/// Writes an archive of so many small files, and answers their bytes.
+fn archive(out: impl Write, files: u32) -> io::Result<u64> {
+    let (mut out, mut bytes) = (io::BufWriter::new(out), 0);
+    for number in 0..files {
+        let dir = number / FILES;
+        let (outer, inner) = (dir / DIRS, dir % DIRS);
+        if number % (FILES * DIRS) == 0 {
+            out.write_all(&header(&format!("outer{outer}"), b'5', 0))?;
+        }
+        if number % FILES == 0 {
+            out.write_all(&header(&format!("outer{outer}/inner{inner}"), b'5', 0))?;
+        }
+        let contents = format!("contents of file {number}\n");
+        let path = format!("outer{outer}/inner{inner}/a file with number {number}.txt");
+        out.write_all(&header(&path, b'0', contents.len()))?;
+        let mut block = [0; 512];
+        block[..contents.len()].copy_from_slice(contents.as_bytes());
+        out.write_all(&block)?;
+        bytes += contents.len() as u64;
+    }
+    out.write_all(&[0; 1024])?;
+    out.flush()?;
+    Ok(bytes)
+}
+
+fn layerfs(scratch: &Scratch) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_layerfs"));
+    command.arg("--root").arg(scratch.join("store")).arg("--runroot").arg(scratch.join("run"));
+    command
+}
+
+/// Brings the image in. Answers what its files hold, and the most memory that took, in KiB.
+fn imported(scratch: &Scratch, files: u32) -> (u64, u64) {
+    let mut import = layerfs(scratch);
+    let words = ["import", "-", "large:1"];
+    let mut import = import
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let bytes = archive(import.stdin.take().unwrap(), files).unwrap();
+    // The peak is there until the process is waited for, but for what is told at its very end.
+    let mut peak = 0;
+    while import.try_wait().unwrap().is_none() {
+        peak = peak.max(status_kib(import.id(), "VmHWM:").unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(import.wait().unwrap().success());
+    (bytes, peak)
+}
+
+/// A figure of a process in KiB.
+fn status_kib(pid: u32, key: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
+/// What the process takes: memory of its own in KiB, and descriptors.
+fn taken(server: &Child) -> (u64, usize) {
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count();
+    (status_kib(server.id(), "RssAnon:").unwrap(), descriptors)
+}
+
+/// Asks for everything below, and reads one file of each hundred. Answers how many files there are, and their bytes.
+fn walk(dir: &Path) -> (u32, u64) {
+    let (mut files, mut bytes) = (0, 0);
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let metadata = entry.metadata().unwrap();
+        if metadata.is_dir() {
+            let below = walk(&entry.path());
+            (files, bytes) = (files + below.0, bytes + below.1);
+            continue;
+        }
+        (files, bytes) = (files + 1, bytes + metadata.len());
+        if files % 100 == 0 {
+            assert!(fs::read(entry.path()).unwrap().starts_with(b"contents of file "));
+        }
+    }
+    (files, bytes)
+}
+
+/// Mounts it in the foreground, until it can be used.
+fn mounted(scratch: &Scratch, at: &Path) -> (Child, Duration) {
+    let before = fs::metadata(at).unwrap().dev();
+    let began = Instant::now();
+    let server =
+        layerfs(scratch).args(["mount", "--foreground", "large:1"]).arg(at).spawn().unwrap();
+    while fs::metadata(at).unwrap().dev() == before {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    (server, began.elapsed())
+}
+
+#[test]
+fn a_walk_through_a_large_image_takes_little_memory_and_none_more_the_next_time() {
+    need_root!();
+    need!("umount");
+    let files = if soak() { 1_000_000 } else { 60_000 };
+    let _watch = watchdog(if soak() { 3600 } else { 300 });
+    let scratch = Scratch::on_disk();
+    let (bytes, peak) = imported(&scratch, files);
+    let at = scratch.join("mnt");
+    fs::create_dir(&at).unwrap();
+    let (mut server, usable) = mounted(&scratch, &at);
+    let mut seen = vec![taken(&server)];
+    for _ in 0..4 {
+        assert_eq!(walk(&at), (files, bytes));
+        seen.push(taken(&server));
+        if soak() {
+            // The kernel lets go of all nodes, and asks for them again.
+            fs::write("/proc/sys/vm/drop_caches", "2").unwrap();
+        }
+    }
+    assert!(Command::new("umount").arg(&at).status().unwrap().success());
+    assert!(server.wait().unwrap().success());
+    let shown: Vec<String> =
+        seen.iter().map(|(kib, fds)| format!("{kib} KiB, {fds} descriptors")).collect();
+    figure(format!(
+        "{files} files: import takes {peak} KiB at its peak; usable after {} ms; RssAnon after 0 to 4 walks: {}",
+        usable.as_millis(),
+        shown.join("; ")
+    ));
+    let bound = bound_kib(files);
+    assert!(seen.iter().all(|(kib, _)| *kib <= bound), "more than {bound} KiB: {seen:?}");
+    assert!(seen[4].0 <= seen[2].0 + 1024, "it grows: {seen:?}");
+    assert!(seen.iter().all(|(_, fds)| *fds <= 64), "too many descriptors: {seen:?}");
+}
