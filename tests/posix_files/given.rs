@@ -87,6 +87,11 @@ fn who_was_sent_to_another_inode_goes_on_there_until_all_have_let_go() {
     compare(&["twice"], &old.map(|begin| (begin, "b'\\x7fELFol'")));
 }
 
+#[test]
+fn every_name_leads_to_the_inode_that_is_written() {
+    compare(&["names"], &[]);
+}
+
 /// Locks and watches are of the inode that they were asked for, and there is no other way to it than its descriptors.
 #[test]
 fn what_descriptors_of_the_layer_do_not_share_with_later_ones() {
