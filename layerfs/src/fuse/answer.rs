@@ -41,14 +41,17 @@ impl Door {
 
     /// A node that was found, as the kernel has it, which counts that it was told of it.
     pub(super) fn entry(&self, looked: &Looked) -> EntryOut {
-        self.entry_of(looked, self.belief_in(looked.id, &looked.attr))
+        self.entry_of(looked, || self.belief_in(looked.id, &looked.attr))
     }
 
-    fn entry_of(&self, looked: &Looked, belief: Duration) -> EntryOut {
+    /// The number is told before it is asked how long the attributes are believed: who has the node found under another from then on
+    /// finds that the kernel has this one.
+    fn entry_of(&self, looked: &Looked, belief: impl FnOnce() -> Duration) -> EntryOut {
+        let node = self.backing.faces.tell(looked.id).0;
         let (entry_valid, entry_valid_nanos) = valid(self.belief(looked.id));
-        let (attr_valid, attr_valid_nanos) = valid(belief);
+        let (attr_valid, attr_valid_nanos) = valid(belief());
         EntryOut {
-            node: self.backing.faces.tell(looked.id).0,
+            node,
             generation: looked.generation,
             entry_valid,
             attr_valid,
@@ -92,7 +95,7 @@ impl Door {
                 let is_expected = self.backing.expect_writer((face, looked.id));
                 let begun = is_expected.then(|| self.served(face, handle, flags)).flatten();
                 let is_written = begun.as_ref().is_some_and(|begun| begun.is_first_writer);
-                let entry = self.entry_of(&looked, self.belief_in_new(looked.id, is_written));
+                let entry = self.entry_of(&looked, || self.belief_in_new(looked.id, is_written));
                 let is_taken = match begun {
                     Some(begun) => reply.created(&entry, begun.answer),
                     None => {

@@ -177,6 +177,7 @@ impl Backing {
             self.faces.turn(node);
         } else {
             entry.awaited += 1;
+            self.faces.was_opened(face, node);
         }
         self.drop_unused(&mut shard, face);
         !turns
@@ -227,7 +228,9 @@ impl Backing {
         }
         entry.handles += 1;
         let (Kind::Upper(BackingId(id)) | Kind::Lower(BackingId(id))) = entry.kind else {
-            let keeps = keeps_cache && state.keeps_cache(wanted.data);
+            // Opened before it was copied, written past us and closed: what the kernel has may be of before.
+            let data = if opened.file.is_copied() { Data::Upper } else { wanted.data };
+            let keeps = keeps_cache && state.keeps_cache(data);
             entry.is_old = false;
             answer.flags = if keeps { KEEP_CACHE } else { 0 };
             return Some(Begun { answer, is_first_writer: false });
@@ -306,16 +309,23 @@ impl Backing {
         if entry.handles > 0 {
             return told;
         }
+        let mut second = None;
         let gone = match std::mem::take(&mut entry.kind) {
             Kind::Cached => None,
             Kind::Upper(id) => Some(id),
             Kind::Lower(id) => {
-                entry.is_old |= self.faces.end(NodeId(face.0));
+                second = self.faces.second(NodeId(face.0));
+                let has_ended = self.faces.end(NodeId(face.0));
+                second = second.filter(|_| has_ended);
+                entry.is_old |= has_ended;
                 self.resting.as_ref().map_or(Some(id), |resting| resting.put(face, id))
             }
         };
         self.drop_unused(&mut shard, face);
         drop(shard); // the kernel is not waited for under it
+        if let Some(second) = second {
+            self.forget_entry(second);
+        }
         if let Some(id) = gone
             && let Err(error) = kernel.close_backing(id)
         {

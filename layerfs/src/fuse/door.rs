@@ -270,6 +270,10 @@ impl Door {
         let face = Face(asked.node);
         let takes = self.change_takes(node, touches);
         self.serve(takes, move |door| {
+            if is_cut && door.backing.faces.is_former(face) {
+                // Who reads and writes by the second number would not see it.
+                return reply.error(Errno::STALE);
+            }
             let may = if is_cut { door.expect_no_run(face, node) } else { Ok(()) };
             door.told(reply, node, may.and_then(|()| door.change(&asker, node, &set)));
         });

@@ -3,9 +3,10 @@
 //!
 //! 1. The number of the inode, which `stat` shows, is the same under both.
 //! 2. What is known under both may change by either: the kernel believes no attributes of it.
-//! 3. A second number ends when the kernel has forgotten it and nobody holds the first one's file.
+//! 3. A second number ends when who was sent on has come to it, the kernel has forgotten it, and nobody holds the first one's file.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -53,7 +54,19 @@ struct Second {
     face: Face,
     /// How often the kernel holds it.
     lookups: u64,
+    /// Who was sent on has come to it. Until then it stays for a while: the kernel is told of it twice, and forgets it in between.
+    was_opened: bool,
+    since: Instant,
 }
+
+impl Second {
+    fn may_end(&self) -> bool {
+        self.lookups == 0 && (self.was_opened || self.since.elapsed() > EXPECTED)
+    }
+}
+
+/// So long after somebody was sent on he is expected.
+const EXPECTED: Duration = Duration::from_secs(1);
 
 impl Faces {
     /// Whether a node ever had one.
@@ -118,9 +131,20 @@ impl Faces {
         let face = Face(Face::SECONDS + 2 * known.given);
         known.given += 1;
         self.were_any.store(true, Ordering::Release);
-        known.seconds.insert(node, Second { face, lookups: 0 });
+        known
+            .seconds
+            .insert(node, Second { face, lookups: 0, was_opened: false, since: Instant::now() });
         known.nodes.insert(face, node);
         self.count.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Notes that somebody who is going to write has come to a number.
+    pub fn was_opened(&self, face: Face, node: NodeId) {
+        if face.is_second()
+            && let Some(second) = self.known.lock().seconds.get_mut(&node)
+        {
+            second.was_opened = true;
+        }
     }
 
     /// Takes lookups of a number back. Answers its node where it is a second one that the kernel holds no more.
@@ -142,8 +166,8 @@ impl Faces {
         }
         let mut known = self.known.lock();
         match known.seconds.get(&node) {
-            Some(Second { face, lookups: 0 }) => {
-                let face = *face;
+            Some(second) if second.may_end() => {
+                let face = second.face;
                 known.seconds.remove(&node);
                 known.nodes.remove(&face);
                 self.count.fetch_sub(1, Ordering::AcqRel);
@@ -173,6 +197,8 @@ mod tests {
         assert_eq!(faces.forget(second, 1), None);
         assert!(!faces.end(node), "the kernel holds it");
         assert_eq!(faces.forget(second, 1), Some(node));
+        assert!(!faces.end(node), "who was sent on has not come");
+        faces.was_opened(second, node);
         assert!(faces.end(node) && !faces.end(node));
         assert_eq!((faces.tell(node), faces.is_former(Face(42))), (Face(42), false));
         faces.turn(node);

@@ -42,6 +42,11 @@ impl OpenFile {
         self.0.lower.as_ref().filter(|lower| is_lower && lower.shut().is_some())
     }
 
+    /// Whether the upper has all data now, whatever it was opened for.
+    pub fn is_copied(&self) -> bool {
+        self.0.node.has_data_in_upper()
+    }
+
     /// Notes that the lower file is read without us: what is asked of this handle is of that file from now on.
     pub fn stay_lower(&self) {
         self.0.stays_lower.store(true, Ordering::Release);
