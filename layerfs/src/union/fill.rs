@@ -57,11 +57,14 @@ impl Union {
         let file = {
             // Found by its name, which may change afterwards.
             let _topology = self.topology.read();
-            let spot = self.spot(node)?;
-            change::open_file(&*spot.dir, &*spot.name, Access::Write)
-                .map_err(|source| UpperError::Call { deed: "open a file", source })?
+            self.in_place(node, |spot| {
+                let file = change::open_file(&*spot.dir, &*spot.name, Access::Write);
+                Ok(file.map_err(|source| UpperError::Call { deed: "open a file", source })?)
+            })?
         };
         let contents = contents.as_ref().map(|contents| contents as &dyn Contents);
+        // What it gives back afterwards is what it had before.
+        let _filling = node.filling();
         upper.complete(&file, contents)?;
         Ok((extent == Extent::Nothing).then_some(file))
     }

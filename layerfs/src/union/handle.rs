@@ -323,9 +323,10 @@ impl Union {
         if let Some(fd) = &*slot {
             return Ok(Arc::clone(fd));
         }
-        let spot = self.spot(&open.node)?;
-        let fd = change::open_file(&*spot.dir, &*spot.name, open.how.access());
-        let fd = Arc::new(fd.map_err(|source| UpperError::Call { deed: "open a file", source })?);
+        let fd = Arc::new(self.in_place(&open.node, |spot| {
+            let fd = change::open_file(&*spot.dir, &*spot.name, open.how.access());
+            Ok(fd.map_err(|source| UpperError::Call { deed: "open a file", source })?)
+        })?);
         *open.node.file.lock() = Arc::downgrade(&fd);
         *slot = Some(Arc::clone(&fd));
         Ok(fd)

@@ -177,6 +177,8 @@ impl Seed {
             side: Mutex::new(self.side),
             copied: parking_lot::Condvar::new(),
             data: Mutex::new(self.data.map_or(Data::Here, Data::Below)),
+            shaping: Mutex::default(),
+            shaped: parking_lot::Condvar::new(),
             filled: parking_lot::Condvar::new(),
             count: Mutex::new(()),
             place: Mutex::new(Place::default()),

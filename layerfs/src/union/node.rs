@@ -46,6 +46,10 @@ pub(super) struct Node {
     pub copied: Condvar,
     /// Where an object of the upper has its data. Held for moments only.
     pub data: Mutex<Data>,
+    /// Who changes its attributes, and whether its file is being filled: which takes of them what a write takes along, and gives it back.
+    pub shaping: Mutex<Shaping>,
+    /// Rung when one of them has ended.
+    pub shaped: Condvar,
     /// Rung when a file was filled.
     pub filled: Condvar,
     /// Of a hard-link group. Held while a name comes or goes and the stored count follows: its names may stand in
@@ -53,6 +57,33 @@ pub(super) struct Node {
     pub count: Mutex<()>,
     /// Its names. Changed under the exclusive `dir` locks of the directories that hold them.
     pub place: Mutex<Place>,
+}
+
+/// Who shapes a node.
+#[derive(Debug, Default)]
+pub(super) struct Shaping {
+    changes: u32,
+    is_filled: bool,
+}
+
+/// While this lives no file is filled whose attributes are changed.
+pub(super) struct Changing<'a>(&'a Node);
+
+/// While this lives nobody changes the attributes of a file that is filled.
+pub(super) struct Filling<'a>(&'a Node);
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.shaping.lock().changes -= 1;
+        self.0.shaped.notify_all();
+    }
+}
+
+impl Drop for Filling<'_> {
+    fn drop(&mut self) {
+        self.0.shaping.lock().is_filled = false;
+        self.0.shaped.notify_all();
+    }
 }
 
 /// Which side has a node's object.
@@ -128,6 +159,26 @@ pub(super) struct DirState {
 }
 
 impl Node {
+    /// Begins a change of its attributes, when its file is not being filled. The caller holds no lock.
+    pub(super) fn changing(&self) -> Changing<'_> {
+        let mut shaping = self.shaping.lock();
+        while shaping.is_filled {
+            self.shaped.wait(&mut shaping);
+        }
+        shaping.changes += 1;
+        Changing(self)
+    }
+
+    /// Begins to fill its file, when nobody changes its attributes. The caller holds no lock.
+    pub(super) fn filling(&self) -> Filling<'_> {
+        let mut shaping = self.shaping.lock();
+        while shaping.is_filled || shaping.changes > 0 {
+            self.shaped.wait(&mut shaping);
+        }
+        shaping.is_filled = true;
+        Filling(self)
+    }
+
     /// Its lower part, as it was found last.
     pub(super) fn lower(&self) -> Option<LowerNode> {
         self.lower.lock().clone()

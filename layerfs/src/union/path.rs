@@ -60,6 +60,35 @@ impl Union {
         Ok(opened)
     }
 
+    /// Does something to a node's object by its name, which nobody changes meanwhile: a rename over it would have it done to another.
+    /// `ESTALE` where it has no name any more, so that whoever came by one looks again. The caller holds the topology, and no lock
+    /// of a directory.
+    pub(super) fn in_place<T>(
+        &self,
+        node: &Node,
+        deed: impl FnOnce(&Spot) -> Result<T, UnionError>,
+    ) -> Result<T, UnionError> {
+        loop {
+            let is_elsewhere = || node.id == NodeId::ROOT || node.group.is_some();
+            if is_elsewhere() || node.place.lock().orphan.is_some() {
+                return deed(&self.spot(node)?);
+            }
+            let Some((parent, name)) = node.one_name() else { return answer(Errno::STALE) };
+            let parent = self.node(parent)?;
+            let _names = parent.dir.read();
+            // The name was read before the lock was had.
+            let has_name = {
+                let place = node.place.lock();
+                place.orphan.is_none()
+                    && place.names.iter().any(|(dir, known)| *dir == parent.id && *known == name)
+            };
+            if has_name {
+                let spot = Spot { dir: self.upper_dir(&parent)?, name: name.as_bytes().into() };
+                return deed(&spot);
+            }
+        }
+    }
+
     /// Whether the directory of the upper is open already.
     pub(super) fn is_dir_open(&self, node: &Node) -> bool {
         self.dirs.0.lock().contains(&node.id)

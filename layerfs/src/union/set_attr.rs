@@ -4,6 +4,7 @@ use super::copy_up::Extent;
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::mount::{Shared, Union};
+use super::path::Spot;
 use crate::sys::change::{self, Access, SetTime};
 use crate::sys::{Errno, SysError, file, host};
 use crate::tree::{Attr, Kind, Timestamp};
@@ -63,6 +64,8 @@ impl Union {
             let extent = match set.size {
                 Some(0) => Extent::Nothing,
                 Some(_) => Extent::Whole,
+                // A file that has its data below and dies as it is filled would lose them.
+                None if set.permissions.is_some_and(|bits| bits & 0o6000 != 0) => Extent::Whole,
                 None => Extent::Attributes,
             };
             emptied = self.copy_up_opened(&node, extent)?;
@@ -71,6 +74,7 @@ impl Union {
         if let Some(size) = set.size.filter(|_| emptied.is_none()) {
             self.cut(&node, size)?;
         }
+        let _changing = node.changing();
         let _topology = self.topology.read();
         if node.is_directory() {
             self.ensure_upper_dir(&node)?;
@@ -96,8 +100,9 @@ impl Union {
     fn cut(&self, node: &Shared, size: u64) -> Result<(), UnionError> {
         let file = {
             let _topology = self.topology.read();
-            let spot = self.spot(node)?;
-            change::open_file(&*spot.dir, &*spot.name, Access::Write).map_err(told)?
+            self.in_place(node, |spot| {
+                change::open_file(&*spot.dir, &*spot.name, Access::Write).map_err(told)
+            })?
         };
         file::truncate(file, size).map_err(told)
     }
@@ -107,7 +112,11 @@ impl Union {
         if set.size.is_some() && (SetAttr { size: None, ..*set }).is_empty() {
             return Ok(());
         }
-        let (upper, spot) = (self.writable()?, self.spot(node)?);
+        self.in_place(node, |spot| self.apply_at(node, spot, set))
+    }
+
+    fn apply_at(&self, node: &Shared, spot: &Spot, set: &SetAttr) -> Result<(), UnionError> {
+        let upper = self.writable()?;
         let (dir, name) = (&*spot.dir, &*spot.name);
         // A change of nothing is a chown to no one: it strips set-id bits and capabilities, and that is its purpose.
         if set.uid.is_some() || set.gid.is_some() || set.is_empty() {

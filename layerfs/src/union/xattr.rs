@@ -94,13 +94,17 @@ impl Union {
     ) -> Result<(), UnionError> {
         self.expect_known(pair.0)?;
         let upper = self.writable()?;
-        let node = self.copied_up(id)?;
+        // A file that has its data below and dies as it is filled would lose it.
+        let extent = if pair.0 == CAPABILITY { Extent::Whole } else { Extent::Attributes };
+        let node = self.copied_up(id, extent)?;
         let set = || {
+            let _changing = node.changing();
             let _topology = self.topology.read();
             self.dir_brought_up(&node)?;
             node.has_no_capability.store(false, Ordering::Release);
-            let spot = self.spot(&node)?;
-            upper.set_user_xattr(&spot.dir, &spot.name, pair, how)?;
+            self.in_place(&node, |spot| {
+                Ok(upper.set_user_xattr(&spot.dir, &spot.name, pair, how)?)
+            })?;
             if node.is_directory() {
                 node.dir.write().has_no_default = false;
             }
@@ -127,18 +131,18 @@ impl Union {
         }
         self.xattr(id, name)?;
         let upper = self.writable()?;
-        let node = self.copied_up(id)?;
+        let node = self.copied_up(id, Extent::Attributes)?;
+        let _changing = node.changing();
         let _topology = self.topology.read();
         self.dir_brought_up(&node)?;
-        let spot = self.spot(&node)?;
-        Ok(upper.remove_user_xattr(&spot.dir, &spot.name, name)?)
+        self.in_place(&node, |spot| Ok(upper.remove_user_xattr(&spot.dir, &spot.name, name)?))
     }
 
     /// The node; what is no directory has an upper side.
-    fn copied_up(&self, id: NodeId) -> Result<Shared, UnionError> {
+    fn copied_up(&self, id: NodeId, extent: Extent) -> Result<Shared, UnionError> {
         let node = self.node(id)?;
         if !node.is_directory() {
-            self.copy_up(&node, Extent::Attributes)?;
+            self.copy_up(&node, extent)?;
         }
         Ok(node)
     }

@@ -33,12 +33,21 @@ impl Upper {
             Some(contents) => contents.fill(upper).and_then(|()| give_back(upper, before)),
         };
         let unmarked = completed.during(deed).and_then(|()| self.unmark(upper));
+        // What was filled in takes room, and nobody is shown it while the mark stands.
+        let emptied = || match self.is_marked(upper)? {
+            true => file::truncate(upper, 0),
+            false => Ok(()),
+        };
         if unmarked.is_err()
-            && let Err(error) = give_back(upper, before)
+            && let Err(error) = emptied().and_then(|()| give_back(upper, before))
         {
             tracing::warn!("a file that could not be completed is not as it was: {error}");
         }
         unmarked
+    }
+
+    fn is_marked(&self, upper: &OwnedFd) -> Result<bool, SysError> {
+        Ok(xattr::get_of(upper, &Mark::Metacopy.name(self.space))?.is_some())
     }
 
     /// Takes the mark away when what it has is on the disk.
