@@ -81,7 +81,7 @@ pub struct MountArgs {
     #[arg(value_name = "DIR")]
     mountpoint: Option<PathBuf>,
     /// Mount options, as of mount(8); --help lists them
-    #[arg(short, long, value_name = "OPTIONS", conflicts_with_all = ["read_only", "upper", "work"])]
+    #[arg(short, long, value_name = "OPTIONS")]
     options: Vec<OsString>,
     /// Refuse every change
     #[arg(long, conflicts_with_all = ["upper", "work"])]
@@ -182,6 +182,11 @@ fn of_image(
     let store =
         store.map_err(|error| meant::directories(&image).map_or(error, |tip| anyhow!("{tip}")))?;
     sweep(&store)?;
+    if args.upper.is_some() && said.upper.is_some() {
+        return Err(
+            Misused("the upper directory is said twice: by --upper and by -o upperdir=").into()
+        );
+    }
     let resolver = Resolver::new()?;
     let mut places = resolver.at(mountpoint)?;
     if let (Some(upper), Some(work)) = (&said.upper, &said.work) {
@@ -213,6 +218,12 @@ fn of_directories(args: &MountArgs, said: &Options, session: &Session) -> Result
             return Err(Misused("a mountpoint is needed; usage: layerfs mount -o lowerdir=A:B DIR; more with --help").into());
         }
     };
+    if args.upper.is_some() {
+        return Err(Misused(
+            "with -o lowerdir= the upper directory is said by -o upperdir=U,workdir=W",
+        )
+        .into());
+    }
     let resolver = Resolver::new()?;
     let mut places = resolver.at(mountpoint)?;
     resolver.add_lowers(&mut places, &said.lowers, session.roots().store.as_deref())?;
@@ -221,7 +232,7 @@ fn of_directories(args: &MountArgs, said: &Options, session: &Session) -> Result
     }
     let mut flags = flags_of(said, Rule::Allow);
     flags.extend((said.partial == Some(Rule::Allow)).then_some(Flag::Partial));
-    if said.upper.is_none() {
+    if said.upper.is_none() || args.read_only {
         flags.push(Flag::ReadOnly);
     }
     serve_of(args, &places, said, flags, source)

@@ -124,3 +124,24 @@ fn a_mount_of_an_image_whose_parts_were_set_aside_says_to_import_it_again() {
     live.place.said(&["mount", "small:1", "mnt"]);
     live.umount();
 }
+
+#[test]
+fn options_go_together_with_the_words_that_keep_changes() {
+    let Some(live) = live() else { return };
+    live.place.pull_small("small");
+    live.place.said(&["mount", "-o", "dev,suid,io=cached", "--upper", "changes", "small:1", "mnt"]);
+    assert!(!live.found()[2].contains("nodev"), "{:?}", live.found());
+    live.shell("echo kept > mnt/kept");
+    live.umount();
+    assert_eq!(live.read("changes/kept"), "kept\n");
+    live.place.said(&["mount", "-o", "noexec", "--read-only", "small:1", "mnt"]);
+    assert!(live.found()[2].starts_with("ro,"), "{:?}", live.found());
+    live.umount();
+    let both = ["mount", "-o", "upperdir=up,workdir=work", "--upper", "changes", "small:1", "mnt"];
+    let over = ["mount", "-o", "lowerdir=base", "--upper", "changes", "mnt"];
+    for (words, told) in [(&both[..], "said twice"), (&over[..], "upperdir=U,workdir=W")] {
+        let run = live.place.run(words);
+        assert_eq!(run.status, Some(2), "{run:?}");
+        assert!(run.stderr.contains(told), "{run:?}");
+    }
+}
