@@ -8,6 +8,8 @@ mod support;
 mod acl;
 #[path = "mount_options/awake.rs"]
 mod awake;
+#[path = "mount_options/beside.rs"]
+mod beside;
 #[path = "mount_options/callers.rs"]
 mod callers;
 #[path = "mount_options/changing.rs"]
