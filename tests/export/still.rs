@@ -67,6 +67,9 @@ impl Counting<'_> {
     }
 }
 
+/// Bytes that a commit takes longer for than it takes to see that a container stands still.
+const LARGE: u64 = 800 << 20;
+
 /// The process that keeps the container still, once it does.
 fn keeper_of(commit: &Child) -> Pid {
     let children = PathBuf::from(format!("/proc/{0}/task/{0}/children", commit.id()));
@@ -124,7 +127,7 @@ fn a_container_goes_on_whoever_is_killed_or_ended_while_it_is_committed() {
     for (signal, called) in
         [(Signal::KILL, "killed"), (Signal::TERM, "ended"), (Signal::INT, "interrupted")]
     {
-        let mut commit = container.commit_of(200 << 20);
+        let mut commit = container.commit_of(LARGE);
         keeper_of(&commit);
         let stands = container.counted();
         assert_eq!(container.counted(), stands, "it stands still");
@@ -133,7 +136,7 @@ fn a_container_goes_on_whoever_is_killed_or_ended_while_it_is_committed() {
         container.goes_on(called);
     }
     // The one that keeps it still dies: the commit is made, and what it left is thawed.
-    let commit = container.commit_of(200 << 20);
+    let commit = container.commit_of(LARGE);
     kill_process(keeper_of(&commit), Signal::KILL).unwrap();
     let made = commit.wait_with_output().unwrap();
     assert!(made.status.success(), "{made:?}");

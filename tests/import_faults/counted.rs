@@ -25,9 +25,9 @@ const EXCEPTIONS: [(&[&str], &str); 9] = [
     (&["read", "exit", "exit_group", "restart_syscall"], "reads, which have more points; the end"),
 ];
 
-/// Files of which the standard library asks how many processors there are and where the stack ends. Whatever is done with
-/// them, a failure counts as one processor or as no guard page.
-const ASKED_BY_OTHERS: [&str; 2] = ["/cgroup", "/proc/self/m"];
+/// Files of which the standard library asks how many processors there are and where the stack ends, and the allocator of a thread
+/// whether memory may be given back. Whatever is done with them, a failure counts as one processor, no guard page, or no.
+const ASKED_BY_OTHERS: [&str; 3] = ["/cgroup", "/proc/self/m", "/proc/sys/vm/overcommit_memory"];
 
 type Counts = BTreeMap<String, u64>;
 

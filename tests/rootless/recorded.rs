@@ -248,7 +248,7 @@ fn a_layer_with_records_is_a_lower_that_shows_what_they_say() {
     let seen = ground.shell(
         Who::User,
         &format!(
-            "{MOUNT} cd mnt/home/me; for name in roots link null fifo; do mv $name l-$name; done; chmod 0 file; cd ../../..; \
+            "layerfs mount -o partial=off --upper upper tree:1 mnt; cd mnt/home/me; for name in roots link null fifo; do mv $name l-$name; done; chmod 0 file; cd ../../..; \
              layerfs umount mnt; mkdir upper2 work2; layerfs mount -o lowerdir=upper,upperdir=upper2,workdir=work2 mnt; \
              cd mnt; {look} getfattr -d -m - home/me/file; mv home/me/l-null home/me/m-null; mv home/me/l-link home/me/ll; \
              rm home/me/l-*; {look} cd ..; layerfs umount mnt; rm -rf upper2 work2"

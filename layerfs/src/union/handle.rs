@@ -216,7 +216,12 @@ impl Union {
         match opened {
             Ok(open) => Ok(self.handles.add(open)),
             Err(error) => {
+                let is_nameless = node.place.lock().names.is_empty();
                 self.closed(&node);
+                // Whoever came by a name that another file has now is to look once more.
+                if error.errno() == Errno::NOENT && is_nameless {
+                    return answer(Errno::STALE);
+                }
                 Err(error)
             }
         }

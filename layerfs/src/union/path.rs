@@ -61,8 +61,7 @@ impl Union {
     }
 
     /// Does something to a node's object by its name, which nobody changes meanwhile: a rename over it would have it done to another.
-    /// `ESTALE` where it has no name any more, so that whoever came by one looks again. The caller holds the topology, and no lock
-    /// of a directory.
+    /// `ENOENT` where it has no name any more. The caller holds the topology, and no lock of a directory.
     pub(super) fn in_place<T>(
         &self,
         node: &Node,
@@ -73,7 +72,7 @@ impl Union {
             if is_elsewhere() || node.place.lock().orphan.is_some() {
                 return deed(&self.spot(node)?);
             }
-            let Some((parent, name)) = node.one_name() else { return answer(Errno::STALE) };
+            let Some((parent, name)) = node.one_name() else { return answer(Errno::NOENT) };
             let parent = self.node(parent)?;
             let _names = parent.dir.read();
             // The name was read before the lock was had.
