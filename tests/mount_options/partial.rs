@@ -12,18 +12,19 @@ const SHOWN: &str = "find . -printf '%P %y %m %U:%G %n %s %T@ %l\n' | sed 's/^\\
 /// Files to change. `$B` is where the lower is.
 const FILES: &str = "cd base; yes 0123456789 | head -c 3000000 > large; ln large linked; cp large d/moved
     truncate -s 5M sparse; printf end >> sparse; : > empty; echo set > setid; chmod 4755 setid; echo cap > capable
-    setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 capable; echo again > twice";
+    setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 capable; echo again > twice
+    echo group > agroup; ln agroup zgroup";
 
 /// Changes that touch no data.
 const CHANGES: &str = "cd mnt; chown 7:8 large; chmod 640 sparse; touch -hd @1000000000 only; setfattr -n user.x -v y both
-    mv d/moved moved; ln twice again; chmod 700 empty; chgrp 9 setid capable";
+    mv d/moved moved; ln twice again; chmod 700 empty; chgrp 9 setid capable zgroup";
 
 /// Of these the data stays below; the last two are too delicate, and one has none.
-const LEFT: [&str; 7] = ["again", "both", "large", "moved", "only", "sparse", "twice"];
+const LEFT: [&str; 8] = ["again", "both", "large", "moved", "only", "sparse", "twice", "zgroup"];
 
 /// What `diff` tells of them.
-const TOLD: &str = "A /again, C /both, C /capable, C /d, D /d/moved, C /empty, C /large, C /linked, A /moved, C /only, C /setid, \
-    C /sparse, C /twice";
+const TOLD: &str = "A /again, C /agroup, C /both, C /capable, C /d, D /d/moved, C /empty, C /large, C /linked, A /moved, C /only, C /setid, \
+    C /sparse, C /twice, C /zgroup";
 
 fn marked(live: &Live, upper: &str) -> Vec<String> {
     let listed = live.shell(&format!(
@@ -73,7 +74,10 @@ fn what_changes_but_its_data_leaves_that_in_the_image() {
     assert_eq!(live.shell("stat -c %b mnt/large"), live.shell("stat -c %b base/large"));
     // Who writes one gets its data first; the others stay as they are.
     live.shell("cd mnt; echo more >> linked; printf x | dd of=again conv=notrunc status=none; truncate -s 2M sparse");
-    assert_eq!(marked(&live, "changes"), ["both", "moved", "only"].map(|name| name.to_owned()));
+    assert_eq!(
+        marked(&live, "changes"),
+        ["both", "moved", "only", "zgroup"].map(|name| name.to_owned())
+    );
     live.shell(
         "{ cat base/large; echo more; } | cmp - mnt/large; cmp -n 2097152 base/sparse mnt/sparse",
     );
