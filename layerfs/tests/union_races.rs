@@ -355,7 +355,7 @@ fn a_file_that_is_opened_as_it_is_closed_for_the_last_time_is_open_or_gone() {
             assert_eq!(union.attr(id).unwrap().size, 7);
             union.release(handle);
         }
-        Err(error) => assert_eq!(error.errno(), Errno::NOENT),
+        Err(error) => assert_eq!(error.errno(), Errno::STALE),
     });
 }
 
