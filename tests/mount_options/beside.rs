@@ -1,12 +1,13 @@
 //! What several processes do to one name or file at once.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::live::{Live, live};
-use crate::support::watchdog;
+use crate::support::{rights, watchdog};
 
 const OPTIONS: &str = "lowerdir=base,upperdir=up,workdir=work";
 
@@ -55,6 +56,54 @@ fn who_writes_a_program_beside_its_readers_is_never_told_that_it_is_stale() {
     live.assert_nothing_left();
 }
 
+/// A bind mount of a file looks no name up again: once the file is found under a second number it can't be opened by that, until who
+/// reads the layer has let go and the kernel has forgotten.
+#[test]
+fn a_file_that_is_bound_elsewhere_is_stale_there_while_its_layer_is_read() {
+    if !rights::have_given_files() {
+        return;
+    }
+    let mounted = mounted(OPTIONS, |live| {
+        let path = live.place.join("base/program");
+        fs::write(&path, [&b"\x7fELF"[..], &[b'A'; 5000]].concat()).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        fs::write(live.place.join("bound"), "").unwrap();
+    });
+    let Some(live) = mounted else { return };
+    live.shell("mount --bind mnt/program bound");
+    let (program, bound) = (live.place.join("mnt/program"), live.place.join("bound"));
+    let held = File::open(&program).unwrap();
+    drop(File::open(&bound).unwrap());
+    drop(OpenOptions::new().write(true).open(&program).unwrap());
+    assert_eq!(File::open(&bound).unwrap_err().kind(), ErrorKind::StaleNetworkFileHandle);
+    drop(File::open(&program).unwrap());
+    drop(held);
+    live.shell("umount bound");
+    live.umount();
+}
+
+/// A file that could not be filled takes no more room than before: nobody is shown what was filled in.
+#[test]
+fn a_file_that_can_not_be_filled_gives_its_room_back() {
+    let Some(live) = live() else { return };
+    let _watch = watchdog(120);
+    fs::write(live.place.join("base/big"), vec![b'x'; 24 << 20]).unwrap();
+    live.shell("mkdir ram; mount -t tmpfs -o size=16m ram ram; mkdir ram/up ram/work");
+    let options = "lowerdir=base,upperdir=ram/up,workdir=ram/work,partial=on";
+    live.place.said(&["mount", "-o", options, "mnt"]);
+    let big = live.place.join("mnt/big");
+    std::os::unix::fs::chown(&big, Some(7), Some(7)).unwrap();
+    for _ in 0..2 {
+        let refused = OpenOptions::new().write(true).open(&big).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::StorageFull);
+        fs::write(live.place.join("mnt/other"), vec![b'y'; 8 << 20]).unwrap();
+        fs::remove_file(live.place.join("mnt/other")).unwrap();
+    }
+    assert!(fs::read(&big).unwrap() == vec![b'x'; 24 << 20], "it is as it was");
+    live.umount();
+    live.shell("until umount ram; do :; done 2> umounting");
+}
+
 /// A name that is always there is never told to be absent. An open that meets two replacements one after the other may be told that
 /// what it found is stale: the kernel looks once more, and no more often.
 #[test]
@@ -76,7 +125,7 @@ fn a_name_that_is_replaced_while_it_is_opened_is_there() {
         });
         while !is_over.load(Ordering::Acquire) {
             if let Err(error) = File::open(&name) {
-                assert_eq!(error.kind(), std::io::ErrorKind::StaleNetworkFileHandle, "{error}");
+                assert_eq!(error.kind(), ErrorKind::StaleNetworkFileHandle, "{error}");
             }
         }
     });
