@@ -270,11 +270,10 @@ mod tests {
     /// Both ways answer the same, on this kernel.
     #[test]
     fn both_ways_reach_the_same_attributes() {
-        let scratch = std::env::temp_dir().join(format!("layerfs-xattr-at-{}", std::process::id()));
-        std::fs::create_dir(&scratch).unwrap();
-        std::fs::write(scratch.join("f"), "").unwrap();
-        std::os::unix::fs::symlink("f", scratch.join("l")).unwrap();
-        let dir = std::fs::File::open(&scratch).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::write(scratch.path().join("f"), "").unwrap();
+        std::os::unix::fs::symlink("f", scratch.path().join("l")).unwrap();
+        let dir = std::fs::File::open(scratch.path()).unwrap();
         let new = Target::new(dir.as_fd(), b"f").unwrap();
         let old = Target::ThroughProc(through_proc(&dir, b"f"));
         let mut room = [0; 64];
@@ -295,6 +294,5 @@ mod tests {
             Err(Errno::PERM),
             "not followed"
         );
-        std::fs::remove_dir_all(scratch).unwrap();
     }
 }

@@ -68,8 +68,8 @@ impl Union {
         deed: impl FnOnce(&Spot) -> Result<T, UnionError>,
     ) -> Result<T, UnionError> {
         loop {
-            let is_elsewhere = || node.id == NodeId::ROOT || node.group.is_some();
-            if is_elsewhere() || node.place.lock().orphan.is_some() {
+            let is_elsewhere = node.id == NodeId::ROOT || node.group.is_some();
+            if is_elsewhere || node.place.lock().orphan.is_some() {
                 return deed(&self.spot(node)?);
             }
             let Some((parent, name)) = node.one_name() else { return answer(Errno::NOENT) };
