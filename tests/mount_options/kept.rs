@@ -145,3 +145,24 @@ fn options_go_together_with_the_words_that_keep_changes() {
         assert!(run.stderr.contains(told), "{run:?}");
     }
 }
+
+/// What README says of a kept upper: its image may go and come back.
+#[test]
+fn a_file_whose_data_was_left_in_the_image_has_it_again_with_the_image() {
+    let Some(live) = live() else { return };
+    live.place.pull_small("small");
+    live.place.said(&["mount", "--upper", "changes", "small:1", "mnt"]);
+    let file = live.shell("find mnt -xdev -type f -size +0 | head -n 1");
+    let before = live.read(file.trim());
+    live.shell(&format!("chown 7:7 {file}"));
+    live.umount();
+    live.place.said(&["rmi", "small:1"]);
+    live.place.said(&["gc"]);
+    let refused = live.place.run(&["mount", "--upper", "changes", "small:1", "mnt"]);
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    live.place.pull_small("small");
+    live.place.said(&["mount", "--upper", "changes", "small:1", "mnt"]);
+    assert_eq!(live.read(file.trim()), before);
+    assert_eq!(live.shell(&format!("stat -c %u {file}")), "7\n");
+    live.umount();
+}
