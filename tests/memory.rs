@@ -24,6 +24,9 @@ fn growth_kib(files: u32) -> u64 {
     1536 + u64::from(files) * 28 / 1024
 }
 
+/// The walks after which it takes what it will go on with: what is freed in between leaves gaps that those fill.
+const SETTLING: usize = 3;
+
 /// The bytes of a tar header of the old form.
 fn header(path: &str, kind: u8, size: usize) -> [u8; 512] {
     let mut block = [0; 512];
@@ -143,7 +146,8 @@ fn a_walk_through_a_large_image_takes_little_memory_and_none_more_the_next_time(
     fs::create_dir(&at).unwrap();
     let (server, usable) = mounted(&scratch, &at);
     let mut seen = vec![taken(server)];
-    for _ in 0..3 {
+    let walks = if soak() { 8 } else { SETTLING };
+    for _ in 0..walks {
         assert_eq!(walk(&at), (files, bytes));
         seen.push(taken(server));
         if soak() {
@@ -158,13 +162,17 @@ fn a_walk_through_a_large_image_takes_little_memory_and_none_more_the_next_time(
     let shown: Vec<String> =
         seen.iter().map(|(kib, fds)| format!("{kib} KiB, {fds} descriptors")).collect();
     figure(format!(
-        "{files} files: import takes {peak} KiB at its peak; usable after {} ms; RssAnon after 0 to 3 walks: {}",
+        "{files} files: import takes {peak} KiB at its peak; usable after {} ms; RssAnon after 0 to {walks} walks: {}",
         usable.as_millis(),
         shown.join("; ")
     ));
     let growth = growth_kib(files);
     assert!(seen[1].0 <= seen[0].0 + growth, "a walk added more than {growth} KiB: {seen:?}");
     assert!(seen.iter().all(|(kib, _)| *kib <= BOUND_KIB), "more than {BOUND_KIB} KiB: {seen:?}");
-    assert!(seen[3].0 <= seen[1].0 + 1024, "it grows: {seen:?}");
+    assert!(
+        seen[SETTLING].0 <= seen[1].0 + 1024 + u64::from(files) / 1000,
+        "it does not settle: {seen:?}"
+    );
+    assert!(seen[walks].0 <= seen[SETTLING].0 + 256, "it grows: {seen:?}");
     assert!(seen.iter().all(|(_, fds)| *fds <= 64), "too many descriptors: {seen:?}");
 }
