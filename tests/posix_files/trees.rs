@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::support::peer::{self, Peer};
+use crate::support::suites::figures;
 use crate::support::{Photo, Scope, Scratch, machine, photograph, rights, soak, watchdog};
 
 /// What runs in one tree takes seconds; a hang is ended after this.
@@ -261,10 +262,16 @@ impl Trees {
         asked
     }
 
-    /// What it says on fuse-overlayfs, as far as it comes there; each case has a mount of its own.
+    /// What it says on fuse-overlayfs, as far as it comes there; each case has a mount of its own, and a lower: that one writes
+    /// to files of its lower which were open before their copy-up.
     pub fn peer_said(&self, case: &str) -> Option<Vec<String>> {
+        if !figures() {
+            return None;
+        }
         let limit_s = if soak() { 5 * PEER_S } else { PEER_S };
-        let peer = Peer::mounted(self.disk.path(), "lower", limit_s)?;
+        let lower = format!("peer-lower-{case}");
+        ran(Command::new("cp").arg("-a").arg(self.at("lower")).arg(self.at(&lower)));
+        let peer = Peer::mounted(self.disk.path(), &lower, limit_s)?;
         let python = format!("timeout --kill-after 5 {limit_s} python3");
         let mut asked = self.asked(&python, case, &peer.at.join(case));
         let output = asked.stdin(Stdio::null()).output().unwrap();
