@@ -36,6 +36,10 @@ pub struct UmountArgs {
     lazy: bool,
 }
 
+/// How often a user is looked for that is not found: what has a file of the mount open only between its start and the program that
+/// it becomes is gone by the time.
+const LOOKS: usize = 5;
+
 /// Takes each mount away; those that can't be have their line.
 pub fn run(args: &UmountArgs, results: &mut Results) -> Result<Outcome> {
     let rights = host::rights()?;
@@ -91,8 +95,19 @@ fn one(at: &Path, known: &[Mounted], (how, rights): (UnmountHow, Rights)) -> Res
     if !is_of_this_user(mount, rights) {
         bail!("`{}` is the mount of another user: call as that user, or as root", at.display());
     }
-    match fuse::unmount(&listed, how, By::of(rights)) {
-        Err(error) if error.is_busy() => bail!("{}", in_use(at, &listed)),
+    let mut unmounted = fuse::unmount(&listed, how, By::of(rights));
+    for _ in 0..LOOKS {
+        let Err(error) = &unmounted else { break };
+        if !error.is_busy() {
+            break;
+        }
+        if let Some(user) = found_user(&listed) {
+            bail!("{}", in_use(at, Some(&user)));
+        }
+        unmounted = fuse::unmount(&listed, how, By::of(rights));
+    }
+    match unmounted {
+        Err(error) if error.is_busy() => bail!("{}", in_use(at, None)),
         Err(error) if error.is_locked() => {
             let at = at.display();
             Err(anyhow::Error::from(error).context(format!(
@@ -103,11 +118,14 @@ fn one(at: &Path, known: &[Mounted], (how, rights): (UnmountHow, Rights)) -> Res
     }
 }
 
-fn in_use(at: &Path, listed: &Path) -> String {
-    let user = first_user(listed).unwrap_or_else(|error| {
+fn found_user(listed: &Path) -> Option<User> {
+    first_user(listed).unwrap_or_else(|error| {
         tracing::debug!("who uses the mount is not known: {error}");
         None
-    });
+    })
+}
+
+fn in_use(at: &Path, user: Option<&User>) -> String {
     let cure =
         "or take it out of the tree with `layerfs umount -l`, and it ends with its last user";
     match user {
