@@ -135,6 +135,29 @@ fn what_can_not_be_normalized_is_told_and_left_as_it_is() {
     assert!(marks.contains("user.overlay.redirect=\"/gone\""), "{marks}");
 }
 
+/// Many files of an upper have one name.
+#[test]
+fn what_stands_in_the_way_of_normalizing_is_named_by_its_path() {
+    rights::need!("setfattr");
+    let Some(live) = live() else { return };
+    let refused = |options: &str| {
+        let words = ["upper", "normalize", "--work", "work", "-o", options, "up"];
+        live.place.refused(&words)
+    };
+    live.shell("mkdir -p up/a/b/c up/z; setfattr -n trusted.overlay.redirect -v /gone up/a/b/c");
+    let line = refused("userxattr");
+    assert!(line.contains("its marks are `trusted.overlay.*`"), "{line}");
+    let line = refused("ro");
+    let told = "upper directory `up`: `a/b/c` has a part in what the upper was made over: name";
+    assert!(line.starts_with(told), "{line}");
+    live.shell("setfattr -n trusted.overlay.opaque -v q up/a/b/c");
+    let line = refused("lowerdir=base");
+    assert!(line.starts_with("upper directory `up`: `a/b/c`: opaque mark"), "{line}");
+    live.shell("rmdir up/a/b/c; mkdir up/a/b/c; setfattr -n user.overlay.redirect -v /x up/a/b/c");
+    let line = refused("lowerdir=base,userxattr");
+    assert!(line.contains("`up`: `a/b/c` has a redirect, or its data in a lower"), "{line}");
+}
+
 #[test]
 fn an_upper_that_root_changed_with_marks_of_users_is_made_plain() {
     rights::need!("setfattr");

@@ -91,6 +91,14 @@ pub enum UpperError {
         "`{0}` has a redirect, or its data in a lower layer, and this mount does not follow such marks of its upper"
     )]
     RedirectRefused(String),
+    /// One object of many could not be done.
+    #[error("`{path}`")]
+    At {
+        /// Which, from the upper directory.
+        path: String,
+        /// Why.
+        source: Box<UpperError>,
+    },
 }
 
 /// What is wrong with a mark.
@@ -155,6 +163,7 @@ impl UpperError {
             | UpperError::Incompatible(_)
             | UpperError::OtherImage { .. }
             | UpperError::IndexUnknown => Errno::INVAL,
+            UpperError::At { source, .. } => source.errno(),
         }
     }
 
@@ -168,9 +177,20 @@ impl UpperError {
         UpperError::Mark { name: name.to_string(), fault: MarkFault::DataMissing }
     }
 
+    /// The same, with the path of the object that it is of.
+    pub(super) fn at(self, path: String) -> UpperError {
+        match self {
+            UpperError::Mark { fault, .. } => UpperError::Mark { name: path, fault },
+            source => UpperError::At { path, source: Box::new(source) },
+        }
+    }
+
     /// Whether it is the object's marks that stand in the way, and not a call.
     pub fn is_of_marks(&self) -> bool {
-        matches!(self, UpperError::Mark { .. } | UpperError::RedirectRefused(_))
+        match self {
+            UpperError::At { source, .. } => source.is_of_marks(),
+            other => matches!(other, UpperError::Mark { .. } | UpperError::RedirectRefused(_)),
+        }
     }
 
     /// Whether the object is absent.

@@ -5,6 +5,7 @@
 //! another's matter (`Union::make_whole`).
 
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::error::{During, UpperError};
 use super::incompat;
@@ -44,7 +45,7 @@ impl Upper {
                 FileType::RegularFile => self.mark(dir, name, Mark::Metacopy)?.is_some(),
                 _ => false,
             };
-            first = needs.then(|| format!("`{}`", name.escape_ascii()));
+            first = needs.then(|| format!("`{}`", self.path_of((dir, name))));
             Ok(())
         })?;
         Ok(first)
@@ -229,6 +230,23 @@ impl Upper {
         Ok(())
     }
 
+    /// Where an object lies, from the upper directory, for messages: many have one name.
+    fn path_of(&self, (above, name): At<'_>) -> String {
+        let path = dir::path_of(above).and_then(|above| Ok((above, dir::path_of(&self.root)?)));
+        let path = path.map(|(above, root)| match above.strip_prefix(root) {
+            Ok(below) => below.as_os_str().as_bytes().to_vec(),
+            Err(_) => above.into_os_string().into_vec(),
+        });
+        match path {
+            Ok(above) if above.is_empty() => name.escape_ascii().to_string(),
+            Ok(above) => [&above, &b"/"[..], name].concat().escape_ascii().to_string(),
+            Err(error) => {
+                tracing::debug!("where `{}` lies is not known: {error}", name.escape_ascii());
+                name.escape_ascii().to_string()
+            }
+        }
+    }
+
     fn each(
         &self,
         act: impl FnMut(At<'_>, &Stat) -> Result<(), UpperError>,
@@ -245,9 +263,9 @@ impl Upper {
         let walked = deep::visit(top, |dir, name, stat| match act((dir, name), stat) {
             Ok(()) => Ok(()),
             Err(error) => {
-                let (stop, errno) = (name.escape_ascii().to_string(), error.errno());
-                failed = Some(error);
-                Err(SysError::new("walk", stop, errno))
+                let (path, errno) = (self.path_of((dir, name)), error.errno());
+                failed = Some(error.at(path));
+                Err(SysError::new("walk", name.escape_ascii().to_string(), errno))
             }
         });
         match failed {
