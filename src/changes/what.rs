@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use layerfs_driver::changes::Sides;
 use layerfs_driver::lower::{ImageTree, Lower};
-use layerfs_driver::store::container::{Container, State, Writable};
+use layerfs_driver::store::container::{Container, Left, State, Writable};
 use layerfs_driver::store::digest::Digest;
 use layerfs_driver::store::image::Image;
 use layerfs_driver::store::{Store, StoreError, chain_id};
@@ -82,7 +82,7 @@ pub fn find_over_any(
         Err(error) => {
             let path = Path::new(word);
             if let Ok(listed) = file::open_place(path).and_then(dir::path_of) {
-                refuse_mount(path, &listed)?;
+                refuse_mount(path, &listed, || Ok(None))?;
             }
             Err(error)
         }
@@ -128,23 +128,21 @@ fn of_path(
         let root = dir::open_path(path).with_context(shown)?;
         return Ok(What { mounted: Some(root), ..what });
     }
-    if dead::is_dead(&listed) {
-        bail!(
-            "{}: {}; what was changed in a mount of an image lies in `{}` until the next mount or `layerfs gc`, and \
-             `layerfs commit` and `diff` take that directory",
-            shown(),
-            dead::cure(path),
-            store.path().join("containers/*/upper").display()
-        );
-    }
-    refuse_mount(path, &listed)?;
+    refuse_mount(path, &listed, || store.left_by_mount_at(&listed))?;
     of_upper(store, (path, shown()), (work, image))
 }
 
-/// A mount of ours of which nothing else is known.
-fn refuse_mount(path: &Path, listed: &Path) -> Result<()> {
+/// A mount of ours of which nothing else is known than what the store may have of one that died.
+fn refuse_mount(
+    path: &Path,
+    listed: &Path,
+    left: impl FnOnce() -> Result<Option<Left>, StoreError>,
+) -> Result<()> {
     let is_mount = |mount: &Mounted| *mount.at == *listed.as_os_str().as_bytes();
     if mount::mounted("fuse.layerfs")?.iter().any(is_mount) {
+        if dead::is_dead(listed) {
+            bail!("`{}`: {}; {}", path.display(), dead::cure(path), saved(left()?));
+        }
         bail!(
             "`{}` is a mount of directories, or of an image of another store, so no image of this one is below it: `layerfs import` \
              makes an image of all that it shows; `layerfs diff` of a mount in the foreground, or of another user's, wants \
@@ -153,6 +151,24 @@ fn refuse_mount(path: &Path, listed: &Path) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Where what was changed in a mount that died is to be had.
+fn saved(left: Option<Left>) -> String {
+    match left {
+        Some(Left::Throwaway(upper)) => format!(
+            "what was changed in a mount of an image lies in `{}` until the next mount or `layerfs gc`, and `layerfs commit` \
+             and `diff` take that directory",
+            upper.display()
+        ),
+        Some(Left::Own(upper)) => format!(
+            "what was changed in it lies in its upper directory `{}`, which `layerfs commit` and `diff` take",
+            upper.display()
+        ),
+        None => "what was changed in it lies in its upper directory, which `layerfs diff` takes, with --lowerdir where it was \
+                 mounted over plain directories"
+            .to_owned(),
+    }
 }
 
 fn of_upper(

@@ -51,6 +51,41 @@ fn a_dead_mount_is_told_with_its_cure_and_what_it_changed_can_be_saved() {
     live.assert_nothing_left();
 }
 
+/// What was changed there lies in no store, and nobody but the user knows where.
+#[test]
+fn a_dead_mount_with_an_upper_of_the_users_is_told_with_that() {
+    let Some(live) = live() else { return };
+    let cure = "`mnt`: the process that served the mount there is gone: `layerfs umount mnt`";
+    let own = "what was changed in it lies in its upper directory";
+    let dirs = ["-o", "lowerdir=base,upperdir=up,workdir=work", "mnt"];
+    let with_lowers =
+        format!("{cure}; {own}, which `layerfs diff` takes, with --lowerdir where it");
+    let (diff, commit) = (&["diff", "mnt"][..], &["commit", "mnt", "saved:1"][..]);
+    let told_of_dead = |words: &[&str], verbs: &[&[&str]], told: &str| {
+        live.place.said(&[&["mount"], words].concat());
+        live.shell("echo kept > mnt/new");
+        kill_server(&live);
+        for verb in verbs {
+            let line = live.place.refused(verb);
+            assert!(line.starts_with(told), "{words:?}: {line}");
+            assert!(!line.contains("store"), "{words:?}: {line}");
+        }
+        live.place.said(&["umount", "mnt"]);
+    };
+    // Without a store, and with one that knows nothing of the mount.
+    told_of_dead(&dirs, &[diff], &with_lowers);
+    live.place.pull_small("small");
+    told_of_dead(&dirs, &[diff, commit], &with_lowers);
+    let upper = live.place.join("kept").display().to_string();
+    let named = format!("{cure}; {own} `{upper}`, which `layerfs commit` and `diff` take");
+    told_of_dead(&["--upper", "kept", "small:1", "mnt"], &[diff, commit], &named);
+    // The cures.
+    assert_eq!(live.place.said(&["diff", "kept"]), "A /new\n");
+    let over = ["diff", "--lowerdir", "base", "--work", "work", "up"];
+    assert_eq!(live.place.said(&over), "A /new\n");
+    live.assert_nothing_left();
+}
+
 #[test]
 fn many_mounts_that_hang_are_listed_in_the_time_of_one() {
     let Some(live) = live() else { return };

@@ -36,4 +36,4 @@ pub(super) use needs::UsedImage;
 pub use record::{Base, Keep};
 pub(super) use sound::{mend_state, soundness};
 pub use state::{Exited, State};
-pub use writable::{Stands, Writable};
+pub use writable::{Left, Stands, Writable};

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::find::{Container, is_living};
 use super::id::ContainerId;
-use super::record::{self, Base, ContainerRecord, MOUNTPOINT};
+use super::record::{self, Base, ContainerRecord, Keep, MOUNTPOINT};
 use crate::store::digest::Digest;
 use crate::store::error::{During, StoreError};
 use crate::store::root::Store;
@@ -40,6 +40,15 @@ pub struct Writable {
     pub upper: OwnedFd,
     /// Its work directory.
     pub work: OwnedFd,
+}
+
+/// Where a mount that died has its changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// In the user's own upper directory, where they stay.
+    Own(PathBuf),
+    /// In the store, until it is swept.
+    Throwaway(PathBuf),
 }
 
 impl Stands<'_> {
@@ -82,6 +91,32 @@ impl Store {
             }
         }
         found.map(|(dir, words)| writable(&dir, words, what)).transpose()
+    }
+
+    /// Where the changes lie of the mount of an image that stood at that place and whose process died: until that is cleared
+    /// away. `None` where no such is known.
+    pub fn left_by_mount_at(&self, mountpoint: &Path) -> Result<Option<Left>, StoreError> {
+        let mut found: Option<(u64, Left)> = None;
+        for (id, dir) in self.container_dirs()? {
+            let deed = || format!("look for the mount at `{}`", mountpoint.display());
+            // Of a dead throwaway even a damaged record is nothing.
+            let Ok(Some((Keep::Throwaway, words))) = record::read(&dir, &id) else { continue };
+            let at = words.details.get(MOUNTPOINT).and_then(Value::as_str);
+            let is_meant = words.name.is_none() && at == Some(&*mountpoint.to_string_lossy());
+            if !is_meant || is_living(&dir).during(deed)? {
+                continue;
+            }
+            let left = match words.details.get(UPPER).and_then(Value::as_str) {
+                Some(upper) => Left::Own(upper.into()),
+                None => {
+                    Left::Throwaway(self.path().join("containers").join(id.hex()).join("upper"))
+                }
+            };
+            if found.as_ref().is_none_or(|(created_ms, _)| words.created_ms > *created_ms) {
+                found = Some((words.created_ms, left));
+            }
+        }
+        Ok(found.map(|(_, left)| left))
     }
 
     fn record_of(
