@@ -196,11 +196,9 @@ fn of_upper(
             .chain_id()
             .with_context(|| format!("image `{words}` has no layers"))?,
         (Some(Origin::Directory { .. }), _) | (None, None) => bail!(
-            "{shown} is neither a container, nor the mountpoint of an image of this store, nor the upper directory of one; \
-             `layerfs ps -a` and `layerfs mount` list those there are. A mount of directories (-o lowerdir=) has no image below it: \
-             `layerfs diff` tells what was changed in it while it is mounted, or with --lowerdir, and `layerfs import` \
-             makes an image of all that it shows. An upper directory that \
-             `layerfs upper normalize` made plain does not say which image is its own: --image says it"
+            "{shown} is neither a container, nor the mountpoint of an image of this store, nor the upper directory of one: \
+             `layerfs mount` and `layerfs ps -a` list those; of one of plain directories `layerfs diff` tells what was changed in \
+             it while it is mounted, or with --lowerdir; one that was made plain does not say which image is its own: --image says it"
         ),
     };
     let images: Vec<Image> =

@@ -55,6 +55,27 @@ fn what_can_not_be_told_committed_or_written_is_told_and_leaves_nothing() {
     ground.ends();
 }
 
+/// Most often it was a mount, or a misspelled one.
+#[test]
+fn a_directory_where_nothing_is_mounted_is_told_in_one_sentence() {
+    need_root!();
+    let Some(ground) = Ground::mounted() else { return };
+    let (mnt, again) = (ground.at("mnt"), ground.at("again"));
+    ground.said(&["umount", &mnt]);
+    for at in [&mnt, &again] {
+        let expected = format!(
+            "layerfs: `{at}` is neither a container, nor the mountpoint of an image of this store, nor the upper directory of \
+             one: `layerfs mount` and `layerfs ps -a` list those; of one of plain directories `layerfs diff` tells what was \
+             changed in it while it is mounted, or with --lowerdir; one that was made plain does not say which image is its \
+             own: --image says it\n"
+        );
+        let run = ground.layerfs(&["diff", at]);
+        assert_eq!(String::from_utf8_lossy(&run.stderr), expected);
+        refused(&run, "`layerfs mount` and");
+    }
+    ground.ends();
+}
+
 /// Mounts of directories, their upper directories, and containers on a root file system have no image below them: what was
 /// changed in the first two is told, and no image is made of it.
 #[test]
