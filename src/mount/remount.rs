@@ -151,6 +151,8 @@ fn sync(serve: Option<&ServeArgs>) -> Result<()> {
 /// The first word that says something else of the mount than what it is.
 fn first_change((said, unsaid): (&Options, Unsaid), serve: &ServeArgs) -> Option<&'static str> {
     let is_other = |word: bool, flag| word && !serve.has(flag);
+    let denies_other =
+        |word: Option<Rule>, flag| word.is_some_and(|rule| (rule == Rule::Deny) != serve.has(flag));
     let is_path = |said: &Option<PathBuf>, has: &Option<PathBuf>| {
         said.as_ref().is_some_and(|said| Some(resolved(said)) != *has)
     };
@@ -166,7 +168,9 @@ fn first_change((said, unsaid): (&Options, Unsaid), serve: &ServeArgs) -> Option
         (said.source.as_ref().is_some_and(|source| **source != *serve.source), "fsname="),
         (is_said(said.sync, unsaid).is_some_and(|is| is != serve.has(Flag::Sync)), "sync"),
         (is_other(said.dir_sync, Flag::DirSync), "dirsync"),
-        (said.acl.is_some_and(|rule| (rule == Rule::Deny) != serve.has(Flag::NoAcls)), "acl"),
+        (denies_other(said.acl, Flag::NoAcls), "acl"),
+        (denies_other(said.kernel_io, Flag::CachedIo), "io="),
+        (denies_other(said.low_latency, Flag::UsualLatency), "cpu_latency="),
         (is_other(said.allow_other, Flag::Everyone), "allow_other"),
         (said.allow_root && serve.has(Flag::Everyone), "allow_root"),
         (is_other(said.userxattr, Flag::UserMarks), "userxattr"),

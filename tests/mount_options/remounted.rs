@@ -62,7 +62,7 @@ fn what_a_remount_can_not_change_is_told_by_name() {
     mount(&[
         "-o",
         &format!(
-            "remount,{dirs},whiteout=xattr,timeout=1,allow_other,user_id=0,group_id=0,rw,async"
+            "remount,{dirs},whiteout=xattr,timeout=1,io=auto,cpu_latency=auto,allow_other,user_id=0,group_id=0,rw,async"
         ),
     ]);
     mount(&["--fake", "-o", "remount,ro"]);
@@ -87,6 +87,9 @@ fn what_a_remount_can_not_change_is_told_by_name() {
         ("static_nlink", "static_nlink"),
         ("fsync=0", "fsync=0"),
         ("fsname=x", "fsname="),
+        ("partial=on", "partial="),
+        ("io=cached", "io="),
+        ("cpu_latency=usual", "cpu_latency="),
     ] {
         let expected = format!(
             "option `{named}` can't be changed of a mount that is there: unmount `mnt`, and mount it anew"
@@ -94,6 +97,13 @@ fn what_a_remount_can_not_change_is_told_by_name() {
         assert_eq!(refused(&format!("remount,ro,{word}")), expected, "{word}");
     }
     assert_eq!(live.found(), found, "nothing was changed");
+    live.umount();
+    mount(&["-o", &format!("{dirs},io=cached,cpu_latency=usual")]);
+    mount(&["-o", "remount,ro,io=cached,cpu_latency=usual"]);
+    for (word, named) in [("io=auto", "`io=`"), ("cpu_latency=auto", "`cpu_latency=`")] {
+        let line = refused(&format!("remount,rw,{word}"));
+        assert!(line.contains(named), "{word}: {line}");
+    }
     live.umount();
     let no_upper =
         "`mnt` has no upper that could take changes: unmount it, and mount it anew with one";

@@ -94,10 +94,10 @@ pub struct Options {
     pub whiteout: Option<Whiteout>,
     /// `partial=on` or `partial=off`: whether data may stay in the lower.
     pub partial: Option<Rule>,
-    /// `io=cached`: the kernel reads and writes no file itself.
-    pub cached_io: bool,
-    /// `cpu_latency=usual`: idle processors sleep as deeply as they do without the mount.
-    pub usual_latency: bool,
+    /// `io=cached` is `Deny`: the kernel reads and writes no file itself.
+    pub kernel_io: Option<Rule>,
+    /// `cpu_latency=usual` is `Deny`: idle processors sleep as deeply as they do without the mount.
+    pub low_latency: Option<Rule>,
     /// `timeout=`: how long the kernel may believe what it was told of the lower directories.
     pub timeout: Option<Duration>,
     /// `store=`: where the image's store is.
@@ -183,10 +183,10 @@ impl Options {
             (b"fsync", b"0") => self.no_fsync = true,
             (b"partial", b"on") => self.partial = Some(Rule::Allow),
             (b"partial", b"off") => self.partial = Some(Rule::Deny),
-            (b"io", b"auto") => self.cached_io = false,
-            (b"io", b"cached") => self.cached_io = true,
-            (b"cpu_latency", b"auto") => self.usual_latency = false,
-            (b"cpu_latency", b"usual") => self.usual_latency = true,
+            (b"io", b"auto") => self.kernel_io = Some(Rule::Allow),
+            (b"io", b"cached") => self.kernel_io = Some(Rule::Deny),
+            (b"cpu_latency", b"auto") => self.low_latency = Some(Rule::Allow),
+            (b"cpu_latency", b"usual") => self.low_latency = Some(Rule::Deny),
             (b"noxattrs", b"1") => self.no_xattrs = true,
             _ => return false,
         }
