@@ -66,6 +66,19 @@ pub const DONE_ANYWAY: [&str; 27] = [
     "subtype=layerfs",
 ];
 
+/// Words with one of few values that have an effect. Others with few values say themselves which they take.
+const SWITCHES: [&str; 9] = [
+    "cpu_latency=auto",
+    "cpu_latency=usual",
+    "fsync=0",
+    "fsync=volatile",
+    "io=auto",
+    "io=cached",
+    "noxattrs=1",
+    "partial=on",
+    "partial=off",
+];
+
 /// A word, with one value or with whichever, and why it is refused.
 pub type Refused = (&'static str, &'static str);
 
@@ -99,6 +112,20 @@ pub fn refusal(word: &[u8], key: &[u8]) -> Option<&'static str> {
     REFUSED.iter().find(said).map(|(_, reason)| *reason)
 }
 
+/// The values that a word takes, for a message; `None` of a word that is not known, or takes none or any.
+pub fn values(key: &[u8]) -> Option<String> {
+    let of_key = |word: &&str| {
+        let (known, value) = word.split_once('=')?;
+        (known.as_bytes() == key).then(|| format!("`{value}`"))
+    };
+    let mut values: Vec<String> = SWITCHES.iter().chain(&DONE_ANYWAY).filter_map(of_key).collect();
+    let last = values.pop()?;
+    Some(match values.is_empty() {
+        true => format!("{last} alone"),
+        false => format!("{} or {last}", values.join(", ")),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +135,7 @@ mod tests {
     #[test]
     fn every_word_that_is_known_is_documented() {
         let all = PASSED_OVER.iter().filter(|word| !word.is_empty()).chain(&DONE_ANYWAY);
-        for word in all.chain(REFUSED.iter().map(|(word, _)| word)) {
+        for word in all.chain(&SWITCHES).chain(REFUSED.iter().map(|(word, _)| word)) {
             assert!(PAGE.contains(&format!("`{word}")), "{word}");
         }
     }
@@ -118,6 +145,15 @@ mod tests {
         for (word, reason) in REFUSED {
             let row = format!("| refused: {reason} |");
             assert!(PAGE.lines().any(|line| line.contains(word) && line.contains(&row)), "{word}");
+        }
+    }
+
+    #[test]
+    fn every_value_that_is_offered_is_taken() {
+        use super::super::{Options, Unknown, parse};
+        for word in SWITCHES {
+            let read = parse(word.as_ref(), Unknown::Refuse).unwrap();
+            assert_ne!(read, Options::default(), "{word}");
         }
     }
 }

@@ -137,9 +137,10 @@ pub fn parse(words: &OsStr, unknown: Unknown) -> Result<Options> {
         if known || known::changes_nothing(word, key) || unknown == Unknown::Ignore {
             continue;
         }
-        match known::refusal(word, key) {
-            Some(reason) => bail!("option `{}` is refused: {reason}", shown(word)),
-            None => bail!(
+        match (known::refusal(word, key), known::values(key)) {
+            (Some(reason), _) => bail!("option `{}` is refused: {reason}", shown(word)),
+            (None, Some(values)) => bail!("option `{}`: {values}", shown(word)),
+            (None, None) => bail!(
                 "option `{}` is not known{}; `layerfs mount --help` lists those that are",
                 shown(word),
                 nearest::tip(key)
@@ -403,7 +404,7 @@ mod tests {
     fn what_is_not_understood_is_named() {
         let listed = "; `layerfs mount --help` lists those that are";
         assert!(read(b"frob").unwrap_err().to_string().ends_with(listed));
-        let rows: [(&[u8], &str); 20] = [
+        let rows: [(&[u8], &str); 27] = [
             (b"nfs_export=on", "option `nfs_export=on` is refused: nothing here"),
             (b"plugins=/x", "option `plugins=/x` is refused: plugins"),
             (b"squash_to_root=1", "option `squash_to_root=1` is not known"),
@@ -412,7 +413,14 @@ mod tests {
             (b"timeout=-1", "option `timeout=-1`: seconds"),
             (b"timeout=NaN", "option `timeout=NaN`: seconds"),
             (b"timeout=1s", "option `timeout=1s`: seconds"),
-            (b"metacopy=maybe", "option `metacopy=maybe` is not known"),
+            (b"metacopy=maybe", "option `metacopy=maybe`: `off` or `on`"),
+            (b"io=direct", "option `io=direct`: `auto` or `cached`"),
+            (b"io", "option `io`: `auto` or `cached`"),
+            (b"cpu_latency=", "option `cpu_latency=`: `auto` or `usual`"),
+            (b"partial=yes", "option `partial=yes`: `on` or `off`"),
+            (b"fsync=2", "option `fsync=2`: `0`, `volatile`, `1`, `auto` or `strict`"),
+            (b"noxattrs=2", "option `noxattrs=2`: `1` or `0`"),
+            (b"override_creds=x", "option `override_creds=x` is not known"),
             (b"ro,frob,rw", "option `frob` is not known"),
             (b"ro=1", "option `ro=1` is not known"),
             (b"lowerdir", "option `lowerdir` is not known"),
