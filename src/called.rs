@@ -40,22 +40,32 @@ Mounts an image, which SPEC names, or directories (-o lowerdir=A:B) at DIR, as m
   -t TYPE     changes nothing";
 const MORE_HELP: &str = "`layerfs mount --help` lists the options of -o.";
 
-/// The words as layerfs says them itself. What can't be understood stays, for clap to name.
-pub fn own_words(words: Vec<OsString>) -> Vec<OsString> {
+/// Who called, which decides what words that are not understood end with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Somebody who means layerfs.
+    User,
+    /// A program that calls whatever mounts for it: a helper of mount(8), fuse-overlayfs.
+    Mounter,
+}
+
+/// The words as layerfs says them itself, and who said them. What can't be understood stays, for clap to name.
+pub fn own_words(words: Vec<OsString>) -> (Vec<OsString>, Caller) {
     let name = words.first().and_then(|word| Path::new(word).file_name()).unwrap_or_default();
-    if HELPERS.iter().any(|helper| name == *helper) {
-        return helper(&words[1..]);
-    }
-    if FUSE.iter().any(|fuse_name| name == *fuse_name) {
-        return fuse(&words[1..]);
-    }
-    match &words[..] {
-        [_, first, ..] if first.as_bytes().starts_with(b"-o") => mount(&words[1..]),
-        [_, spec, dir, option, options] if option == "-o" && !is_verb(spec) => {
-            mount(&["-o".into(), options.clone(), "--".into(), spec.clone(), dir.clone()])
+    let own = if HELPERS.iter().any(|helper| name == *helper) {
+        helper(&words[1..])
+    } else if FUSE.iter().any(|fuse_name| name == *fuse_name) {
+        fuse(&words[1..])
+    } else {
+        match &words[..] {
+            [_, first, ..] if first.as_bytes().starts_with(b"-o") => mount(&words[1..]),
+            [_, spec, dir, option, options] if option == "-o" && !is_verb(spec) => {
+                mount(&["-o".into(), options.clone(), "--".into(), spec.clone(), dir.clone()])
+            }
+            _ => return (words, Caller::User),
         }
-        _ => words,
-    }
+    };
+    (own, Caller::Mounter)
 }
 
 /// The help of the name that the command was called by, where that was asked for; `None` for layerfs's own.
@@ -181,7 +191,7 @@ mod tests {
 
     fn own(words: &str) -> String {
         let words = words.split(' ').map(OsString::from).collect();
-        own_words(words).join(OsStr::new(" ")).into_string().unwrap()
+        own_words(words).0.join(OsStr::new(" ")).into_string().unwrap()
     }
 
     #[test]

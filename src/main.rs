@@ -19,6 +19,9 @@ fn main() -> std::process::ExitCode {
     let words = std::env::args_os().collect::<Vec<_>>();
     match called::help(&words) {
         Some(text) => run::print(&text),
-        None => run::run(called::own_words(words)),
+        None => {
+            let (words, caller) = called::own_words(words);
+            run::run(&words, caller)
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::called::Caller;
 use crate::cli;
 use crate::output::message;
 
@@ -13,6 +14,9 @@ use crate::output::message;
 pub const USAGE: u8 = 2;
 /// The same of `run`, whose own statuses those of the command are told from, as docker has it.
 pub const USAGE_OF_RUN: u8 = 125;
+/// The same of who mounts for another program: mount(8) reads 2 as an error of the system, and fuse-overlayfs ends with
+/// nothing else.
+pub const USAGE_OF_MOUNTERS: u8 = 1;
 /// Something failed.
 const FAILED: u8 = 1;
 /// What the shell shows for a command that SIGPIPE ended: the reader of our results has gone.
@@ -110,7 +114,7 @@ const WITH_VALUE: [&[u8]; 3] = [b"--root", b"--runroot", b"--log-level"];
 const NO_HELP: [&str; 2] = ["For more information", "tip: to pass "];
 
 /// Help and version go to standard output; what was not understood is told on one line.
-pub fn tell(error: clap::Error, words: &[OsString]) -> u8 {
+pub fn tell(error: clap::Error, (words, caller): (&[OsString], Caller)) -> u8 {
     let mut error = without_environment(error, words);
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
@@ -126,20 +130,24 @@ pub fn tell(error: clap::Error, words: &[OsString]) -> u8 {
         // Which of the two it is depends on whether the environment stands for an option.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             message::show(&cli::command().render_help().to_string());
-            USAGE
+            status((words, caller))
         }
         _ => {
             forget_hidden(&mut error);
             let line = to_come(&error, words).or_else(|| missing_for_run(&error, words));
             message::say(line.unwrap_or_else(|| usage_line(&error.render().to_string())));
-            status(words)
+            status((words, caller))
         }
     }
 }
 
 /// The exit status of words that were not understood.
-pub fn status(words: &[OsString]) -> u8 {
-    if is_run(words) { USAGE_OF_RUN } else { USAGE }
+pub fn status((words, caller): (&[OsString], Caller)) -> u8 {
+    match caller {
+        Caller::Mounter => USAGE_OF_MOUNTERS,
+        Caller::User if is_run(words) => USAGE_OF_RUN,
+        Caller::User => USAGE,
+    }
 }
 
 fn is_run(words: &[OsString]) -> bool {

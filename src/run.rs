@@ -8,6 +8,7 @@ use clap::Parser;
 use layerfs_driver::sys::fault;
 use layerfs_driver::sys::host::{self, Rights};
 
+use crate::called::Caller;
 use crate::cli::{Cli, Global, Verb};
 use crate::output::results::{Results, ResultsError};
 use crate::output::{log, message};
@@ -18,11 +19,13 @@ use crate::{bench, changes, cli, container, image, misunderstood, mount, system,
 /// Something failed.
 const FAILED: u8 = 1;
 /// Does what the words say, and answers the exit status.
-pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let words: Vec<OsString> = words.into_iter().collect();
-    let status = match Cli::try_parse_from(&words) {
-        Ok(cli) => status_of(&said_a_place(&cli, &words).and_then(|()| in_session(cli)), &words),
-        Err(error) => misunderstood::tell(error, &words),
+pub fn run(words: &[OsString], caller: Caller) -> ExitCode {
+    let status = match Cli::try_parse_from(words) {
+        Ok(cli) => {
+            let ended = said_a_place(&cli, words).and_then(|()| in_session(cli));
+            status_of(&ended, (words, caller))
+        }
+        Err(error) => misunderstood::tell(error, (words, caller)),
     };
     fault::report();
     ExitCode::from(status)
@@ -32,7 +35,10 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 pub fn print(text: &str) -> ExitCode {
     let mut results = Results::new();
     let printed = results.line(text).and_then(|()| results.flush());
-    ExitCode::from(status_of(&printed.map(|()| Outcome::Done).map_err(Into::into), &[]))
+    ExitCode::from(status_of(
+        &printed.map(|()| Outcome::Done).map_err(Into::into),
+        (&[], Caller::User),
+    ))
 }
 
 fn in_session(cli: Cli) -> Result<Outcome> {
@@ -56,10 +62,10 @@ fn said_a_place(cli: &Cli, words: &[OsString]) -> Result<()> {
     }
     let plain = cli::command_without_environment().try_get_matches_from(words)?;
     if is_empty(plain.get_one("root")) {
-        return Err(Misused("--root is empty: name a directory, or leave it out").into());
+        return Err(Misused::of("--root is empty: name a directory, or leave it out").into());
     }
     if is_empty(plain.get_one("runroot")) {
-        return Err(Misused("--runroot is empty: name a directory, or leave it out").into());
+        return Err(Misused::of("--runroot is empty: name a directory, or leave it out").into());
     }
     Ok(())
 }
@@ -112,7 +118,7 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
     }
 }
 
-fn status_of(ended: &Result<Outcome>, words: &[OsString]) -> u8 {
+fn status_of(ended: &Result<Outcome>, said: (&[OsString], Caller)) -> u8 {
     match ended {
         Ok(Outcome::Done) => 0,
         Ok(Outcome::SomeFailed) => FAILED,
@@ -122,7 +128,7 @@ fn status_of(ended: &Result<Outcome>, words: &[OsString]) -> u8 {
         }
         Err(error) => {
             message::error(error);
-            if error.is::<Misused>() { misunderstood::status(words) } else { FAILED }
+            if error.is::<Misused>() { misunderstood::status(said) } else { FAILED }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What every verb is given: where things are, how to open the store, what the verb came to.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -37,13 +38,20 @@ impl Outcome {
     }
 }
 
-/// Words that each are understood and together are not: exit status 2.
+/// Words that are not understood by whoever reads them after clap, or not together: exit status 2.
 #[derive(Debug)]
-pub struct Misused(pub &'static str);
+pub struct Misused(Cow<'static, str>);
+
+impl Misused {
+    /// What is wrong with them, and what would be right.
+    pub fn of(told: impl Into<Cow<'static, str>>) -> Self {
+        Misused(told.into())
+    }
+}
 
 impl std::fmt::Display for Misused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
+        f.write_str(&self.0)
     }
 }
 

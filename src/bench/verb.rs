@@ -136,7 +136,7 @@ fn asked(args: &BenchArgs) -> Result<Asked> {
         bail!("--on `{strange}`: there is no such system; there are {names}");
     }
     if args.on.as_ref().is_some_and(Vec::is_empty) {
-        return Err(Misused("--on is empty: name a system, or leave it out").into());
+        return Err(Misused::of("--on is empty: name a system, or leave it out").into());
     }
     let base = match &args.base {
         Some(dir) => Base::Given(absolute(dir, "--base")?),

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -68,7 +67,7 @@ pub fn run(args: &DiffArgs, session: &Session, results: &mut Results) -> Result<
     if args.tar && output.is_none() && std::io::stdout().is_terminal() {
         bail!("standard output is a terminal, which an archive would upset: name a file with -o");
     }
-    let lowers = args.lowerdir.as_ref().map(|lowers| options::lowers(lowers.as_bytes()));
+    let lowers = args.lowerdir.as_deref().map(options::lowers_of);
     let lowers = lowers.transpose()?.unwrap_or_default();
     let beside = Beside { work: args.work.as_deref(), lowers: &lowers };
     let found = what::find_over_any(session, &args.what, (beside, args.image.as_deref()))?;

@@ -79,7 +79,7 @@ pub fn run(args: &SaveArgs, session: &Session) -> Result<Outcome> {
     if args.format == Format::DockerArchive
         && args.compression.is_some_and(|said| said != Compression::None)
     {
-        return Err(Misused(
+        return Err(Misused::of(
             "--compression is for OCI formats: the layers of a docker archive are not packed; pack all of it, by \
              `| gzip`, or say --format oci-archive",
         )
@@ -95,7 +95,7 @@ pub fn run(args: &SaveArgs, session: &Session) -> Result<Outcome> {
         Format::OciArchive => ArchiveForm::Oci(packing, None),
         Format::OciDir => {
             let Some(path) = output else {
-                return Err(Misused("--format oci-dir: name the directory with -o").into());
+                return Err(Misused::of("--format oci-dir: name the directory with -o").into());
             };
             store.write_layout(&images, (packing, None), path, progress.as_ref())?;
             return Ok(Outcome::Done);

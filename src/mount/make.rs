@@ -136,9 +136,10 @@ pub fn run(args: &MountArgs, session: &Session, results: &mut Results) -> Result
     if said.remount {
         let word = args.image.as_deref().map(Path::new);
         let Some(at) = args.mountpoint.as_deref().or(word) else {
-            return Err(
-                Misused("a mountpoint is needed; usage: layerfs mount -o remount,ro DIR").into()
-            );
+            return Err(Misused::of(
+                "a mountpoint is needed; usage: layerfs mount -o remount,ro DIR",
+            )
+            .into());
         };
         let unsaid = if args.unsaid_go { Unsaid::Go } else { Unsaid::Stay };
         let remount = Remount::check(at, (&said, unsaid), rights)?;
@@ -170,7 +171,7 @@ fn of_image(
     kept: &mut Kept,
 ) -> Result<ServeArgs> {
     let (Some(image), Some(mountpoint)) = (&args.image, &args.mountpoint) else {
-        return Err(Misused(
+        return Err(Misused::of(
             "an image and a mountpoint are needed, or -o lowerdir= and a mountpoint; usage: layerfs mount IMAGE DIR; \
              more with --help",
         )
@@ -183,9 +184,10 @@ fn of_image(
         store.map_err(|error| meant::directories(&image).map_or(error, |tip| anyhow!("{tip}")))?;
     sweep(&store)?;
     if args.upper.is_some() && said.upper.is_some() {
-        return Err(
-            Misused("the upper directory is said twice: by --upper and by -o upperdir=").into()
-        );
+        return Err(Misused::of(
+            "the upper directory is said twice: by --upper and by -o upperdir=",
+        )
+        .into());
     }
     let resolver = Resolver::new()?;
     let mut places = resolver.at(mountpoint)?;
@@ -215,11 +217,11 @@ fn of_directories(args: &MountArgs, said: &Options, session: &Session) -> Result
         (Some(source), Some(mountpoint)) => (text(source, "source")?, mountpoint.as_path()),
         (Some(mountpoint), None) => ("layerfs".into(), Path::new(mountpoint)),
         (None, _) => {
-            return Err(Misused("a mountpoint is needed; usage: layerfs mount -o lowerdir=A:B DIR; more with --help").into());
+            return Err(Misused::of("a mountpoint is needed; usage: layerfs mount -o lowerdir=A:B DIR; more with --help").into());
         }
     };
     if args.upper.is_some() {
-        return Err(Misused(
+        return Err(Misused::of(
             "with -o lowerdir= the upper directory is said by -o upperdir=U,workdir=W",
         )
         .into());

@@ -112,10 +112,12 @@ impl Marks {
 fn normalize(args: &NormalizeArgs, session: &Session) -> Result<Outcome> {
     let said = options::parse(&args.options.join(OsStr::new(",")), Unknown::Refuse)?;
     if said.upper.is_some() || said.work.is_some() {
-        return Err(Misused("the upper and its work directory are named by DIR and --work").into());
+        return Err(
+            Misused::of("the upper and its work directory are named by DIR and --work").into()
+        );
     }
     if args.image.is_some() && !said.lowers.is_empty() {
-        return Err(Misused("it was made over an image or over directories, not both").into());
+        return Err(Misused::of("it was made over an image or over directories, not both").into());
     }
     let deed = || format!("upper directory `{}`", args.upper.display());
     let marks = Marks::new(args, &said, host::rights()?);

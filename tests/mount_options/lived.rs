@@ -29,7 +29,7 @@ fn what_is_logged_before_the_mount_is_usable_does_not_stop_it() {
         }
     }
     let mut refused = live.place.command(&["mount", "-o", "lowerdir=base,upperdir=up", "mnt"]);
-    assert_eq!(finished(refused.env("LAYERFS_LOG", "trace")).status, Some(1));
+    assert_eq!(finished(refused.env("LAYERFS_LOG", "trace")).status, Some(2));
     live.assert_nothing_left();
 }
 

@@ -31,6 +31,40 @@ fn every_name_mounts_directories() {
     live.assert_nothing_left();
 }
 
+/// mount(8) reads 2 as an error of the system, and fuse-overlayfs ends with 1.
+#[test]
+fn words_that_are_not_understood_end_as_whoever_calls_expects() {
+    let Some(live) = live() else { return };
+    let rows: [(&str, &[&str], &str); 13] = [
+        ("mount.layerfs", &["x", "mnt", "-o", "lowerdir=base,frob"], "`frob` is not known"),
+        ("mount.fuse.layerfs", &["x", "mnt", "-o", "lowerdir="], "names no directory"),
+        ("mount.layerfs", &["x", "mnt", "-r"], "unexpected argument '-r'"),
+        ("fuse-layerfs", &["-o", "lowerdir=base,frob", "mnt"], "`frob` is not known"),
+        ("fuse-overlayfs", &["-o", "lowerdir=base,upperdir=up", "mnt"], "needs workdir="),
+        ("fuse-overlayfs", &["-x", "mnt"], "unexpected argument '-x'"),
+        ("layerfs", &["-o", "lowerdir=base,io=direct", "mnt"], "`io=direct`: `auto` or `cached`"),
+        ("layerfs", &["x", "mnt", "-o", "timeout=x"], "`timeout=x`: seconds"),
+        ("layerfs", &["mount", "-o", "lowerdir=base,frob", "mnt"], "`frob` is not known"),
+        (
+            "layerfs",
+            &["mount", "-o", "lowerdir=base,uidmapping=0:1:0", "mnt"],
+            "`uidmapping=0:1:0`",
+        ),
+        ("layerfs", &["upper", "normalize", "-o", "frob", "up"], "`frob` is not known"),
+        ("layerfs", &["diff", "--lowerdir", "base::top", "up"], "holds an empty name"),
+        ("layerfs", &["mount", "-x", "mnt"], "unexpected argument '-x'"),
+    ];
+    for (name, words, told) in rows {
+        let is_own = name == "layerfs" && ["mount", "upper", "diff"].contains(&words[0]);
+        let line = live.run_named(name, words).refusal(if is_own { 2 } else { 1 });
+        assert!(line.contains(told), "{name} {words:?}: {line}");
+    }
+    // What is known and refused was understood.
+    let refused = ["mount", "-o", "lowerdir=base,iversion", "mnt"];
+    assert!(live.place.refused(&refused).contains("`iversion` is refused"));
+    live.assert_nothing_left();
+}
+
 #[test]
 fn a_fake_mount_checks_and_mounts_nothing() {
     let Some(live) = live() else { return };

@@ -76,7 +76,8 @@ fn forms_that_can_not_be_had_are_refused() {
     let Some(live) = live() else { return };
     live.place.pull_small("small");
     let before = live.names();
-    let line = live.place.refused(&["mount", "-o", &format!("{UPPER},whiteout=foo"), "mnt"]);
+    let misspelled = live.place.run(&["mount", "-o", &format!("{UPPER},whiteout=foo"), "mnt"]);
+    let line = misspelled.refusal(2);
     assert!(line.contains("`auto`, `device`, `xattr` or `wh`"), "{line}");
     assert_eq!(live.names(), before);
     let words = ["mount", "-o", "upperdir=up,workdir=work,whiteout=wh", "small:1", "mnt"];

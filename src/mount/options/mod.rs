@@ -11,5 +11,4 @@ mod said;
 mod split;
 mod value;
 
-pub use said::{Options, Rule, Unknown, Whiteout, parse};
-pub use value::lowers;
+pub use said::{Options, Rule, Unknown, Whiteout, lowers_of, parse};

@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, anyhow, bail};
 use layerfs_driver::lower::Redirects;
 use layerfs_driver::sys::mount::Propagation;
 use layerfs_driver::tree::IdRange;
@@ -13,6 +13,7 @@ use layerfs_driver::tree::IdRange;
 use super::split::{split, unescape};
 use super::value::{directory, id, id_ranges, label, lowers, shown, timeout, whiteout};
 use super::{known, nearest};
+use crate::session::Misused;
 
 /// Yes or no, where silence is an answer of its own: the default depends on what is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +132,7 @@ pub fn parse(words: &OsStr, unknown: Unknown) -> Result<Options> {
             None => (word, None),
         };
         let known = match value {
-            Some(value) => options.take_value(key, value)?,
+            Some(value) => options.take_value(key, value).map_err(misused)?,
             None => options.take_flag(key),
         };
         if known || known::changes_nothing(word, key) || unknown == Unknown::Ignore {
@@ -139,16 +140,30 @@ pub fn parse(words: &OsStr, unknown: Unknown) -> Result<Options> {
         }
         match (known::refusal(word, key), known::values(key)) {
             (Some(reason), _) => bail!("option `{}` is refused: {reason}", shown(word)),
-            (None, Some(values)) => bail!("option `{}`: {values}", shown(word)),
-            (None, None) => bail!(
-                "option `{}` is not known{}; `layerfs mount --help` lists those that are",
-                shown(word),
-                nearest::tip(key)
-            ),
+            (None, Some(values)) => {
+                return Err(misused(anyhow!("option `{}`: {values}", shown(word))));
+            }
+            (None, None) => {
+                return Err(misused(anyhow!(
+                    "option `{}` is not known{}; `layerfs mount --help` lists those that are",
+                    shown(word),
+                    nearest::tip(key)
+                )));
+            }
         }
     }
-    options.check()?;
+    options.check().map_err(misused)?;
     Ok(options)
+}
+
+/// Directories between colons, as `lowerdir=` has them.
+pub fn lowers_of(words: &OsStr) -> Result<Vec<PathBuf>> {
+    lowers(words.as_bytes()).map_err(misused)
+}
+
+/// What is not understood is told so by the exit status, too. What is known and refused is understood.
+fn misused(error: Error) -> Error {
+    Misused::of(format!("{error:#}")).into()
 }
 
 impl Options {
