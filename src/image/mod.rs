@@ -15,3 +15,4 @@ pub mod rmi;
 pub mod save;
 mod steps;
 pub mod tag;
+mod uppers;

@@ -10,6 +10,7 @@ use layerfs_driver::store::image::Image;
 use layerfs_driver::store::{Store, StoreError};
 use layerfs_driver::sys::mount;
 
+use super::uppers;
 use crate::output::results::ResultsError;
 use crate::output::{Results, message};
 use crate::session::{Outcome, Session};
@@ -23,7 +24,9 @@ EXAMPLES:
 
 An image that a container uses stays. With --force its names go all the same, and the image too, unless a container \
 that runs uses it; what the container needs of it is kept until the container is removed. With --force an image that is \
-not there is told, and is no failure. An image that is mounted goes on being so. Words that mean several names remove none.";
+not there is told, and is no failure. An image that is mounted goes on being so. One that an upper directory (`layerfs mount \
+--upper`) has data or a renamed directory in stays, too, unless --force is said: of an upper that was moved, or that an earlier \
+layerfs mounted last, nothing is known. Words that mean several names remove none.";
 
 /// The words of `layerfs rmi`.
 #[derive(Debug, Args)]
@@ -97,6 +100,18 @@ fn remove(store: &Store, words: &str, force: Force, results: &mut Results) -> Re
         }
         Some(keeper) => bail!("{}", in_use(image, &keeper)),
     }
+    let needing = match (uppers::needing(store, image), force) {
+        (Ok(None), _) => None,
+        (Ok(Some(needing)), Force::No) => {
+            let called = named.map_or_else(|| image.id.short(), ToString::to_string);
+            bail!("{}", needing.refusal(image, &called));
+        }
+        (Ok(Some(needing)), Force::Yes) => Some(needing.farewell(image)),
+        (Err(error), Force::No) => {
+            bail!("{}; --force removes it all the same", message::line_of(&error))
+        }
+        (Err(error), Force::Yes) => Some(message::line_of(&error)),
+    };
     let mut mountpoints = store.mountpoints_of(&image.id)?;
     if !mountpoints.is_empty() {
         // A process that served one may still be ending.
@@ -105,6 +120,7 @@ fn remove(store: &Store, words: &str, force: Force, results: &mut Results) -> Re
     }
     store.forget(image)?;
     told_gone(image, results)?;
+    needing.into_iter().for_each(message::say);
     for at in mountpoints {
         message::say(format_args!(
             "image {} is still mounted at `{at}`, which works until it is unmounted; to mount its --upper again, import \

@@ -67,6 +67,9 @@ pub fn union(
         }
         (union, _) => union?,
     };
+    if let Some(own) = args.upper.as_deref().zip(args.work.as_deref()) {
+        store.remember_upper(&chain, own)?;
+    }
     Ok((union, hold))
 }
 

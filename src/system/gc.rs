@@ -43,6 +43,7 @@ struct Row {
 pub fn run(args: &GcArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let store = session.store()?;
     let Swept { removed: containers, bytes: swept } = sweep(&store)?;
+    store.forget_absent_uppers()?;
     let Collected { blobs, objects, layers, trees, imports, bytes } = store.collect()?;
     let bytes = bytes + swept;
     for stranger in store.strangers()? {

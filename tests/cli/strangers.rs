@@ -35,7 +35,8 @@ fn rooms(place: &Place) -> Vec<Room> {
     let free = (0..256).map(|n| format!("{n:02x}")).find(is_free).expect("a few are used");
     let digest = "0".repeat(64);
     let files =
-        ["layers", "frames", "trees", "blobs/sha256", "images/ids", "images/names"].into_iter();
+        ["layers", "frames", "trees", "blobs/sha256", "images/ids", "images/names", "uppers"]
+            .into_iter();
     let mut rooms: Vec<Room> = files
         .map(|path| Room { path: path.into(), name: digest.clone(), kind: Kind::File })
         .collect();

@@ -125,6 +125,11 @@ impl Store {
                 remove_file(room, &aside)?;
             }
         }
+        if let Some(room) = self.open_uppers()? {
+            for aside in strangers::files(&room)?.asides {
+                remove_file(&room, &aside)?;
+            }
+        }
         Ok(())
     }
 }

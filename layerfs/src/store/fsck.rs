@@ -12,14 +12,14 @@ use std::os::fd::OwnedFd;
 
 use super::chain::chain_id;
 use super::container::{self, ContainerId};
-use super::digest::{Digest, Hasher};
+use super::digest::Digest;
 use super::error::{During, StoreError};
 use super::fold::fold;
 use super::image::{ImageRecord, UnreadName, file_name};
 use super::index::{self, Index, Kind};
 use super::root::{Presence, Store};
-use super::unsound::{Unsound, settle};
-use super::{frame, indexes, record, strangers};
+use super::unsound::{Unsound, object_state, settle};
+use super::{frame, indexes, record, strangers, uppers};
 use crate::sys::file::{self, Symlinks};
 use crate::sys::{dir, host};
 
@@ -75,6 +75,7 @@ impl Store {
         check.images()?;
         check.names()?;
         check.containers()?;
+        check.uppers()?;
         Ok(check.report)
     }
 }
@@ -364,6 +365,20 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Where users' own uppers lie. Whether they are there is no matter of the store's.
+    fn uppers(&mut self) -> Result<(), StoreError> {
+        let Some(room) = self.store.open_uppers()? else { return Ok(()) };
+        for (name, why) in uppers::unread(&room)? {
+            let what = format!("uppers/{name}");
+            if let StoreError::NewerRecord { .. } = why {
+                self.find(&what, why.to_string(), false);
+            } else if let Err(reason) = settle::<()>(Err(why.into()))? {
+                self.damaged(&room, name.as_bytes(), (what, reason))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Checks an index, and that the store has each of its objects, whole.
     fn index_state(&self, room: &OwnedFd, id: &Digest, kind: Kind) -> Result<(), Unsound> {
         let index = indexes::open(room, id, kind)?;
@@ -463,27 +478,4 @@ fn name_aside(path: &[u8]) -> String {
     let mut shown = name.escape_ascii().to_string();
     shown.truncate(LEN_MAX);
     shown
-}
-
-/// Reads an object to its end: its size where its digest is what its name says, else what is wrong.
-fn object_state(room: &OwnedFd, digest: &Digest) -> Result<u64, Unsound> {
-    let fd = file::open_read(room, digest.hex().as_str(), Symlinks::Stop)?;
-    file::advise_sequential(&fd)?;
-    let mut hasher = Hasher::new();
-    let mut buf = vec![0; 256 * 1024];
-    let mut size = 0;
-    loop {
-        let len = file::read(&fd, &mut buf)?;
-        if len == 0 {
-            break;
-        }
-        hasher.update(&buf[..len]);
-        size += len as u64;
-    }
-    let found = hasher.finish();
-    if found == *digest {
-        Ok(size)
-    } else {
-        Err(Unsound::Damaged(format!("its digest is {}", found.hex())))
-    }
 }

@@ -27,6 +27,7 @@ mod root;
 pub mod source;
 mod strangers;
 mod unsound;
+mod uppers;
 mod usage;
 mod words;
 
@@ -41,4 +42,5 @@ pub use import::{LayerOutcome, NewImage, Progress, RootfsInput};
 pub use layer::LayerError;
 pub use root::{Objects, Store};
 pub use strangers::Stranger;
+pub use uppers::OwnUpper;
 pub use usage::{LayerUsage, Usage};

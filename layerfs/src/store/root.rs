@@ -197,7 +197,7 @@ pub(super) fn object_path(digest: &Digest) -> String {
 
 /// What a directory may hold that is no store yet: what is made before the layout file, and what stands in a new file
 /// system.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "blobs",
     "objects",
     "layers",
@@ -207,6 +207,7 @@ const OURS: [&str; 11] = [
     "containers",
     "damaged",
     "tmp",
+    "uppers",
     "lock",
     "lost+found",
 ];
@@ -234,7 +235,7 @@ fn make_layout(path: &Path, root: &OwnedFd) -> Result<(), StoreError> {
         .map_err(|source| refused_lock(path, "lock the store".into(), source))?;
     drop(probe);
     file::chmod(root, 0o700).map_err(refused)?;
-    for name in &OURS[..9] {
+    for name in &OURS[..10] {
         dir::make_if_absent(root, *name, 0o700).map_err(refused)?;
     }
     for name in ["blobs/sha256", "images/ids", "images/names"] {

@@ -142,6 +142,9 @@ impl Store {
         ] {
             add(path, FILES, files(room)?.strangers);
         }
+        if let Some(room) = self.open_uppers()? {
+            add("uppers", FILES, files(&room)?.strangers);
+        }
         let pairs = object_dirs(self)?;
         add("objects", "directories named by two digits", pairs.strangers);
         for pair in pairs.own {

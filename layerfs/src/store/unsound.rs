@@ -1,8 +1,12 @@
 //! Telling damage, which a repair may act on, from a look that failed, after which nothing is known.
 
+use std::os::fd::OwnedFd;
+
+use super::digest::{Digest, Hasher};
 use super::error::StoreError;
 use super::frame::FrameError;
 use super::index::IndexError;
+use crate::sys::file::{self, Symlinks};
 use crate::sys::{Errno, SysError};
 
 /// Why a file of the store was not found sound.
@@ -20,6 +24,29 @@ pub(super) fn settle<T>(look: Result<T, Unsound>) -> Result<Result<T, String>, S
         Ok(sound) => Ok(Ok(sound)),
         Err(Unsound::Damaged(reason)) => Ok(Err(reason)),
         Err(Unsound::Unread(error)) => Err(error),
+    }
+}
+
+/// Reads an object to its end: its size where its digest is what its name says, else what is wrong.
+pub(super) fn object_state(room: &OwnedFd, digest: &Digest) -> Result<u64, Unsound> {
+    let fd = file::open_read(room, digest.hex().as_str(), Symlinks::Stop)?;
+    file::advise_sequential(&fd)?;
+    let mut hasher = Hasher::new();
+    let mut buf = vec![0; 256 * 1024];
+    let mut size = 0;
+    loop {
+        let len = file::read(&fd, &mut buf)?;
+        if len == 0 {
+            break;
+        }
+        hasher.update(&buf[..len]);
+        size += len as u64;
+    }
+    let found = hasher.finish();
+    if found == *digest {
+        Ok(size)
+    } else {
+        Err(Unsound::Damaged(format!("its digest is {}", found.hex())))
     }
 }
 

@@ -117,6 +117,12 @@ impl UpperReader {
         self.made_over.as_ref()
     }
 
+    /// The path of the first object that is a renamed directory of the lower, or has its data there; `None` where all that was
+    /// changed lies here.
+    pub fn first_that_leads_below(&self) -> Result<Option<String>, UpperError> {
+        self.upper.first_that_leads_below()
+    }
+
     /// The layer's root directory.
     pub fn root(&self) -> &OwnedFd {
         self.upper.root()
