@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Scratch, figure, machine, need, need_root, soak, watchdog};
+use support::{Scratch, figure, machine, need, need_root, octal, soak, tar_header, watchdog};
 
 /// Files of one directory, and such directories of one more.
 const FILES: u32 = 200;
@@ -27,22 +27,9 @@ fn growth_kib(files: u32) -> u64 {
 /// The walks after which it takes what it will go on with: what is freed in between leaves gaps that those fill.
 const SETTLING: usize = 3;
 
-/// The bytes of a tar header of the old form.
-fn header(path: &str, kind: u8, size: usize) -> [u8; 512] {
-    let mut block = [0; 512];
-    block[..path.len()].copy_from_slice(path.as_bytes());
-    let mut put =
-        |at: usize, text: String| block[at..at + text.len()].copy_from_slice(text.as_bytes());
-    put(100, if kind == b'5' { "0000755\0".into() } else { "0000644\0".into() });
-    put(108, "0000000\0".into());
-    put(116, "0000000\0".into());
-    put(124, format!("{size:011o}\0"));
-    put(136, "14524725000\0".into());
-    put(148, "        ".into());
-    block[156] = kind;
-    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    block
+/// A directory of an archive.
+fn directory(path: &str) -> [u8; 512] {
+    tar_header(path.as_bytes(), (b'5', 0o755), &octal(0), &[])
 }
 
 /// Writes an archive of so many small files, and answers their bytes.
@@ -52,14 +39,15 @@ fn archive(out: impl Write, files: u32) -> io::Result<u64> {
         let dir = number / FILES;
         let (outer, inner) = (dir / DIRS, dir % DIRS);
         if number % (FILES * DIRS) == 0 {
-            out.write_all(&header(&format!("outer{outer}"), b'5', 0))?;
+            out.write_all(&directory(&format!("outer{outer}")))?;
         }
         if number % FILES == 0 {
-            out.write_all(&header(&format!("outer{outer}/inner{inner}"), b'5', 0))?;
+            out.write_all(&directory(&format!("outer{outer}/inner{inner}")))?;
         }
         let contents = format!("contents of file {number}\n");
         let path = format!("outer{outer}/inner{inner}/a file with number {number}.txt");
-        out.write_all(&header(&path, b'0', contents.len()))?;
+        let size = octal(contents.len());
+        out.write_all(&tar_header(path.as_bytes(), (b'0', 0o644), &size, &[]))?;
         let mut block = [0; 512];
         block[..contents.len()].copy_from_slice(contents.as_bytes());
         out.write_all(&block)?;

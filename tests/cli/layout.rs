@@ -6,6 +6,8 @@ use std::path::Path;
 use layerfs_driver::store::digest::Digest;
 use serde_json::{Value, json};
 
+use crate::support::{octal, tar_header};
+
 /// A layout with one image for each tag.
 pub struct Layout {
     blobs: Vec<Vec<u8>>,
@@ -209,21 +211,8 @@ fn archive_of(files: &[(String, Vec<u8>)]) -> Vec<u8> {
 pub fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = Vec::new();
     for (name, bytes) in files {
-        let mut header = [0_u8; 512];
-        let mut put =
-            |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
-        put(0, name);
-        put(100, "0000644\0");
-        put(108, "0000000\0");
-        put(116, "0000000\0");
-        put(124, &format!("{:011o}\0", bytes.len()));
-        put(136, "00000000000\0");
-        put(148, "        ");
-        put(156, "0");
-        put(257, "ustar\x0000");
-        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        archive.extend_from_slice(&header);
+        let size = octal(bytes.len());
+        archive.extend(tar_header(name.as_bytes(), (b'0', 0o644), &size, &[(136, b"00000000000")]));
         archive.extend_from_slice(bytes);
         archive.resize(archive.len().next_multiple_of(512), 0);
     }

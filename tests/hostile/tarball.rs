@@ -1,5 +1,7 @@
 //! Archives that no writer would make: every byte of them is decided here, and nothing is refused.
 
+use crate::support::tar_header;
+
 /// One header and what follows it.
 #[derive(Clone)]
 pub struct Entry {
@@ -110,22 +112,12 @@ impl Entry {
     }
 
     fn header(&self) -> [u8; 512] {
-        let mut block = [0; 512];
-        put(&mut block, 0, &self.name[..self.name.len().min(100)]);
-        put(&mut block, 100, format!("{:07o}", self.mode).as_bytes());
-        put(&mut block, 108, b"0000000");
-        put(&mut block, 116, b"0000000");
-        put(&mut block, 124, &size_field(self.claim.unwrap_or(self.data.len() as u64)));
-        put(&mut block, 136, b"14000000000");
-        put(&mut block, 148, b"        ");
-        block[156] = self.kind;
-        put(&mut block, 157, &self.link[..self.link.len().min(100)]);
-        put(&mut block, 257, b"ustar\x0000");
-        put(&mut block, 329, format!("{:07o}", self.device.0).as_bytes());
-        put(&mut block, 337, format!("{:07o}", self.device.1).as_bytes());
-        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-        put(&mut block, 148, format!("{sum:06o}\0 ").as_bytes());
-        block
+        let size = size_field(self.claim.unwrap_or(self.data.len() as u64));
+        let link = &self.link[..self.link.len().min(100)];
+        let [major, minor] =
+            [self.device.0, self.device.1].map(|number| format!("{number:07o}").into_bytes());
+        let more: [(usize, &[u8]); 3] = [(157, link), (329, &major), (337, &minor)];
+        tar_header(&self.name, (self.kind, self.mode), &size, &more)
     }
 }
 
@@ -135,10 +127,6 @@ fn size_field(size: u64) -> Vec<u8> {
         return format!("{size:011o}").into_bytes();
     }
     [&[0x80, 0, 0, 0][..], &size.to_be_bytes()].concat()
-}
-
-fn put(block: &mut [u8; 512], at: usize, bytes: &[u8]) {
-    block[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
 /// A pax record, whose length counts its own digits.

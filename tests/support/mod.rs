@@ -21,6 +21,7 @@ pub mod power;
 pub mod rights;
 pub mod scratch;
 pub mod suites;
+pub mod tar_header;
 pub mod user;
 pub mod watchdog;
 
@@ -30,4 +31,5 @@ pub use photo::{Photo, Scope, photograph};
 pub(crate) use rights::{need, need_root};
 pub use scratch::Scratch;
 pub use suites::{soak, soak_factor};
+pub use tar_header::{octal, tar_header};
 pub use watchdog::watchdog;
