@@ -178,7 +178,10 @@ fn first_change((said, unsaid): (&Options, Unsaid), serve: &ServeArgs) -> Option
         (said.redirects.is_some_and(|redirects| redirects != serve.redirects()), "redirect_dir="),
         (said.whiteout.is_some_and(|whiteout| !serve.has(made_as(whiteout))), "whiteout="),
         (
-            said.partial.is_some_and(|rule| (rule == Rule::Allow) != serve.has(Flag::Partial)),
+            said.partial.is_some_and(|rule| {
+                let is_other = (rule == Rule::Allow) != serve.has(Flag::Partial);
+                is_other || said.blocks != serve.has(Flag::Blocks)
+            }),
             "partial=",
         ),
         (timeout_ms.is_some() && timeout_ms != serve.timeout_ms, "timeout="),

@@ -98,6 +98,8 @@ pub enum Flag {
     UsualLatency,
     /// Where only the attributes or the name of a lower file change, its data stays where it is.
     Partial,
+    /// The same, and what is written of files is copied up block by block.
+    Blocks,
     /// Whiteouts are devices.
     WhiteoutsDevice,
     /// Whiteouts are files with a mark.
@@ -257,7 +259,11 @@ impl ServeArgs {
             wh_names: if self.image.is_some() { WhNames::Plain } else { WhNames::Whiteouts },
             whiteouts: said.map_or(Whiteouts::Auto, |(_, whiteouts)| whiteouts),
             records: self.records(),
-            partial: if self.has(Flag::Partial) { Partial::Made } else { Partial::Never },
+            partial: match (self.has(Flag::Partial), self.has(Flag::Blocks)) {
+                (false, _) => Partial::Never,
+                (true, false) => Partial::Made,
+                (true, true) => Partial::Blocks,
+            },
         }
     }
 

@@ -1,13 +1,13 @@
 //! Owns what a walk shows: an object of either side, and all that an archive says of it.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::error::ChangesError;
 use super::walk::Sides;
-use crate::lower::{LowerFile, LowerNode};
+use crate::lower::{LowerFile, LowerNode, Patched};
 use crate::store::archive::{EntryPath, Name};
 use crate::sys::xattr::Pair;
-use crate::sys::{dir, file};
+use crate::sys::{SysError, dir, file};
 use crate::tree::{Attr, Ino};
 use crate::upper::UpperError;
 
@@ -26,6 +26,8 @@ pub(super) enum Object<'a> {
         identity: (u64, u64),
         /// The lower file that has its data, where it has not.
         data: Option<&'a LowerNode>,
+        /// So many bytes of that, where it has holes; else all.
+        below: Option<u64>,
     },
     /// In the lower, untouched.
     Lower(&'a LowerNode, Attr),
@@ -42,6 +44,7 @@ pub(super) enum Identity {
 pub(super) enum Contents {
     Upper(OwnedFd),
     Lower(LowerFile),
+    Both(OwnedFd, LowerFile, u64),
 }
 
 impl Object<'_> {
@@ -83,20 +86,30 @@ impl Object<'_> {
     /// Opens a file; it is an error where another stands at its name by now.
     pub(super) fn open(&self, sides: &Sides, path: &[Name]) -> Result<Contents, ChangesError> {
         match self {
-            Object::Upper { data: Some(node), .. } => {
+            Object::Upper { data: Some(node), below: None, .. } => {
                 sides.lower.open(node).map(Contents::Lower).at(path)
             }
-            Object::Upper { dir, name, identity, .. } => {
+            Object::Upper { dir, name, identity, data, below, .. } => {
                 let (file, stat) = sides.upper.open_file(dir, name).at(path)?;
                 let is_same = (stat.st_dev, stat.st_ino) == *identity;
                 if !is_same || file::type_of(&stat) != file::FileType::RegularFile {
                     return Err(ChangesError::Changed(EntryPath::from_components(path)));
                 }
-                Ok(Contents::Upper(file))
+                Ok(match (data, below) {
+                    (Some(node), Some(below)) => {
+                        file::advise_random(&file).map_err(told_of_open).at(path)?;
+                        Contents::Both(file, sides.lower.open(node).at(path)?, *below)
+                    }
+                    _ => Contents::Upper(file),
+                })
             }
             Object::Lower(node, _) => sides.lower.open(node).map(Contents::Lower).at(path),
         }
     }
+}
+
+fn told_of_open(source: SysError) -> UpperError {
+    UpperError::Call { deed: "open a file of the upper", source }
 }
 
 impl Contents {
@@ -107,10 +120,13 @@ impl Contents {
         offset: u64,
         path: &[Name],
     ) -> Result<usize, ChangesError> {
+        let told = |source| UpperError::Call { deed: "read a file of the upper", source };
         match self {
-            Contents::Upper(file) => file::read_at(file, buf, offset)
-                .map_err(|source| UpperError::Call { deed: "read a file of the upper", source })
-                .at(path),
+            Contents::Upper(file) => file::read_at(file, buf, offset).map_err(told).at(path),
+            Contents::Both(file, lower, below) => {
+                let both = Patched::new(file.as_fd(), lower, *below);
+                both.read_at(buf, offset).map_err(told).at(path)
+            }
             Contents::Lower(file) => file.read_at(buf, offset).at(path),
         }
     }
@@ -118,7 +134,7 @@ impl Contents {
     /// An error where the file was written while it was read: what was read may never have been its contents. The lower is
     /// never written.
     pub(super) fn expect_unchanged(&self, seen: &Attr, path: &[Name]) -> Result<(), ChangesError> {
-        let Contents::Upper(file) = self else { return Ok(()) };
+        let (Contents::Upper(file) | Contents::Both(file, ..)) = self else { return Ok(()) };
         let stat = file::stat(file)
             .map_err(|source| UpperError::Call { deed: "look at a file of the upper", source });
         let now = Attr::of_stat(&stat.at(path)?);

@@ -125,7 +125,8 @@ impl Walk<'_> {
         let stat = self.sides.upper.stat(&root, b".").at(&[])?;
         let attr = self.sides.upper.attr(&root, b".", &stat).at(&[])?;
         let identity = (stat.st_dev, stat.st_ino);
-        let object = Object::Upper { dir: &root, name: b".", attr, identity, data: None };
+        let object =
+            Object::Upper { dir: &root, name: b".", attr, identity, data: None, below: None };
         let listed = self.sides.upper.list(&root).at(&[])?;
         let hides_all = self.sides.upper.hides_all().at(&[])?;
         let (way, covers) = way_of(Way::Plain, (!hides_all, true), &listed);
@@ -207,6 +208,7 @@ impl Walk<'_> {
             attr: found.attr,
             identity: (found.stat.st_dev, found.stat.st_ino),
             data: data.as_ref(),
+            below: below(found.data),
         };
         if found.attr.kind != Kind::Directory {
             self.show(&object, (was.as_ref(), Covers::Nothing), visit)?;
@@ -242,7 +244,8 @@ impl Walk<'_> {
             if data.is_some() && self.sides.upper.redirects() == Redirects::Refuse {
                 return Err(ChangesError::RedirectRefused(EntryPath::from_components(&self.path)));
             }
-            let object = Object::Upper { dir, name, attr, identity, data };
+            let below = below(copy.data);
+            let object = Object::Upper { dir, name, attr, identity, data, below };
             self.show(&object, (was.as_ref(), Covers::Nothing), visit)?;
             return Ok(None);
         }
@@ -342,7 +345,7 @@ impl Walk<'_> {
             return Err(ChangesError::RedirectRefused(path()));
         }
         let node = match found.data {
-            Data::OfOrigin => {
+            Data::OfOrigin | Data::InPart { .. } => {
                 let path = found.redirect.as_ref().and_then(Redirect::absolute);
                 self.sides.lower.data_of(found.origin.as_ref(), path).at(&self.path)?
             }
@@ -380,5 +383,13 @@ fn way_of(above: Way, (is_image, has_base): (bool, bool), listed: &[Listed]) -> 
         Way::Plain if is_image && !listed.iter().any(is_long) => (Way::Plain, Covers::Nothing),
         Way::Plain if has_base => (Way::Fresh, Covers::All),
         Way::Plain | Way::Fresh => (Way::Fresh, Covers::Nothing),
+    }
+}
+
+/// How much of a file may lie in the lower where it has holes.
+fn below(data: Data) -> Option<u64> {
+    match data {
+        Data::InPart { below, .. } => Some(below),
+        Data::Here | Data::Below | Data::OfOrigin => None,
     }
 }

@@ -138,6 +138,12 @@ impl Door {
         self.union.copies(node, touches).into()
     }
 
+    /// What a change waits for that needs a file's data in the upper, and on its disk.
+    pub(super) fn whole_takes(&self, node: NodeId) -> Takes {
+        let synced = if self.union.is_unsettled(node) { self.sync_takes() } else { Takes::Short };
+        self.change_takes(node, Touches::Whole).max(synced)
+    }
+
     /// What making something durable waits for.
     pub(super) fn sync_takes(&self) -> Takes {
         let is_synced = self.manner.fsync == Fsync::Done && self.union.syncs();

@@ -161,7 +161,9 @@ impl Door {
                 }
             }
             Ask::Allocate { handle, offset, len, mode } => {
-                emptied(reply, self.union.allocate(HandleId(handle), mode, offset, len));
+                self.serve(self.whole_takes(node), move |door| {
+                    emptied(reply, door.union.allocate(HandleId(handle), mode, offset, len));
+                });
             }
             Ask::Seek { handle, offset, whence } => self.seek(handle, (offset, whence), reply),
             Ask::StatFs => answer::figures(reply, self.union.filesystem()),
@@ -175,8 +177,13 @@ impl Door {
             Ask::SetXattr { name, value, flags } => {
                 let how = set_how(flags);
                 let (asker, way) = (self.asker(asked), way(asked));
+                // It stands on what has all its data.
+                let takes = match name == b"security.capability" {
+                    true => self.whole_takes(node),
+                    false => self.change_takes(node, Touches::Attributes),
+                };
                 let (name, value) = (name.to_vec(), value.to_vec());
-                self.serve(self.change_takes(node, Touches::Attributes), move |door| {
+                self.serve(takes, move |door| {
                     emptied(reply, door.set_attribute(&asker, node, ((&name, &value), way), how));
                 });
             }
@@ -262,13 +269,17 @@ impl Door {
         let permissions = if_set(set::MODE, change.mode).map(|mode| mode & 0o7777);
         let size = (change.valid & set::SIZE != 0).then_some(change.size);
         let set = SetAttr { permissions, uid, gid, size, atime, mtime };
-        let touches = if size.is_some() { Touches::Contents } else { Touches::Attributes };
         let strips = change.valid & set::KILL_SUIDGID != 0;
         let asker = self.asker(asked).stripping(self.says_kept, strips);
         // Who has it open for writing was asked then.
         let is_cut = size.is_some() && change.valid & set::HANDLE == 0;
         let face = Face(asked.node);
-        let takes = self.change_takes(node, touches);
+        let takes = match (size, permissions) {
+            (Some(_), _) => self.change_takes(node, Touches::Contents),
+            // They stand on what has all its data.
+            (None, Some(bits)) if bits & 0o6000 != 0 => self.whole_takes(node),
+            (None, _) => self.change_takes(node, Touches::Attributes),
+        };
         self.serve(takes, move |door| {
             if is_cut && door.backing.faces.is_former(face) {
                 // Who reads and writes by the second number would not see it.

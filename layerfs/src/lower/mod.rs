@@ -8,6 +8,7 @@ mod entry;
 mod error;
 mod file;
 mod image;
+mod patched;
 mod stack;
 mod upper_number;
 
@@ -17,4 +18,5 @@ pub use entry::{LowerEntry, LowerNode, Since};
 pub use error::LowerError;
 pub use file::LowerFile;
 pub use image::ImageTree;
+pub use patched::Patched;
 pub use stack::{DirStack, ShownIds, StackNode, StackOptions};

@@ -348,6 +348,15 @@ pub fn device_numbers(stat: &Stat) -> (u32, u32) {
     (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev))
 }
 
+/// Tells the kernel to read no more of the file than it is asked for.
+pub fn advise_random(file: impl AsFd) -> Result<(), SysError> {
+    call(
+        "fadvise64",
+        || "RANDOM".to_owned(),
+        || rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random),
+    )
+}
+
 /// Tells the kernel that the file will be read from start to end.
 pub fn advise_sequential(file: impl AsFd) -> Result<(), SysError> {
     let advice = rustix::fs::Advice::Sequential;

@@ -150,8 +150,17 @@ pub enum Metacopy {
     /// No block was written yet: all data is that of the lower file that the origin names. Ours alone: the kernel refuses to
     /// open such a file, because no value of its own has one byte.
     Unwritten,
-    /// Some blocks are here, the others below, and a record says which. The same, of a later layerfs.
-    Partial,
+    /// Some blocks are here, and the rest of the data is below. The same.
+    Partial(Blocks),
+}
+
+/// Which data of a partial file is its own: what it has as data. Its holes are the lower's up to here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocks {
+    /// So many bytes from the start may lie below.
+    pub below: u64,
+    /// The number of the file: a copy made by others need not have its holes where this has them.
+    pub ino: u64,
 }
 
 /// Why a `metacopy` mark can't be read.
@@ -164,7 +173,7 @@ pub struct MetacopyFault {
 
 impl Metacopy {
     const UNWRITTEN: &'static [u8] = &[1];
-    const PARTIAL: &'static [u8] = &[2];
+    const PARTIAL: u8 = 2;
 
     /// Reads the mark's value: empty, or the kernel's form of four bytes (version 0, length, flags 0, digest
     /// algorithm) and a digest, or one of ours.
@@ -172,18 +181,26 @@ impl Metacopy {
         match value {
             [] => Ok(Metacopy::Below),
             _ if value == Metacopy::UNWRITTEN => Ok(Metacopy::Unwritten),
-            _ if value == Metacopy::PARTIAL => Ok(Metacopy::Partial),
+            [Metacopy::PARTIAL, below @ .., _, _, _, _, _, _, _, _] if below.len() == 8 => {
+                let number = |at: usize| {
+                    value[at..at + 8].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+                };
+                Ok(Metacopy::Partial(Blocks { below: number(1), ino: number(9) }))
+            }
             [0, len, 0, _, ..] if usize::from(*len) == value.len() => Ok(Metacopy::Below),
             _ => Err(MetacopyFault { len: value.len() }),
         }
     }
 
     /// The value to store.
-    pub fn value(self) -> &'static [u8] {
+    pub fn value(self) -> Vec<u8> {
         match self {
-            Metacopy::Below => b"",
-            Metacopy::Unwritten => Metacopy::UNWRITTEN,
-            Metacopy::Partial => Metacopy::PARTIAL,
+            Metacopy::Below => Vec::new(),
+            Metacopy::Unwritten => Metacopy::UNWRITTEN.to_vec(),
+            Metacopy::Partial(Blocks { below, ino }) => {
+                let head = [Metacopy::PARTIAL].into_iter();
+                head.chain(below.to_le_bytes()).chain(ino.to_le_bytes()).collect()
+            }
         }
     }
 }
@@ -244,13 +261,27 @@ mod tests {
         let mut digest = vec![0, 36, 0, 1];
         digest.resize(36, 7);
         assert_eq!(Metacopy::parse(&digest), Ok(Metacopy::Below));
-        for ours in [Metacopy::Unwritten, Metacopy::Partial] {
-            assert_eq!(ours.value().len(), 1, "the kernel has none of one byte");
-            assert_eq!(Metacopy::parse(ours.value()), Ok(ours));
+        let partial = Metacopy::Partial(Blocks { below: 0x0102_0304, ino: u64::MAX - 1 });
+        for ours in [Metacopy::Unwritten, partial] {
+            let value = ours.value();
+            assert!(
+                value.len() == 1 || value[0] != 0,
+                "the kernel has version 0, and none of one byte"
+            );
+            assert_eq!(Metacopy::parse(&value), Ok(ours));
         }
-        for bad in
-            [&[0][..], &[3], &[1, 1], &[0, 3, 0], &[1, 4, 0, 0], &[0, 5, 0, 0], &[0, 4, 1, 0]]
-        {
+        for bad in [
+            &[0][..],
+            &[2],
+            &[3],
+            &[2; 16],
+            &[2; 18],
+            &[1, 1],
+            &[0, 3, 0],
+            &[1, 4, 0, 0],
+            &[0, 5, 0, 0],
+            &[0, 4, 1, 0],
+        ] {
             assert_eq!(Metacopy::parse(bad), Err(MetacopyFault { len: bad.len() }), "{bad:?}");
         }
     }

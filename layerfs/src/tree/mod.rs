@@ -21,7 +21,7 @@ pub use attr::{Attr, Kind};
 pub use id_map::{IdMap, IdRange, IdRangeFault, Ids};
 pub use ino::Ino;
 pub use kernel_handle::KernelHandle;
-pub use marks::{Mark, MarkSpace, Metacopy, MetacopyFault, Opaque, OpaqueFault};
+pub use marks::{Blocks, Mark, MarkSpace, Metacopy, MetacopyFault, Opaque, OpaqueFault};
 pub use origin::{Origin, OriginFault};
 pub use recorded::{RecordFault, Recorded, Records};
 pub use redirect::{REDIRECT_LEN_MAX, Redirect, RedirectFault, Redirects};

@@ -5,17 +5,27 @@ use super::handle::HandleId;
 use super::ids::NodeId;
 use super::mount::Union;
 use super::node::Node;
+use super::path::Spot;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::{Errno, SysError, change::StatVfs};
 use crate::tree::{Attr, Kind};
-use crate::upper::UpperError;
+use crate::upper::{BLOCK_BYTES, UpperError};
+
+/// Who keeps the name by which a node is looked at from becoming another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    /// The caller, where it has to be.
+    Held,
+    /// Nobody yet, and the caller holds no lock of a directory.
+    Free,
+}
 
 impl Union {
     /// The attributes of a node.
     pub fn attr(&self, id: NodeId) -> Result<Attr, UnionError> {
         let _topology = self.topology.read();
         match (self.table.get(id), self.lower.by_number(id.ino())) {
-            (Some(node), _) => self.attr_of(&node),
+            (Some(node), _) => self.attr_now(&node, Names::Free),
             (None, Some(lower)) => Ok(self.lower.attr(&lower)?),
             (None, None) => answer(Errno::STALE),
         }
@@ -60,14 +70,19 @@ impl Union {
         }
     }
 
-    /// The attributes of a node that has an object.
+    /// The attributes of a node that has an object. The caller may hold the lock of its directory; where nobody does, and its
+    /// name becomes another's meanwhile, they may be that one's.
     pub(super) fn attr_of(&self, node: &Node) -> Result<Attr, UnionError> {
+        self.attr_now(node, Names::Held)
+    }
+
+    fn attr_now(&self, node: &Node, names: Names) -> Result<Attr, UnionError> {
         if let Some(gone) = node.place.lock().gone {
             return Ok(gone);
         }
         // While a copy-up runs, the lower still says how the object is.
         if node.is_upper() {
-            let looked = self.attr_of_upper(node);
+            let looked = self.attr_of_upper(node, names);
             // Its last close took it away meanwhile, and first left word of how it was.
             return looked.or_else(|error| node.place.lock().gone.ok_or(error));
         }
@@ -89,7 +104,7 @@ impl Union {
         Ok(attr)
     }
 
-    fn attr_of_upper(&self, node: &Node) -> Result<Attr, UnionError> {
+    fn attr_of_upper(&self, node: &Node, names: Names) -> Result<Attr, UnionError> {
         let looked = |looked: Result<Stat, SysError>| {
             let deed = "look at an object of the upper";
             looked.map_err(|source| UpperError::Call { deed, source })
@@ -102,9 +117,14 @@ impl Union {
             let dir = self.upper_dir(node)?;
             upper.attr((&dir, b"."), &looked(file::stat(&*dir))?)?
         } else {
-            let spot = self.spot(node)?;
-            let stat = looked(file::stat_at(&*spot.dir, &*spot.name, Symlinks::Stop))?;
-            upper.attr((&spot.dir, &spot.name), &stat)?
+            let look = |spot: &Spot| {
+                let stat = looked(file::stat_at(&*spot.dir, &*spot.name, Symlinks::Stop))?;
+                Ok(upper.attr((&spot.dir, &spot.name), &stat)?)
+            };
+            match names {
+                Names::Free => self.in_place(node, look)?,
+                Names::Held => look(&self.spot(node)?)?,
+            }
         };
         self.shown_upper(node, attr)
     }
@@ -119,7 +139,11 @@ impl Union {
             return Ok(attr);
         }
         if let Some(below) = node.data_below() {
-            attr.blocks = self.lower.attr(&below)?.blocks;
+            // What is written over is counted twice, and no file has more than its size.
+            let of = |bytes: u64| bytes.next_multiple_of(BLOCK_BYTES) / 512;
+            let below_bytes = node.below().map_or(attr.size, |below| below.bytes);
+            let of_lower = self.lower.attr(&below)?.blocks.min(of(below_bytes));
+            attr.blocks = attr.blocks.max((of_lower + attr.blocks).min(of(attr.size)));
         }
         if node.group.is_some() {
             attr.nlink = self.group_links(node, attr.nlink)?;

@@ -7,6 +7,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use super::blocks::is_small;
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::mount::{Shared, Union};
@@ -25,11 +26,16 @@ pub(super) enum Extent {
     Whole,
     /// Nothing, where that can be: the file is emptied next.
     Nothing,
+    /// All of it, but what finds its data below by marks may go on without: what is written is copied block by block.
+    Blocks,
     /// All of it, but what finds its data below by marks may go on without: it gets another name, or one more.
     Names,
     /// All of it, but a file of the upper whose data lies below may go on without: only attributes are changed.
     Attributes,
 }
+
+/// Files from here on are large: who copies one is waited for elsewhere.
+pub(super) const MUCH_BYTES: u64 = 256 * 1024;
 
 /// Filling a file takes it away for a moment, and a crash then for good: what has one is copied whole.
 const CAPABILITY: &[u8] = b"security.capability";
@@ -38,7 +44,7 @@ impl Extent {
     /// Whether a copy is wanted for what may have its data below.
     fn may_leave_data(self) -> bool {
         match self {
-            Extent::Names | Extent::Attributes => true,
+            Extent::Blocks | Extent::Names | Extent::Attributes => true,
             Extent::Whole | Extent::Nothing => false,
         }
     }
@@ -47,6 +53,8 @@ impl Extent {
 /// What of a node is to be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touches {
+    /// A file's contents, and which of them are holes.
+    Whole,
     /// A file's contents.
     Contents,
     /// Its names.
@@ -123,12 +131,19 @@ impl Union {
         extent: Extent,
     ) -> Result<Option<OwnedFd>, UnionError> {
         let upper = self.writable()?;
+        let extent = match extent {
+            Extent::Blocks if !upper.writes_in_part() => Extent::Whole,
+            extent => extent,
+        };
         {
             let mut side = node.side.lock();
             while *side == Side::Copying {
                 node.copied.wait(&mut side);
             }
             match *side {
+                Side::Upper if extent == Extent::Blocks && self.goes_on_in_part(node) => {
+                    return Ok(None);
+                }
                 Side::Upper if extent == Extent::Attributes => return Ok(None),
                 Side::Upper if extent == Extent::Names && node.data_goes_along() => {
                     return Ok(None);
@@ -148,11 +163,12 @@ impl Union {
 
     /// What a change of a node has to copy.
     pub fn copies(&self, id: NodeId, touches: Touches) -> Copies {
-        const MUCH_BYTES: u64 = 256 * 1024;
         let known = self.table.get(id);
         let lower = match &known {
             Some(node) if node.is_directory() => return Copies::Nothing,
-            Some(node) if node.is_upper() && !needs_data(node, touches) => return Copies::Nothing,
+            Some(node) if node.is_upper() && !self.needs_data(node, touches) => {
+                return Copies::Nothing;
+            }
             Some(node) if node.is_upper() => node.data_below(),
             Some(node) if *node.side.lock() == Side::Copying => return Copies::Much,
             Some(node) => node.lower(),
@@ -162,7 +178,7 @@ impl Union {
         let is_lower = known.as_ref().is_none_or(|node| !node.is_upper());
         match self.lower.attr(&lower) {
             Ok(attr) if attr.kind == Kind::Directory => Copies::Nothing,
-            Ok(attr) if is_lower && touches != Touches::Contents && upper.leaves_data(&attr) => {
+            Ok(attr) if is_lower && may_be_left(upper, touches) && upper.leaves_data(&attr) => {
                 match self.lower.xattr(&lower, CAPABILITY) {
                     Ok(Some(_)) if attr.size > MUCH_BYTES => Copies::Much,
                     Ok(Some(_)) if self.syncs() => Copies::Little,
@@ -173,6 +189,19 @@ impl Union {
             Ok(_) if self.syncs() => Copies::Little,
             // What can't be asked is told by the change itself.
             Ok(_) | Err(_) => Copies::Nothing,
+        }
+    }
+
+    /// Whether an object of the upper needs its data for a change.
+    fn needs_data(&self, node: &Node, touches: Touches) -> bool {
+        match touches {
+            Touches::Whole => true,
+            Touches::Contents => {
+                let in_part = self.upper.as_ref().is_some_and(Upper::writes_in_part);
+                !(in_part && self.goes_on_in_part(node))
+            }
+            Touches::Names => !node.data_goes_along(),
+            Touches::Attributes => false,
         }
     }
 
@@ -189,12 +218,9 @@ impl Union {
     ) -> Result<Option<OwnedFd>, UnionError> {
         let Some(lower) = node.lower() else { return answer(Errno::STALE) };
         if extent.may_leave_data()
-            && let Some(staged) = self.stage_without_data(upper, &lower)?
+            && let Some((staged, data)) = self.stage_marked(upper, &lower, extent)?
         {
-            let beneath = Beneath { file: lower, found_by: FoundBy::Marks };
-            return self
-                .install_staged(upper, node, (&staged, Data::Below(beneath)))
-                .map(|()| None);
+            return self.install_staged(upper, node, (&staged, data)).map(|()| None);
         }
         let copied = self.copied(&lower)?;
         // The copy of a group is seen under its other names before it is installed under this one, which may be refused:
@@ -229,18 +255,30 @@ impl Union {
         self.install_copy(upper, node, staged).inspect_err(|_| upper.discard(staged))
     }
 
-    /// Makes a copy whose data stays in the lower; `None` where it is to have it.
-    fn stage_without_data(
+    /// Makes a copy whose data stays in the lower, or is brought up and need not be on the disk; `None` where it is to be.
+    fn stage_marked(
         &self,
         upper: &Upper,
         lower: &LowerNode,
-    ) -> Result<Option<Staged>, UnionError> {
+        extent: Extent,
+    ) -> Result<Option<(Staged, Data)>, UnionError> {
         let copied = self.copied(lower)?;
         let Some(path) = self.left_at(upper, lower, &copied)? else { return Ok(None) };
-        match upper.stage_copy(&Copied { data: CopiedData::Left(path), ..copied }) {
+        let size = copied.attr.size;
+        let is_brought = extent == Extent::Blocks && is_small(size);
+        let contents = is_brought.then(|| self.lower.open(lower).map(LowerContents)).transpose()?;
+        let (data, becomes) = match &contents {
+            Some(contents) => (CopiedData::Brought(contents, path), Data::Brought(size)),
+            None => {
+                let beneath =
+                    Beneath { file: lower.clone(), found_by: FoundBy::Marks, below: None };
+                (CopiedData::Left(path), Data::Below(beneath))
+            }
+        };
+        match upper.stage_copy(&Copied { data, ..copied }) {
             // Beside the attributes that it has there is no room for the marks.
             Err(error) if is_for_want_of_room(error.errno()) => Ok(None),
-            staged => Ok(Some(staged?)),
+            staged => Ok(Some((staged?, becomes))),
         }
     }
 
@@ -334,12 +372,12 @@ pub(super) fn is_for_want_of_room(errno: Errno) -> bool {
     matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::TOOBIG | Errno::RANGE | Errno::XDEV)
 }
 
-/// Whether an object of the upper needs its data for a change.
-fn needs_data(node: &Node, touches: Touches) -> bool {
+/// Whether a change of a lower file may leave its data there.
+fn may_be_left(upper: &Upper, touches: Touches) -> bool {
     match touches {
-        Touches::Contents => true,
-        Touches::Names => !node.data_goes_along(),
-        Touches::Attributes => false,
+        Touches::Whole => false,
+        Touches::Contents => upper.writes_in_part(),
+        Touches::Names | Touches::Attributes => true,
     }
 }
 
@@ -386,15 +424,18 @@ impl Contents for LowerContents {
 
 impl LowerContents {
     fn copy(&self, to: &OwnedFd) -> Result<(), SysError> {
-        let size = self.0.size();
-        let mut at = 0;
+        self.copy_stretch(to, 0, self.0.size())
+    }
+
+    /// Copies the data from one offset to another.
+    pub(super) fn copy_stretch(&self, to: &OwnedFd, from: u64, end: u64) -> Result<(), SysError> {
+        let mut at = from;
         while let Some(start) = self.0.next_data(at).map_err(|error| error.into_call())? {
-            if start >= size {
+            if start >= end {
                 break;
             }
-            let end = self.0.next_hole(start).map_err(|error| error.into_call())?.min(size);
-            self.range(to, start, end)?;
-            at = end;
+            at = self.0.next_hole(start).map_err(|error| error.into_call())?.min(end);
+            self.range(to, start, at)?;
         }
         Ok(())
     }

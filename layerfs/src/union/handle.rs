@@ -11,7 +11,7 @@ use super::copy_up::Extent;
 use super::error::{UnionError, answer};
 use super::ids::{ByNumber, NodeId};
 use super::mount::{Shared, Union};
-use super::node::Node;
+use super::node::{Data, Node};
 use super::open_file::OpenFile;
 use crate::lower::LowerFile;
 use crate::sys::change::{self, Access};
@@ -64,6 +64,8 @@ pub(super) struct Open {
     pub stays_lower: AtomicBool,
     /// The upper file, once there is one and it was asked for.
     pub upper: Mutex<Option<Arc<OwnedFd>>>,
+    /// How many descriptors it is counted with.
+    descriptors: u64,
 }
 
 impl Open {
@@ -75,14 +77,34 @@ impl Open {
             lower: None,
             stays_lower: AtomicBool::new(false),
             upper: Mutex::new(None),
+            descriptors: 1,
         }
     }
 
-    /// The lower file, where that is what is read now.
-    pub(super) fn read_lower(&self) -> Option<&LowerFile> {
-        let stays = || self.stays_lower.load(Ordering::Acquire);
-        self.lower.as_ref().filter(|_| stays() || !self.node.has_data_in_upper())
+    /// Whose bytes are read now.
+    pub(super) fn bytes(&self) -> Bytes<'_> {
+        let Some(lower) = &self.lower else { return Bytes::Upper };
+        if self.stays_lower.load(Ordering::Acquire) || !self.node.is_upper() {
+            return Bytes::Lower(lower);
+        }
+        match &*self.node.data.lock() {
+            Data::Here | Data::Brought(_) => Bytes::Upper,
+            Data::Below(beneath) | Data::Filling(beneath) => match beneath.below {
+                None => Bytes::Lower(lower),
+                Some(below) => Bytes::Both(lower, below.bytes),
+            },
+        }
     }
+}
+
+/// Whose bytes an open file has.
+pub(super) enum Bytes<'a> {
+    /// The lower file's.
+    Lower(&'a LowerFile),
+    /// The upper file's.
+    Upper,
+    /// The upper file's, and in its holes the lower file's: so many from the start.
+    Both(&'a LowerFile, u64),
 }
 
 /// Parts of the table of open files: every read looks there, and numbers that follow each other lie in different ones.
@@ -93,7 +115,7 @@ type Shard = RwLock<ByNumber<HandleId, Arc<Open>>>;
 /// All open files.
 pub(super) struct Handles {
     shards: Vec<Shard>,
-    /// How many there are; guarded by nothing.
+    /// How many descriptors they have; guarded by nothing.
     count: AtomicU64,
     /// Held while a program begins or ends to run.
     runs: Mutex<()>,
@@ -168,14 +190,14 @@ impl Handles {
 
     fn add(&self, open: Open) -> HandleId {
         let id = HandleId(self.next.fetch_add(1, Ordering::Relaxed));
+        self.count.fetch_add(open.descriptors, Ordering::Relaxed);
         self.shard(id).write().insert(id, Arc::new(open));
-        self.count.fetch_add(1, Ordering::Relaxed);
         id
     }
 
     fn take(&self, id: HandleId) -> Option<Arc<Open>> {
         let taken = self.shard(id).write().remove(&id)?;
-        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.count.fetch_sub(taken.descriptors, Ordering::Relaxed);
         Some(taken)
     }
 }
@@ -241,7 +263,7 @@ impl Union {
         let mut open = Open::new(node, how);
         match how {
             OpenHow::Read | OpenHow::Run => {}
-            OpenHow::Write => self.copy_up(node, Extent::Whole)?,
+            OpenHow::Write => self.copy_up(node, Extent::Blocks)?,
             OpenHow::Truncate | OpenHow::TruncateToRead => {
                 self.empty(&open)?;
                 open.is_changed = node.changed_below.swap(false, Ordering::AcqRel);
@@ -250,11 +272,24 @@ impl Union {
         }
         let _topology = self.topology.read();
         let is_upper = node.is_upper();
+        if is_upper && node.below().is_some() {
+            let upper = self.open_upper(&open)?;
+            self.note_if_brought(node, &upper)?;
+        }
         let below = if is_upper { node.data_below() } else { node.lower() };
         if let Some(lower) = below {
             let file = self.lower.open(&lower)?;
             // A file that was being emptied when its mount died has its new size and, until it is filled, the old data.
             open.lower = Some(if is_upper { self.as_data_of(node, file)? } else { file });
+            if how == OpenHow::Write {
+                self.open_upper(&open)?;
+            }
+            if let Some(upper) = open.upper.get_mut() {
+                open.descriptors += 1;
+                // What is read ahead of a hole that the disk has set room aside for would be taken for data.
+                file::advise_random(&**upper)
+                    .map_err(|source| UpperError::Call { deed: "open a file", source })?;
+            }
         } else if is_upper {
             self.open_upper(&open)?;
         } else {
@@ -266,7 +301,10 @@ impl Union {
 
     /// A lower file as the data of one of the upper. One that was cut short since would be shown with zeros at its end.
     fn as_data_of(&self, node: &Shared, file: LowerFile) -> Result<LowerFile, UnionError> {
-        let size = self.attr_of(node)?.size;
+        let size = match node.below() {
+            Some(below) => below.bytes,
+            None => self.attr_of(node)?.size,
+        };
         if file.size() < size { answer(Errno::STALE) } else { Ok(file.cut_to(size)) }
     }
 
@@ -280,8 +318,8 @@ impl Union {
             *open.upper.lock() = Some(Arc::new(fd));
             return Ok(());
         }
-        let (fd, deed) = (self.upper_file(open)?, "truncate a file");
-        file::truncate(&*fd, 0).map_err(|source| UpperError::Call { deed, source }.into())
+        let fd = self.upper_file(open)?;
+        self.resize(&open.node, &fd, 0)
     }
 
     /// Whether somebody has the node open for writing.
@@ -302,6 +340,11 @@ impl Union {
     /// An open file, looked at once.
     pub fn opened(&self, handle: HandleId) -> Result<OpenFile, UnionError> {
         self.handles.get(handle).map(OpenFile)
+    }
+
+    /// Whether the mark of a file with all its data has to go before some changes, and its data be on the disk before that.
+    pub fn is_unsettled(&self, id: NodeId) -> bool {
+        self.table.get(id).is_some_and(|node| node.brought().is_some())
     }
 
     /// Whether a node is known by itself: an untouched one of an image is not.

@@ -11,6 +11,7 @@
 mod again;
 mod attr;
 mod birth;
+mod blocks;
 mod copy_up;
 mod create;
 mod error;

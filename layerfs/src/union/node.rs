@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
+use super::blocks::Below;
 use super::ids::NodeId;
 use crate::lower::LowerNode;
 use crate::tree::{Attr, Kind, Name};
@@ -50,6 +51,12 @@ pub(super) struct Node {
     pub shaping: Mutex<Shaping>,
     /// Rung when one of them has ended.
     pub shaped: Condvar,
+    /// Held shared while a file that has data in the lower is written, exclusively while more of it is made the upper's.
+    pub blocks: RwLock<()>,
+    /// The disk failed to take its data: its mark stays, for good.
+    pub was_not_synced: AtomicBool,
+    /// Bytes that were written while it had data in the lower.
+    pub written: AtomicU64,
     /// Rung when a file was filled.
     pub filled: Condvar,
     /// Of a hard-link group. Held while a name comes or goes and the stored count follows: its names may stand in
@@ -106,6 +113,8 @@ pub(super) enum Data {
     Below(Beneath),
     /// The same, and a thread is filling it: whoever wants to change it waits.
     Filling(Beneath),
+    /// In itself, and the mark still says that so many bytes may lie below: before it goes the data has to be on the disk.
+    Brought(u64),
 }
 
 /// A file of the lower that has the data of one of the upper.
@@ -113,6 +122,8 @@ pub(super) enum Data {
 pub(super) struct Beneath {
     pub file: LowerNode,
     pub found_by: FoundBy,
+    /// How much of it, where something was written since; else all.
+    pub below: Option<Below>,
 }
 
 /// What leads from a file of the upper to the one that has its data.
@@ -197,15 +208,54 @@ impl Node {
     /// The lower file that has the data of an object of the upper, where one does.
     pub(super) fn data_below(&self) -> Option<LowerNode> {
         match &*self.data.lock() {
-            Data::Here => None,
+            Data::Here | Data::Brought(_) => None,
             Data::Below(beneath) | Data::Filling(beneath) => Some(beneath.file.clone()),
         }
+    }
+
+    /// How much of the data of an object of the upper may lie in the lower, where something was written since.
+    pub(super) fn below(&self) -> Option<Below> {
+        match &*self.data.lock() {
+            Data::Here | Data::Brought(_) => None,
+            Data::Below(beneath) | Data::Filling(beneath) => beneath.below,
+        }
+    }
+
+    /// The same, where it changes.
+    pub(super) fn set_below(&self, below: Below) {
+        match &mut *self.data.lock() {
+            Data::Here | Data::Brought(_) => {}
+            Data::Below(beneath) | Data::Filling(beneath) => beneath.below = Some(below),
+        }
+    }
+
+    /// How much of the data of an object of the upper its mark says may lie below, where none does.
+    pub(super) fn brought(&self) -> Option<u64> {
+        match *self.data.lock() {
+            Data::Brought(bytes) => Some(bytes),
+            Data::Here | Data::Below(_) | Data::Filling(_) => None,
+        }
+    }
+
+    /// Whether a mark says that data of an object of the upper lies below.
+    pub(super) fn has_mark_of_data(&self) -> bool {
+        !matches!(*self.data.lock(), Data::Here)
+    }
+
+    /// Notes that an object of the upper has all its data.
+    pub(super) fn becomes_whole(&self) {
+        *self.data.lock() = Data::Here;
+    }
+
+    /// The same, while its mark says otherwise.
+    pub(super) fn becomes_brought(&self, bytes: u64) {
+        *self.data.lock() = Data::Brought(bytes);
     }
 
     /// Whether an object of the upper has, or finds, its data under every name.
     pub(super) fn data_goes_along(&self) -> bool {
         match &*self.data.lock() {
-            Data::Here => true,
+            Data::Here | Data::Brought(_) => true,
             Data::Below(beneath) | Data::Filling(beneath) => beneath.found_by == FoundBy::Marks,
         }
     }

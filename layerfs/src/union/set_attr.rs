@@ -6,7 +6,7 @@ use super::ids::NodeId;
 use super::mount::{Shared, Union};
 use super::path::Spot;
 use crate::sys::change::{self, Access, SetTime};
-use crate::sys::{Errno, SysError, file, host};
+use crate::sys::{Errno, SysError, host};
 use crate::tree::{Attr, Kind, Timestamp};
 use crate::upper::UpperError;
 
@@ -63,7 +63,7 @@ impl Union {
         if !node.is_directory() {
             let extent = match set.size {
                 Some(0) => Extent::Nothing,
-                Some(_) => Extent::Whole,
+                Some(_) => Extent::Blocks,
                 // A file that has its data below and dies as it is filled would lose them.
                 None if set.permissions.is_some_and(|bits| bits & 0o6000 != 0) => Extent::Whole,
                 None => Extent::Attributes,
@@ -104,7 +104,7 @@ impl Union {
                 change::open_file(&*spot.dir, &*spot.name, Access::Write).map_err(told)
             })?
         };
-        file::truncate(file, size).map_err(told)
+        self.resize(node, &file, size)
     }
 
     /// Owner before permissions: each may clear set-id bits that are asked for. Times last.

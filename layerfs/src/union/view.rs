@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use super::blocks::Below;
 use super::error::UnionError;
 use super::mount::Union;
 use super::node::{Beneath, FoundBy, Node};
@@ -112,7 +113,7 @@ impl Union {
             return Err(UpperError::RedirectRefused(name.to_string()).into());
         }
         let (part, found_by) = match (found.data, &found.redirect) {
-            (Data::OfOrigin, redirect) => {
+            (Data::OfOrigin | Data::InPart { .. }, redirect) => {
                 let path = redirect.as_ref().and_then(Redirect::absolute);
                 (self.lower.data_of(found.origin.as_ref(), path)?, FoundBy::Marks)
             }
@@ -122,7 +123,7 @@ impl Union {
         };
         match part {
             Some(file) if self.lower.kind(&file)? == Kind::File => {
-                Ok(Some(Beneath { file, found_by }))
+                Ok(Some(Beneath { file, found_by, below: Below::of(found.data) }))
             }
             _ => Err(UpperError::data_missing(name).into()),
         }
@@ -135,15 +136,16 @@ impl Union {
         group: &str,
         lower: &LowerNode,
     ) -> Result<Option<Beneath>, UnionError> {
-        let found_by = match upper.data_of_group(group)? {
+        let data = upper.data_of_group(group)?;
+        let found_by = match data {
             Data::Here => return Ok(None),
             Data::Below => FoundBy::Name,
-            Data::OfOrigin => FoundBy::Marks,
+            Data::OfOrigin | Data::InPart { .. } => FoundBy::Marks,
         };
         if self.redirects() == Redirects::Refuse {
             return Err(UpperError::RedirectRefused(group.to_owned()).into());
         }
-        Ok(Some(Beneath { file: lower.clone(), found_by }))
+        Ok(Some(Beneath { file: lower.clone(), found_by, below: Below::of(data) }))
     }
 
     /// The open directory of the upper, where the node has one.

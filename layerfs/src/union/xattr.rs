@@ -113,8 +113,7 @@ impl Union {
         match set() {
             // The mark that its data lies below takes some of the room that attributes have.
             Err(error)
-                if is_for_want_of_room(UnionError::errno(&error))
-                    && node.data_below().is_some() =>
+                if is_for_want_of_room(UnionError::errno(&error)) && node.has_mark_of_data() =>
             {
                 self.copy_up(&node, Extent::Whole)?;
                 set()

@@ -51,8 +51,13 @@ impl Upper {
     }
 
     /// Takes the mark away when what it has is on the disk.
-    fn unmark(&self, upper: &OwnedFd) -> Result<(), UpperError> {
+    pub fn unmark(&self, upper: &OwnedFd) -> Result<(), UpperError> {
         self.sync(upper)?;
+        self.take_mark(upper)
+    }
+
+    /// Takes the mark away of a file whose data is on the disk.
+    pub fn take_mark(&self, upper: &OwnedFd) -> Result<(), UpperError> {
         let mark = Mark::Metacopy.name(self.space);
         xattr::remove(upper, &mark).during("complete a file that has its data in a lower layer")
     }

@@ -133,9 +133,12 @@ pub enum MarkFault {
     /// The count of hidden and added names.
     #[error("link count mark is damaged")]
     Links,
-    /// Only some of the file's blocks are here, and this layerfs reads no record of which.
-    #[error("it is a partial file, which this layerfs does not read: use the one that wrote it")]
-    Partial,
+    /// Only some of the file's blocks are here, and it is not the file that they were written to.
+    #[error(
+        "it is a copy of a file of which only some blocks were written, and its holes may not be where that has them: \
+         take the upper that it was copied from, after `layerfs upper normalize`"
+    )]
+    Moved,
     /// The file's data should lie in a lower layer, and does not.
     #[error(
         "its data lies in a lower layer (metacopy), and no lower directory has it: mount it over the lower directories \

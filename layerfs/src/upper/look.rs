@@ -61,6 +61,13 @@ pub enum Data {
     Below,
     /// In the lower, in the file that its origin names, and in directories a redirect beside that: we did.
     OfOrigin,
+    /// The same but for what was written since: so many bytes from the start are the lower's where the file has holes.
+    InPart {
+        /// So many bytes.
+        below: u64,
+        /// The mark says more: the file was made shorter, and who did died before it set that.
+        is_shorter: bool,
+    },
 }
 
 impl Upper {
@@ -229,7 +236,15 @@ impl Upper {
         match Metacopy::parse(&value) {
             Ok(Metacopy::Below) => Ok(Data::Below),
             Ok(Metacopy::Unwritten) => Ok(Data::OfOrigin),
-            Ok(Metacopy::Partial) => Err(mark_error(name, MarkFault::Partial)),
+            Ok(Metacopy::Partial(blocks)) => {
+                let stat =
+                    file::stat_at(dir, name, Symlinks::Stop).during("look at a partial file")?;
+                if stat.st_ino != blocks.ino {
+                    return Err(mark_error(name, MarkFault::Moved));
+                }
+                let below = blocks.below.min(Attr::of_stat(&stat).size);
+                Ok(Data::InPart { below, is_shorter: below < blocks.below })
+            }
             Err(fault) => Err(mark_error(name, MarkFault::Metacopy(fault))),
         }
     }

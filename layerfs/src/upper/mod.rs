@@ -12,6 +12,7 @@
 //! ```
 
 mod adopt;
+mod blocks;
 mod complete;
 mod error;
 mod hide;
@@ -32,6 +33,7 @@ mod whiteout;
 
 pub use crate::tree::Records;
 pub use adopt::KernelEntry;
+pub use blocks::{BLOCK_BYTES, round_down};
 pub use error::{MarkFault, UpperError};
 pub use index::{Belongs, Group};
 pub use look::{Data, Found, Glance, Listed, Look};

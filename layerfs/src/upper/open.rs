@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::time::Duration;
 
 use super::error::{During, UpperError};
@@ -78,6 +78,8 @@ pub struct Upper {
     /// Directories may hide names by a mark: whiteouts are marked files, or were.
     pub(super) may_hide_names: AtomicBool,
     pub(super) partial: Partial,
+    /// Whether files may be written block by block: what was found, or nothing yet.
+    pub(super) holes: AtomicU8,
     /// The layer says that it has files without data of their own. `false` where this mount made none.
     pub(super) has_partial: AtomicBool,
     /// The kernel's index of hard links, where it made one.
@@ -140,6 +142,7 @@ impl Upper {
             has_groups: AtomicBool::new(false),
             may_hide_names: AtomicBool::new(false),
             partial: options.partial,
+            holes: AtomicU8::new(0),
             has_partial: AtomicBool::new(false),
             root,
             kernel_index: Upper::find_kernel_index(work)?,

@@ -19,8 +19,10 @@ use crate::tree::{Attr, Kind, Mark, MarkSpace, Metacopy, Name, Redirects};
 /// Whether files are made of which only metadata is copied up; they are read always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Partial {
-    /// Where it can be.
+    /// Where it can be: a file gets its data as it is opened for writing.
     Made,
+    /// The same, and of a file that is written blocks are copied up where the disk tells holes.
+    Blocks,
     /// Copies are whole: others read the upper beside us.
     Never,
 }
@@ -31,7 +33,7 @@ const SET_ID: u32 = 0o6000;
 impl Upper {
     /// Whether the data of a lower object with these attributes may stay where it is when the rest is copied up.
     pub fn leaves_data(&self, attr: &Attr) -> bool {
-        self.partial == Partial::Made
+        self.partial != Partial::Never
             && self.unmarked.is_none()
             && self.redirects == Redirects::Follow
             // A mark of users can't be read of a file that is shut to this process, and its holes would be taken for data.
@@ -41,11 +43,12 @@ impl Upper {
             && attr.permissions & SET_ID == 0
     }
 
-    /// Marks a staged file: its data is that of its origin, which directories find at that path.
-    pub(super) fn mark_unwritten(
+    /// Marks a staged file: its data is that of its origin, which directories find at that path, or some of it is.
+    pub(super) fn mark_unfilled(
         &self,
         (dir, name): At<'_>,
         path: Option<&[Name]>,
+        mark: Metacopy,
     ) -> Result<(), UpperError> {
         if !self.has_partial.load(Ordering::Acquire) {
             self.keep_others_away(incompat::PARTIAL)?;
@@ -54,6 +57,6 @@ impl Upper {
         if let Some(path) = path {
             self.set_redirect(dir, name, path.to_vec())?;
         }
-        self.set_mark(dir, name, Mark::Metacopy, Metacopy::Unwritten.value())
+        self.set_mark(dir, name, Mark::Metacopy, &mark.value())
     }
 }

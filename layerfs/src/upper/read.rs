@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 
 use super::error::{During, UpperError};
 use super::index::Group;
@@ -74,6 +74,7 @@ impl UpperReader {
             has_groups: AtomicBool::new(false),
             may_hide_names: AtomicBool::new(true),
             partial: Partial::Never,
+            holes: AtomicU8::new(0),
             has_partial: AtomicBool::new(false),
             root,
         };

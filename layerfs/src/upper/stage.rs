@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use super::error::{During, UpperError};
 use super::look::mark_error;
 use super::open::{Durability, Upper};
+use super::owners::Owners;
 use super::rename::At;
 use crate::sys::change::{self, SetTime, Special};
 use crate::sys::file::Symlinks;
 use crate::sys::xattr_at::SetHow;
 use crate::sys::{SysError, deep, dir, file, xattr};
-use crate::tree::{Attr, Kind, Mark, Name, Origin, Recorded, Timestamp, acl};
+use crate::tree::{Attr, Blocks, Kind, Mark, Metacopy, Name, Origin, Recorded, Timestamp, acl};
 
 /// Who owns a new object, and what may be done with it.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +110,8 @@ pub enum CopiedData<'a> {
     Copied(&'a dyn Contents),
     /// It stays where it is: in the origin, which directories find at this path.
     Left(Option<Vec<Name>>),
+    /// It is copied, and is in the origin, too, until it is on the disk.
+    Brought(&'a dyn Contents, Option<Vec<Name>>),
 }
 
 /// The lower object that is copied up.
@@ -151,43 +154,70 @@ impl Upper {
         let staged = Staged { name: self.aside(), kind: copied.attr.kind };
         let owner = (copied.attr.uid, copied.attr.gid);
         Self::refuse_unknown(owner)?;
-        let made = self.make_blank(&staged.name, &blank, owner).during("make a copy");
-        let filled = made.and_then(|()| self.fill(&staged, copied));
+        let made = match blank {
+            Blank::File => {
+                let permissions = self.first_permissions(&copied.attr);
+                file::create_new(&self.work, staged.name.as_str(), permissions).map(Some)
+            }
+            _ => self.make_blank(&staged.name, &blank, owner).map(|()| None),
+        };
+        let made = made.during("make a copy");
+        let filled = made.and_then(|file| self.fill(&staged, copied, file.as_ref()));
         self.or_discard(&staged, filled)?;
         Ok(staged)
     }
 
-    fn fill(&self, staged: &Staged, copied: &Copied<'_>) -> Result<(), UpperError> {
+    /// The permissions with which the copy of a file is made: those that it is to have, where nothing that is done to it changes
+    /// them or needs others.
+    fn first_permissions(&self, attr: &Attr) -> u32 {
+        const OF_OWNER: u32 = 0o600;
+        let are_plain = attr.permissions & !0o777 == 0 && attr.permissions & OF_OWNER == OF_OWNER;
+        if self.owners == Owners::OfObjects && are_plain { attr.permissions } else { OF_OWNER }
+    }
+
+    fn fill(
+        &self,
+        staged: &Staged,
+        copied: &Copied<'_>,
+        file: Option<&OwnedFd>,
+    ) -> Result<(), UpperError> {
         let (name, attr) = (staged.name.as_bytes(), &copied.attr);
         let deed = "copy an object up";
         let at = (&self.work, name);
-        let opened = || change::open_file(&self.work, name, change::Access::Write).during(deed);
-        let file = match (&copied.data, attr.kind) {
-            (CopiedData::Copied(contents), Kind::File) => {
-                let file = opened()?;
-                contents.fill(&file).during(deed)?;
-                file::truncate(&file, attr.size).during(deed)?;
-                Some(file)
-            }
-            (CopiedData::Left(_), Kind::File) => {
-                file::truncate(opened()?, attr.size).during(deed)?;
-                None
-            }
-            _ => None,
-        };
-        self.give(at, &Recorded::of(attr))?;
+        let made = file.map(file::stat).transpose().during(deed)?;
+        if let Some(file) = file {
+            put_data(file, copied).during(deed)?;
+        }
+        let made = made.filter(|_| self.owners == Owners::OfObjects);
+        let as_made = made.as_ref().map(Attr::of_stat);
+        if as_made.is_none_or(|made| (made.uid, made.gid) != (attr.uid, attr.gid)) {
+            self.give(at, &Recorded::of(attr))?;
+        }
         self.copy_xattrs(&self.work, name, &copied.xattrs)?;
         match &copied.origin {
             Some(origin) => self.set_origin(&self.work, name, (attr.kind, origin))?,
             None => self.has_no_origin(&self.work, name)?,
         }
-        if let CopiedData::Left(path) = &copied.data {
-            self.mark_unwritten(at, path.as_deref())?;
+        match &copied.data {
+            CopiedData::Left(path) => {
+                self.mark_unfilled(at, path.as_deref(), Metacopy::Unwritten)?;
+            }
+            CopiedData::Brought(_, path) => {
+                let ino = match &made {
+                    Some(made) => made.st_ino,
+                    None => file::stat_at(&self.work, name, Symlinks::Stop).during(deed)?.st_ino,
+                };
+                let blocks = Blocks { below: attr.size, ino };
+                self.mark_unfilled(at, path.as_deref(), Metacopy::Partial(blocks))?;
+            }
+            CopiedData::Nothing | CopiedData::Copied(_) => {}
         }
-        if attr.kind != Kind::Symlink {
+        let has_permissions = copied.xattrs.is_empty()
+            && as_made.is_some_and(|made| made.permissions == attr.permissions);
+        if attr.kind != Kind::Symlink && !has_permissions {
             self.set_permissions(at, attr.permissions)?;
         }
-        if let Some(file) = &file {
+        if let (Some(file), CopiedData::Copied(_)) = (file, &copied.data) {
             // The name must not be durable before the data: a crash would leave an empty file in place of the lower.
             self.sync(file)?;
         }
@@ -402,6 +432,24 @@ fn blank_of<'a>(copied: &'a Copied<'_>) -> Blank<'a> {
         Kind::BlockDevice => Blank::Special(Special::Block { major, minor }),
         Kind::Fifo => Blank::Special(Special::Fifo),
         Kind::Socket => Blank::Special(Special::Socket),
+    }
+}
+
+/// Gives a file that was just made the data that it is to have, and its size.
+fn put_data(file: &OwnedFd, copied: &Copied<'_>) -> Result<(), SysError> {
+    let size = copied.attr.size;
+    match &copied.data {
+        CopiedData::Nothing => Ok(()),
+        CopiedData::Copied(contents) => {
+            contents.fill(file)?;
+            file::truncate(file, size)
+        }
+        CopiedData::Left(_) => file::truncate(file, size),
+        CopiedData::Brought(contents, _) => {
+            // The size is on the disk with the name, and the data is not: it is the origin's where there are holes.
+            file::truncate(file, size)?;
+            contents.fill(file)
+        }
     }
 }
 

@@ -67,7 +67,7 @@ pub const DONE_ANYWAY: [&str; 27] = [
 ];
 
 /// Words with one of few values that have an effect. Others with few values say themselves which they take.
-const SWITCHES: [&str; 9] = [
+const SWITCHES: [&str; 10] = [
     "cpu_latency=auto",
     "cpu_latency=usual",
     "fsync=0",
@@ -77,6 +77,7 @@ const SWITCHES: [&str; 9] = [
     "noxattrs=1",
     "partial=on",
     "partial=off",
+    "partial=blocks",
 ];
 
 /// A word, with one value or with whichever, and why it is refused.

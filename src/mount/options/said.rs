@@ -95,6 +95,8 @@ pub struct Options {
     pub whiteout: Option<Whiteout>,
     /// `partial=on` or `partial=off`: whether data may stay in the lower.
     pub partial: Option<Rule>,
+    /// `partial=blocks`: it may, and what is written is copied up block by block.
+    pub blocks: bool,
     /// `io=cached` is `Deny`: the kernel reads and writes no file itself.
     pub kernel_io: Option<Rule>,
     /// `cpu_latency=usual` is `Deny`: idle processors sleep as deeply as they do without the mount.
@@ -197,8 +199,9 @@ impl Options {
         match (key, value) {
             (b"fsync", b"volatile") => self.volatile = true,
             (b"fsync", b"0") => self.no_fsync = true,
-            (b"partial", b"on") => self.partial = Some(Rule::Allow),
-            (b"partial", b"off") => self.partial = Some(Rule::Deny),
+            (b"partial", b"on") => (self.partial, self.blocks) = (Some(Rule::Allow), false),
+            (b"partial", b"blocks") => (self.partial, self.blocks) = (Some(Rule::Allow), true),
+            (b"partial", b"off") => (self.partial, self.blocks) = (Some(Rule::Deny), false),
             (b"io", b"auto") => self.kernel_io = Some(Rule::Allow),
             (b"io", b"cached") => self.kernel_io = Some(Rule::Deny),
             (b"cpu_latency", b"auto") => self.low_latency = Some(Rule::Allow),

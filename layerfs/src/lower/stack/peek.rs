@@ -106,7 +106,7 @@ impl Looking<'_> {
         let broken = |source| LowerError::Metacopy { path: self.shown(name), source };
         match Metacopy::parse(&value).map_err(broken)? {
             Metacopy::Below => Ok(true),
-            Metacopy::Unwritten | Metacopy::Partial => {
+            Metacopy::Unwritten | Metacopy::Partial(_) => {
                 Err(LowerError::PartialFile(self.shown(name)))
             }
         }
