@@ -193,10 +193,12 @@ fn a_copy_beside_a_writer_is_refused() -> bool {
     let path = ground.at("low/d/large");
     std::fs::write(&path, vec![b'a'; LEN]).unwrap();
     let over = std::sync::atomic::AtomicBool::new(false);
+    let begun = std::sync::Barrier::new(2);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let file = std::fs::File::options().write(true).open(&path).unwrap();
             let piece = vec![b'b'; 1 << 16];
+            begun.wait();
             for at in (0..LEN as u64).step_by(1 << 16).cycle() {
                 file.write_all_at(&piece, at).unwrap();
                 if over.load(std::sync::atomic::Ordering::Acquire) {
@@ -204,6 +206,7 @@ fn a_copy_beside_a_writer_is_refused() -> bool {
                 }
             }
         });
+        begun.wait();
         let refused = (0..20).any(|_| {
             let opened =
                 ground.found("d/large").and_then(|it| ground.union.open(it.id, OpenHow::Write));

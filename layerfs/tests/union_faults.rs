@@ -109,8 +109,8 @@ fn differs(form: Form, (number, deed): (usize, &Deed)) -> bool {
                 has(&["owner", "user", "chown", "chmod", "symlink", "device", "list", "fifo"])
             }
             Form::Metacopy => has(&["lower file", "small", "large", "sparse", "deep"]),
-            Form::Partial if has(&["write to", "chmod a", "copied-up"]) => true,
-            Form::Partial => has(&["lower file", "group"]) && number % 3 == 0,
+            Form::Partial | Form::Blocks if has(&["write to", "chmod a", "copied-up"]) => true,
+            Form::Partial | Form::Blocks => has(&["lower file", "group"]) && number % 3 == 0,
             Form::UserMarks | Form::Volatile | Form::BecomesPlain => number % 5 == 0,
         }
 }
@@ -300,11 +300,13 @@ fn a_fault_among_the_kernels_metacopies_leaves_the_tree_old_or_new() {
 #[test]
 fn a_fault_among_files_whose_data_stays_below_leaves_the_tree_old_or_new() {
     all_of(Side::Image, Form::Partial);
+    all_of(Side::Image, Form::Blocks);
 }
 
 #[test]
 fn a_fault_among_files_of_directories_whose_data_stays_below_leaves_the_tree_old_or_new() {
     all_of(Side::Dirs, Form::Partial);
+    all_of(Side::Dirs, Form::Blocks);
 }
 
 #[test]

@@ -36,10 +36,10 @@ fn run_with(
     model::history::run(seeds, STEPS, &ground);
 }
 
-/// What is so of mounts where nothing is said.
+/// Of images what `partial=blocks` says, of directories what is so where nothing is said.
 fn partial_of(lowers: Lowers) -> Partial {
     match lowers {
-        Lowers::Image => Partial::Made,
+        Lowers::Image => Partial::Blocks,
         Lowers::Directories => Partial::Never,
     }
 }
@@ -53,6 +53,8 @@ fn a_union_whose_files_leave_their_data_below_or_do_not_is_the_model() {
     for (first, lowers, partial) in [
         (85_000_000, Lowers::Directories, Partial::Made),
         (86_000_000, Lowers::Image, Partial::Never),
+        (87_000_000, Lowers::Image, Partial::Made),
+        (88_000_000, Lowers::Directories, Partial::Blocks),
     ] {
         for (more, memory) in [(0, Memory::Long), (500_000, Memory::Short)] {
             let (place, whiteouts) = (scratch.path().to_owned(), Whiteouts::Auto);

@@ -91,7 +91,7 @@ impl Lab {
         let place = self.disk.join(format!("place-{}", self.places));
         match (&self.ground, self.form) {
             (Ground::Dirs(dirs), Form::Metacopy) => by_the_kernel(dirs, &place),
-            (_, Form::Partial) => without_data(&Way(&self.mounted(&place))).unwrap(),
+            (_, Form::Partial | Form::Blocks) => without_data(&Way(&self.mounted(&place))).unwrap(),
             (_, Form::BecomesPlain) => self.changed_in_every_form(&place),
             _ => {}
         }
@@ -362,6 +362,7 @@ fn a_power_cut_while_the_kernels_metacopies_are_filled_leaves_the_tree_old_or_ne
 #[test]
 fn a_power_cut_among_files_whose_data_stays_below_leaves_the_tree_old_or_new() {
     on_both(Form::Partial, cut_at_calls);
+    on_both(Form::Blocks, cut_at_calls);
 }
 
 /// A copy of 100 MB has all of it before it has its name; where only metadata was copied, before the mark goes.

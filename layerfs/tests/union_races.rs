@@ -359,6 +359,38 @@ fn a_file_that_is_opened_as_it_is_closed_for_the_last_time_is_open_or_gone() {
     });
 }
 
+#[test]
+fn attributes_are_not_those_of_a_file_that_takes_the_name() {
+    support::need_root!();
+    let _alone = alone();
+    let _watch = watchdog(120);
+    let lab = Lab::new(Side::Dirs);
+    let union = lab.fresh();
+    let visit = Visit::new(&union);
+    for _ in 0..3000 {
+        for (name, bytes) in [("name", &b"one"[..]), ("other", b"another")] {
+            visit.make(name, NewNode::File).unwrap();
+            visit.write(name, bytes).unwrap();
+        }
+        let id = visit.walk("name").unwrap().id;
+        let start = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                Visit::new(&union).rename("other", "name", RenameHow::Replace).unwrap();
+            });
+            start.wait();
+            for _ in 0..8 {
+                match union.attr(id) {
+                    Ok(attr) => assert_eq!(attr.size, 3),
+                    Err(error) => assert!([Errno::NOENT, Errno::STALE].contains(&error.errno())),
+                }
+            }
+        });
+        visit.unlink("name").unwrap();
+    }
+}
+
 /// Nothing of others waits for a copy: no look at a file, and no rename of the very directory.
 #[test]
 fn nobody_waits_while_a_large_file_is_copied_up() {

@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -94,14 +95,19 @@ fn a_file_that_can_not_be_filled_gives_its_room_back() {
     let big = live.place.join("mnt/big");
     std::os::unix::fs::chown(&big, Some(7), Some(7)).unwrap();
     for _ in 0..2 {
-        let refused = OpenOptions::new().write(true).open(&big).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::StorageFull);
+        assert_eq!(filled(&big).unwrap_err().kind(), ErrorKind::StorageFull);
         fs::write(live.place.join("mnt/other"), vec![b'y'; 8 << 20]).unwrap();
         fs::remove_file(live.place.join("mnt/other")).unwrap();
     }
     assert!(fs::read(&big).unwrap() == vec![b'x'; 24 << 20], "it is as it was");
     live.umount();
     live.shell("until umount ram; do :; done 2> umounting");
+}
+
+/// Has a file get all its data, as what allocates in one needs it.
+fn filled(path: &Path) -> std::io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    Ok(rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, 1)?)
 }
 
 /// A name that is always there is never told to be absent. An open that meets two replacements one after the other may be told that
@@ -150,7 +156,7 @@ fn what_is_changed_while_a_file_is_filled_stays() {
         let path = live.place.join(&format!("mnt/d/{number}"));
         std::os::unix::fs::chown(&path, Some(0), Some(0)).unwrap();
         thread::scope(|scope| {
-            scope.spawn(|| drop(OpenOptions::new().write(true).open(&path).unwrap()));
+            scope.spawn(|| filled(&path).unwrap());
             // Before it begins, in its midst, and after it.
             thread::park_timeout(std::time::Duration::from_micros(800 * number));
             fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();

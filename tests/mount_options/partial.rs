@@ -91,6 +91,143 @@ fn what_changes_but_its_data_leaves_that_in_the_image() {
     live.place.said(&["fsck"]);
 }
 
+fn mount_blocks(live: &Live) {
+    live.place.said(&["mount", "-o", "partial=blocks", "--upper", "changes", "image:1", "mnt"]);
+}
+
+/// The blocks of 512 bytes that files of the upper have.
+fn blocks(live: &Live, names: &str) -> String {
+    live.shell(&format!("cd changes; stat -c %b {names} | xargs"))
+}
+
+#[test]
+fn what_is_written_of_a_file_of_an_image_is_copied_up_block_by_block() {
+    rights::need!("setfattr");
+    let Some(live) = live_on_disk() else { return };
+    live.shell(
+        "cd base; seq 1000000 > large; cp large model; truncate -s 1G huge; printf end >> huge; seq 20000 > small",
+    );
+    live.place.said(&["import", "base", "image:1"]);
+    mount_blocks(&live);
+    // A byte, one across two blocks, a whole block, one behind the end; each in the file and in its model.
+    let write = "for to in mnt/large base/model; do
+        for at in 5 4095 12288 6888895 7000000; do
+            head -c $((at % 7 + 4096)) /dev/zero | tr '\\0' $((at % 10)) | dd of=$to bs=1M oflag=seek_bytes seek=$at conv=notrunc status=none
+        done; done; cmp mnt/large base/model";
+    live.shell(write);
+    live.shell("printf x | dd of=mnt/huge bs=1 seek=536870912 conv=notrunc status=none");
+    // One of data, and one that the disk may take for the marks.
+    assert!(["8\n", "16\n"].contains(&&*blocks(&live, "huge")));
+    let few: u32 = blocks(&live, "large").trim().parse().unwrap();
+    assert!((8..=8 * 12).contains(&few), "{few} blocks");
+    live.shell("[ $(stat -c %b mnt/huge) -le 24 ]");
+    let told = "head -c 536870913 mnt/huge | tail -c 2 | od -An -c; tail -c 3 mnt/huge";
+    assert_eq!(live.shell(told), "  \\0   x\nend");
+    // What is cut away does not come back.
+    let cut = "for to in mnt/large base/model; do truncate -s 5000001 $to; truncate -s 6000000 $to; printf y >> $to; done; cmp mnt/large base/model";
+    live.shell(cut);
+    for _ in 0..2 {
+        live.umount();
+        mount_blocks(&live);
+        live.shell("cmp mnt/large base/model; cmp mnt/small base/small");
+    }
+    // Another layer of it has all, and so has the upper that is made plain.
+    live.place.said(&["commit", "changes", "image:2"]);
+    live.umount();
+    live.place.said(&["mount", "--read-only", "image:2", "mnt"]);
+    live.shell("cmp mnt/large base/model");
+    live.umount();
+    live.place.said(&["upper", "normalize", "--image", "image:1", "changes"]);
+    live.shell("cmp changes/large base/model");
+    assert_eq!(marked(&live, "changes"), [""; 0]);
+}
+
+#[test]
+fn a_small_file_that_is_written_has_all_data_and_is_marked_until_it_is_synced() {
+    rights::need!("setfattr");
+    let Some(live) = live_on_disk() else { return };
+    live.shell("cd base; seq 20000 > small; seq 20000 > punched; seq 20000 > untouched");
+    live.place.said(&["import", "base", "image:1"]);
+    mount_blocks(&live);
+    live.shell("cd mnt; printf x >> small; : >> untouched; chmod 600 punched; printf y >> small");
+    assert_eq!(marked(&live, "changes"), ["punched", "small", "untouched"]);
+    live.shell("{ cat base/small; printf xy; } | cmp - changes/small; cmp base/untouched changes/untouched");
+    live.shell("sync mnt/small; fallocate -p -o 4096 -l 8192 mnt/punched");
+    assert_eq!(marked(&live, "changes"), ["untouched"]);
+    // What is cut away does not come back, though its mark speaks of it.
+    let cut = "for to in mnt/untouched base/untouched; do truncate -s 5001 $to; truncate -s 60000 $to; done; cmp mnt/untouched base/untouched";
+    live.shell(cut);
+    let punched = "{ seq 20000 | head -c 4096; head -c 8192 /dev/zero; seq 20000 | tail -c +12289; } | cmp - mnt/punched";
+    for _ in 0..2 {
+        live.shell(punched);
+        live.umount();
+        mount_blocks(&live);
+        live.shell(
+            "cmp mnt/untouched base/untouched; { cat base/small; printf xy; } | cmp - mnt/small",
+        );
+    }
+    live.shell(": > mnt/untouched");
+    assert_eq!(marked(&live, "changes"), [""; 0]);
+    live.umount();
+}
+
+#[test]
+fn what_was_being_cut_as_its_mount_died_is_that_short_and_grows_by_zeros() {
+    rights::need!("setfattr");
+    let Some(live) = live_on_disk() else { return };
+    live.shell("cd base; seq 20000 > small; seq 1000000 > large");
+    live.place.said(&["import", "base", "image:1"]);
+    mount_blocks(&live);
+    live.shell("cd mnt; printf x >> small; printf x >> large");
+    live.umount();
+    // Between the cut and the mark.
+    live.shell("truncate -s 0 changes/small; truncate -s 5000 changes/large");
+    mount_blocks(&live);
+    live.shell("cmp mnt/small /dev/null; truncate -s 9000 mnt/large; printf y >> mnt/small");
+    for _ in 0..2 {
+        live.shell("{ head -c 5000 base/large; head -c 4000 /dev/zero; } | cmp - mnt/large");
+        assert_eq!(live.shell("cat mnt/small"), "y");
+        live.umount();
+        mount_blocks(&live);
+    }
+    live.umount();
+}
+
+#[test]
+fn a_file_that_is_larger_than_the_disk_is_written_in_part_again_and_again() {
+    rights::need!("setfattr");
+    let Some(live) = live() else { return };
+    live.shell("head -c 24M /dev/zero | tr '\\0' x > base/large; mkdir ram; mount -t tmpfs -o size=16m ram ram; mkdir ram/up ram/work");
+    live.place.said(&["import", "base", "image:1"]);
+    let options = "upperdir=ram/up,workdir=ram/work,partial=blocks";
+    live.place.said(&["mount", "-o", options, "image:1", "mnt"]);
+    // More than an eighth of its size, of one block.
+    let write = "for n in 1 2 3; do for n in $(seq 200); do head -c 16384 /dev/zero; done | dd of=mnt/large bs=16K seek=$((n * 300)) conv=notrunc status=none; done";
+    live.shell(write);
+    live.shell("printf y | dd of=mnt/large bs=1 seek=100 conv=notrunc status=none; head -c 101 mnt/large | tail -c 1 | grep -q y");
+    live.umount();
+    live.shell("until umount ram; do :; done 2> umounting");
+}
+
+#[test]
+fn a_copy_of_an_upper_with_files_that_were_written_in_part_is_not_taken_for_it() {
+    rights::need!("setfattr");
+    let Some(live) = live_on_disk() else { return };
+    live.shell("cd base; seq 20000 > written; seq 20000 > owned");
+    live.place.said(&["import", "base", "image:1"]);
+    mount_blocks(&live);
+    live.shell("cd mnt; printf x >> written; chmod 600 owned");
+    live.umount();
+    // Holes are zeros in the copy.
+    live.shell("mv changes old; cp -a --sparse=never old changes; rm -r changes.work");
+    mount_blocks(&live);
+    let said =
+        live.shell("LC_ALL=C cat mnt/written 2>&1 | sed 's/.*: //'; cmp mnt/owned base/owned");
+    assert_eq!(said, "Input/output error\n");
+    live.shell("printf x >> mnt/owned; { cat base/owned; printf x; } | cmp - mnt/owned");
+    live.umount();
+}
+
 #[test]
 fn an_upper_whose_data_lies_in_an_image_is_told_committed_and_made_plain() {
     rights::need!("setfattr");

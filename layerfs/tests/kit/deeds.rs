@@ -51,7 +51,7 @@ pub fn prepare(union: &Union, form: Form) {
         way.rmdir("opq")?;
         way.dir("opq")?;
         match form {
-            Form::Partial => without_data(&way)?,
+            Form::Partial | Form::Blocks => without_data(&way)?,
             _ => way.write("k1", b"OTHER", 0)?,
         }
         way.dir("upwh")?;

@@ -24,15 +24,17 @@ pub enum Form {
     Recorded,
     /// The kernel's overlayfs copied no more than the metadata of files up.
     Metacopy,
-    /// We do: the data of files stays in the lower until they are written.
+    /// We do: the data of files stays in the lower until they are opened for writing.
     Partial,
+    /// The same, and what is written is copied up block by block.
+    Blocks,
     /// Nothing is synced.
     Volatile,
     /// It is being made plain: whiteouts of all forms are read.
     BecomesPlain,
 }
 
-pub const FORMS: [Form; 9] = [
+pub const FORMS: [Form; 10] = [
     Form::Usual,
     Form::MarkedWhiteouts,
     Form::WhNames,
@@ -40,6 +42,7 @@ pub const FORMS: [Form; 9] = [
     Form::Recorded,
     Form::Metacopy,
     Form::Partial,
+    Form::Blocks,
     Form::Volatile,
     Form::BecomesPlain,
 ];
@@ -63,6 +66,7 @@ impl Form {
         match self {
             Form::Usual | Form::Metacopy => usual,
             Form::Partial => UpperOptions { partial: Partial::Made, ..usual },
+            Form::Blocks => UpperOptions { partial: Partial::Blocks, ..usual },
             Form::MarkedWhiteouts => UpperOptions { whiteouts: Whiteouts::Xattr, ..usual },
             Form::WhNames => {
                 UpperOptions { wh_names: WhNames::Whiteouts, whiteouts: Whiteouts::Wh, ..usual }
@@ -83,7 +87,7 @@ impl Form {
 
     /// Whether a file of the upper may have its data below.
     pub fn has_data_below(self) -> bool {
-        matches!(self, Form::Metacopy | Form::Partial)
+        matches!(self, Form::Metacopy | Form::Partial | Form::Blocks)
     }
 
     /// Whether directories of the lower can be renamed.

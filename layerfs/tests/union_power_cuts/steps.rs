@@ -278,7 +278,7 @@ pub fn of_form(form: Form) -> Vec<usize> {
             "shorten a lower file and fill it by its new name",
             "link a lower file",
         ],
-        Form::Partial => &[
+        Form::Partial | Form::Blocks => &[
             "write to a lower file",
             "write to a sparse file",
             "append to a lower file deep down",
