@@ -91,13 +91,15 @@ impl Live {
         words.try_into().unwrap_or_else(|_| panic!("no mount, or two: {said}"))
     }
 
-    /// What a script says on standard output, run by bash in the place. It must complain of nothing.
+    /// What a script says on standard output, run by bash in the place. It must complain of nothing, and `cmp` find nothing.
     pub fn shell(&self, script: &str) -> String {
         let mut bash = Command::new("bash");
         bash.arg("-c").arg(script).current_dir(self.place.join(""));
         let output = bash.stdin(std::process::Stdio::null()).output().unwrap();
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(!said.contains(" differ: "), "{script}: {said}");
+        said
     }
 
     /// The processes that serve `mnt`, or something in it, or are about to.

@@ -193,6 +193,26 @@ fn what_was_being_cut_as_its_mount_died_is_that_short_and_grows_by_zeros() {
     live.umount();
 }
 
+/// As a power cut in the midst of a sync leaves it.
+#[test]
+fn room_that_the_disk_set_aside_and_nobody_wrote_is_not_taken_for_data() {
+    rights::need!("setfattr");
+    let Some(live) = live_on_disk() else { return };
+    live.shell("seq 1000000 > base/large; cp base/large model");
+    live.place.said(&["import", "base", "image:1"]);
+    mount_blocks(&live);
+    live.shell("for to in mnt/large model; do printf x | dd of=$to bs=1 seek=3000000 conv=notrunc status=none; done");
+    live.umount();
+    // Who reads the upper itself has zeros of it in memory, which would be data.
+    live.shell("fallocate -n -o 1M -l 1M changes/large; cat changes/large > /dev/null");
+    mount_blocks(&live);
+    live.shell("cmp mnt/large model");
+    live.shell("for to in mnt/large model; do printf y | dd of=$to bs=1 seek=1500000 conv=notrunc status=none; done; cmp mnt/large model");
+    live.umount();
+    live.place.said(&["upper", "normalize", "--image", "image:1", "changes"]);
+    live.shell("cmp changes/large model");
+}
+
 #[test]
 fn a_file_that_is_larger_than_the_disk_is_written_in_part_again_and_again() {
     rights::need!("setfattr");

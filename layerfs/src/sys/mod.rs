@@ -14,6 +14,7 @@ pub mod credentials;
 pub mod deep;
 pub mod dir;
 mod error;
+pub mod extents;
 pub mod fault;
 pub mod file;
 pub mod fuse_device;

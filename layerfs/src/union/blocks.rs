@@ -16,7 +16,7 @@ use super::mount::{Shared, Union};
 use super::node::{Data, Node};
 use crate::lower::{LowerFile, Patched};
 use crate::sys::change::{self, SetTime};
-use crate::sys::{Errno, SysError, file};
+use crate::sys::{Errno, SysError, extents, file};
 use crate::tree::{Attr, Timestamp};
 use crate::upper::{BLOCK_BYTES, Data as UpperData, Upper, UpperError, round_down};
 
@@ -91,6 +91,9 @@ impl Union {
                 let what = "the zeros that a copy has for a hole stay";
                 return Err(told("make a hole")(SysError::new("fallocate", what, Errno::IO)));
             }
+        }
+        if below.is_none() {
+            node.was_looked_through.store(true, Ordering::Release);
         }
         let bytes = below.map_or(size, |below| below.bytes);
         self.writable()?.mark_in_part(upper, bytes)?;
@@ -168,6 +171,28 @@ impl Union {
     fn has_room_for(&self, bytes: u64) -> bool {
         let figures = self.filesystem();
         figures.is_ok_and(|figures| figures.f_bavail.saturating_mul(figures.f_frsize) > bytes)
+    }
+
+    /// Gives room back that the disk has set aside in the holes of a file, as a power cut in the midst of a sync leaves it: once it
+    /// is read it would be taken for data. Once for each mount, before the file is read or written; the caller holds no lock.
+    pub(super) fn look_through(&self, node: &Shared) -> Result<(), UnionError> {
+        if node.below().is_none() || node.was_looked_through.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let file = self.opened_to_fill(node)?;
+        let _filling = node.filling();
+        let _held = node.blocks.write();
+        let Some(below) = node.below() else { return Ok(()) };
+        if node.was_looked_through.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let told = told("look for what was not written of a file");
+        for (start, end) in extents::unwritten(&file, below.bytes).map_err(&told)? {
+            keeping_times(&file, || change::allocate(&file, PUNCH, start, end - start))
+                .map_err(&told)?;
+        }
+        node.was_looked_through.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Notes that a file has all its data, where it has no hole up to where its mark says.

@@ -65,6 +65,7 @@ impl Union {
                 Some(LowerContents(self.lower.open(&below.file)?))
             }
         };
+        self.look_through(node)?;
         let file = self.opened_to_fill(node)?;
         // What it gives back afterwards is what it had before.
         let filling = node.filling();
@@ -107,7 +108,7 @@ impl Union {
     }
 
     /// Found by its name, which may change afterwards.
-    fn opened_to_fill(&self, node: &Shared) -> Result<OwnedFd, UnionError> {
+    pub(super) fn opened_to_fill(&self, node: &Shared) -> Result<OwnedFd, UnionError> {
         let _topology = self.topology.read();
         self.in_place(node, |spot| {
             let file = change::open_file(&*spot.dir, &*spot.name, Access::Write);

@@ -270,6 +270,7 @@ impl Union {
                 return Ok(open);
             }
         }
+        self.look_through(node)?;
         let _topology = self.topology.read();
         let is_upper = node.is_upper();
         if is_upper && node.below().is_some() {

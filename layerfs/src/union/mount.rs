@@ -180,6 +180,7 @@ impl Seed {
             shaping: Mutex::default(),
             shaped: parking_lot::Condvar::new(),
             blocks: RwLock::new(()),
+            was_looked_through: AtomicBool::new(false),
             was_not_synced: AtomicBool::new(false),
             written: AtomicU64::new(0),
             filled: parking_lot::Condvar::new(),

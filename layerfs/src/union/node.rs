@@ -53,6 +53,8 @@ pub(super) struct Node {
     pub shaped: Condvar,
     /// Held shared while a file that has data in the lower is written, exclusively while more of it is made the upper's.
     pub blocks: RwLock<()>,
+    /// Of a file with data in both: room that the disk had set aside before this mount was looked for.
+    pub was_looked_through: AtomicBool,
     /// The disk failed to take its data: its mark stays, for good.
     pub was_not_synced: AtomicBool,
     /// Bytes that were written while it had data in the lower.

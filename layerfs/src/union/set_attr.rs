@@ -104,6 +104,7 @@ impl Union {
                 change::open_file(&*spot.dir, &*spot.name, Access::Write).map_err(told)
             })?
         };
+        self.look_through(node)?;
         self.resize(node, &file, size)
     }
 

@@ -435,7 +435,7 @@ mod tests {
             (b"io=direct", "option `io=direct`: `auto` or `cached`"),
             (b"io", "option `io`: `auto` or `cached`"),
             (b"cpu_latency=", "option `cpu_latency=`: `auto` or `usual`"),
-            (b"partial=yes", "option `partial=yes`: `on` or `off`"),
+            (b"partial=yes", "option `partial=yes`: `on`, `off` or `blocks`"),
             (b"fsync=2", "option `fsync=2`: `0`, `volatile`, `1`, `auto` or `strict`"),
             (b"noxattrs=2", "option `noxattrs=2`: `1` or `0`"),
             (b"override_creds=x", "option `override_creds=x` is not known"),
