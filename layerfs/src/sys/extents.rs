@@ -55,7 +55,7 @@ pub fn unwritten(file: impl AsFd, until: u64) -> Result<Vec<(u64, u64)>, SysErro
             start,
             length: until - start,
             flags: SYNC,
-            room: AT_ONCE as u32,
+            room: u32::try_from(AT_ONCE).unwrap_or(0),
             ..Header::default()
         };
         let mut query = Query { header, extents: [Extent::default(); AT_ONCE] };
