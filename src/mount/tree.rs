@@ -67,7 +67,10 @@ pub fn union(
         }
         (union, _) => union?,
     };
-    if let Some(own) = args.upper.as_deref().zip(args.work.as_deref()) {
+    // What a container has goes with it.
+    if hold.is_some()
+        && let Some(own) = args.upper.as_deref().zip(args.work.as_deref())
+    {
         store.remember_upper(&chain, own)?;
     }
     Ok((union, hold))

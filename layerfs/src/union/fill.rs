@@ -128,7 +128,7 @@ impl Union {
         Ok(())
     }
 
-    /// Has the disk take all data of a file. Where it failed to, once, the lower's is never given up.
+    /// Has the disk take all data of a file. Where it failed to, and somebody was told, the lower's is never given up.
     pub(super) fn sync_brought(
         &self,
         upper: &Upper,
@@ -138,8 +138,7 @@ impl Union {
         if node.was_not_synced.load(Ordering::Acquire) {
             return answer(Errno::IO);
         }
-        let synced = upper.sync(file);
-        Ok(synced.inspect_err(|_| node.was_not_synced.store(true, Ordering::Release))?)
+        Ok(upper.sync(file)?)
     }
 
     /// The same, once it was synced. Where it can't be it stays.
