@@ -7,7 +7,9 @@ use layerfs_driver::store::Store;
 use layerfs_driver::sys::dir;
 use layerfs_driver::tree::MarkSpace;
 use layerfs_driver::union::{Mode, Union};
-use layerfs_driver::upper::{Durability, Partial, Records, Upper, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{
+    Durability, Partial, Records, Upper, UpperError, UpperOptions, Whiteouts,
+};
 
 use super::by_node::ByNode;
 use super::directory;
@@ -137,8 +139,14 @@ fn open_upper(upper: &Path, work: &Path, (whiteouts, partial): (Whiteouts, Parti
         records: Records::Never,
         partial,
     };
-    let (upper, work) = (dir::open_path(upper).unwrap(), dir::open_path(work).unwrap());
-    Mode::Writable(Upper::open(upper, &work, options).unwrap())
+    let work = dir::open_path(work).unwrap();
+    loop {
+        match Upper::open(dir::open_path(upper).unwrap(), &work, options) {
+            // A process that another test starts has the lock of the last mount until it runs its program; the watchdog ends it.
+            Err(UpperError::Busy(_)) => std::thread::yield_now(),
+            opened => return Mode::Writable(opened.unwrap()),
+        }
+    }
 }
 
 /// Names are read as whiteouts where those are made as such.
