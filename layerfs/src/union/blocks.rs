@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::RwLockReadGuard;
 
 use super::copy_up::{Extent, LowerContents, MUCH_BYTES, is_for_want_of_room};
-use super::error::UnionError;
+use super::error::{UnionError, answer};
 use super::handle::Open;
 use super::io::write_all;
 use super::mount::{Shared, Union};
@@ -359,11 +359,16 @@ fn write_joined(
     if head.is_empty() && tail.is_empty() {
         return write_all(upper, bytes, offset);
     }
-    let written = write_all(upper, &[&head, bytes, &tail].concat(), start)?;
-    match written.checked_sub(head.len()).filter(|written| *written > 0) {
-        Some(written) => Ok(written.min(bytes.len())),
-        None => write_all(upper, bytes, offset),
+    let joined = [&head, bytes, &tail].concat();
+    let mut done = 0;
+    // What landed is told. Of the head alone nothing is, and the bytes never land without it.
+    while done <= head.len() {
+        match write_all(upper, &joined[done..], start + done as u64)? {
+            0 => return answer(Errno::NOSPC),
+            len => done += len,
+        }
     }
+    Ok((done - head.len()).min(bytes.len()))
 }
 
 fn is_absent(upper: &OwnedFd, block: u64, below: u64) -> Result<bool, SysError> {
