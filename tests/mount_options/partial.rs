@@ -95,6 +95,15 @@ fn mount_blocks(live: &Live) {
     live.place.said(&["mount", "-o", "partial=blocks", "--upper", "changes", "image:1", "mnt"]);
 }
 
+/// An image of these files on a disk, of which blocks are copied up, mounted.
+fn blocks_of(files: &str) -> Option<Live> {
+    let live = live_on_disk()?;
+    live.shell(files);
+    live.place.said(&["import", "base", "image:1"]);
+    mount_blocks(&live);
+    Some(live)
+}
+
 /// The blocks of 512 bytes that files of the upper have.
 fn blocks(live: &Live, names: &str) -> String {
     live.shell(&format!("cd changes; stat -c %b {names} | xargs"))
@@ -103,12 +112,11 @@ fn blocks(live: &Live, names: &str) -> String {
 #[test]
 fn what_is_written_of_a_file_of_an_image_is_copied_up_block_by_block() {
     rights::need!("setfattr");
-    let Some(live) = live_on_disk() else { return };
-    live.shell(
+    let Some(live) = blocks_of(
         "cd base; seq 1000000 > large; cp large model; truncate -s 1G huge; printf end >> huge; seq 20000 > small",
-    );
-    live.place.said(&["import", "base", "image:1"]);
-    mount_blocks(&live);
+    ) else {
+        return;
+    };
     // A byte, one across two blocks, a whole block, one behind the end; each in the file and in its model.
     let write = "for to in mnt/large base/model; do
         for at in 5 4095 12288 6888895 7000000; do
@@ -145,10 +153,11 @@ fn what_is_written_of_a_file_of_an_image_is_copied_up_block_by_block() {
 #[test]
 fn a_small_file_that_is_written_has_all_data_and_is_marked_until_it_is_synced() {
     rights::need!("setfattr");
-    let Some(live) = live_on_disk() else { return };
-    live.shell("cd base; seq 20000 > small; seq 20000 > punched; seq 20000 > untouched");
-    live.place.said(&["import", "base", "image:1"]);
-    mount_blocks(&live);
+    let Some(live) =
+        blocks_of("cd base; seq 20000 > small; seq 20000 > punched; seq 20000 > untouched")
+    else {
+        return;
+    };
     live.shell("cd mnt; printf x >> small; : >> untouched; chmod 600 punched; printf y >> small");
     assert_eq!(marked(&live, "changes"), ["punched", "small", "untouched"]);
     live.shell("{ cat base/small; printf xy; } | cmp - changes/small; cmp base/untouched changes/untouched");
@@ -174,10 +183,7 @@ fn a_small_file_that_is_written_has_all_data_and_is_marked_until_it_is_synced() 
 #[test]
 fn what_was_being_cut_as_its_mount_died_is_that_short_and_grows_by_zeros() {
     rights::need!("setfattr");
-    let Some(live) = live_on_disk() else { return };
-    live.shell("cd base; seq 20000 > small; seq 1000000 > large");
-    live.place.said(&["import", "base", "image:1"]);
-    mount_blocks(&live);
+    let Some(live) = blocks_of("cd base; seq 20000 > small; seq 1000000 > large") else { return };
     live.shell("cd mnt; printf x >> small; printf x >> large");
     live.umount();
     // Between the cut and the mark.
@@ -197,10 +203,7 @@ fn what_was_being_cut_as_its_mount_died_is_that_short_and_grows_by_zeros() {
 #[test]
 fn room_that_the_disk_set_aside_and_nobody_wrote_is_not_taken_for_data() {
     rights::need!("setfattr");
-    let Some(live) = live_on_disk() else { return };
-    live.shell("seq 1000000 > base/large; cp base/large model");
-    live.place.said(&["import", "base", "image:1"]);
-    mount_blocks(&live);
+    let Some(live) = blocks_of("seq 1000000 > base/large; cp base/large model") else { return };
     live.shell("for to in mnt/large model; do printf x | dd of=$to bs=1 seek=3000000 conv=notrunc status=none; done");
     live.umount();
     // Who reads the upper itself has zeros of it in memory, which would be data.
@@ -232,10 +235,7 @@ fn a_file_that_is_larger_than_the_disk_is_written_in_part_again_and_again() {
 #[test]
 fn a_copy_of_an_upper_with_files_that_were_written_in_part_is_not_taken_for_it() {
     rights::need!("setfattr");
-    let Some(live) = live_on_disk() else { return };
-    live.shell("cd base; seq 20000 > written; seq 20000 > owned");
-    live.place.said(&["import", "base", "image:1"]);
-    mount_blocks(&live);
+    let Some(live) = blocks_of("cd base; seq 20000 > written; seq 20000 > owned") else { return };
     live.shell("cd mnt; printf x >> written; chmod 600 owned");
     live.umount();
     // Holes are zeros in the copy.
