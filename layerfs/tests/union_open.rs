@@ -182,6 +182,37 @@ fn what_is_gone_or_forgotten_takes_no_memory() {
     });
 }
 
+/// A walk that reads a large image would leave an object of each of its files.
+#[test]
+fn a_file_of_an_image_that_was_read_and_closed_takes_no_memory_while_the_kernel_holds_it() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    let scratch = Scratch::new();
+    let ground = Ground::new(scratch.path(), Side::Image);
+    let union = ground.mount(&scratch.join("place"));
+    let visit = Visit::new(&union);
+    let held = visit.walk("small").unwrap();
+    let before = union.node_count();
+    for how in [OpenHow::Read, OpenHow::Run] {
+        let (first, second) =
+            (visit.open("small", how).unwrap(), union.open(held.id, how).unwrap());
+        union.release(first);
+        assert_eq!(union.node_count(), before + 1, "it is open");
+        union.release(second);
+        assert_eq!(union.node_count(), before, "it is not");
+    }
+    assert_eq!(union.attr(held.id).unwrap(), held.attr);
+    // What the index does not know of it is kept.
+    let handle = visit.open("small", OpenHow::Write).unwrap();
+    union.release(handle);
+    assert_eq!(union.node_count(), before + 1, "it is a copy");
+    let handle = union.open(visit.walk("big").unwrap().id, OpenHow::Read).unwrap();
+    visit.unlink("big").unwrap();
+    union.release(handle);
+    drop(visit);
+    assert!(Visit::new(&union).walk("big").is_err());
+}
+
 /// A redirect is an attribute, and an attribute has an end.
 #[test]
 fn a_directory_too_deep_for_a_redirect_is_not_renamed_and_stays() {

@@ -12,7 +12,7 @@ use layerfs_driver::fuse::{
 };
 use layerfs_driver::lower::{Redirects, WhNames};
 use layerfs_driver::sys::mount::{MountFlags, Propagation};
-use layerfs_driver::sys::{change, dir, file, host, signal};
+use layerfs_driver::sys::{change, dir, file, host, process, signal};
 use layerfs_driver::tree::{Acls, MarkSpace};
 use layerfs_driver::union::Union;
 use layerfs_driver::upper::{Durability, Partial, Records, UpperOptions, Whiteouts};
@@ -330,6 +330,7 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
     signal::ignore_file_size()?;
     signal::ignore_leases()?;
     host::raise_limits()?;
+    process::share_heaps();
     let (union, hold) = tree::union(args, session, ground)?;
     let union = union.with_acls(if args.has(Flag::NoAcls) { Acls::Off } else { Acls::Obeyed });
     dir::enter("/")?;

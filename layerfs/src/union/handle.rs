@@ -388,6 +388,9 @@ impl Union {
             self.handles.end(&open.node, open.how);
         }
         self.closed(&open.node);
+        let id = open.node.id;
+        drop(open);
+        self.shed(id);
     }
 
     /// Counts one open file less.

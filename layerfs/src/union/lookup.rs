@@ -54,10 +54,39 @@ impl Union {
         };
         if let Some(node) = self.table.forget(id, count, is_spent) {
             self.drop_orphan_of(&node);
-            let names = std::mem::take(&mut node.place.lock().names);
-            for (parent, _) in names {
-                self.leave(parent);
+            self.leave_all(&node);
+        }
+    }
+
+    /// Takes the object from a file of an image that was closed, where the index says all about it: else a walk that reads would leave
+    /// one of each file. Its count stays with the table.
+    pub(super) fn shed(&self, id: NodeId) {
+        let is_plain = |lower: &LowerNode| match lower {
+            LowerNode::Image(_) => {
+                self.upper.is_none() || !self.lower.is_group(lower).unwrap_or(true)
             }
+            LowerNode::Dirs(_) => false,
+        };
+        let is_untouched = |node: &mut Node| {
+            let place = node.place.get_mut();
+            place.names.len() == 1
+                && place.orphan.is_none()
+                && place.gone.is_none()
+                && *node.side.get_mut() == Side::Lower
+                && (*node.opens.get_mut(), *node.text.get_mut()) == (0, 0)
+                && (node.kind, node.generation) == (Kind::File, 0)
+                && node.lower.get_mut().as_ref().is_some_and(is_plain)
+        };
+        if let Some(node) = self.table.shed(id, is_untouched) {
+            self.leave_all(&node);
+        }
+    }
+
+    /// Counts an object less in the directories that have its names.
+    fn leave_all(&self, node: &Node) {
+        let names = std::mem::take(&mut node.place.lock().names);
+        for (parent, _) in names {
+            self.leave(parent);
         }
     }
 

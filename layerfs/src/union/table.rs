@@ -2,7 +2,7 @@
 //!
 //! An untouched node of an image has no object: its lookups are counted in an array by ordinal, and everything about
 //! it is in the index. An object takes the count over when one is needed, because the node changes, is open, or has
-//! changed entries below it. The array is memory that the kernel gives page by page as ordinals are touched.
+//! changed entries below it; of a file that was only read it gives it back when the file is closed. The array is memory that the kernel gives page by page as ordinals are touched.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +15,10 @@ use super::node::Node;
 
 /// Parts of the table, each with its own lock.
 const SHARDS: usize = 64;
+
+/// So many objects stay in each part though the index knows as much: who opens a file again is spared the making of one. None in a
+/// build for tests, which are to see each of them go.
+const KEPT: usize = if cfg!(feature = "fault") { 0 } else { 64 };
 
 pub(super) struct Table {
     shards: Vec<Mutex<ByNumber<NodeId, Arc<Node>>>>,
@@ -111,6 +115,28 @@ impl Table {
         if old > count || !is_spent(node) {
             return None;
         }
+        shard.remove(&id)
+    }
+
+    /// Has a node that `is_untouched` do without its object, where more are known than are kept and only the table has it. Answers
+    /// the object.
+    pub(super) fn shed(
+        &self,
+        id: NodeId,
+        is_untouched: impl FnOnce(&mut Node) -> bool,
+    ) -> Option<Arc<Node>> {
+        let mut shard = self.shard(id).lock();
+        if shard.len() <= KEPT {
+            return None;
+        }
+        let untouched = self.untouched_count(id)?;
+        // Who comes by it from here on waits for the lock, and finds none.
+        let node = Arc::get_mut(shard.get_mut(&id)?)?;
+        let lookups = u32::try_from(*node.lookups.get_mut()).ok()?;
+        if !is_untouched(node) {
+            return None;
+        }
+        untouched.store(lookups, Ordering::Relaxed);
         shard.remove(&id)
     }
 
