@@ -15,7 +15,7 @@ use crate::sys::OwnedFd;
 ///
 /// An entry of a higher layer takes the place of a lower one of the same name; two directories become one, with the
 /// higher one's owner, permissions and attributes, unless the higher one is opaque or only implied; a whiteout hides.
-pub(super) fn fold(
+pub fn merge_layers(
     layers: &[Index],
     chain_id: Digest,
     file: OwnedFd,
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap()[8192..8196], *b"lost");
         std::fs::File::options().write(true).open(&path).unwrap().set_len(8192).unwrap();
         let tree: OwnedFd = tempfile::tempfile().unwrap().into();
-        let folded = fold(&[layer], diff_id, tree);
+        let folded = merge_layers(&[layer], diff_id, tree);
         assert!(matches!(folded, Err(IndexError::Damaged("a page could not be read"))));
     }
 }

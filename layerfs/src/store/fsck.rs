@@ -14,7 +14,7 @@ use super::chain::chain_id;
 use super::container::{self, ContainerId};
 use super::digest::Digest;
 use super::error::{During, StoreError};
-use super::fold::fold;
+use super::fold::merge_layers;
 use super::image::{ImageRecord, UnreadName, file_name};
 use super::index::{self, Index, Kind};
 use super::root::{Presence, Store};
@@ -416,7 +416,7 @@ impl Check<'_> {
         let what = || format!("merged tree {}", chain.short());
         let aside = format!("{:016x}.new", host::random_u64().during(what)?);
         let tree = file::create_new(&self.store.trees, aside.as_str(), 0o400).during(what)?;
-        let folded = fold(layers, chain, tree).during(what);
+        let folded = merge_layers(layers, chain, tree).during(what);
         let synced = folded.and_then(|_| file::sync_filesystem(&self.store.trees).during(what));
         let placed = synced.and_then(|()| {
             dir::rename(&self.store.trees, aside.as_str(), &self.store.trees, chain.hex().as_str())

@@ -36,6 +36,7 @@ pub use collect::Collected;
 pub use error::StoreError;
 pub use export::{ArchiveForm, ExportError, Exported, Pack, TargetSpec};
 pub use features::Features;
+pub use fold::merge_layers;
 pub use frame::FrameError;
 pub use fsck::{Finding, FsckReport, Repair};
 pub use import::{LayerOutcome, NewImage, Progress, RootfsInput};

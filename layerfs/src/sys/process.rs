@@ -71,6 +71,16 @@ fn field_22(stat: &[u8]) -> Option<u64> {
     text.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
+/// Has the threads of this process share two heaps: of glibc's, which would give each its own, those that come and go each leave one
+/// behind that nobody uses. Asked for before there are threads; other libraries have one.
+pub fn share_heaps() {
+    // SAFETY: it takes two numbers, and changes how memory is found that is asked for from here on.
+    #[cfg(target_env = "gnu")]
+    if unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) } != 1 {
+        tracing::debug!("each thread has a heap of its own");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,15 +106,5 @@ mod tests {
         found.kill().unwrap();
         assert!(Process::find(child.id(), started).unwrap().is_none(), "it is gone");
         assert!(Process::find(0, 0).unwrap().is_none());
-    }
-}
-
-/// Has the threads of this process share two heaps: of glibc's, which would give each its own, those that come and go each leave one
-/// behind that nobody uses. Asked for before there are threads; other libraries have one.
-pub fn share_heaps() {
-    // SAFETY: it takes two numbers, and changes how memory is found that is asked for from here on.
-    #[cfg(target_env = "gnu")]
-    if unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) } != 1 {
-        tracing::debug!("each thread has a heap of its own");
     }
 }

@@ -16,9 +16,9 @@ use super::node::Node;
 /// Parts of the table, each with its own lock.
 const SHARDS: usize = 64;
 
-/// So many objects stay in each part though the index knows as much: who opens a file again is spared the making of one. None in a
-/// build for tests, which are to see each of them go.
-const KEPT: usize = if cfg!(feature = "fault") { 0 } else { 64 };
+/// From so many objects of a part on those go of which the index knows as much. Fewer stay: who opens a file again is spared the making
+/// of one. In a build for tests each goes, so that they see what comes of it.
+const CROWDED: usize = if cfg!(feature = "fault") { 1 } else { 64 };
 
 pub(super) struct Table {
     shards: Vec<Mutex<ByNumber<NodeId, Arc<Node>>>>,
@@ -118,7 +118,7 @@ impl Table {
         shard.remove(&id)
     }
 
-    /// Has a node that `is_untouched` do without its object, where more are known than are kept and only the table has it. Answers
+    /// Has a node that `is_untouched` do without its object, where many are known and only the table has it. Answers
     /// the object.
     pub(super) fn shed(
         &self,
@@ -126,7 +126,7 @@ impl Table {
         is_untouched: impl FnOnce(&mut Node) -> bool,
     ) -> Option<Arc<Node>> {
         let mut shard = self.shard(id).lock();
-        if shard.len() <= KEPT {
+        if shard.len() < CROWDED {
             return None;
         }
         let untouched = self.untouched_count(id)?;

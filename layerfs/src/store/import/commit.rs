@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use super::transaction::{Import, Room};
 use crate::store::digest::Digest;
 use crate::store::error::{During, StoreError};
-use crate::store::fold::fold;
+use crate::store::fold::merge_layers;
 use crate::store::image::{ImageLayer, ImageRecord, RECORD_VERSION};
 use crate::store::index::Index;
 use crate::store::index::Kind;
@@ -137,7 +137,7 @@ impl Import<'_> {
         }
         let what = || format!("merged tree {}", chain_id.short());
         let tree = file::create_new(&self.dir, "tree", 0o400).during(what)?;
-        fold(layers, chain_id, tree).during(what)?;
+        merge_layers(layers, chain_id, tree).during(what)?;
         Ok(Some(chain_id))
     }
 
