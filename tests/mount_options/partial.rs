@@ -208,6 +208,11 @@ fn room_that_the_disk_set_aside_and_nobody_wrote_is_not_taken_for_data() {
     live.umount();
     // Who reads the upper itself has zeros of it in memory, which would be data.
     live.shell("fallocate -n -o 1M -l 1M changes/large; cat changes/large > /dev/null");
+    live.place.said(&["commit", "changes", "image:2"]);
+    live.place.said(&["mount", "--read-only", "image:2", "mnt"]);
+    live.shell("cmp mnt/large model");
+    live.umount();
+    live.shell("cat changes/large > /dev/null");
     mount_blocks(&live);
     live.shell("cmp mnt/large model");
     live.shell("for to in mnt/large model; do printf y | dd of=$to bs=1 seek=1500000 conv=notrunc status=none; done; cmp mnt/large model");

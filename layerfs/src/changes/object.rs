@@ -7,7 +7,7 @@ use super::walk::Sides;
 use crate::lower::{LowerFile, LowerNode, Patched};
 use crate::store::archive::{EntryPath, Name};
 use crate::sys::xattr::Pair;
-use crate::sys::{SysError, dir, file};
+use crate::sys::{SysError, dir, extents, file};
 use crate::tree::{Attr, Ino};
 use crate::upper::UpperError;
 
@@ -44,7 +44,16 @@ pub(super) enum Identity {
 pub(super) enum Contents {
     Upper(OwnedFd),
     Lower(LowerFile),
-    Both(OwnedFd, LowerFile, u64),
+    Both(Both),
+}
+
+/// The contents of a file that was written in part.
+pub(super) struct Both {
+    file: OwnedFd,
+    lower: LowerFile,
+    below: u64,
+    /// Stretches that have room on the disk and were never written.
+    unwritten: Vec<(u64, u64)>,
 }
 
 impl Object<'_> {
@@ -98,7 +107,10 @@ impl Object<'_> {
                 Ok(match (data, below) {
                     (Some(node), Some(below)) => {
                         file::advise_random(&file).map_err(told_of_open).at(path)?;
-                        Contents::Both(file, sides.lower.open(node).at(path)?, *below)
+                        let unwritten = extents::unwritten(&file, *below);
+                        let unwritten = unwritten.map_err(told_of_open).at(path)?;
+                        let lower = sides.lower.open(node).at(path)?;
+                        Contents::Both(Both { file, lower, below: *below, unwritten })
                     }
                     _ => Contents::Upper(file),
                 })
@@ -123,8 +135,8 @@ impl Contents {
         let told = |source| UpperError::Call { deed: "read a file of the upper", source };
         match self {
             Contents::Upper(file) => file::read_at(file, buf, offset).map_err(told).at(path),
-            Contents::Both(file, lower, below) => {
-                let both = Patched::new(file.as_fd(), lower, *below);
+            Contents::Both(Both { file, lower, below, unwritten }) => {
+                let both = Patched::new(file.as_fd(), lower, *below).of_unwritten(unwritten);
                 both.read_at(buf, offset).map_err(told).at(path)
             }
             Contents::Lower(file) => file.read_at(buf, offset).at(path),
@@ -134,7 +146,9 @@ impl Contents {
     /// An error where the file was written while it was read: what was read may never have been its contents. The lower is
     /// never written.
     pub(super) fn expect_unchanged(&self, seen: &Attr, path: &[Name]) -> Result<(), ChangesError> {
-        let (Contents::Upper(file) | Contents::Both(file, ..)) = self else { return Ok(()) };
+        let (Contents::Upper(file) | Contents::Both(Both { file, .. })) = self else {
+            return Ok(());
+        };
         let stat = file::stat(file)
             .map_err(|source| UpperError::Call { deed: "look at a file of the upper", source });
         let now = Attr::of_stat(&stat.at(path)?);

@@ -9,12 +9,37 @@ pub struct Patched<'a> {
     over: BorrowedFd<'a>,
     under: &'a LowerFile,
     below: u64,
+    /// Stretches of `over` that have room on the disk and were never written: holes, though they look like data once they were read.
+    unwritten: &'a [(u64, u64)],
 }
 
 impl<'a> Patched<'a> {
     /// `below` bytes from the start may be the lower's; the size is that of `over`.
     pub fn new(over: BorrowedFd<'a>, under: &'a LowerFile, below: u64) -> Self {
-        Patched { over, under, below }
+        Patched { over, under, below, unwritten: &[] }
+    }
+
+    /// The same, of an upper file that has such stretches, in order.
+    pub fn of_unwritten(self, unwritten: &'a [(u64, u64)]) -> Self {
+        Patched { unwritten, ..self }
+    }
+
+    /// The next offset at or after `at` that holds data of `over`.
+    fn own_data(&self, mut at: u64) -> Result<Option<u64>, SysError> {
+        loop {
+            let Some(own) = file::seek_data(self.over, at)? else { return Ok(None) };
+            match self.unwritten.iter().find(|(start, end)| (*start..*end).contains(&own)) {
+                Some((_, end)) => at = *end,
+                None => return Ok(Some(own)),
+            }
+        }
+    }
+
+    /// The next offset at or after `at` that lies in a hole of `over`.
+    fn own_hole(&self, at: u64) -> Result<u64, SysError> {
+        let hole = file::seek_hole(self.over, at)?;
+        let before = self.unwritten.iter().find(|(_, end)| *end > at);
+        Ok(before.map_or(hole, |(start, _)| hole.min((*start).max(at))))
     }
 
     /// Reads at `offset`; fewer bytes than asked for only at the end of the file.
@@ -23,14 +48,14 @@ impl<'a> Patched<'a> {
         let end = offset.saturating_add(buf.len() as u64).min(size);
         let mut at = offset;
         while at < end {
-            let own = file::seek_data(self.over, at)?.map_or(end, |own| own.min(end));
+            let own = self.own_data(at)?.map_or(end, |own| own.min(end));
             if at < own {
                 let part = &mut buf[index(at - offset)..index(own - offset)];
                 self.read_hole(part, at)?;
                 at = own;
                 continue;
             }
-            let until = file::seek_hole(self.over, at)?.min(end);
+            let until = self.own_hole(at)?.min(end);
             let part = &mut buf[index(at - offset)..index(until - offset)];
             let len = file::read_at(self.over, part, at)?;
             if len == 0 {
@@ -52,7 +77,7 @@ impl<'a> Patched<'a> {
 
     /// The next offset at or after `offset` that holds data; `None` where only a hole, or nothing, is left.
     pub fn next_data(&self, offset: u64) -> Result<Option<u64>, SysError> {
-        let own = file::seek_data(self.over, offset)?;
+        let own = self.own_data(offset)?;
         let under = self.next_under(offset)?;
         Ok([own, under].into_iter().flatten().min())
     }
@@ -67,12 +92,12 @@ impl<'a> Patched<'a> {
 
     /// The next offset at or after `offset` that lies in a hole; the file's end counts as one, and behind it is an error.
     pub fn next_hole(&self, offset: u64) -> Result<u64, SysError> {
-        let mut at = file::seek_hole(self.over, offset)?;
+        let mut at = self.own_hole(offset)?;
         while self.next_under(at)? == Some(at) {
             let until = self.under.next_hole(at).map_err(|error| error.into_call())?;
             let until = until.min(self.below);
-            at = match file::seek_data(self.over, at)? {
-                Some(own) if own <= until => file::seek_hole(self.over, own)?,
+            at = match self.own_data(at)? {
+                Some(own) if own <= until => self.own_hole(own)?,
                 _ => until,
             };
         }

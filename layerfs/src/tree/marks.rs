@@ -159,8 +159,17 @@ pub enum Metacopy {
 pub struct Blocks {
     /// So many bytes from the start may lie below.
     pub below: u64,
-    /// The number of the file: a copy made by others need not have its holes where this has them.
-    pub ino: u64,
+    /// Which file it is: a copy made by others need not have its holes where this has them.
+    pub own: u64,
+}
+
+impl Blocks {
+    /// What tells a file from its copies: its number, and when it was made where the file system knows.
+    pub fn own(ino: u64, birth: Option<(i64, u32)>) -> u64 {
+        birth.map_or(ino, |(secs, nanos)| {
+            ino ^ secs.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(nanos.into())
+        })
+    }
 }
 
 /// Why a `metacopy` mark can't be read.
@@ -185,7 +194,7 @@ impl Metacopy {
                 let number = |at: usize| {
                     value[at..at + 8].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
                 };
-                Ok(Metacopy::Partial(Blocks { below: number(1), ino: number(9) }))
+                Ok(Metacopy::Partial(Blocks { below: number(1), own: number(9) }))
             }
             [0, len, 0, _, ..] if usize::from(*len) == value.len() => Ok(Metacopy::Below),
             _ => Err(MetacopyFault { len: value.len() }),
@@ -197,9 +206,9 @@ impl Metacopy {
         match self {
             Metacopy::Below => Vec::new(),
             Metacopy::Unwritten => Metacopy::UNWRITTEN.to_vec(),
-            Metacopy::Partial(Blocks { below, ino }) => {
+            Metacopy::Partial(Blocks { below, own }) => {
                 let head = [Metacopy::PARTIAL].into_iter();
-                head.chain(below.to_le_bytes()).chain(ino.to_le_bytes()).collect()
+                head.chain(below.to_le_bytes()).chain(own.to_le_bytes()).collect()
             }
         }
     }
@@ -250,6 +259,15 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_the_same_number_is_another_one_where_it_was_made_at_another_time() {
+        assert_eq!(Blocks::own(7, None), 7);
+        let at = |secs, nanos| Blocks::own(7, Some((secs, nanos)));
+        assert_eq!(at(1, 5), 7 ^ 1_000_000_005);
+        assert_ne!(at(1_700_000_000, 5), at(1_700_000_000, 6));
+        assert_ne!(at(-1, 0), at(1, 0));
+    }
+
+    #[test]
     fn values_have_the_forms_of_the_kernel() {
         assert_eq!(Opaque::parse(b"y"), Ok(Opaque::Hides));
         assert_eq!(Opaque::parse(b"x"), Ok(Opaque::MayHoldWhiteouts));
@@ -261,7 +279,7 @@ mod tests {
         let mut digest = vec![0, 36, 0, 1];
         digest.resize(36, 7);
         assert_eq!(Metacopy::parse(&digest), Ok(Metacopy::Below));
-        let partial = Metacopy::Partial(Blocks { below: 0x0102_0304, ino: u64::MAX - 1 });
+        let partial = Metacopy::Partial(Blocks { below: 0x0102_0304, own: u64::MAX - 1 });
         for ours in [Metacopy::Unwritten, partial] {
             let value = ours.value();
             assert!(

@@ -2,7 +2,7 @@
 //!
 //! 1. What such a file has as data is its own; its holes are the lower's, up to where its mark says. So there is no record of
 //!    blocks that could be older or newer than the data: a block is here when its data is, after a crash as well.
-//! 2. The mark stands before the first block is written, and names the file's own number: a copy of it has other holes.
+//! 2. The mark stands before the first block is written, and says of which file it is: a copy of that has other holes.
 //! 3. What would make a hole of data, or data of a hole, is only done to a file that has all its data: so `fallocate(2)` of each
 //!    kind. A file that is made shorter has nothing of the lower behind its new end, however long it becomes again.
 //! 4. It is so where the file system tells holes to the block, as was tried, and leaves what was written as data.
@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use super::error::{During, UpperError};
 use super::open::Upper;
 use super::partial::Partial;
+use super::rename::At;
 use crate::sys::{SysError, file, host, xattr};
 use crate::tree::{Blocks, Mark, Metacopy};
 
@@ -57,10 +58,20 @@ impl Upper {
     /// Marks an open file of which so much may lie in the lower where it has holes.
     pub fn mark_in_part(&self, file: &OwnedFd, below: u64) -> Result<(), UpperError> {
         let deed = "mark a file that is written in part";
-        let ino = file::stat(file).during(deed)?.st_ino;
-        let value = Metacopy::Partial(Blocks { below, ino }).value();
+        let value = Metacopy::Partial(Blocks { below, own: own(file).during(deed)? }).value();
         xattr::set(file, &Mark::Metacopy.name(self.space), &value).during(deed)
     }
+}
+
+/// Which file it is.
+pub(super) fn own(file: &OwnedFd) -> Result<u64, SysError> {
+    Ok(Blocks::own(file::stat(file)?.st_ino, file::birth(file)?))
+}
+
+/// The same of one that is not open.
+pub(super) fn own_at((dir, name): At<'_>) -> Result<u64, SysError> {
+    let stat = file::stat_at(dir, name, file::Symlinks::Stop)?;
+    Ok(Blocks::own(stat.st_ino, file::birth_at(dir, name)?))
 }
 
 /// Tries whether a file's holes are where nothing was written, and nowhere else.

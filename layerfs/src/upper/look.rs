@@ -11,7 +11,9 @@ use crate::sys::beneath::Purpose;
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::{Errno, xattr_at};
 use crate::tree::wh_names::{FUSE_OVERLAYFS_OPAQUE, WH_OPAQUE, WH_PREFIX, wh_name};
-use crate::tree::{Attr, Kind, Mark, MarkSpace, Metacopy, Name, Opaque, Origin, Redirect, WhNames};
+use crate::tree::{
+    Attr, Blocks, Kind, Mark, MarkSpace, Metacopy, Name, Opaque, Origin, Redirect, WhNames,
+};
 
 /// What stands under a name.
 #[derive(Debug)]
@@ -239,7 +241,8 @@ impl Upper {
             Ok(Metacopy::Partial(blocks)) => {
                 let stat =
                     file::stat_at(dir, name, Symlinks::Stop).during("look at a partial file")?;
-                if stat.st_ino != blocks.ino {
+                let birth = file::birth_at(dir, name).during("look at a partial file")?;
+                if Blocks::own(stat.st_ino, birth) != blocks.own {
                     return Err(mark_error(name, MarkFault::Moved));
                 }
                 let below = blocks.below.min(Attr::of_stat(&stat).size);

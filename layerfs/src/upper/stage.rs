@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
+use super::blocks::{own, own_at};
 use super::error::{During, UpperError};
 use super::look::mark_error;
 use super::open::{Durability, Upper};
@@ -203,11 +204,11 @@ impl Upper {
                 self.mark_unfilled(at, path.as_deref(), Metacopy::Unwritten)?;
             }
             CopiedData::Brought(_, path) => {
-                let ino = match &made {
-                    Some(made) => made.st_ino,
-                    None => file::stat_at(&self.work, name, Symlinks::Stop).during(deed)?.st_ino,
+                let own = match file {
+                    Some(file) => own(file).during(deed)?,
+                    None => own_at(at).during(deed)?,
                 };
-                let blocks = Blocks { below: attr.size, ino };
+                let blocks = Blocks { below: attr.size, own };
                 self.mark_unfilled(at, path.as_deref(), Metacopy::Partial(blocks))?;
             }
             CopiedData::Nothing | CopiedData::Copied(_) => {}
