@@ -359,7 +359,7 @@ fn make(
     }
     let (image, lower, timeout_ms) = match &asked.from {
         From::Image { image, .. } => {
-            flags.push(Flag::Partial);
+            flags.extend([Flag::Partial, Flag::Blocks]);
             (Some(image.id.to_string()), Vec::new(), None)
         }
         // It lives on while the container does.

@@ -60,8 +60,9 @@ work/incompat/volatile in its work directory is removed
   whiteout=auto|device|xattr|wh  how a name of a lower directory is hidden: by a device 0:0, an empty file with an \
 attribute, or a name that begins with `.wh.`; auto takes the first that can be had
   io=auto|cached  as root the kernel reads and writes changed files, and reads programs, itself, where it can; cached: never
-  partial=on|off|blocks  leave the data of a lower file where it is while only its attributes or its name change, as for images \
-where nothing is said: other unions do not read such an upper; or copy files whole, as for directories
+  partial=blocks|on|off  copy up blocks of what is written of a lower file, and no data while only its attributes or its name change, \
+as for images where nothing is said: other unions do not read such an upper; or all data once it is written; or files whole, as for \
+directories
   cpu_latency=auto|usual  as root, while requests come fast, keep idle processors from sleeping deeply; or leave them alone
   remount       change ro, rw and the other flags of a mount that is there, as root: layerfs mount -o remount,ro DIR
   fsname=NAME   what `findmnt` shows as the source
@@ -203,7 +204,7 @@ fn of_image(
     let mut flags = flags_of(said, Rule::Deny);
     // Nobody but layerfs has a use for what is changed of an image.
     flags.extend((said.partial != Some(Rule::Deny)).then_some(Flag::Partial));
-    flags.extend(said.blocks.then_some(Flag::Blocks));
+    flags.extend((said.blocks || said.partial.is_none()).then_some(Flag::Blocks));
     if args.read_only {
         flags.push(Flag::ReadOnly);
     }

@@ -43,7 +43,7 @@ fn shown(live: &Live) -> String {
 }
 
 fn mount_image(live: &Live) {
-    live.place.said(&["mount", "--upper", "changes", "image:1", "mnt"]);
+    live.place.said(&["mount", "-o", "partial=on", "--upper", "changes", "image:1", "mnt"]);
 }
 
 /// An upper of an image in which all of that was changed, mounted; answers what it shows.
@@ -92,7 +92,7 @@ fn what_changes_but_its_data_leaves_that_in_the_image() {
 }
 
 fn mount_blocks(live: &Live) {
-    live.place.said(&["mount", "-o", "partial=blocks", "--upper", "changes", "image:1", "mnt"]);
+    live.place.said(&["mount", "--upper", "changes", "image:1", "mnt"]);
 }
 
 /// An image of these files on a disk, of which blocks are copied up, mounted.
