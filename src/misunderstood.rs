@@ -59,7 +59,7 @@ const VERBS_TO_COME: [&str; 32] = [
 ];
 
 /// Options of docker's `run` that are not there yet.
-const RUN_OPTIONS_TO_COME: [&str; 44] = [
+const RUN_OPTIONS_TO_COME: [&str; 41] = [
     "-P",
     "-a",
     "-d",
@@ -69,8 +69,6 @@ const RUN_OPTIONS_TO_COME: [&str; 44] = [
     "--add-host",
     "--annotation",
     "--attach",
-    "--cap-add",
-    "--cap-drop",
     "--cgroup-parent",
     "--cgroupns",
     "--cpuset-cpus",
@@ -97,7 +95,6 @@ const RUN_OPTIONS_TO_COME: [&str; 44] = [
     "--publish",
     "--pull",
     "--restart",
-    "--security-opt",
     "--shm-size",
     "--sysctl",
     "--tmpfs",

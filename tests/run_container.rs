@@ -33,6 +33,8 @@ mod planted;
 #[cfg(feature = "fault")]
 #[path = "run_container/refused.rs"]
 mod refused;
+#[path = "run_container/rights.rs"]
+mod rights;
 #[path = "run_container/sealed.rs"]
 mod sealed;
 #[path = "run_container/seen.rs"]

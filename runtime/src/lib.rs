@@ -5,11 +5,13 @@
 
 pub mod apart;
 mod build;
+pub mod capability;
 mod carry;
 pub mod cgroup;
 mod daemon;
 mod plan;
 mod seal;
+pub mod seccomp;
 mod served;
 mod signals;
 pub mod spec;
@@ -29,3 +31,4 @@ pub use spec::ContainerSpec;
 pub use start::{Request, RunError, Running, Server, channel, start};
 pub use supervise::Ended;
 pub use sys::channel::pipe;
+pub use sys::identity::held as held_capabilities;

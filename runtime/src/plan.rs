@@ -5,7 +5,7 @@
 //! 2. Nothing is mounted before the mounts of this process are private.
 //! 3. Devices are made in a file system of ours, never in the image.
 //! 4. What the host has to give (volumes, files) is taken before the root is changed, and can't be reached after it.
-//! 5. Privileges go last: user, capabilities, descriptors, and only then the program.
+//! 5. Privileges go last: user, capabilities, descriptors, system calls, and only then the program.
 
 use crate::spec::{Access, ContainerSpec, Network, Streams, Volume};
 
@@ -79,6 +79,8 @@ pub enum Step {
     EnterDirectory,
     /// Keep few capabilities and one user.
     DropPrivileges,
+    /// Make no system calls any more but those that the program may make.
+    FilterCalls,
     /// Become the program.
     Start,
 }
@@ -148,6 +150,7 @@ pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
         Step::GiveStreams,
         Step::EnterDirectory,
         Step::DropPrivileges,
+        Step::FilterCalls,
         Step::Start,
     ]);
     steps
@@ -156,6 +159,8 @@ pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capability::Capabilities;
+    use crate::seccomp::Filters;
     use crate::spec::{Input, Process};
 
     fn spec() -> ContainerSpec {
@@ -176,6 +181,8 @@ mod tests {
             root: Access::ReadOnly,
             volumes: vec![volume("/data")],
             files: vec![volume("/etc/hosts")],
+            capabilities: Capabilities::usual(),
+            filters: Filters::default(),
             network: Network::None,
             input: Input::Nothing,
             streams: Streams::Caller,
@@ -239,6 +246,7 @@ mod tests {
                 Step::GiveStreams,
                 Step::EnterDirectory,
                 Step::DropPrivileges,
+                Step::FilterCalls,
                 Step::Start,
             ];
             assert_eq!(steps[steps.len() - last.len()..], last);

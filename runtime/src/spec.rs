@@ -3,6 +3,9 @@
 use std::ffi::CString;
 use std::path::PathBuf;
 
+use crate::capability::Capabilities;
+use crate::seccomp::Filters;
+
 /// Whether something can be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -78,6 +81,10 @@ pub struct ContainerSpec {
     pub volumes: Vec<Volume>,
     /// Files made for this container, each shown at its target: `/etc/hosts` and the like.
     pub files: Vec<Volume>,
+    /// Which of root's rights it has.
+    pub capabilities: Capabilities,
+    /// Which system calls it may make.
+    pub filters: Filters,
     /// Which network it sees.
     pub network: Network,
     /// Standard input.

@@ -7,6 +7,8 @@ use layerfs_runtime::cgroup::{Cpus, Limits};
 use layerfs_runtime::spec::{Access, Network, Process, Volume};
 use serde_json::{Map, Value, json};
 
+use super::security::SecurityArgs;
+
 /// Billionths of a processor in a microsecond of each period of 100 ms.
 const NANO_CPUS_OF_QUOTA_US: u64 = 10_000;
 
@@ -27,6 +29,8 @@ pub struct Noted<'a> {
     pub root: Access,
     /// What of the host it sees.
     pub volumes: &'a [Volume],
+    /// What was said of its rights.
+    pub security: &'a SecurityArgs,
 }
 
 impl Noted<'_> {
@@ -60,6 +64,9 @@ impl Noted<'_> {
                 Network::Host => "host",
             },
             "ReadonlyRootfs": self.root == Access::ReadOnly,
+            "CapAdd": some(self.security.added()),
+            "CapDrop": some(self.security.dropped()),
+            "SecurityOpt": some(self.security.options()),
             "Binds": self.volumes.iter().map(bind).collect::<Vec<_>>(),
         });
         Map::from_iter([("Config".to_owned(), config), ("HostConfig".to_owned(), host)])

@@ -9,6 +9,7 @@ pub mod ps;
 pub mod rm;
 pub mod run;
 mod sealed;
+mod security;
 mod server;
 pub mod shown;
 pub mod sweep;

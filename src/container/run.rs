@@ -12,13 +12,16 @@ use layerfs_driver::store::{Store, image::Image};
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::process::start_ticks;
+use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::cgroup::{Cgroup, CgroupError, Limits};
+use layerfs_runtime::seccomp::Filters;
 use layerfs_runtime::spec::{Access, Input, Network, Streams, Volume};
 use layerfs_runtime::{ContainerSpec, Ended, Request, RunError, Running, Signals};
 
 use super::details::Noted;
 use super::limits::LimitArgs;
 use super::process::{Said, process};
+use super::security::SecurityArgs;
 use super::server::{self, Started};
 use super::sweep::sweep;
 use super::{files, sealed, volumes};
@@ -106,6 +109,8 @@ pub struct RunArgs {
     rootfs: Option<PathBuf>,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    security: SecurityArgs,
     /// Name or id of the image, then the command and its words
     #[arg(value_name = "IMAGE [COMMAND", required = true, trailing_var_arg = true)]
     words: Vec<OsString>,
@@ -124,6 +129,8 @@ struct Asked<'a> {
     hostname: Option<&'a str>,
     volumes: Vec<Volume>,
     limits: Limits,
+    capabilities: Capabilities,
+    filters: Filters,
     keep: Keep,
     input: Input,
     streams: Streams,
@@ -227,6 +234,8 @@ fn told(beside: Result<(), impl Into<anyhow::Error>>) {
 
 fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
     let limits = args.limits.limits()?;
+    let capabilities = args.security.capabilities()?;
+    let filters = args.security.filters(capabilities)?;
     let volumes = args.volume.iter().map(|words| volumes::read(words)).collect::<Result<_>>()?;
     if args.tty && args.interactive && !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
         bail!("-it: standard input is no terminal; leave -t out, or -i");
@@ -251,6 +260,8 @@ fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
         hostname: args.hostname.as_deref().map_or(Ok(None), hostname)?,
         volumes,
         limits,
+        capabilities,
+        filters,
         keep: if args.rm { Keep::Throwaway } else { Keep::Kept },
         input: if args.interactive { Input::Caller } else { Input::Nothing },
         streams: if args.tty { Streams::Terminal } else { Streams::Caller },
@@ -316,6 +327,7 @@ fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> {
         network: asked.network,
         root: root_of(args),
         volumes: &asked.volumes,
+        security: &args.security,
     };
     Ok(NewContainer {
         name: args.name.clone(),
@@ -349,6 +361,8 @@ fn make(
         root: root_of(args),
         volumes: asked.volumes.clone(),
         files,
+        capabilities: asked.capabilities,
+        filters: asked.filters.clone(),
         network: asked.network,
         input: asked.input,
         streams: asked.streams,

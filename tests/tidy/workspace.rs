@@ -70,6 +70,7 @@ const ALLOWED: [(&str, &[&str], &[&str]); 3] = [
             "seccompiler",
             "serde",
             "serde_json",
+            "syscalls",
             "thiserror",
             "tracing",
         ],

@@ -78,12 +78,20 @@ fn step(visit: &Visit<'_>, dice: &mut Dice) -> (String, Result<(), UnionError>) 
         10 => visit.rename(&one, &two, RenameHow::Exchange),
         11 => visit.rename(&dice.dir(), &two, RenameHow::Exchange),
         12 => visit.link(&one, &two),
-        13 => visit.write(&one, b"written"),
-        14 => open_and_unlinked(visit, &one),
+        13 => again_if_stale(|| visit.write(&one, b"written")),
+        14 => again_if_stale(|| open_and_unlinked(visit, &one)),
         15 => visit.walk(&dice.dir()).and_then(|dir| names(visit.union(), dir.id, 2)).map(drop),
         _ => changed(visit, &one, dice),
     };
     (format!("{number}: {one} {two}"), result)
+}
+
+/// Of an open whose name another file took, or that went, between the lookup and the open: the kernel looks once more, too.
+fn again_if_stale(open: impl Fn() -> Result<(), UnionError>) -> Result<(), UnionError> {
+    match open() {
+        Err(error) if error.errno() == Errno::STALE => open(),
+        opened => opened,
+    }
 }
 
 /// An open file works while its name goes.

@@ -11,8 +11,11 @@ use super::{files, place, program, root, streams, systems, walls};
 use crate::carry::Ends;
 use crate::cgroup::View;
 use crate::plan::Step;
+use crate::seccomp::{Filters, Instruction};
 use crate::spec::ContainerSpec;
-use crate::sys::{Errno, channel, identity, keyring, mounts, namespace, process, terminal, watch};
+use crate::sys::{
+    Errno, channel, identity, keyring, mounts, namespace, process, seccomp, terminal, watch,
+};
 use crate::user::User;
 
 /// Bytes of a message to the supervisor, at most. Far more than this is refused by the socket, and would not be heard.
@@ -164,6 +167,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
             files::enter(directory, &made.given.spec.process.directory)
         }
         Step::DropPrivileges => drop_privileges(made),
+        Step::FilterCalls => filter_calls(&made.given.spec.filters),
         Step::Start => Err(program::start(&made.given.spec.process, made.user()?)),
     }
 }
@@ -184,10 +188,11 @@ fn part_from_keys() -> Result<(), SetupError> {
 
 fn drop_privileges(made: &Made<'_>) -> Result<(), SetupError> {
     let user = made.user()?;
-    identity::bound(identity::DEFAULT).doing(|| "limit capabilities".into())?;
+    let capabilities = made.given.spec.capabilities;
+    identity::bound(capabilities).doing(|| "limit capabilities".into())?;
     identity::become_user(user.uid, user.gid, &user.groups)
         .doing(|| format!("become user {}:{}", user.uid, user.gid))?;
-    identity::keep(identity::DEFAULT).doing(|| "drop capabilities".into())?;
+    identity::keep(capabilities).doing(|| "drop capabilities".into())?;
     // The change of ids has taken it back; where the supervisor ended meanwhile, its end of the channel is closed.
     process::die_with_parent().doing(|| "drop privileges".into())?;
     let report = (std::os::fd::AsFd::as_fd(&made.given.report), watch::Until::Readable);
@@ -197,6 +202,14 @@ fn drop_privileges(made: &Made<'_>) -> Result<(), SetupError> {
     identity::forbid_new_privileges().doing(|| "drop privileges".into())?;
     crate::sys::exec::close_all_but(std::os::fd::AsFd::as_fd(&made.given.report))
         .doing(|| "close what the program shall not have".into())
+}
+
+/// The last that is loaded is the one that may forbid this call itself.
+fn filter_calls(filters: &Filters) -> Result<(), SetupError> {
+    let load = |program: &Vec<Instruction>| seccomp::load(program);
+    filters.0.iter().try_for_each(load).doing(|| {
+        "filter the container's system calls (--security-opt seccomp=unconfined does not)".into()
+    })
 }
 
 fn tell(report: &OwnedFd, error: &SetupError) {

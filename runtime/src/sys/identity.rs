@@ -4,38 +4,25 @@ use rustix::fs::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::{Errno, SysError, call, last_errno};
-
-/// Capabilities by their numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capabilities(CapabilitySet);
-
-/// What a container may have: podman's eleven. None of them makes a device, a raw packet or an audit record.
-pub const DEFAULT: Capabilities = Capabilities(
-    CapabilitySet::CHOWN
-        .union(CapabilitySet::DAC_OVERRIDE)
-        .union(CapabilitySet::FOWNER)
-        .union(CapabilitySet::FSETID)
-        .union(CapabilitySet::KILL)
-        .union(CapabilitySet::NET_BIND_SERVICE)
-        .union(CapabilitySet::SETFCAP)
-        .union(CapabilitySet::SETGID)
-        .union(CapabilitySet::SETPCAP)
-        .union(CapabilitySet::SETUID)
-        .union(CapabilitySet::SYS_CHROOT),
-);
+use crate::capability::Capabilities;
 
 impl Capabilities {
-    /// Those of both.
-    fn intersect(self, other: CapabilitySet) -> CapabilitySet {
-        self.0.intersection(other)
+    fn set(self) -> CapabilitySet {
+        CapabilitySet::from_bits_retain(self.bits())
     }
+}
+
+/// What this process may do itself, and so give.
+pub fn held() -> Result<Capabilities, SysError> {
+    let has = call("capget", String::new, || rustix::thread::capabilities(None))?;
+    Ok(Capabilities::from_bits(has.permitted.bits()))
 }
 
 /// Takes from the bounding set whatever is not in `kept`: no program started later can have it.
 pub fn bound(kept: Capabilities) -> Result<(), SysError> {
     for number in 0..u64::BITS {
         let one = CapabilitySet::from_bits_retain(1 << number);
-        if kept.0.contains(one) {
+        if kept.set().contains(one) {
             continue;
         }
         let drop = || rustix::thread::remove_capability_from_bounding_set(one);
@@ -52,7 +39,7 @@ pub fn bound(kept: Capabilities) -> Result<(), SysError> {
 /// Keeps of its own capabilities those in `kept`, hands none on to programs of other users.
 pub fn keep(kept: Capabilities) -> Result<(), SysError> {
     let has = call("capget", String::new, || rustix::thread::capabilities(None))?;
-    let rest = kept.intersect(has.permitted);
+    let rest = kept.set().intersection(has.permitted);
     let sets =
         CapabilitySets { effective: rest, permitted: rest, inheritable: CapabilitySet::empty() };
     call(

@@ -16,6 +16,7 @@ pub mod namespace;
 pub mod process;
 pub mod processors;
 pub mod program;
+pub mod seccomp;
 pub mod signals;
 pub mod stream;
 pub mod terminal;

@@ -1,0 +1,130 @@
+//! The words for what a container may do: capabilities, system calls.
+
+use std::ffi::OsStr;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use layerfs_driver::sys::{file, host};
+use layerfs_runtime::capability::Capabilities;
+use layerfs_runtime::seccomp::{Filters, Profile};
+
+/// Bytes of a profile that are read.
+const PROFILE_LEN_MAX: u64 = 4 << 20;
+
+/// What a container may do.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Security")]
+pub struct SecurityArgs {
+    /// Give a capability beside the usual ones, such as NET_RAW; ALL for all that the caller has
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    cap_add: Vec<String>,
+    /// Take a capability away; ALL for all that --cap-add does not give
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    cap_drop: Vec<String>,
+    /// seccomp=FILE for a profile in Docker's form, seccomp=unconfined for none; no-new-privileges, which holds always
+    #[arg(long, value_name = "WORD[=VALUE]")]
+    security_opt: Vec<String>,
+}
+
+/// Which system calls are filtered.
+enum Filtered<'a> {
+    Usually,
+    By(&'a str),
+    Not,
+}
+
+impl SecurityArgs {
+    /// `--cap-add`, as it was said.
+    pub fn added(&self) -> &[String] {
+        &self.cap_add
+    }
+
+    /// `--cap-drop`, as it was said.
+    pub fn dropped(&self) -> &[String] {
+        &self.cap_drop
+    }
+
+    /// `--security-opt`, as it was said.
+    pub fn options(&self) -> &[String] {
+        &self.security_opt
+    }
+
+    /// The capabilities: those that are added stay, also of those that are dropped.
+    pub fn capabilities(&self) -> Result<Capabilities> {
+        let has = layerfs_runtime::held_capabilities()?;
+        let (all_added, added) = read("--cap-add", &self.cap_add)?;
+        let (all_dropped, dropped) = read("--cap-drop", &self.cap_drop)?;
+        if let Some(name) = added.without(has).names().next() {
+            bail!(
+                "--cap-add `{name}`: this process has not that capability itself, and can't give it"
+            );
+        }
+        Ok(match (all_added, all_dropped) {
+            (true, _) => has.without(dropped),
+            (false, true) => added,
+            (false, false) => Capabilities::usual().without(dropped).with(added),
+        })
+    }
+
+    /// The filters of system calls for a container with those capabilities.
+    pub fn filters(&self, capabilities: Capabilities) -> Result<Filters> {
+        let (kernel, _) = host::kernel();
+        let names: Vec<&str> = capabilities.names().collect();
+        match self.filtered()? {
+            Filtered::Not => Ok(Filters::default()),
+            Filtered::Usually => Ok(Filters::compile(&Profile::usual()?, &names, &kernel)?),
+            Filtered::By(path) => {
+                let deed = || format!("--security-opt `seccomp={path}`");
+                let text = file::open_read_path(OsStr::new(path))
+                    .and_then(|file| file::read_all(file, PROFILE_LEN_MAX))
+                    .with_context(deed)?;
+                let profile = Profile::parse(&text).with_context(deed)?;
+                Filters::compile(&profile, &names, &kernel).with_context(deed)
+            }
+        }
+    }
+
+    fn filtered(&self) -> Result<Filtered<'_>> {
+        let mut filtered = Filtered::Usually;
+        for option in &self.security_opt {
+            // Docker's older form has a colon.
+            let (word, value) = option
+                .split_once(['=', ':'])
+                .map_or((option.as_str(), None), |(word, value)| (word, Some(value)));
+            filtered = match (word, value) {
+                ("seccomp", Some("unconfined")) => Filtered::Not,
+                ("seccomp", Some("default" | "builtin")) => Filtered::Usually,
+                ("seccomp", Some(path)) if !path.is_empty() => Filtered::By(path),
+                ("no-new-privileges", None | Some("true"))
+                // No container is confined by these.
+                | ("apparmor", Some("unconfined"))
+                | ("label", Some("disable")) => filtered,
+                ("no-new-privileges", Some(_)) => bail!(
+                    "--security-opt `{option}`: no program of a container gains privileges by being executed; leave it out"
+                ),
+                _ => bail!(
+                    "--security-opt `{option}` is not known; there are seccomp=unconfined, seccomp=FILE and no-new-privileges"
+                ),
+            };
+        }
+        Ok(filtered)
+    }
+}
+
+/// Whether all are meant, and those that are named beside that.
+fn read(option: &str, words: &[String]) -> Result<(bool, Capabilities)> {
+    let (mut all, mut named) = (false, Capabilities::none());
+    for word in words {
+        if word.eq_ignore_ascii_case("all") {
+            all = true;
+            continue;
+        }
+        let Some(one) = Capabilities::named(word) else {
+            bail!(
+                "{option} `{word}` is no capability; `man 7 capabilities` lists them, such as NET_RAW"
+            );
+        };
+        named = named.with(one);
+    }
+    Ok((all, named))
+}
