@@ -330,7 +330,7 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
     signal::ignore_file_size()?;
     signal::ignore_leases()?;
     host::raise_limits()?;
-    process::share_heaps();
+    process::share_heap();
     let (union, hold) = tree::union(args, session, ground)?;
     let union = union.with_acls(if args.has(Flag::NoAcls) { Acls::Off } else { Acls::Obeyed });
     dir::enter("/")?;

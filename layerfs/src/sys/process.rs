@@ -71,12 +71,12 @@ fn field_22(stat: &[u8]) -> Option<u64> {
     text.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-/// Has the threads of this process share two heaps: of glibc's, which would give each its own, those that come and go each leave one
+/// Has all threads of this process share one heap: of glibc's, which would give each its own, those that come and go each leave one
 /// behind that nobody uses. Asked for before there are threads; other libraries have one.
-pub fn share_heaps() {
+pub fn share_heap() {
     // SAFETY: it takes two numbers, and changes how memory is found that is asked for from here on.
     #[cfg(target_env = "gnu")]
-    if unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) } != 1 {
+    if unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) } != 1 {
         tracing::debug!("each thread has a heap of its own");
     }
 }
