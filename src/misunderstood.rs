@@ -59,7 +59,7 @@ const VERBS_TO_COME: [&str; 32] = [
 ];
 
 /// Options of docker's `run` that are not there yet.
-const RUN_OPTIONS_TO_COME: [&str; 41] = [
+const RUN_OPTIONS_TO_COME: [&str; 38] = [
     "-P",
     "-a",
     "-d",
@@ -95,10 +95,7 @@ const RUN_OPTIONS_TO_COME: [&str; 41] = [
     "--publish",
     "--pull",
     "--restart",
-    "--shm-size",
     "--sysctl",
-    "--tmpfs",
-    "--ulimit",
     "--userns",
     "--uts",
 ];

@@ -26,6 +26,8 @@ mod limited;
 mod links;
 #[path = "run_container/lost.rs"]
 mod lost;
+#[path = "run_container/memory.rs"]
+mod memory;
 #[path = "run_container/place.rs"]
 mod place;
 #[path = "run_container/planted.rs"]

@@ -32,3 +32,4 @@ pub use start::{Request, RunError, Running, Server, channel, start};
 pub use supervise::Ended;
 pub use sys::channel::pipe;
 pub use sys::identity::held as held_capabilities;
+pub use sys::limits::{NAMES as RESOURCES, hard as hard_limit};

@@ -7,7 +7,7 @@
 //! 4. What the host has to give (volumes, files) is taken before the root is changed, and can't be reached after it.
 //! 5. Privileges go last: user, capabilities, descriptors, system calls, and only then the program.
 
-use crate::spec::{Access, ContainerSpec, Network, Streams, Volume};
+use crate::spec::{Access, ContainerSpec, Network, Streams, Tmpfs, Volume};
 
 /// A file system of the kernel's that every container has of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub enum Step {
     ShowFile(Volume),
     /// Show something of the host's.
     ShowVolume(Volume),
+    /// Mount a file system in memory.
+    MountTmpfs(Tmpfs),
     /// Find the directory that the program starts in, or make it.
     FindDirectory,
     /// Refuse changes of the root itself.
@@ -131,7 +133,7 @@ pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
     steps.extend(MASKED.map(Step::Mask));
     steps.extend(PROTECTED.map(Step::Protect));
     steps.extend(spec.files.iter().cloned().map(Step::ShowFile));
-    steps.extend(spec.volumes.iter().cloned().map(Step::ShowVolume));
+    steps.extend(mounts(spec));
     steps.push(Step::FindDirectory);
     if spec.root == Access::ReadOnly {
         steps.push(Step::ProtectRoot);
@@ -154,6 +156,15 @@ pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
         Step::Start,
     ]);
     steps
+}
+
+/// Volumes and file systems in memory, each after what it lies in.
+fn mounts(spec: &ContainerSpec) -> Vec<Step> {
+    let volumes = spec.volumes.iter().map(|it| (&it.target, Step::ShowVolume(it.clone())));
+    let tmpfs = spec.tmpfs.iter().map(|it| (&it.target, Step::MountTmpfs(it.clone())));
+    let mut all: Vec<_> = tmpfs.chain(volumes).collect();
+    all.sort_by_key(|(target, _)| target.components().count());
+    all.into_iter().map(|(_, step)| step).collect()
 }
 
 #[cfg(test)]
@@ -179,14 +190,32 @@ mod tests {
             },
             source: "image".into(),
             root: Access::ReadOnly,
-            volumes: vec![volume("/data")],
+            volumes: vec![volume("/data/cache/deep"), volume("/data")],
+            tmpfs: vec![Tmpfs {
+                target: "/data/cache".into(),
+                options: Vec::new(),
+                refused: Vec::new(),
+            }],
+            shm_bytes: 1 << 20,
             files: vec![volume("/etc/hosts")],
             capabilities: Capabilities::usual(),
             filters: Filters::default(),
+            resource_limits: Vec::new(),
             network: Network::None,
             input: Input::Nothing,
             streams: Streams::Caller,
         }
+    }
+
+    #[test]
+    fn what_is_mounted_comes_after_what_it_lies_in() {
+        let targets = mounts(&spec()).into_iter().map(|step| match step {
+            Step::ShowVolume(volume) => volume.target,
+            Step::MountTmpfs(tmpfs) => tmpfs.target,
+            _ => unreachable!("no other step is a mount of the user's"),
+        });
+        let expected = ["/data", "/data/cache", "/data/cache/deep"];
+        assert!(targets.eq(expected.map(std::path::PathBuf::from)));
     }
 
     fn place(steps: &[Step], wanted: impl Fn(&Step) -> bool) -> usize {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::capability::Capabilities;
 use crate::seccomp::Filters;
+pub use crate::sys::limits::Resource;
 
 /// Whether something can be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,41 @@ pub struct Volume {
     pub access: Access,
 }
 
+/// What a mount refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Changes.
+    Changes,
+    /// Set-id bits and capabilities of files.
+    SetIds,
+    /// Devices.
+    Devices,
+    /// Programs.
+    Programs,
+}
+
+/// A file system in memory, which goes with the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tmpfs {
+    /// Where it shows, absolute as the container sees it.
+    pub target: PathBuf,
+    /// Keys and values of `tmpfs(5)`.
+    pub options: Vec<(String, String)>,
+    /// What it refuses.
+    pub refused: Vec<Refused>,
+}
+
+/// A limit of the first process, which others inherit (`getrlimit(2)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResourceLimit {
+    /// What is limited.
+    pub resource: Resource,
+    /// What holds; `None` for no limit.
+    pub soft: Option<u64>,
+    /// Up to where a process may raise that; `None` for no limit.
+    pub hard: Option<u64>,
+}
+
 /// The program of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -79,12 +115,18 @@ pub struct ContainerSpec {
     pub root: Access,
     /// What of the host it shows, in the order in which it is mounted.
     pub volumes: Vec<Volume>,
+    /// File systems in memory.
+    pub tmpfs: Vec<Tmpfs>,
+    /// Bytes that `/dev/shm` has room for.
+    pub shm_bytes: u64,
     /// Files made for this container, each shown at its target: `/etc/hosts` and the like.
     pub files: Vec<Volume>,
     /// Which of root's rights it has.
     pub capabilities: Capabilities,
     /// Which system calls it may make.
     pub filters: Filters,
+    /// Limits of its processes.
+    pub resource_limits: Vec<ResourceLimit>,
     /// Which network it sees.
     pub network: Network,
     /// Standard input.

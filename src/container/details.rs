@@ -4,10 +4,11 @@
 use std::ffi::CString;
 
 use layerfs_runtime::cgroup::{Cpus, Limits};
-use layerfs_runtime::spec::{Access, Network, Process, Volume};
+use layerfs_runtime::spec::{Access, Network, Process, ResourceLimit, Volume};
 use serde_json::{Map, Value, json};
 
 use super::security::SecurityArgs;
+use super::ulimits;
 
 /// Billionths of a processor in a microsecond of each period of 100 ms.
 const NANO_CPUS_OF_QUOTA_US: u64 = 10_000;
@@ -29,6 +30,12 @@ pub struct Noted<'a> {
     pub root: Access,
     /// What of the host it sees.
     pub volumes: &'a [Volume],
+    /// File systems in memory, as they were said.
+    pub tmpfs: &'a [String],
+    /// Bytes that `/dev/shm` has room for.
+    pub shm_bytes: u64,
+    /// Limits of its processes.
+    pub resource_limits: &'a [ResourceLimit],
     /// What was said of its rights.
     pub security: &'a SecurityArgs,
 }
@@ -64,6 +71,9 @@ impl Noted<'_> {
                 Network::Host => "host",
             },
             "ReadonlyRootfs": self.root == Access::ReadOnly,
+            "Tmpfs": in_memory(self.tmpfs),
+            "ShmSize": self.shm_bytes,
+            "Ulimits": self.resource_limits.iter().map(ulimit).collect::<Vec<_>>(),
             "CapAdd": some(self.security.added()),
             "CapDrop": some(self.security.dropped()),
             "SecurityOpt": some(self.security.options()),
@@ -85,6 +95,21 @@ fn some(words: &[String]) -> Option<&[String]> {
 fn bind(volume: &Volume) -> String {
     let access = if volume.access == Access::ReadOnly { "ro" } else { "rw" };
     format!("{}:{}:{access}", volume.source.display(), volume.target.display())
+}
+
+/// Docker's way: options by target, `null` for none.
+fn in_memory(said: &[String]) -> Option<Map<String, Value>> {
+    let one = |words: &String| {
+        let (target, options) = words.split_once(':').unwrap_or((words, ""));
+        (target.to_owned(), json!(options))
+    };
+    (!said.is_empty()).then(|| said.iter().map(one).collect())
+}
+
+/// -1 is no limit.
+fn ulimit(limit: &ResourceLimit) -> Value {
+    let number = |number: Option<u64>| number.map_or(json!(-1), |number| json!(number));
+    json!({"Name": ulimits::name_of(limit), "Soft": number(limit.soft), "Hard": number(limit.hard)})
 }
 
 fn texts(lines: &[CString]) -> Vec<String> {

@@ -3,6 +3,9 @@
 use anyhow::{Context, Result};
 use clap::Args;
 use layerfs_runtime::cgroup::{self, Limits, words};
+use layerfs_runtime::spec::ResourceLimit;
+
+use super::ulimits;
 
 /// What a container may take.
 #[derive(Debug, Args)]
@@ -20,12 +23,28 @@ pub struct LimitArgs {
     /// Processes and threads; -1 for any number
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pids_limit: Option<String>,
+    /// A limit of each process, such as nofile=1024:4096 or core=0; -1 for none
+    #[arg(long, value_name = "NAME=SOFT[:HARD]", allow_hyphen_values = true)]
+    ulimit: Vec<String>,
+    /// Bytes that /dev/shm has room for
+    #[arg(long, value_name = "SIZE", default_value = "64m")]
+    shm_size: String,
 }
 
 impl LimitArgs {
     /// What was said of memory.
     pub fn memory_word(&self) -> Option<&str> {
         self.memory.as_deref()
+    }
+
+    /// Limits of each process.
+    pub fn of_processes(&self) -> Result<Vec<ResourceLimit>> {
+        self.ulimit.iter().map(|said| ulimits::read(said)).collect()
+    }
+
+    /// Bytes that `/dev/shm` has room for.
+    pub fn shm_bytes(&self) -> Result<u64> {
+        words::bytes(&self.shm_size).with_context(|| format!("--shm-size `{}`", self.shm_size))
     }
 
     /// The limits; a word that is none is named with its option.

@@ -13,4 +13,6 @@ mod security;
 mod server;
 pub mod shown;
 pub mod sweep;
+mod tmpfs;
+mod ulimits;
 mod volumes;

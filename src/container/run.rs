@@ -15,7 +15,7 @@ use layerfs_driver::sys::process::start_ticks;
 use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::cgroup::{Cgroup, CgroupError, Limits};
 use layerfs_runtime::seccomp::Filters;
-use layerfs_runtime::spec::{Access, Input, Network, Streams, Volume};
+use layerfs_runtime::spec::{Access, Input, Network, ResourceLimit, Streams, Tmpfs, Volume};
 use layerfs_runtime::{ContainerSpec, Ended, Request, RunError, Running, Signals};
 
 use super::details::Noted;
@@ -24,7 +24,7 @@ use super::process::{Said, process};
 use super::security::SecurityArgs;
 use super::server::{self, Started};
 use super::sweep::sweep;
-use super::{files, sealed, volumes};
+use super::{files, sealed, tmpfs, volumes};
 use crate::image::absent::find_to_use;
 use crate::mount::owners::Owners;
 use crate::mount::serve::{Flag, ServeArgs};
@@ -101,6 +101,9 @@ pub struct RunArgs {
     /// Show a directory or file of the host at a place in the container
     #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
     volume: Vec<String>,
+    /// Mount a file system in memory at a place in the container
+    #[arg(long, value_name = "TARGET[:OPTION,...]")]
+    tmpfs: Vec<String>,
     /// Refuse changes of the container's root
     #[arg(long)]
     read_only: bool,
@@ -128,7 +131,10 @@ struct Asked<'a> {
     words: &'a [OsString],
     hostname: Option<&'a str>,
     volumes: Vec<Volume>,
+    tmpfs: Vec<Tmpfs>,
+    shm_bytes: u64,
     limits: Limits,
+    resource_limits: Vec<ResourceLimit>,
     capabilities: Capabilities,
     filters: Filters,
     keep: Keep,
@@ -259,7 +265,10 @@ fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
         words,
         hostname: args.hostname.as_deref().map_or(Ok(None), hostname)?,
         volumes,
+        tmpfs: args.tmpfs.iter().map(|words| tmpfs::read(words)).collect::<Result<_>>()?,
+        shm_bytes: args.limits.shm_bytes()?,
         limits,
+        resource_limits: args.limits.of_processes()?,
         capabilities,
         filters,
         keep: if args.rm { Keep::Throwaway } else { Keep::Kept },
@@ -327,6 +336,9 @@ fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> {
         network: asked.network,
         root: root_of(args),
         volumes: &asked.volumes,
+        tmpfs: &args.tmpfs,
+        shm_bytes: asked.shm_bytes,
+        resource_limits: &asked.resource_limits,
         security: &args.security,
     };
     Ok(NewContainer {
@@ -360,6 +372,9 @@ fn make(
         source: source.clone(),
         root: root_of(args),
         volumes: asked.volumes.clone(),
+        tmpfs: asked.tmpfs.clone(),
+        shm_bytes: asked.shm_bytes,
+        resource_limits: asked.resource_limits.clone(),
         files,
         capabilities: asked.capabilities,
         filters: asked.filters.clone(),

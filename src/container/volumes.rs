@@ -25,20 +25,24 @@ pub fn read(words: &str) -> Result<Volume> {
             "volume `{words}`: volumes with names are not there yet; `./{source}` would be the directory here"
         );
     }
+    let target = self::target(target, &format!("volume `{words}`"))?;
+    Ok(Volume { source: resolved(Path::new(source), words)?, target, access })
+}
+
+/// A place in the container to mount on.
+pub fn target(target: &str, what: &str) -> Result<PathBuf> {
     let target = Path::new(target);
     if !target.is_absolute() {
-        bail!("volume `{words}`: the place in the container has to begin with /");
+        bail!("{what}: the place in the container has to begin with /");
     }
     let target: PathBuf = target.components().filter(|part| *part != Component::CurDir).collect();
     if target.components().any(|part| part == Component::ParentDir) {
-        bail!("volume `{words}`: the place in the container may not go up by `..`");
+        bail!("{what}: the place in the container may not go up by `..`");
     }
     if target == Path::new("/") {
-        bail!(
-            "volume `{words}`: nothing can be mounted over the container's root; --rootfs makes another"
-        );
+        bail!("{what}: nothing can be mounted over the container's root; --rootfs makes another");
     }
-    Ok(Volume { source: resolved(Path::new(source), words)?, target, access })
+    Ok(target)
 }
 
 fn resolved(source: &Path, words: &str) -> Result<PathBuf> {

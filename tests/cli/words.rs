@@ -106,7 +106,7 @@ fn no_verb_is_offered_that_users_do_not_say() {
 fn words_of_run_that_are_not_understood_end_with_125() {
     let place = Place::new();
     for option in
-        ["-d", "--detach", "-p", "--privileged", "--tmpfs", "--ulimit", "--env-file", "-l"]
+        ["-d", "--detach", "-p", "--privileged", "--sysctl", "--device", "--env-file", "-l"]
     {
         let line = place.run(&["run", "--rm", option, "debian"]).refusal(125);
         assert_eq!(

@@ -9,9 +9,11 @@ use layerfs_driver::sys::file::{self, FileType};
 use super::error::{Doing, SetupError};
 use super::place;
 use super::walk::Made;
+use super::way::{self, End};
 use crate::carry::NULL;
 use crate::cgroup::View;
 use crate::plan::System;
+use crate::spec::{Refused, Tmpfs};
 use crate::sys::SysError;
 use crate::sys::inside;
 use crate::sys::mounts::{self, Attributes, Depth};
@@ -62,7 +64,8 @@ pub(super) fn mount(system: System, made: &mut Made<'_>) -> Result<(), SetupErro
             made.terminals = Some(in_dev(made, "pts", ("devpts", &options), attributes)?);
         }
         System::Memory => {
-            let options = [("mode", "1777"), ("size", "65536k")];
+            let size = made.given.spec.shm_bytes.to_string();
+            let options = [("mode", "1777"), ("size", &*size)];
             in_dev(made, "shm", ("tmpfs", &options), QUIET)?;
         }
         System::Queues => {
@@ -70,6 +73,33 @@ pub(super) fn mount(system: System, made: &mut Made<'_>) -> Result<(), SetupErro
         }
     }
     Ok(())
+}
+
+/// Mounts a file system in memory at a place of the user's.
+pub(super) fn mount_tmpfs(tmpfs: &Tmpfs, root: &OwnedFd) -> Result<(), SetupError> {
+    let deed = || format!("mount a tmpfs on `{}`", tmpfs.target.display());
+    let place = way::find_or_make(root, &tmpfs.target, End::Directory)?;
+    match place::kind(&place).doing(deed)? {
+        FileType::Directory => {}
+        other => {
+            return Err(SetupError::WrongKind {
+                path: tmpfs.target.display().to_string(),
+                is: place::shown(other),
+                needs: "a directory",
+            });
+        }
+    }
+    let options: Vec<(&str, &str)> =
+        tmpfs.options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let one = |refused: &Refused| match refused {
+        Refused::Changes => Attributes::READ_ONLY,
+        Refused::SetIds => Attributes::NO_SUID,
+        Refused::Devices => Attributes::NO_DEV,
+        Refused::Programs => Attributes::NO_EXEC,
+    };
+    let attributes = tmpfs.refused.iter().map(one).fold(Attributes::NONE, Attributes::and);
+    let mount = new("tmpfs", &options, attributes).doing(deed)?;
+    mounts::attach(&mount, &place).doing(deed)
 }
 
 /// A kind of file system, and its options.

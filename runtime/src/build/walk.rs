@@ -14,7 +14,7 @@ use crate::plan::Step;
 use crate::seccomp::{Filters, Instruction};
 use crate::spec::ContainerSpec;
 use crate::sys::{
-    Errno, channel, identity, keyring, mounts, namespace, process, seccomp, terminal, watch,
+    Errno, channel, identity, keyring, limits, mounts, namespace, process, seccomp, terminal, watch,
 };
 use crate::user::User;
 
@@ -141,6 +141,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         Step::Mask(path) => walls::mask(path, made),
         Step::Protect(path) => walls::protect(path, made),
         Step::ShowFile(file) => files::show_file(file, made.root()?),
+        Step::MountTmpfs(tmpfs) => systems::mount_tmpfs(tmpfs, made.root()?),
         Step::ShowVolume(volume) => files::show_volume(volume, made.root()?),
         Step::FindDirectory => {
             let path = &made.given.spec.process.directory;
@@ -188,6 +189,10 @@ fn part_from_keys() -> Result<(), SetupError> {
 
 fn drop_privileges(made: &Made<'_>) -> Result<(), SetupError> {
     let user = made.user()?;
+    // By who may still raise them.
+    for limit in &made.given.spec.resource_limits {
+        limits::set(limit).doing(|| "limit the processes".into())?;
+    }
     let capabilities = made.given.spec.capabilities;
     identity::bound(capabilities).doing(|| "limit capabilities".into())?;
     identity::become_user(user.uid, user.gid, &user.groups)

@@ -38,17 +38,26 @@ pub enum WordError {
 
 /// Reads `--memory`: a number with an optional unit (b, k, m, g, t, also kb or KiB; powers of 1024). 0 is no limit.
 pub fn memory(word: &str) -> Result<Option<u64>, WordError> {
-    let digits = word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len());
-    let (number, unit) = word.split_at(digits);
-    let shift = shift_of(unit).ok_or(WordError::Memory)?;
-    let (whole, billionths) = decimal(number).ok_or(WordError::Memory)?;
-    let scaled = (u128::from(whole) << shift) + ((u128::from(billionths) << shift) / 1_000_000_000);
-    let bytes = u64::try_from(scaled).ok().filter(|bytes| i64::try_from(*bytes).is_ok());
-    match bytes.ok_or(WordError::Memory)? {
-        0 if (whole, billionths) == (0, 0) => Ok(None),
+    match amount(word).ok_or(WordError::Memory)? {
+        0 if word.bytes().all(|byte| !(b'1'..=b'9').contains(&byte)) => Ok(None),
         bytes if bytes < MEMORY_MIN_BYTES => Err(WordError::MemoryTooSmall),
         bytes => Ok(Some(bytes)),
     }
+}
+
+/// A number of bytes; less than one is none.
+fn amount(word: &str) -> Option<u64> {
+    let digits = word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len());
+    let (number, unit) = word.split_at(digits);
+    let shift = shift_of(unit)?;
+    let (whole, billionths) = decimal(number)?;
+    let scaled = (u128::from(whole) << shift) + ((u128::from(billionths) << shift) / 1_000_000_000);
+    u64::try_from(scaled).ok().filter(|bytes| i64::try_from(*bytes).is_ok())
+}
+
+/// Reads an amount of memory that limits no container: the same words, and as little as a byte.
+pub fn bytes(word: &str) -> Result<u64, WordError> {
+    amount(word).filter(|bytes| *bytes > 0).ok_or(WordError::Memory)
 }
 
 /// How many bits a unit shifts by.

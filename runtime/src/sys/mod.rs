@@ -11,6 +11,7 @@ pub mod identity;
 pub mod inside;
 pub mod keyring;
 pub mod kill;
+pub mod limits;
 pub mod mounts;
 pub mod namespace;
 pub mod process;

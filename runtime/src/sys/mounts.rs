@@ -17,6 +17,8 @@ use super::{Errno, SysError, call, last_errno};
 pub struct Attributes(MountAttrFlags);
 
 impl Attributes {
+    /// Nothing.
+    pub const NONE: Self = Attributes(MountAttrFlags::empty());
     /// Changes.
     pub const READ_ONLY: Self = Attributes(MountAttrFlags::MOUNT_ATTR_RDONLY);
     /// Set-id bits and capabilities of files.
