@@ -59,7 +59,7 @@ const VERBS_TO_COME: [&str; 32] = [
 ];
 
 /// Options of docker's `run` that are not there yet.
-const RUN_OPTIONS_TO_COME: [&str; 38] = [
+const RUN_OPTIONS_TO_COME: [&str; 37] = [
     "-P",
     "-a",
     "-d",
@@ -76,7 +76,6 @@ const RUN_OPTIONS_TO_COME: [&str; 38] = [
     "--device",
     "--dns",
     "--domainname",
-    "--env-file",
     "--expose",
     "--gpus",
     "--group-add",

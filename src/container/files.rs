@@ -2,10 +2,13 @@
 
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use layerfs_driver::store::container::Living;
 use layerfs_driver::sys::{dir, file};
 use layerfs_runtime::spec::{Access, Network, Volume};
+
+/// Bytes that the kernel has room for in a host's name.
+const HOSTNAME_MAX: usize = 64;
 
 /// What is read of a file of the host's, at most.
 const FILE_MAX: u64 = 1 << 20;
@@ -14,6 +17,17 @@ const LOOPBACK: &str = "\
 127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
 ";
+
+/// A host's name as the kernel and `/etc/hosts` take one; docker's for none is empty.
+pub fn hostname(word: &str) -> Result<Option<&str>> {
+    if word.len() > HOSTNAME_MAX || word.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        bail!(
+            "--hostname `{}`: a host's name has at most {HOSTNAME_MAX} bytes, no blanks and no control characters",
+            word.escape_debug()
+        );
+    }
+    Ok(Some(word).filter(|word| !word.is_empty()))
+}
 
 /// Makes them. With the host's network they say what the host's say.
 pub fn make(living: &Living, network: Network) -> Result<Vec<Volume>> {

@@ -6,10 +6,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use layerfs_driver::store::oci::RunConfig;
+use layerfs_driver::sys::file;
 use layerfs_runtime::spec::{Process, Streams};
 
 /// Where programs are looked for when neither the image nor the user says where.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Bytes of a file of variables that are read.
+const ENVIRONMENT_LEN_MAX: u64 = 4 << 20;
 
 /// What the user says of the process.
 #[derive(Debug, Default)]
@@ -115,6 +119,30 @@ fn environment(
     lines.into_iter().map(text).collect()
 }
 
+/// The lines of `--env-file`, in their order: as those of `--env`, but for empty ones and what begins with `#`.
+pub fn read_environment(paths: &[PathBuf]) -> Result<Vec<OsString>> {
+    let mut lines = Vec::new();
+    for path in paths {
+        let deed = || format!("--env-file `{}`", path.display());
+        let text = file::open_read_path(path.as_path())
+            .and_then(|file| file::read_all(file, ENVIRONMENT_LEN_MAX))
+            .with_context(deed)?;
+        for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
+            let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_start();
+            if line.is_empty() || line[0] == b'#' {
+                continue;
+            }
+            let name = line.split(|byte| *byte == b'=').next().unwrap_or(line);
+            if name.iter().any(u8::is_ascii_whitespace) {
+                let name = String::from_utf8_lossy(name);
+                bail!("{}: line {}: the name `{name}` has a blank in it", deed(), number + 1);
+            }
+            lines.push(OsString::from_vec(line.to_vec()));
+        }
+    }
+    Ok(lines)
+}
+
 fn name(line: &OsStr) -> &[u8] {
     let bytes = line.as_bytes();
     bytes.split(|byte| *byte == b'=').next().unwrap_or(bytes)
@@ -176,6 +204,22 @@ mod tests {
         let lines = environment(&said, &image, "box", Streams::Caller).unwrap();
         let lines: Vec<&str> = lines.iter().map(|line| line.to_str().unwrap()).collect();
         assert_eq!(lines, ["PATH=/bin", "HOSTNAME=box", "A=user", "B=image", "C=a=b"]);
+    }
+
+    #[test]
+    fn a_file_of_variables_has_a_line_for_each() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("env");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            read_environment(std::slice::from_ref(&path))
+        };
+        let lines = read("# none\n\nA=1\n  B=two words # and this\r\nC\nA=\"2\"").unwrap();
+        assert_eq!(lines, ["A=1", "B=two words # and this", "C", "A=\"2\""].map(OsString::from));
+        let error = read("A=1\nexport B=2\n").unwrap_err().to_string();
+        assert!(error.contains("line 2: the name `export B` has a blank"), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        assert!(read_environment(&[path.clone()]).is_err());
     }
 
     #[test]

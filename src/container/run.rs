@@ -20,7 +20,7 @@ use layerfs_runtime::{ContainerSpec, Ended, Request, RunError, Running, Signals}
 
 use super::details::Noted;
 use super::limits::LimitArgs;
-use super::process::{Said, process};
+use super::process::{Said, process, read_environment};
 use super::security::SecurityArgs;
 use super::server::{self, Started};
 use super::sweep::sweep;
@@ -48,9 +48,6 @@ could not be made, 126 where the command can't be executed, 127 where there is n
 
 /// How long a container believes what it has seen of a directory of the host's.
 const LIVE_TIMEOUT_MS: u64 = 1_000;
-
-/// Bytes that the kernel has room for in a host's name.
-const HOSTNAME_MAX: usize = 64;
 
 /// The number of SIGKILL.
 const KILL: u8 = 9;
@@ -86,6 +83,9 @@ pub struct RunArgs {
     /// Set a variable; without a value, the caller's own
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     env: Vec<OsString>,
+    /// Set the variables that a file has a line each for; those of --env come after them
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     /// Start in this directory, made where it is missing
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
@@ -129,6 +129,7 @@ enum From {
 struct Asked<'a> {
     from: From,
     words: &'a [OsString],
+    environment: Vec<OsString>,
     hostname: Option<&'a str>,
     volumes: Vec<Volume>,
     tmpfs: Vec<Tmpfs>,
@@ -239,6 +240,8 @@ fn told(beside: Result<(), impl Into<anyhow::Error>>) {
 }
 
 fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
+    let mut environment = read_environment(&args.env_file)?;
+    environment.extend_from_slice(&args.env);
     let limits = args.limits.limits()?;
     let capabilities = args.security.capabilities()?;
     let filters = args.security.filters(capabilities)?;
@@ -263,7 +266,8 @@ fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
     Ok(Asked {
         from,
         words,
-        hostname: args.hostname.as_deref().map_or(Ok(None), hostname)?,
+        environment,
+        hostname: args.hostname.as_deref().map_or(Ok(None), files::hostname)?,
         volumes,
         tmpfs: args.tmpfs.iter().map(|words| tmpfs::read(words)).collect::<Result<_>>()?,
         shm_bytes: args.limits.shm_bytes()?,
@@ -279,17 +283,6 @@ fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
             NetworkWord::Host => Network::Host,
         },
     })
-}
-
-/// A host's name as the kernel and `/etc/hosts` take one; docker's for none is empty.
-fn hostname(word: &str) -> Result<Option<&str>> {
-    if word.len() > HOSTNAME_MAX || word.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        bail!(
-            "--hostname `{}`: a host's name has at most {HOSTNAME_MAX} bytes, no blanks and no control characters",
-            word.escape_debug()
-        );
-    }
-    Ok(Some(word).filter(|word| !word.is_empty()))
 }
 
 fn rootfs(path: &std::path::Path) -> Result<PathBuf> {
@@ -308,11 +301,11 @@ fn config_of(from: &From) -> Cow<'_, RunConfig> {
     }
 }
 
-fn said<'a>(args: &'a RunArgs, asked: &Asked<'a>) -> Said<'a> {
+fn said<'a>(args: &'a RunArgs, asked: &'a Asked<'a>) -> Said<'a> {
     Said {
         words: asked.words,
         entrypoint: args.entrypoint.as_deref(),
-        environment: &args.env,
+        environment: &asked.environment,
         directory: args.workdir.as_deref(),
         user: args.user.as_deref(),
     }

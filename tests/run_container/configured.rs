@@ -138,3 +138,22 @@ fn a_user_that_an_image_does_not_have_is_one_line() {
     }
     place.assert_nothing_left();
 }
+
+#[test]
+fn variables_come_from_a_file_and_words_after_it_count() {
+    need_root!();
+    let place = Place::new();
+    let file = place.join("variables");
+    std::fs::write(&file, "# none\nONE=of the file\nTWO=of the file\nLAYERFS_TEST_CALLER\n")
+        .unwrap();
+    let file = file.display().to_string();
+    let script = "echo $ONE, $TWO, $LAYERFS_TEST_CALLER";
+    let words =
+        ["run", "--rm", "-e", "TWO=said", "--env-file", &file, "--rootfs", "/", "sh", "-c", script];
+    let mut command = place.command(&words);
+    let output = command.env("LAYERFS_TEST_CALLER", "the caller's").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "of the file, said, the caller's\n");
+    let ran = place.script(&["--env-file", "/none"], "true");
+    assert!(ran.status == 125 && ran.err.contains("--env-file `/none`"), "{ran:?}");
+    place.assert_nothing_left();
+}
