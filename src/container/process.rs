@@ -219,7 +219,7 @@ mod tests {
         let error = read("A=1\nexport B=2\n").unwrap_err().to_string();
         assert!(error.contains("line 2: the name `export B` has a blank"), "{error}");
         std::fs::remove_file(&path).unwrap();
-        assert!(read_environment(&[path.clone()]).is_err());
+        assert!(read_environment(std::slice::from_ref(&path)).is_err());
     }
 
     #[test]
