@@ -7,7 +7,7 @@
 //! 4. What the host has to give (volumes, files) is taken before the root is changed, and can't be reached after it.
 //! 5. Privileges go last: user, capabilities, descriptors, system calls, and only then the program.
 
-use crate::spec::{Access, ContainerSpec, Network, Streams, Tmpfs, Volume};
+use crate::spec::{Access, ContainerSpec, Network, Streams, Sysctl, Tmpfs, Volume};
 
 /// A file system of the kernel's that every container has of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub enum Step {
     MountSystem(System),
     /// Make part of `/proc` or `/sys` unreadable.
     Mask(&'static str),
+    /// Change a setting of the kernel that is the container's own.
+    SetSysctl(Sysctl),
     /// Make part of `/proc` unchangeable.
     Protect(&'static str),
     /// Show a file made for this container.
@@ -131,6 +133,8 @@ pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
     ];
     steps.extend(SYSTEMS.map(Step::MountSystem));
     steps.extend(MASKED.map(Step::Mask));
+    // Before they are made unchangeable.
+    steps.extend(spec.sysctls.iter().cloned().map(Step::SetSysctl));
     steps.extend(PROTECTED.map(Step::Protect));
     steps.extend(spec.files.iter().cloned().map(Step::ShowFile));
     steps.extend(mounts(spec));
@@ -200,6 +204,7 @@ mod tests {
             files: vec![volume("/etc/hosts")],
             capabilities: Capabilities::usual(),
             filters: Filters::default(),
+            sysctls: Vec::new(),
             resource_limits: Vec::new(),
             network: Network::None,
             input: Input::Nothing,

@@ -78,6 +78,15 @@ pub struct Tmpfs {
     pub refused: Vec<Refused>,
 }
 
+/// A setting of the kernel that the container has of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sysctl {
+    /// Where it is, below `/proc/sys`.
+    pub path: String,
+    /// What is written there.
+    pub value: String,
+}
+
 /// A limit of the first process, which others inherit (`getrlimit(2)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceLimit {
@@ -125,6 +134,8 @@ pub struct ContainerSpec {
     pub capabilities: Capabilities,
     /// Which system calls it may make.
     pub filters: Filters,
+    /// Settings of the kernel.
+    pub sysctls: Vec<Sysctl>,
     /// Limits of its processes.
     pub resource_limits: Vec<ResourceLimit>,
     /// Which network it sees.

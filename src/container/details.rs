@@ -4,7 +4,7 @@
 use std::ffi::CString;
 
 use layerfs_runtime::cgroup::{Cpus, Limits};
-use layerfs_runtime::spec::{Access, Network, Process, ResourceLimit, Volume};
+use layerfs_runtime::spec::{Access, Network, Process, ResourceLimit, Sysctl, Volume};
 use serde_json::{Map, Value, json};
 
 use super::security::SecurityArgs;
@@ -30,6 +30,8 @@ pub struct Noted<'a> {
     pub root: Access,
     /// What of the host it sees.
     pub volumes: &'a [Volume],
+    /// Settings of the kernel.
+    pub sysctls: &'a [Sysctl],
     /// File systems in memory, as they were said.
     pub tmpfs: &'a [String],
     /// Bytes that `/dev/shm` has room for.
@@ -71,6 +73,7 @@ impl Noted<'_> {
                 Network::Host => "host",
             },
             "ReadonlyRootfs": self.root == Access::ReadOnly,
+            "Sysctls": sysctls(self.sysctls),
             "Tmpfs": in_memory(self.tmpfs),
             "ShmSize": self.shm_bytes,
             "Ulimits": self.resource_limits.iter().map(ulimit).collect::<Vec<_>>(),
@@ -104,6 +107,12 @@ fn in_memory(said: &[String]) -> Option<Map<String, Value>> {
         (target.to_owned(), json!(options))
     };
     (!said.is_empty()).then(|| said.iter().map(one).collect())
+}
+
+/// Docker's way: values by name, `null` for none.
+fn sysctls(sysctls: &[Sysctl]) -> Option<Map<String, Value>> {
+    let one = |sysctl: &Sysctl| (sysctl.path.replace('/', "."), json!(sysctl.value));
+    (!sysctls.is_empty()).then(|| sysctls.iter().map(one).collect())
 }
 
 /// -1 is no limit.

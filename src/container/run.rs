@@ -15,7 +15,9 @@ use layerfs_driver::sys::process::start_ticks;
 use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::cgroup::{Cgroup, CgroupError, Limits};
 use layerfs_runtime::seccomp::Filters;
-use layerfs_runtime::spec::{Access, Input, Network, ResourceLimit, Streams, Tmpfs, Volume};
+use layerfs_runtime::spec::{
+    Access, Input, Network, ResourceLimit, Streams, Sysctl, Tmpfs, Volume,
+};
 use layerfs_runtime::{ContainerSpec, Ended, Request, RunError, Running, Signals};
 
 use super::details::Noted;
@@ -24,7 +26,7 @@ use super::process::{Said, process, read_environment};
 use super::security::SecurityArgs;
 use super::server::{self, Started};
 use super::sweep::sweep;
-use super::{files, sealed, tmpfs, volumes};
+use super::{files, oom, sealed, sysctls, tmpfs, volumes};
 use crate::image::absent::find_to_use;
 use crate::mount::owners::Owners;
 use crate::mount::serve::{Flag, ServeArgs};
@@ -48,9 +50,6 @@ could not be made, 126 where the command can't be executed, 127 where there is n
 
 /// How long a container believes what it has seen of a directory of the host's.
 const LIVE_TIMEOUT_MS: u64 = 1_000;
-
-/// The number of SIGKILL.
-const KILL: u8 = 9;
 
 /// Which network a container sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -101,6 +100,9 @@ pub struct RunArgs {
     /// Show a directory or file of the host at a place in the container
     #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
     volume: Vec<String>,
+    /// Change a setting of the kernel that the container has of its own
+    #[arg(long, value_name = "NAME=VALUE")]
+    sysctl: Vec<String>,
     /// Mount a file system in memory at a place in the container
     #[arg(long, value_name = "TARGET[:OPTION,...]")]
     tmpfs: Vec<String>,
@@ -134,6 +136,7 @@ struct Asked<'a> {
     volumes: Vec<Volume>,
     tmpfs: Vec<Tmpfs>,
     shm_bytes: u64,
+    sysctls: Vec<Sysctl>,
     limits: Limits,
     resource_limits: Vec<ResourceLimit>,
     capabilities: Capabilities,
@@ -215,7 +218,7 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
     });
     let removed = cgroup.remove().map_err(|error| message::error(&error.into()));
     if let Ok(ended) = ended {
-        tell_oom(oom_kills, ended, living.name(), &args.limits);
+        oom::tell(oom_kills, ended, living.name(), &args.limits);
     }
     // By its record the next command finds its groups; those of a kept one go with it.
     if removed.is_err() && asked.keep == Keep::Throwaway {
@@ -249,6 +252,10 @@ fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
     if args.tty && args.interactive && !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
         bail!("-it: standard input is no terminal; leave -t out, or -i");
     }
+    let network = match args.network {
+        NetworkWord::None => Network::None,
+        NetworkWord::Host => Network::Host,
+    };
     let (from, words) = match &args.rootfs {
         Some(path) => (From::Rootfs(rootfs(path)?), &args.words[..]),
         None => {
@@ -271,6 +278,11 @@ fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
         volumes,
         tmpfs: args.tmpfs.iter().map(|words| tmpfs::read(words)).collect::<Result<_>>()?,
         shm_bytes: args.limits.shm_bytes()?,
+        sysctls: args
+            .sysctl
+            .iter()
+            .map(|words| sysctls::read(words, network))
+            .collect::<Result<_>>()?,
         limits,
         resource_limits: args.limits.of_processes()?,
         capabilities,
@@ -278,10 +290,7 @@ fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
         keep: if args.rm { Keep::Throwaway } else { Keep::Kept },
         input: if args.interactive { Input::Caller } else { Input::Nothing },
         streams: if args.tty { Streams::Terminal } else { Streams::Caller },
-        network: match args.network {
-            NetworkWord::None => Network::None,
-            NetworkWord::Host => Network::Host,
-        },
+        network,
     })
 }
 
@@ -329,6 +338,7 @@ fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> {
         network: asked.network,
         root: root_of(args),
         volumes: &asked.volumes,
+        sysctls: &asked.sysctls,
         tmpfs: &args.tmpfs,
         shm_bytes: asked.shm_bytes,
         resource_limits: &asked.resource_limits,
@@ -367,6 +377,7 @@ fn make(
         volumes: asked.volumes.clone(),
         tmpfs: asked.tmpfs.clone(),
         shm_bytes: asked.shm_bytes,
+        sysctls: asked.sysctls.clone(),
         resource_limits: asked.resource_limits.clone(),
         files,
         capabilities: asked.capabilities,
@@ -471,19 +482,4 @@ fn exit_status(ended: Ended) -> u8 {
         Ended::Exited(status) => status,
         Ended::Killed(signal) => 128_u8.saturating_add(signal),
     }
-}
-
-/// Says in words that memory ran out: the status alone is that of any kill.
-fn tell_oom(oom_kills: u64, ended: Ended, name: &str, limits: &LimitArgs) {
-    if oom_kills == 0 {
-        return;
-    }
-    let limit = match limits.memory_word() {
-        Some(word) => format!("its limit is {word}, --memory sets another"),
-        None => "the machine had no more".to_owned(),
-    };
-    message::say(match ended {
-        Ended::Killed(KILL) => format!("container {name} was killed: out of memory; {limit}"),
-        _ => format!("in container {name} processes were killed: out of memory; {limit}"),
-    });
 }

@@ -110,6 +110,37 @@ fn capabilities_are_given_and_taken_by_name() {
 }
 
 #[test]
+fn settings_of_the_kernel_are_the_containers_own() {
+    need_root!();
+    let place = Place::new();
+    let setting = |path: &str| std::fs::read_to_string(format!("/proc/sys/{path}")).unwrap();
+    let paths = ["net/ipv4/ip_forward", "kernel/shmmni", "fs/mqueue/queues_max"];
+    let before = paths.map(setting);
+    let options = [
+        "--sysctl",
+        "net.ipv4.ip_forward=1",
+        "--sysctl",
+        "kernel.shmmni=77",
+        "--sysctl",
+        "fs.mqueue.queues_max=9",
+    ];
+    let script = "cd /proc/sys; cat net/ipv4/ip_forward kernel/shmmni fs/mqueue/queues_max; echo 0 > net/ipv4/ip_forward";
+    let ran = place.script(&options, script);
+    assert_eq!(ran.out, "1\n77\n9\n", "{ran:?}");
+    assert!(ran.err.contains("Read-only file system"), "{ran:?}");
+    assert_eq!(paths.map(setting), before, "the host's");
+    for (option, told) in [
+        ("net.ipv4.no_such_thing=1", "set `net/ipv4/no_such_thing`: openat2"),
+        ("kernel.shmmni=much", "Invalid argument"),
+        ("vm.overcommit_memory=1", "no container has that of its own"),
+    ] {
+        let ran = place.script(&["--sysctl", option], "true");
+        assert!(ran.status == 125 && ran.err.contains(told), "{ran:?}");
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
 fn what_is_asked_of_rights_and_can_not_be_is_told() {
     need_root!();
     let place = Place::new();

@@ -14,7 +14,8 @@ use crate::plan::Step;
 use crate::seccomp::{Filters, Instruction};
 use crate::spec::ContainerSpec;
 use crate::sys::{
-    Errno, channel, identity, keyring, limits, mounts, namespace, process, seccomp, terminal, watch,
+    Errno, channel, identity, inside, keyring, limits, mounts, namespace, process, seccomp,
+    terminal, watch,
 };
 use crate::user::User;
 
@@ -139,6 +140,8 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         Step::MountRoot => root::mount(made),
         Step::MountSystem(system) => systems::mount(*system, made),
         Step::Mask(path) => walls::mask(path, made),
+        Step::SetSysctl(sysctl) => inside::write_setting(made.proc()?, &sysctl.path, &sysctl.value)
+            .doing(|| format!("set `{}`", sysctl.path)),
         Step::Protect(path) => walls::protect(path, made),
         Step::ShowFile(file) => files::show_file(file, made.root()?),
         Step::MountTmpfs(tmpfs) => systems::mount_tmpfs(tmpfs, made.root()?),

@@ -62,6 +62,17 @@ pub fn open_again(proc: impl AsFd, place: impl AsFd) -> Result<OwnedFd, SysError
     call("openat", || format!("{name:?}"), open)
 }
 
+/// Writes a setting of the kernel's below `sys` of `proc`, which is the root of a `/proc` of ours.
+pub fn write_setting(proc: impl AsFd, path: &str, value: &str) -> Result<(), SysError> {
+    let path = format!("sys/{path}");
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    let open = || rustix::fs::openat2(&proc, &*path, flags, Mode::empty(), resolve);
+    let setting = call("openat2", || format!("{path:?}, O_WRONLY"), open)?;
+    let write = || rustix::io::write(&setting, value.as_bytes());
+    call("write", || format!("{path:?}"), write).map(drop)
+}
+
 /// What stands behind a descriptor.
 pub fn stat(object: impl AsFd) -> Result<Stat, SysError> {
     call("fstat", String::new, || rustix::fs::fstat(&object))

@@ -1,0 +1,24 @@
+//! What is said where memory ran out.
+
+use layerfs_runtime::Ended;
+
+use super::limits::LimitArgs;
+use crate::output::message;
+
+/// The number of SIGKILL.
+const KILL: u8 = 9;
+
+/// Says in words that memory ran out: the status alone is that of any kill.
+pub fn tell(oom_kills: u64, ended: Ended, name: &str, limits: &LimitArgs) {
+    if oom_kills == 0 {
+        return;
+    }
+    let limit = match limits.memory_word() {
+        Some(word) => format!("its limit is {word}, --memory sets another"),
+        None => "the machine had no more".to_owned(),
+    };
+    message::say(match ended {
+        Ended::Killed(KILL) => format!("container {name} was killed: out of memory; {limit}"),
+        _ => format!("in container {name} processes were killed: out of memory; {limit}"),
+    });
+}
