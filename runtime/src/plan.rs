@@ -83,6 +83,8 @@ pub enum Step {
     EnterDirectory,
     /// Keep few capabilities and one user.
     DropPrivileges,
+    /// Find the program, and give it its signals.
+    FindProgram,
     /// Make no system calls any more but those that the program may make.
     FilterCalls,
     /// Become the program.
@@ -136,7 +138,6 @@ pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
     // Before they are made unchangeable.
     steps.extend(spec.sysctls.iter().cloned().map(Step::SetSysctl));
     steps.extend(PROTECTED.map(Step::Protect));
-    steps.extend(spec.files.iter().cloned().map(Step::ShowFile));
     steps.extend(mounts(spec));
     steps.push(Step::FindDirectory);
     if spec.root == Access::ReadOnly {
@@ -156,17 +157,19 @@ pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
         Step::GiveStreams,
         Step::EnterDirectory,
         Step::DropPrivileges,
+        Step::FindProgram,
         Step::FilterCalls,
         Step::Start,
     ]);
     steps
 }
 
-/// Volumes and file systems in memory, each after what it lies in.
+/// Files of the container's, volumes and file systems in memory, each after what it lies in; the user's after ours.
 fn mounts(spec: &ContainerSpec) -> Vec<Step> {
+    let files = spec.files.iter().map(|it| (&it.target, Step::ShowFile(it.clone())));
     let volumes = spec.volumes.iter().map(|it| (&it.target, Step::ShowVolume(it.clone())));
     let tmpfs = spec.tmpfs.iter().map(|it| (&it.target, Step::MountTmpfs(it.clone())));
-    let mut all: Vec<_> = tmpfs.chain(volumes).collect();
+    let mut all: Vec<_> = files.chain(tmpfs).chain(volumes).collect();
     all.sort_by_key(|(target, _)| target.components().count());
     all.into_iter().map(|(_, step)| step).collect()
 }
@@ -215,11 +218,11 @@ mod tests {
     #[test]
     fn what_is_mounted_comes_after_what_it_lies_in() {
         let targets = mounts(&spec()).into_iter().map(|step| match step {
-            Step::ShowVolume(volume) => volume.target,
+            Step::ShowVolume(volume) | Step::ShowFile(volume) => volume.target,
             Step::MountTmpfs(tmpfs) => tmpfs.target,
             _ => unreachable!("no other step is a mount of the user's"),
         });
-        let expected = ["/data", "/data/cache", "/data/cache/deep"];
+        let expected = ["/data", "/etc/hosts", "/data/cache", "/data/cache/deep"];
         assert!(targets.eq(expected.map(std::path::PathBuf::from)));
     }
 
@@ -280,6 +283,7 @@ mod tests {
                 Step::GiveStreams,
                 Step::EnterDirectory,
                 Step::DropPrivileges,
+                Step::FindProgram,
                 Step::FilterCalls,
                 Step::Start,
             ];

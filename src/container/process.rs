@@ -127,6 +127,8 @@ pub fn read_environment(paths: &[PathBuf]) -> Result<Vec<OsString>> {
         let text = file::open_read_path(path.as_path())
             .and_then(|file| file::read_all(file, ENVIRONMENT_LEN_MAX))
             .with_context(deed)?;
+        // Some editors begin a text with a mark of its encoding.
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
         for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
             let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_start();
             if line.is_empty() || line[0] == b'#' {
@@ -137,7 +139,14 @@ pub fn read_environment(paths: &[PathBuf]) -> Result<Vec<OsString>> {
                 let name = String::from_utf8_lossy(name);
                 bail!("{}: line {}: the name `{name}` has a blank in it", deed(), number + 1);
             }
-            lines.push(OsString::from_vec(line.to_vec()));
+            if name.is_empty() {
+                bail!("{}: line {}: a name is missing before the `=`", deed(), number + 1);
+            }
+            let line = OsString::from_vec(line.to_vec());
+            // Of a file, what the caller has not leaves the image's value.
+            if line.len() > name.len() || std::env::var_os(&line).is_some() {
+                lines.push(line);
+            }
         }
     }
     Ok(lines)
@@ -214,10 +223,11 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             read_environment(std::slice::from_ref(&path))
         };
-        let lines = read("# none\n\nA=1\n  B=two words # and this\r\nC\nA=\"2\"").unwrap();
-        assert_eq!(lines, ["A=1", "B=two words # and this", "C", "A=\"2\""].map(OsString::from));
+        let lines = read("\u{feff}# none\n\nA=1\n  B=two words # and this\r\nLAYERFS_TEST_IS_NOT_SET\nPATH\nA=\"2\"").unwrap();
+        assert_eq!(lines, ["A=1", "B=two words # and this", "PATH", "A=\"2\""].map(OsString::from));
         let error = read("A=1\nexport B=2\n").unwrap_err().to_string();
         assert!(error.contains("line 2: the name `export B` has a blank"), "{error}");
+        assert!(read("\n=x").unwrap_err().to_string().contains("line 2: a name is missing"));
         std::fs::remove_file(&path).unwrap();
         assert!(read_environment(std::slice::from_ref(&path)).is_err());
     }

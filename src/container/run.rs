@@ -248,7 +248,11 @@ fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
     let limits = args.limits.limits()?;
     let capabilities = args.security.capabilities()?;
     let filters = args.security.filters(capabilities)?;
-    let volumes = args.volume.iter().map(|words| volumes::read(words)).collect::<Result<_>>()?;
+    let volumes: Vec<Volume> =
+        args.volume.iter().map(|words| volumes::read(words)).collect::<Result<_>>()?;
+    let in_memory: Vec<Tmpfs> =
+        args.tmpfs.iter().map(|words| tmpfs::read(words)).collect::<Result<_>>()?;
+    tmpfs::refuse_twice(&volumes, &in_memory)?;
     if args.tty && args.interactive && !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
         bail!("-it: standard input is no terminal; leave -t out, or -i");
     }
@@ -276,7 +280,7 @@ fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
         environment,
         hostname: args.hostname.as_deref().map_or(Ok(None), files::hostname)?,
         volumes,
-        tmpfs: args.tmpfs.iter().map(|words| tmpfs::read(words)).collect::<Result<_>>()?,
+        tmpfs: in_memory,
         shm_bytes: args.limits.shm_bytes()?,
         sysctls: args
             .sysctl

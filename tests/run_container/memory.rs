@@ -10,7 +10,12 @@ fn a_file_system_in_memory_has_the_size_and_the_rights_that_were_asked_for() {
     let line = |at: &str| format!("findmnt -no FSTYPE,OPTIONS {at}; stat -c %a {at}");
     let said = place.script(&["--tmpfs", "/run/lock"], &line("/run/lock")).said();
     assert!(said.starts_with("tmpfs") && said.contains("rw,nosuid,nodev,noexec"), "{said}");
-    assert!(said.ends_with("\n1777\n"), "{said}");
+    // As what it is mounted on, where that was there.
+    let said =
+        place.script(&["--tmpfs", "/root"], "stat -c '%a %T' -f /root; stat -c %a /root").said();
+    let own =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata("/root").unwrap().permissions());
+    assert!(said.ends_with(&format!("\n{:o}\n", own & 0o7777)), "{said}");
     let options = "/new/deep:size=64k,mode=750,exec,uid=7";
     let script = format!(
         "{}; cp /bin/true /new/deep; /new/deep/true && echo ran; head -c 100000 /dev/zero > /new/deep/x",
@@ -42,6 +47,9 @@ fn mounts_lie_in_one_another() {
         let said = place.script(&options, "ls /mnt/memory; cat /mnt/memory/host/file").said();
         assert_eq!(said, "host\nof the host\n", "{options:?}");
     }
+    // Files of the container's own lie in what is mounted, too.
+    let said = place.script(&["--tmpfs", "/etc"], "ls /etc; cat /etc/hostname | wc -l").said();
+    assert_eq!(said, "hostname\nhosts\n1\n");
     place.assert_nothing_left();
 }
 
@@ -66,6 +74,7 @@ fn what_is_asked_of_memory_and_can_not_be_is_told() {
     for (options, told) in [
         (["--tmpfs", "mnt"], "tmpfs `mnt`: the place in the container has to begin with /"),
         (["--tmpfs", "/"], "over the container's root"),
+        (["--tmpfs", "/proc/self"], "is the container's own"),
         (["--tmpfs", "/mnt:size=x"], "not an amount of memory"),
         (["--tmpfs", "/etc/passwd"], "`/etc/passwd` in the image is a regular file"),
         (["--shm-size", "none"], "--shm-size `none`"),
@@ -76,5 +85,7 @@ fn what_is_asked_of_memory_and_can_not_be_is_told() {
         assert_eq!(ran.status, 125, "{ran:?}");
         assert!(ran.err.contains(told) && ran.err.lines().count() == 1, "{told}: {ran:?}");
     }
+    let ran = place.script(&["--tmpfs", "/mnt", "-v", "/etc:/mnt"], "true");
+    assert!(ran.status == 125 && ran.err.contains("two mounts on `/mnt`"), "{ran:?}");
     place.assert_nothing_left();
 }

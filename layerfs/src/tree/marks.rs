@@ -182,7 +182,7 @@ pub struct MetacopyFault {
 
 impl Metacopy {
     const UNWRITTEN: &'static [u8] = &[1];
-    const PARTIAL: u8 = 2;
+    const PARTIAL: u8 = 3;
 
     /// Reads the mark's value: empty, or the kernel's form of four bytes (version 0, length, flags 0, digest
     /// algorithm) and a digest, or one of ours.
@@ -292,8 +292,9 @@ mod tests {
             &[0][..],
             &[2],
             &[3],
-            &[2; 16],
-            &[2; 18],
+            &[3; 16],
+            &[3; 18],
+            &[2; 17],
             &[1, 1],
             &[0, 3, 0],
             &[1, 4, 0, 0],

@@ -49,15 +49,22 @@ fn list(made: &Made<'_>, path: &str) -> Result<String, SetupError> {
     Err(SetupError::WrongKind { path: format!("/{path}"), is, needs: "a regular file" })
 }
 
-/// Becomes the program. Returns only with why not.
-pub(super) fn start(process: &Process, user: &User) -> SetupError {
+/// A program that was found.
+pub(super) struct Program {
+    path: OsString,
+    /// As it was said.
+    word: String,
+    environment: Vec<CString>,
+}
+
+/// Finds the program, and gives it its signals: after this nothing is asked of the kernel but to become it, since the program may
+/// not be allowed more.
+pub(super) fn find(process: &Process, user: &User) -> Result<Program, SetupError> {
     let Some(word) = process.words.first() else {
-        return SetupError::NotFound(String::new(), "no command was given");
+        return Err(SetupError::NotFound(String::new(), "no command was given"));
     };
     let environment = environment(process, user);
-    if let Err(source) = signals::give_back() {
-        return SetupError::Refused { deed: "give signals back".into(), source };
-    }
+    signals::give_back().doing(|| "give signals back".into())?;
     change::set_umask(0o022);
     let word = word.as_bytes();
     let shown = String::from_utf8_lossy(word).into_owned();
@@ -65,20 +72,23 @@ pub(super) fn start(process: &Process, user: &User) -> SetupError {
     for candidate in candidates(word, &environment) {
         // A directory of that name is passed over, as a file that may not be executed is.
         match inside::may_execute(&candidate) {
-            Ok(()) => {
-                return of_exec(shown, exec::exec(&candidate, &process.words, &environment));
-            }
+            Ok(()) => return Ok(Program { path: candidate, word: shown, environment }),
             Err(error) if is_absent(&error) => {}
             Err(error) => refused = refused.or(Some(error)),
         }
     }
-    match refused {
+    Err(match refused {
         Some(source) => SetupError::NotExecutable { program: shown, source },
         None if word.contains(&b'/') => {
             SetupError::NotFound(shown, "no such file in the container")
         }
         None => SetupError::NotFound(shown, "no such program in the container's PATH"),
-    }
+    })
+}
+
+/// Becomes the program. Returns only with why not.
+pub(super) fn start(program: &Program, words: &[CString]) -> SetupError {
+    of_exec(program.word.clone(), exec::exec(&program.path, words, &program.environment))
 }
 
 /// Where the program may be: as it was said, or in each directory of `PATH`.

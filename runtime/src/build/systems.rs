@@ -78,6 +78,7 @@ pub(super) fn mount(system: System, made: &mut Made<'_>) -> Result<(), SetupErro
 /// Mounts a file system in memory at a place of the user's.
 pub(super) fn mount_tmpfs(tmpfs: &Tmpfs, root: &OwnedFd) -> Result<(), SetupError> {
     let deed = || format!("mount a tmpfs on `{}`", tmpfs.target.display());
+    let was_there = inside::open(root, tmpfs.target.as_os_str());
     let place = way::find_or_make(root, &tmpfs.target, End::Directory)?;
     match place::kind(&place).doing(deed)? {
         FileType::Directory => {}
@@ -89,8 +90,15 @@ pub(super) fn mount_tmpfs(tmpfs: &Tmpfs, root: &OwnedFd) -> Result<(), SetupErro
             });
         }
     }
-    let options: Vec<(&str, &str)> =
+    // As what it is mounted on, where that was there and nothing else is said; else the kernel's own for such a file system.
+    let mode = match was_there {
+        Ok(found) => Some(format!("{:o}", inside::stat(&found).doing(deed)?.st_mode & 0o7777)),
+        Err(_) => None,
+    };
+    let is_said = tmpfs.options.iter().any(|(key, _)| key == "mode");
+    let mut options: Vec<(&str, &str)> =
         tmpfs.options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    options.extend(mode.iter().filter(|_| !is_said).map(|mode| ("mode", mode.as_str())));
     let one = |refused: &Refused| match refused {
         Refused::Changes => Attributes::READ_ONLY,
         Refused::SetIds => Attributes::NO_SUID,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use layerfs_driver::sys::change;
 
 use super::error::{Doing, SetupError};
+use super::program::Program;
 use super::{files, place, program, root, streams, systems, walls};
 use crate::carry::Ends;
 use crate::cgroup::View;
@@ -62,6 +63,7 @@ pub(super) struct Made<'a> {
     pub(super) terminal: Option<OwnedFd>,
     directory: Option<OwnedFd>,
     user: Option<User>,
+    program: Option<Program>,
 }
 
 impl Made<'_> {
@@ -110,6 +112,7 @@ pub fn walk(steps: &[Step], given: Given<'_>) -> ! {
         terminal: None,
         directory: None,
         user: None,
+        program: None,
     };
     // Modes are meant as they are given until the program starts.
     change::set_umask(0);
@@ -171,8 +174,15 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
             files::enter(directory, &made.given.spec.process.directory)
         }
         Step::DropPrivileges => drop_privileges(made),
+        Step::FindProgram => {
+            made.program = Some(program::find(&made.given.spec.process, made.user()?)?);
+            Ok(())
+        }
         Step::FilterCalls => filter_calls(&made.given.spec.filters),
-        Step::Start => Err(program::start(&made.given.spec.process, made.user()?)),
+        Step::Start => {
+            let program = made.program.as_ref().ok_or(SetupError::Order("the program"))?;
+            Err(program::start(program, &made.given.spec.process.words))
+        }
     }
 }
 
@@ -212,7 +222,7 @@ fn drop_privileges(made: &Made<'_>) -> Result<(), SetupError> {
         .doing(|| "close what the program shall not have".into())
 }
 
-/// The last that is loaded is the one that may forbid this call itself.
+/// What forbids this call itself is the last of them.
 fn filter_calls(filters: &Filters) -> Result<(), SetupError> {
     let load = |program: &Vec<Instruction>| seccomp::load(program);
     filters.0.iter().try_for_each(load).doing(|| {

@@ -1,9 +1,12 @@
 //! The programs for the kernel that do what a profile says.
 //!
-//! 1. One program for each deed does that, and the last leaves to the profile's default what no rule is about; of what several say
-//!    the kernel takes the strictest.
+//! 1. One program for each deed does that, and one leaves to the profile's default what no rule is about; of what several say the
+//!    kernel takes the strictest. What forbids to load a further one is the last.
 //! 2. A name that this machine's kernel headers do not have stands for no call, and is passed over.
-//! 3. A call of another architecture ends the program: its numbers mean other calls.
+//! 3. A call of another architecture ends the program: its numbers mean other calls. Those of x32, which have this one's name, are
+//!    not there (ENOSYS).
+//! 4. Where what no rule is about is refused, calls that are newer than all that the profile names are not there either: programs try
+//!    what is new, and do without by that answer alone.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -19,6 +22,12 @@ use super::profile::{Argument, Compare, Deed, Ground, Profile, Rule};
 
 /// Calls whose arguments the kernel takes 32 bits of: what stands above them says nothing, and must not hide the rest.
 const OF_32_BITS: [&str; 3] = ["socket", "socketpair", "personality"];
+
+/// From here on the numbers of x32 begin (`__X32_SYSCALL_BIT` of `asm/unistd.h`).
+const X32: u32 = 0x4000_0000;
+
+/// `SECCOMP_RET_ERRNO` with `ENOSYS`.
+const NO_SUCH_CALL: u32 = 0x0005_0000 | 38;
 
 /// Arguments of a system call.
 const ARGUMENTS: u8 = 6;
@@ -62,40 +71,53 @@ impl Filters {
                 continue;
             }
             if default != Deed::Allow {
-                add(&mut spared, rule)?;
+                add(&mut spared, (rule, deed))?;
             }
             if deed == Deed::Allow {
                 continue;
             }
             match deeds.iter_mut().find(|(known, _)| *known == deed) {
-                Some((_, rules)) => add(rules, rule)?,
+                Some((_, rules)) => add(rules, (rule, deed))?,
                 None => {
                     let mut rules = Rules::new();
-                    add(&mut rules, rule)?;
+                    add(&mut rules, (rule, deed))?;
                     deeds.push((deed, rules));
                 }
             }
         }
+        let loads = i64::from(Sysno::seccomp.id());
         let mut programs = Vec::new();
         for (deed, rules) in deeds {
-            programs.push(program(rules, (Deed::Allow, deed), arch)?);
+            let forbids = rules.contains_key(&loads);
+            programs.push((forbids, program(rules, (Deed::Allow, deed), (None, arch))?));
         }
         if default != Deed::Allow {
-            programs.push(program(spared, (default, Deed::Allow), arch)?);
+            let forbids = !spared.contains_key(&loads);
+            let newest = matches!(default, Deed::Errno(_)).then(|| profile.newest()).flatten();
+            programs.push((forbids, program(spared, (default, Deed::Allow), (newest, arch))?));
         }
-        Ok(Filters(programs))
+        programs.sort_by_key(|(forbids, _)| *forbids);
+        Ok(Filters(programs.into_iter().map(|(_, program)| program).collect()))
+    }
+}
+
+impl Profile {
+    /// The greatest number of a call that it names.
+    fn newest(&self) -> Option<u32> {
+        let numbers = self.names().filter_map(|name| Sysno::from_str(name).ok());
+        numbers.filter_map(|call| u32::try_from(call.id()).ok()).max()
     }
 }
 
 /// Adds the calls of a rule.
-fn add(rules: &mut Rules, rule: &Rule) -> Result<(), ProfileError> {
+fn add(rules: &mut Rules, (rule, deed): (&Rule, Deed)) -> Result<(), ProfileError> {
     for name in rule.names() {
         let Ok(call) = Sysno::from_str(name) else {
             tracing::debug!("there is no system call `{name}` here");
             continue;
         };
         let number = i64::from(call.id());
-        let conditions = conditions(name, rule.arguments())?;
+        let conditions = conditions((name, deed), rule.arguments())?;
         let is_whole = rules.get(&number).is_some_and(Vec::is_empty);
         match conditions.is_empty() {
             true => drop(rules.insert(number, Vec::new())),
@@ -107,14 +129,17 @@ fn add(rules: &mut Rules, rule: &Rule) -> Result<(), ProfileError> {
 }
 
 /// The conditions of a rule: all hold at once, or one of them where several are of one argument, as with runc.
-fn conditions(name: &str, arguments: &[Argument]) -> Result<Vec<SeccompRule>, ProfileError> {
+fn conditions(
+    (name, deed): (&str, Deed),
+    arguments: &[Argument],
+) -> Result<Vec<SeccompRule>, ProfileError> {
     let mut all = Vec::new();
     for argument in arguments {
         let wrong = || ProfileError::Argument { call: name.to_owned(), index: argument.index };
         if argument.index >= ARGUMENTS {
             return Err(wrong());
         }
-        all.push(condition(name, argument).map_err(|_| wrong())?);
+        all.push(condition((name, deed), argument).map_err(|_| wrong())?);
     }
     let mut indexes: Vec<u8> = arguments.iter().map(|argument| argument.index).collect();
     indexes.sort_unstable();
@@ -128,7 +153,7 @@ fn conditions(name: &str, arguments: &[Argument]) -> Result<Vec<SeccompRule>, Pr
 }
 
 fn condition(
-    name: &str,
+    (name, deed): (&str, Deed),
     argument: &Argument,
 ) -> Result<SeccompCondition, seccompiler::BackendError> {
     let fits = u32::try_from(argument.value).is_ok();
@@ -141,8 +166,9 @@ fn condition(
         Compare::Gt => (SeccompCmpOp::Gt, argument.value),
         Compare::MaskedEq => (SeccompCmpOp::MaskedEq(argument.value), argument.value_two),
     };
-    // What is not to be a number is not to be it with anything above its 32 bits either.
-    let is_short = fits && (OF_32_BITS.contains(&name) || argument.op == Compare::Ne);
+    // What is allowed where it is not a number is not that with anything above its 32 bits either.
+    let is_exception = argument.op == Compare::Ne && deed == Deed::Allow;
+    let is_short = fits && (OF_32_BITS.contains(&name) || is_exception);
     let len = if is_short { SeccompCmpArgLen::Dword } else { SeccompCmpArgLen::Qword };
     SeccompCondition::new(argument.index, len, op, value)
 }
@@ -150,13 +176,29 @@ fn condition(
 fn program(
     rules: Rules,
     (others, these): (Deed, Deed),
-    arch: TargetArch,
+    (newest, arch): (Option<u32>, TargetArch),
 ) -> Result<Vec<Instruction>, ProfileError> {
     let filter = SeccompFilter::new(rules, action(others), action(these), arch).map_err(size)?;
     let program = BpfProgram::try_from(filter).map_err(size)?;
     let instruction =
         |of: seccompiler::sock_filter| Instruction { code: of.code, jt: of.jt, jf: of.jf, k: of.k };
-    Ok(program.into_iter().map(instruction).collect())
+    let mut whole = not_there(newest);
+    whole.extend(program.into_iter().map(instruction));
+    Ok(whole)
+}
+
+/// Answers `ENOSYS` for numbers of x32, and for greater ones than `newest`.
+fn not_there(newest: Option<u32>) -> Vec<Instruction> {
+    // BPF_LD | BPF_W | BPF_ABS of the number; BPF_JMP | BPF_JGE and BPF_JGT; BPF_RET.
+    let of = |code, (jt, jf), k| Instruction { code, jt, jf, k };
+    let mut program = vec![of(0x20, (0, 0), 0)];
+    if cfg!(target_arch = "x86_64") {
+        program.extend([of(0x35, (0, 1), X32), of(0x06, (0, 0), NO_SUCH_CALL)]);
+    }
+    if let Some(newest) = newest {
+        program.extend([of(0x25, (0, 1), newest), of(0x06, (0, 0), NO_SUCH_CALL)]);
+    }
+    program
 }
 
 fn size(error: seccompiler::BackendError) -> ProfileError {
@@ -218,11 +260,53 @@ mod tests {
 
     /// What the kernel does: the strictest answer, which is the lowest number with its sign.
     fn verdict(filters: &Filters, name: &str, args: &[u64]) -> u32 {
-        let number = u32::try_from(Sysno::from_str(name).unwrap().id()).unwrap();
+        of_number(filters, u32::try_from(Sysno::from_str(name).unwrap().id()).unwrap(), args)
+    }
+
+    fn of_number(filters: &Filters, number: u32, args: &[u64]) -> u32 {
         let mut all = [0; 6];
         all[..args.len()].copy_from_slice(args);
         let answers = filters.0.iter().map(|program| run(program, number, all));
         answers.min_by_key(|answer| answer.cast_signed()).unwrap_or(ALLOW)
+    }
+
+    #[test]
+    fn calls_of_tomorrow_and_of_x32_are_not_there() {
+        let filters = usual(&FEW);
+        for number in [600, 9999, u32::MAX] {
+            assert_eq!(of_number(&filters, number, &[]), NO_SUCH_CALL, "{number}");
+        }
+        assert_eq!(
+            verdict(&filters, "lsm_list_modules", &[]),
+            ERRNO | 1,
+            "it is older than others"
+        );
+        let text = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["chroot"],"action":"SCMP_ACT_ERRNO"}]}"#;
+        let profile = Profile::parse(text.as_bytes()).unwrap();
+        let filters = Filters::compile(&profile, &FEW, "6.1.0").unwrap();
+        assert_eq!(of_number(&filters, 9999, &[]), ALLOW);
+        if cfg!(target_arch = "x86_64") {
+            let chroot = u32::try_from(Sysno::chroot.id()).unwrap();
+            assert_eq!(of_number(&filters, X32 | chroot, &[]), NO_SUCH_CALL);
+        }
+    }
+
+    #[test]
+    fn what_forbids_to_load_a_program_is_the_last() {
+        for text in [
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["seccomp"],"action":"SCMP_ACT_ERRNO"},
+                {"names":["chroot"],"action":"SCMP_ACT_KILL_PROCESS"}]}"#,
+            r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"},
+                {"names":["seccomp"],"action":"SCMP_ACT_ERRNO","errnoRet":38}]}"#,
+            r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"},
+                {"names":["chroot"],"action":"SCMP_ACT_TRAP"}]}"#,
+        ] {
+            let profile = Profile::parse(text.as_bytes()).unwrap();
+            let Filters(mut programs) = Filters::compile(&profile, &FEW, "6.1.0").unwrap();
+            let last = Filters(vec![programs.pop().unwrap()]);
+            assert_eq!(verdict(&Filters(programs), "seccomp", &[]), ALLOW, "{text}");
+            assert_ne!(verdict(&last, "seccomp", &[]), ALLOW, "{text}");
+        }
     }
 
     const FEW: [&str; 2] = ["CAP_SYS_CHROOT", "CAP_CHOWN"];
@@ -289,6 +373,8 @@ mod tests {
                 {"name":"chroot","action":"SCMP_ACT_KILL_PROCESS"},
                 {"names":["kill"],"action":"SCMP_ACT_ERRNO","args":[
                     {"index":1,"value":9,"op":"SCMP_CMP_EQ"},{"index":1,"value":15,"op":"SCMP_CMP_EQ"}]},
+                {"names":["lseek"],"action":"SCMP_ACT_ERRNO","args":[{"index":1,"value":0,"op":"SCMP_CMP_NE"}],
+                    "includes":null,"excludes":null},
                 {"names":["rmdir"],"action":"SCMP_ACT_ERRNO","includes":{"minKernel":"5.11"}},
                 {"names":["dup3"],"action":"SCMP_ACT_ERRNO","args":[
                     {"index":0,"value":1,"op":"SCMP_CMP_EQ"},{"index":1,"value":2,"op":"SCMP_CMP_EQ"}]}]}"#,
@@ -303,6 +389,9 @@ mod tests {
         }
         for (args, is) in [([1, 2], ERRNO | 1), ([1, 3], ALLOW), ([3, 2], ALLOW)] {
             assert_eq!(verdict(&filters, "dup3", &args), is, "both of them");
+        }
+        for (offset, is) in [(0, ALLOW), (1, ERRNO | 1), (1 << 32, ERRNO | 1)] {
+            assert_eq!(verdict(&filters, "lseek", &[0, offset]), is, "{offset}");
         }
         assert_eq!(verdict(&filters, "read", &[]), ALLOW);
         assert!(compiled(r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#).0.is_empty());

@@ -80,10 +80,8 @@ pub(super) struct Rule {
     action: Action,
     errno_ret: Option<u32>,
     args: Option<Vec<Argument>>,
-    #[serde(default)]
-    includes: Where,
-    #[serde(default)]
-    excludes: Where,
+    includes: Option<Where>,
+    excludes: Option<Where>,
 }
 
 /// A profile: what becomes of which system calls.
@@ -171,7 +169,9 @@ impl Rule {
     }
 
     fn holds(&self, ground: Ground<'_>) -> bool {
-        self.includes.holds(ground).unwrap_or(true) && !self.excludes.touches(ground)
+        let holds = self.includes.as_ref().and_then(|includes| includes.holds(ground));
+        holds.unwrap_or(true)
+            && !self.excludes.as_ref().is_some_and(|excludes| excludes.touches(ground))
     }
 }
 
@@ -184,6 +184,11 @@ impl Profile {
     /// Reads one in Docker's form. Parts for other architectures than this machine's are passed over.
     pub fn parse(text: &[u8]) -> Result<Profile, ProfileError> {
         Ok(serde_json::from_slice(text)?)
+    }
+
+    /// The names of all calls that it is about, here or elsewhere.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.syscalls.iter().flatten().flat_map(Rule::names)
     }
 
     pub(super) fn default_deed(&self) -> Result<Deed, ProfileError> {
