@@ -262,7 +262,7 @@ impl ServeArgs {
             partial: match (self.has(Flag::Partial), self.has(Flag::Blocks)) {
                 (false, _) => Partial::Never,
                 (true, false) => Partial::Made,
-                (true, true) => Partial::Blocks,
+                (true, true) => Partial::BLOCKS,
             },
         }
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::RwLockReadGuard;
 
-use super::copy_up::{Extent, LowerContents, MUCH_BYTES, is_for_want_of_room};
+use super::copy_up::{Extent, LowerContents, is_for_want_of_room};
 use super::error::{UnionError, answer};
 use super::handle::Open;
 use super::io::write_all;
@@ -165,7 +165,8 @@ impl Union {
         let Some(below) = node.data_below() else { return true };
         let size = self.lower.attr(&below).map_or(0, |attr| attr.size);
         let is_much = node.written.load(Ordering::Relaxed) >= size / 8;
-        node.data_goes_along() && !is_small(size) && !(is_much && self.has_room_for(size))
+        let is_whole = self.upper.as_ref().is_none_or(|upper| upper.brings_whole(size));
+        node.data_goes_along() && !is_whole && !(is_much && self.has_room_for(size))
     }
 
     fn has_room_for(&self, bytes: u64) -> bool {
@@ -261,11 +262,6 @@ impl Union {
         }
         Ok(())
     }
-}
-
-/// Whether all data of a file is brought up as it is opened for writing.
-pub(super) fn is_small(size: u64) -> bool {
-    size <= MUCH_BYTES
 }
 
 /// How much of a file's data may lie below.

@@ -7,7 +7,6 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::blocks::is_small;
 use super::error::{UnionError, answer};
 use super::ids::NodeId;
 use super::mount::{Shared, Union};
@@ -265,7 +264,7 @@ impl Union {
         let copied = self.copied(lower)?;
         let Some(path) = self.left_at(upper, lower, &copied)? else { return Ok(None) };
         let size = copied.attr.size;
-        let is_brought = extent == Extent::Blocks && is_small(size);
+        let is_brought = extent == Extent::Blocks && upper.brings_whole(size);
         let contents = is_brought.then(|| self.lower.open(lower).map(LowerContents)).transpose()?;
         let (data, becomes) = match &contents {
             Some(contents) => (CopiedData::Brought(contents, path), Data::Brought(size)),

@@ -31,7 +31,7 @@ const KNOWN: [u64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994];
 impl Upper {
     /// Whether files are written block by block.
     pub fn writes_in_part(&self) -> bool {
-        if self.partial != Partial::Blocks {
+        if !matches!(self.partial, Partial::Blocks { .. }) {
             return false;
         }
         match self.holes.load(Ordering::Relaxed) {
@@ -41,6 +41,14 @@ impl Upper {
                 tells
             }),
             found => found == TOLD,
+        }
+    }
+
+    /// Whether all data of a lower file of that size is brought up as it is opened for writing.
+    pub fn brings_whole(&self, size: u64) -> bool {
+        match self.partial {
+            Partial::Blocks { whole_max } => size <= whole_max,
+            Partial::Made | Partial::Never => true,
         }
     }
 

@@ -66,7 +66,8 @@ impl Form {
         match self {
             Form::Usual | Form::Metacopy => usual,
             Form::Partial => UpperOptions { partial: Partial::Made, ..usual },
-            Form::Blocks => UpperOptions { partial: Partial::Blocks, ..usual },
+            // Some of the small files that the suites have are copied whole, and others block by block.
+            Form::Blocks => UpperOptions { partial: Partial::Blocks { whole_max: 64 }, ..usual },
             Form::MarkedWhiteouts => UpperOptions { whiteouts: Whiteouts::Xattr, ..usual },
             Form::WhNames => {
                 UpperOptions { wh_names: WhNames::Whiteouts, whiteouts: Whiteouts::Wh, ..usual }
