@@ -6,7 +6,7 @@ mod model;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use layerfs_driver::upper::{Partial, Whiteouts};
+use layerfs_driver::upper::{Partial, Small, Whiteouts};
 use model::union_ground::{Ground, Lowers};
 use model::union_nodes::Memory;
 use support::{Scratch, soak_factor, watchdog};
@@ -40,7 +40,7 @@ fn run_with(
 fn partial_of(lowers: Lowers) -> Partial {
     match lowers {
         // Few files of a history are as small.
-        Lowers::Image => Partial::Blocks { whole_max: 64 },
+        Lowers::Image => Partial::Blocks(Small::Few),
         Lowers::Directories => Partial::Never,
     }
 }
@@ -55,7 +55,7 @@ fn a_union_whose_files_leave_their_data_below_or_do_not_is_the_model() {
         (85_000_000, Lowers::Directories, Partial::Made),
         (86_000_000, Lowers::Image, Partial::Never),
         (87_000_000, Lowers::Image, Partial::Made),
-        (88_000_000, Lowers::Directories, Partial::BLOCKS),
+        (88_000_000, Lowers::Directories, Partial::Blocks(Small::Usual)),
     ] {
         for (more, memory) in [(0, Memory::Long), (500_000, Memory::Short)] {
             let (place, whiteouts) = (scratch.path().to_owned(), Whiteouts::Auto);

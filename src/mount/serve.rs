@@ -15,7 +15,7 @@ use layerfs_driver::sys::mount::{MountFlags, Propagation};
 use layerfs_driver::sys::{change, dir, file, host, process, signal};
 use layerfs_driver::tree::{Acls, MarkSpace};
 use layerfs_driver::union::Union;
-use layerfs_driver::upper::{Durability, Partial, Records, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{Durability, Partial, Records, Small, UpperOptions, Whiteouts};
 use layerfs_runtime::{Handed, SupervisorWatch};
 
 use super::owners::Owners;
@@ -262,7 +262,7 @@ impl ServeArgs {
             partial: match (self.has(Flag::Partial), self.has(Flag::Blocks)) {
                 (false, _) => Partial::Never,
                 (true, false) => Partial::Made,
-                (true, true) => Partial::BLOCKS,
+                (true, true) => Partial::Blocks(Small::Usual),
             },
         }
     }

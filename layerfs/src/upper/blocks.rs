@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use super::error::{During, UpperError};
 use super::open::Upper;
-use super::partial::Partial;
+use super::partial::{Partial, Small};
 use super::rename::At;
 use crate::sys::{SysError, file, host, xattr};
 use crate::tree::{Blocks, Mark, Metacopy};
@@ -31,7 +31,7 @@ const KNOWN: [u64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994];
 impl Upper {
     /// Whether files are written block by block.
     pub fn writes_in_part(&self) -> bool {
-        if !matches!(self.partial, Partial::Blocks { .. }) {
+        if !matches!(self.partial, Partial::Blocks(_)) {
             return false;
         }
         match self.holes.load(Ordering::Relaxed) {
@@ -47,7 +47,8 @@ impl Upper {
     /// Whether all data of a lower file of that size is brought up as it is opened for writing.
     pub fn brings_whole(&self, size: u64) -> bool {
         match self.partial {
-            Partial::Blocks { whole_max } => size <= whole_max,
+            Partial::Blocks(Small::Usual) => size <= 256 << 10,
+            Partial::Blocks(Small::Few) => size <= 64,
             Partial::Made | Partial::Never => true,
         }
     }

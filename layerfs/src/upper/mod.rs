@@ -39,7 +39,7 @@ pub use index::{Belongs, Group};
 pub use look::{Data, Found, Glance, Listed, Look};
 pub use open::{Durability, Upper, UpperOptions};
 pub use owners::Owners;
-pub use partial::Partial;
+pub use partial::{Partial, Small};
 pub use read::{GroupCopy, UpperReader};
 pub use rename::{At, Leave};
 pub use stage::{Blank, Contents, Copied, CopiedData, Cover, Lists, Owner, Staged};

@@ -22,17 +22,18 @@ pub enum Partial {
     /// Where it can be: a file gets its data as it is opened for writing.
     Made,
     /// The same, and of a file that is written blocks are copied up where the disk tells holes.
-    Blocks {
-        /// Files of at most so many bytes are copied whole as they are opened for writing.
-        whole_max: u64,
-    },
+    Blocks(Small),
     /// Copies are whole: others read the upper beside us.
     Never,
 }
 
-impl Partial {
-    /// By blocks, but for what a copy costs less than its blocks would.
-    pub const BLOCKS: Partial = Partial::Blocks { whole_max: 256 << 10 };
+/// Which files are copied whole as they are opened for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Small {
+    /// Those of which a copy costs less than blocks would: of at most 256 KiB.
+    Usual,
+    /// Of at most 64 bytes: nearly none, for whoever looks for faults in the writing of blocks.
+    Few,
 }
 
 /// Set-user-id and set-group-id: filling a file takes them away for a moment, and a crash then for good.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use layerfs_driver::lower::{Redirects, WhNames};
 use layerfs_driver::tree::MarkSpace;
-use layerfs_driver::upper::{Durability, Partial, Records, UpperOptions, Whiteouts};
+use layerfs_driver::upper::{Durability, Partial, Records, Small, UpperOptions, Whiteouts};
 
 use super::ground::shell;
 use super::way::{Done, Way};
@@ -67,7 +67,7 @@ impl Form {
             Form::Usual | Form::Metacopy => usual,
             Form::Partial => UpperOptions { partial: Partial::Made, ..usual },
             // Some of the small files that the suites have are copied whole, and others block by block.
-            Form::Blocks => UpperOptions { partial: Partial::Blocks { whole_max: 64 }, ..usual },
+            Form::Blocks => UpperOptions { partial: Partial::Blocks(Small::Few), ..usual },
             Form::MarkedWhiteouts => UpperOptions { whiteouts: Whiteouts::Xattr, ..usual },
             Form::WhNames => {
                 UpperOptions { wh_names: WhNames::Whiteouts, whiteouts: Whiteouts::Wh, ..usual }
