@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::bench::verb;
 use crate::changes::{commit, diff, still};
-use crate::container::{ps, rm, run};
+use crate::container::{ps, rm, words};
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
 use crate::output::log::LogLevel;
@@ -114,7 +114,7 @@ pub enum Verb {
     #[command(override_usage = RUN_USAGE, mut_arg("words", |words| {
         words.value_name("IMAGE|COMMAND").help_heading(None::<&str>)
     }))]
-    Run(run::RunArgs),
+    Run(words::RunArgs),
     /// Mount an image as a merged tree, or list mounts
     Mount(make::MountArgs),
     /// Take mounts away

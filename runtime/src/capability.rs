@@ -104,6 +104,11 @@ impl Capabilities {
         Capabilities(self.0 & !those.0)
     }
 
+    /// Whether all of those are among these.
+    pub fn has(self, those: Self) -> bool {
+        those.without(self) == Capabilities::none()
+    }
+
     /// The names of those that have one, with `CAP_`, in the order of their numbers.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         let numbered = NAMES.into_iter().enumerate();

@@ -1,5 +1,6 @@
 //! The verbs about containers, one file each.
 
+mod asked;
 mod details;
 mod files;
 pub mod inspect;
@@ -18,3 +19,4 @@ mod sysctls;
 mod tmpfs;
 mod ulimits;
 mod volumes;
+pub mod words;

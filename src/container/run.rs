@@ -1,151 +1,28 @@
 //! `layerfs run`: a command in a container of its own.
 
-use std::borrow::Cow;
-use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
-use clap::{Args, ValueEnum};
-use layerfs_driver::store::container::{Base, Exited, Keep, Living, NewContainer, State};
-use layerfs_driver::store::oci::RunConfig;
-use layerfs_driver::store::{Store, image::Image};
+use anyhow::{Result, anyhow, bail};
+use layerfs_driver::store::container::{Exited, Keep, Living, State};
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::process::start_ticks;
-use layerfs_runtime::capability::Capabilities;
-use layerfs_runtime::cgroup::{Cgroup, CgroupError, Limits};
-use layerfs_runtime::seccomp::Filters;
-use layerfs_runtime::spec::{
-    Access, Input, Network, ResourceLimit, Streams, Sysctl, Tmpfs, Volume,
-};
+use layerfs_runtime::cgroup::{Cgroup, CgroupError};
 use layerfs_runtime::{ContainerSpec, Ended, Request, RunError, Running, Signals};
 
-use super::details::Noted;
-use super::limits::LimitArgs;
-use super::process::{Said, process, read_environment};
-use super::security::SecurityArgs;
+use super::asked::{Asked, From, asked, config_of, new_container, root_of, said};
+use super::process::process;
 use super::server::{self, Started};
 use super::sweep::sweep;
-use super::{files, oom, sealed, sysctls, tmpfs, volumes};
-use crate::image::absent::find_to_use;
+use super::words::RunArgs;
+use super::{files, oom, sealed};
 use crate::mount::owners::Owners;
 use crate::mount::serve::{Flag, ServeArgs};
 use crate::output::message;
 use crate::session::{Misused, Outcome, Session};
 
-const EXAMPLES: &str = "\
-EXAMPLES:
-  layerfs run --rm debian:bookworm cat /etc/os-release
-  layerfs run --rm -it debian:bookworm bash
-  layerfs run --rm --memory 50m --cpus 0.5 debian:bookworm sh -c 'cat /sys/fs/cgroup/memory.max'
-  layerfs run --name web -v ./site:/srv:ro --network host debian:bookworm python3 -m http.server
-  layerfs run --rm --rootfs / bash
-
-The network is `none` unless said otherwise: a loopback and nothing else. Changes are kept with the container, which \
-`layerfs ps -a` lists and `layerfs rm` removes; with --rm they go when it ends. A directory given by --rootfs is never \
-changed: the container works on a copy that is made as it writes.
-
-The exit status is that of the command, 128 and the signal's number where a signal ended it, 125 where the container \
-could not be made, 126 where the command can't be executed, 127 where there is no such command.";
-
 /// How long a container believes what it has seen of a directory of the host's.
 const LIVE_TIMEOUT_MS: u64 = 1_000;
-
-/// Which network a container sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum NetworkWord {
-    /// Its own: a loopback and nothing else
-    None,
-    /// The host's
-    Host,
-}
-
-/// The words of `layerfs run`.
-#[derive(Debug, Args)]
-#[command(after_long_help = EXAMPLES)]
-pub struct RunArgs {
-    /// Remove the container when it ends
-    #[arg(long)]
-    rm: bool,
-    /// Pass standard input on
-    #[arg(short, long)]
-    interactive: bool,
-    /// Give it a terminal of its own
-    #[arg(short, long)]
-    tty: bool,
-    /// Call the container so
-    #[arg(long)]
-    name: Option<String>,
-    /// What `hostname` says in it; the default is its short id
-    #[arg(long)]
-    hostname: Option<String>,
-    /// Set a variable; without a value, the caller's own
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
-    env: Vec<OsString>,
-    /// Set the variables that a file has a line each for; those of --env come after them
-    #[arg(long, value_name = "FILE")]
-    env_file: Vec<PathBuf>,
-    /// Start in this directory, made where it is missing
-    #[arg(short, long, value_name = "DIR")]
-    workdir: Option<String>,
-    /// Run as this user
-    #[arg(short, long, value_name = "NAME|UID[:GROUP|GID]")]
-    user: Option<String>,
-    /// Run this instead of the image's entrypoint; empty for none
-    #[arg(long, value_name = "PROGRAM")]
-    entrypoint: Option<String>,
-    /// Which network it sees
-    #[arg(long, visible_alias = "net", value_enum, default_value = "none")]
-    network: NetworkWord,
-    /// Show a directory or file of the host at a place in the container
-    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
-    volume: Vec<String>,
-    /// Change a setting of the kernel that the container has of its own
-    #[arg(long, value_name = "NAME=VALUE")]
-    sysctl: Vec<String>,
-    /// Mount a file system in memory at a place in the container
-    #[arg(long, value_name = "TARGET[:OPTION,...]")]
-    tmpfs: Vec<String>,
-    /// Refuse changes of the container's root
-    #[arg(long)]
-    read_only: bool,
-    /// Work on a copy of this directory instead of an image; no word is an image then
-    #[arg(long, value_name = "DIR")]
-    rootfs: Option<PathBuf>,
-    #[command(flatten)]
-    limits: LimitArgs,
-    #[command(flatten)]
-    security: SecurityArgs,
-    /// Name or id of the image, then the command and its words
-    #[arg(value_name = "IMAGE [COMMAND", required = true, trailing_var_arg = true)]
-    words: Vec<OsString>,
-}
-
-/// What a container's files come from.
-enum From {
-    Image { image: Box<Image>, called: String },
-    Rootfs(PathBuf),
-}
-
-/// What was asked for, understood and checked as far as can be without making anything.
-struct Asked<'a> {
-    from: From,
-    words: &'a [OsString],
-    environment: Vec<OsString>,
-    hostname: Option<&'a str>,
-    volumes: Vec<Volume>,
-    tmpfs: Vec<Tmpfs>,
-    shm_bytes: u64,
-    sysctls: Vec<Sysctl>,
-    limits: Limits,
-    resource_limits: Vec<ResourceLimit>,
-    capabilities: Capabilities,
-    filters: Filters,
-    keep: Keep,
-    input: Input,
-    streams: Streams,
-    network: Network,
-}
 
 /// Runs the command, and answers as it ended.
 pub fn run(args: &RunArgs, session: &Session) -> Result<Outcome> {
@@ -240,122 +117,6 @@ fn told(beside: Result<(), impl Into<anyhow::Error>>) {
     if let Err(error) = beside {
         message::error(&error.into());
     }
-}
-
-fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
-    let mut environment = read_environment(&args.env_file)?;
-    environment.extend_from_slice(&args.env);
-    let limits = args.limits.limits()?;
-    let capabilities = args.security.capabilities()?;
-    let filters = args.security.filters(capabilities)?;
-    let volumes: Vec<Volume> =
-        args.volume.iter().map(|words| volumes::read(words)).collect::<Result<_>>()?;
-    let in_memory: Vec<Tmpfs> =
-        args.tmpfs.iter().map(|words| tmpfs::read(words)).collect::<Result<_>>()?;
-    tmpfs::refuse_twice(&volumes, &in_memory)?;
-    if args.tty && args.interactive && !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
-        bail!("-it: standard input is no terminal; leave -t out, or -i");
-    }
-    let network = match args.network {
-        NetworkWord::None => Network::None,
-        NetworkWord::Host => Network::Host,
-    };
-    let (from, words) = match &args.rootfs {
-        Some(path) => (From::Rootfs(rootfs(path)?), &args.words[..]),
-        None => {
-            let (first, rest) = args.words.split_first().context("an image is needed")?;
-            let called = first.to_str().context("the image's name is not UTF-8")?;
-            (
-                From::Image {
-                    image: Box::new(find_to_use(store, called)?.image),
-                    called: called.to_owned(),
-                },
-                rest,
-            )
-        }
-    };
-    Ok(Asked {
-        from,
-        words,
-        environment,
-        hostname: args.hostname.as_deref().map_or(Ok(None), files::hostname)?,
-        volumes,
-        tmpfs: in_memory,
-        shm_bytes: args.limits.shm_bytes()?,
-        sysctls: args
-            .sysctl
-            .iter()
-            .map(|words| sysctls::read(words, network))
-            .collect::<Result<_>>()?,
-        limits,
-        resource_limits: args.limits.of_processes()?,
-        capabilities,
-        filters,
-        keep: if args.rm { Keep::Throwaway } else { Keep::Kept },
-        input: if args.interactive { Input::Caller } else { Input::Nothing },
-        streams: if args.tty { Streams::Terminal } else { Streams::Caller },
-        network,
-    })
-}
-
-fn rootfs(path: &std::path::Path) -> Result<PathBuf> {
-    let shown = || format!("--rootfs `{}`: give a directory that is there", path.display());
-    Ok(dir::path_of(dir::open_path(path).with_context(shown)?)?)
-}
-
-/// The image's configuration; that of a directory says nothing.
-fn config_of(from: &From) -> Cow<'_, RunConfig> {
-    match from {
-        From::Image { image, .. } => match &image.config.config {
-            Some(config) => Cow::Borrowed(config),
-            None => Cow::default(),
-        },
-        From::Rootfs(_) => Cow::default(),
-    }
-}
-
-fn said<'a>(args: &'a RunArgs, asked: &'a Asked<'a>) -> Said<'a> {
-    Said {
-        words: asked.words,
-        entrypoint: args.entrypoint.as_deref(),
-        environment: &asked.environment,
-        directory: args.workdir.as_deref(),
-        user: args.user.as_deref(),
-    }
-}
-
-fn root_of(args: &RunArgs) -> Access {
-    if args.read_only { Access::ReadOnly } else { Access::ReadWrite }
-}
-
-fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> {
-    let base = match &asked.from {
-        From::Image { image, called } => Base::image(image, called),
-        From::Rootfs(path) => Base::rootfs(path),
-    };
-    let (said, config) = (said(args, asked), config_of(&asked.from));
-    let noted = Noted {
-        process: &process(&said, &config, "", asked.streams)?,
-        entrypoint_len: said.entrypoint_len(&config),
-        terminal: asked.streams == Streams::Terminal,
-        limits: &asked.limits,
-        network: asked.network,
-        root: root_of(args),
-        volumes: &asked.volumes,
-        sysctls: &asked.sysctls,
-        tmpfs: &args.tmpfs,
-        shm_bytes: asked.shm_bytes,
-        resource_limits: &asked.resource_limits,
-        security: &args.security,
-    };
-    Ok(NewContainer {
-        name: args.name.clone(),
-        base,
-        command: noted.command(),
-        hostname: asked.hostname.map(str::to_owned),
-        keep: asked.keep,
-        details: noted.details(),
-    })
 }
 
 /// The directories and files of the container, and how it is to be run and served.

@@ -23,10 +23,9 @@ pub fn read(said: &str) -> Result<ResourceLimit> {
         );
     }
     let most = hard_limit(resource);
-    let may_raise = layerfs_runtime::held_capabilities()?;
-    let raises = Capabilities::named("SYS_RESOURCE")
-        .is_some_and(|one| one.without(may_raise) == Capabilities::none());
-    if exceeds(hard, most) && !raises {
+    let held = layerfs_runtime::held_capabilities()?;
+    let may_raise = Capabilities::named("SYS_RESOURCE").is_some_and(|one| held.has(one));
+    if exceeds(hard, most) && !may_raise {
         let most = most.map_or("unlimited".to_owned(), |most| most.to_string());
         bail!(
             "--ulimit `{said}`: this process may have {most} at most, and can't raise that without CAP_SYS_RESOURCE"

@@ -18,6 +18,7 @@ print('clone3', call(435, 435, 0, 0))
 print('bpf', call(321, 280, 0, 0, 0))
 print('io_uring_setup', call(425, 425, 1, 0))
 print('personality', call(135, 92, 0x0040000))
+print('of tomorrow', call(600, 600))
 for family in 38, 40:
     try:
         socket.socket(family, socket.SOCK_STREAM)
@@ -44,7 +45,7 @@ fn system_calls_that_reach_the_host_are_refused_and_programs_do_without() {
     };
     assert_eq!(
         asked(&[]),
-        "keyctl EPERM\nunshare EPERM\nclone3 ENOSYS\nbpf EPERM\nio_uring_setup EPERM\npersonality EPERM\n38 EPERM\n40 EPERM\n\
+        "keyctl EPERM\nunshare EPERM\nclone3 ENOSYS\nbpf EPERM\nio_uring_setup EPERM\npersonality EPERM\nof tomorrow ENOSYS\n38 EPERM\n40 EPERM\n\
          threads 4\n"
     );
     let free = asked(&["--security-opt", "seccomp=unconfined"]);
@@ -52,6 +53,46 @@ fn system_calls_that_reach_the_host_are_refused_and_programs_do_without() {
     assert_eq!(status(&place, &[], "Seccomp|NoNewPrivs"), "NoNewPrivs: 1 Seccomp: 2\n");
     let free = ["--security-opt", "seccomp=unconfined"];
     assert_eq!(status(&place, &free, "Seccomp"), "Seccomp: 0\n");
+    place.assert_nothing_left();
+}
+
+/// An ELF header of 32 bits, one segment, and the call of `exit(2)` by `int 0x80`.
+#[cfg(target_arch = "x86_64")]
+fn program_of_32_bits() -> Vec<u8> {
+    const BASE: u32 = 0x0804_8000;
+    // xor ebx, ebx; mov eax, 1; int 0x80
+    let code = [0x31, 0xdb, 0xb8, 1, 0, 0, 0, 0xcd, 0x80];
+    let mut elf = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x03\0".to_vec();
+    // Elf32_Ehdr behind its kind and machine; then Elf32_Phdr: all of it loaded, readable and executable.
+    elf.extend([1, BASE + 84, 52, 0, 0].into_iter().flat_map(u32::to_le_bytes));
+    elf.extend([52_u16, 32, 1, 0, 0, 0].into_iter().flat_map(u16::to_le_bytes));
+    let len = 84 + u32::try_from(code.len()).unwrap();
+    elf.extend([1, 0, BASE, BASE, len, len, 5, 0x1000].into_iter().flat_map(u32::to_le_bytes));
+    elf.extend(code);
+    elf
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_program_of_32_bits_is_ended_by_sigsys_where_calls_are_filtered() {
+    need_root!();
+    let place = Place::new();
+    let program = place.join("program");
+    std::fs::write(&program, program_of_32_bits()).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    let volume = format!("{}:/mnt", program.parent().unwrap().display());
+    let ran = |options: &[&str]| {
+        let words = [&["run", "--rm", "-v", &volume], options, &["--rootfs", "/", "/mnt/program"]];
+        place.layerfs(&words.concat()).status
+    };
+    let free = ran(&["--security-opt", "seccomp=unconfined"]);
+    // A kernel without such programs can't execute it.
+    assert!([0, 126].contains(&free), "{free}");
+    if free == 0 {
+        assert_eq!(ran(&[]), 128 + 31);
+    }
+    std::fs::remove_file(&program).unwrap();
     place.assert_nothing_left();
 }
 

@@ -1,0 +1,192 @@
+//! What was asked for by the words of `layerfs run`, understood and checked as far as can be without making anything.
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use layerfs_driver::store::container::{Base, Keep, NewContainer};
+use layerfs_driver::store::oci::RunConfig;
+use layerfs_driver::store::{Store, image::Image};
+use layerfs_driver::sys::dir;
+use layerfs_runtime::capability::Capabilities;
+use layerfs_runtime::cgroup::Limits;
+use layerfs_runtime::seccomp::Filters;
+use layerfs_runtime::spec::{
+    Access, Input, Network, ResourceLimit, Streams, Sysctl, Tmpfs, Volume,
+};
+
+use super::details::Noted;
+use super::process::{Said, process, read_environment};
+use super::words::{NetworkWord, RunArgs};
+use super::{files, sysctls, tmpfs, volumes};
+use crate::image::absent::find_to_use;
+
+/// What a container's files come from.
+pub enum From {
+    /// An image, and how the user called it.
+    Image {
+        /// The image.
+        image: Box<Image>,
+        /// The user's words for it.
+        called: String,
+    },
+    /// A directory.
+    Rootfs(PathBuf),
+}
+
+/// What was asked for, understood and checked as far as can be without making anything.
+pub struct Asked<'a> {
+    /// What its files come from.
+    pub from: From,
+    /// The command and its words.
+    pub words: &'a [OsString],
+    /// `--env-file` and `--env`, in their order.
+    pub environment: Vec<OsString>,
+    /// What `hostname` says, where that was said.
+    pub hostname: Option<&'a str>,
+    /// What of the host it sees.
+    pub volumes: Vec<Volume>,
+    /// File systems in memory.
+    pub tmpfs: Vec<Tmpfs>,
+    /// Bytes that `/dev/shm` has room for.
+    pub shm_bytes: u64,
+    /// Settings of the kernel.
+    pub sysctls: Vec<Sysctl>,
+    /// Limits of all its processes together.
+    pub limits: Limits,
+    /// Limits of each of its processes.
+    pub resource_limits: Vec<ResourceLimit>,
+    /// Which of root's rights it has.
+    pub capabilities: Capabilities,
+    /// Which system calls it may make.
+    pub filters: Filters,
+    /// What becomes of it when it ends.
+    pub keep: Keep,
+    /// Standard input.
+    pub input: Input,
+    /// Standard streams.
+    pub streams: Streams,
+    /// Which network it sees.
+    pub network: Network,
+}
+
+/// Understands the words, and looks for the image.
+pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
+    let mut environment = read_environment(&args.env_file)?;
+    environment.extend_from_slice(&args.env);
+    let limits = args.limits.limits()?;
+    let capabilities = args.security.capabilities()?;
+    let filters = args.security.filters(capabilities)?;
+    let volumes: Vec<Volume> =
+        args.volume.iter().map(|words| volumes::read(words)).collect::<Result<_>>()?;
+    let in_memory: Vec<Tmpfs> =
+        args.tmpfs.iter().map(|words| tmpfs::read(words)).collect::<Result<_>>()?;
+    tmpfs::refuse_twice(&volumes, &in_memory)?;
+    if args.tty && args.interactive && !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+        bail!("-it: standard input is no terminal; leave -t out, or -i");
+    }
+    let network = match args.network {
+        NetworkWord::None => Network::None,
+        NetworkWord::Host => Network::Host,
+    };
+    let (from, words) = match &args.rootfs {
+        Some(path) => (From::Rootfs(rootfs(path)?), &args.words[..]),
+        None => {
+            let (first, rest) = args.words.split_first().context("an image is needed")?;
+            let called = first.to_str().context("the image's name is not UTF-8")?;
+            (
+                From::Image {
+                    image: Box::new(find_to_use(store, called)?.image),
+                    called: called.to_owned(),
+                },
+                rest,
+            )
+        }
+    };
+    Ok(Asked {
+        from,
+        words,
+        environment,
+        hostname: args.hostname.as_deref().map_or(Ok(None), files::hostname)?,
+        volumes,
+        tmpfs: in_memory,
+        shm_bytes: args.limits.shm_bytes()?,
+        sysctls: args
+            .sysctl
+            .iter()
+            .map(|words| sysctls::read(words, network))
+            .collect::<Result<_>>()?,
+        limits,
+        resource_limits: args.limits.of_processes()?,
+        capabilities,
+        filters,
+        keep: if args.rm { Keep::Throwaway } else { Keep::Kept },
+        input: if args.interactive { Input::Caller } else { Input::Nothing },
+        streams: if args.tty { Streams::Terminal } else { Streams::Caller },
+        network,
+    })
+}
+
+fn rootfs(path: &std::path::Path) -> Result<PathBuf> {
+    let shown = || format!("--rootfs `{}`: give a directory that is there", path.display());
+    Ok(dir::path_of(dir::open_path(path).with_context(shown)?)?)
+}
+
+/// The image's configuration; that of a directory says nothing.
+pub fn config_of(from: &From) -> Cow<'_, RunConfig> {
+    match from {
+        From::Image { image, .. } => match &image.config.config {
+            Some(config) => Cow::Borrowed(config),
+            None => Cow::default(),
+        },
+        From::Rootfs(_) => Cow::default(),
+    }
+}
+
+/// What the user says of the process.
+pub fn said<'a>(args: &'a RunArgs, asked: &'a Asked<'a>) -> Said<'a> {
+    Said {
+        words: asked.words,
+        entrypoint: args.entrypoint.as_deref(),
+        environment: &asked.environment,
+        directory: args.workdir.as_deref(),
+        user: args.user.as_deref(),
+    }
+}
+
+/// Whether its root can be changed.
+pub fn root_of(args: &RunArgs) -> Access {
+    if args.read_only { Access::ReadOnly } else { Access::ReadWrite }
+}
+
+/// Its record.
+pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> {
+    let base = match &asked.from {
+        From::Image { image, called } => Base::image(image, called),
+        From::Rootfs(path) => Base::rootfs(path),
+    };
+    let (said, config) = (said(args, asked), config_of(&asked.from));
+    let noted = Noted {
+        process: &process(&said, &config, "", asked.streams)?,
+        entrypoint_len: said.entrypoint_len(&config),
+        terminal: asked.streams == Streams::Terminal,
+        limits: &asked.limits,
+        network: asked.network,
+        root: root_of(args),
+        volumes: &asked.volumes,
+        sysctls: &asked.sysctls,
+        tmpfs: &args.tmpfs,
+        shm_bytes: asked.shm_bytes,
+        resource_limits: &asked.resource_limits,
+        security: &args.security,
+    };
+    Ok(NewContainer {
+        name: args.name.clone(),
+        base,
+        command: noted.command(),
+        hostname: asked.hostname.map(str::to_owned),
+        keep: asked.keep,
+        details: noted.details(),
+    })
+}

@@ -1,0 +1,94 @@
+//! The words of `layerfs run`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::limits::LimitArgs;
+use super::security::SecurityArgs;
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  layerfs run --rm debian:bookworm cat /etc/os-release
+  layerfs run --rm -it debian:bookworm bash
+  layerfs run --rm --memory 50m --cpus 0.5 debian:bookworm sh -c 'cat /sys/fs/cgroup/memory.max'
+  layerfs run --name web -v ./site:/srv:ro --network host debian:bookworm python3 -m http.server
+  layerfs run --rm --rootfs / bash
+
+The network is `none` unless said otherwise: a loopback and nothing else. Changes are kept with the container, which \
+`layerfs ps -a` lists and `layerfs rm` removes; with --rm they go when it ends. A directory given by --rootfs is never \
+changed: the container works on a copy that is made as it writes.
+
+The exit status is that of the command, 128 and the signal's number where a signal ended it, 125 where the container \
+could not be made, 126 where the command can't be executed, 127 where there is no such command.";
+
+/// Which network a container sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NetworkWord {
+    /// Its own: a loopback and nothing else
+    None,
+    /// The host's
+    Host,
+}
+
+/// The words of `layerfs run`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct RunArgs {
+    /// Remove the container when it ends
+    #[arg(long)]
+    pub rm: bool,
+    /// Pass standard input on
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Give it a terminal of its own
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Call the container so
+    #[arg(long)]
+    pub name: Option<String>,
+    /// What `hostname` says in it; the default is its short id
+    #[arg(long)]
+    pub hostname: Option<String>,
+    /// Set a variable; without a value, the caller's own
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<OsString>,
+    /// Set the variables that a file has a line each for; those of --env come after them
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+    /// Start in this directory, made where it is missing
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// Run as this user
+    #[arg(short, long, value_name = "NAME|UID[:GROUP|GID]")]
+    pub user: Option<String>,
+    /// Run this instead of the image's entrypoint; empty for none
+    #[arg(long, value_name = "PROGRAM")]
+    pub entrypoint: Option<String>,
+    /// Which network it sees
+    #[arg(long, visible_alias = "net", value_enum, default_value = "none")]
+    pub network: NetworkWord,
+    /// Show a directory or file of the host at a place in the container
+    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
+    pub volume: Vec<String>,
+    /// Change a setting of the kernel that the container has of its own
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub sysctl: Vec<String>,
+    /// Mount a file system in memory at a place in the container
+    #[arg(long, value_name = "TARGET[:OPTION,...]")]
+    pub tmpfs: Vec<String>,
+    /// Refuse changes of the container's root
+    #[arg(long)]
+    pub read_only: bool,
+    /// Work on a copy of this directory instead of an image; no word is an image then
+    #[arg(long, value_name = "DIR")]
+    pub rootfs: Option<PathBuf>,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    #[command(flatten)]
+    pub security: SecurityArgs,
+    /// Name or id of the image, then the command and its words
+    #[arg(value_name = "IMAGE [COMMAND", required = true, trailing_var_arg = true)]
+    pub words: Vec<OsString>,
+}
