@@ -49,6 +49,7 @@ fn make(store: &Store, name: &str, keep: Keep) -> Result<Living, StoreError> {
         hostname: None,
         keep,
         details: Map::new(),
+        said: serde_json::Value::Null,
     })
 }
 

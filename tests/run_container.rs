@@ -14,6 +14,8 @@ mod configured;
 mod console;
 #[path = "run_container/demo.rs"]
 mod demo;
+#[path = "run_container/detached.rs"]
+mod detached;
 #[path = "run_container/ended.rs"]
 mod ended;
 #[path = "run_container/hostile.rs"]

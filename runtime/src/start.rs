@@ -8,6 +8,7 @@ use layerfs_driver::sys::SysError;
 use crate::build::{self, Given};
 use crate::carry::{self, Carriers};
 use crate::cgroup::{Cgroup, CgroupError};
+use crate::log::Log;
 use crate::plan::plan;
 use crate::served;
 use crate::signals::Signals;
@@ -48,6 +49,8 @@ pub struct Request<'a> {
     pub server: Server,
     /// The signals to pass on.
     pub signals: Signals,
+    /// What takes its output where nobody looks; the caller's streams are left alone then.
+    pub log: Option<Log>,
 }
 
 /// Why a container could not be started, or not be watched.
@@ -94,6 +97,7 @@ pub struct Running {
     pub(crate) terminal: Option<OwnedFd>,
     /// What carries the caller's streams.
     pub(crate) carriers: Carriers,
+    pub(crate) log: Option<Log>,
 }
 
 /// A channel between two processes of ours; both ends close on exec.
@@ -103,11 +107,11 @@ pub fn channel() -> Result<(OwnedFd, OwnedFd), SysError> {
 
 /// Makes the container, and returns when its program runs. The caller has one thread.
 pub fn start(request: Request<'_>) -> Result<Running, RunError> {
-    let Request { spec, cgroup, place, server, signals } = request;
+    let Request { spec, cgroup, place, server, signals, log } = request;
     let Server { pidfd: server, channel } = server;
     let steps = plan(spec);
     let view = cgroup.view();
-    let (carriers, ends) = carry::part(spec)?;
+    let (carriers, ends) = carry::part(spec, log.as_ref())?;
     let (ours, report) = ends::pair().map_err(RunError::Process)?;
     let own_network = match spec.network {
         Network::None => namespace::NETWORK,
@@ -131,6 +135,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
                 input: spec.input,
                 terminal: None,
                 carriers,
+                log,
             };
             match handed.and_then(|()| running.settle(cgroup, &ours)) {
                 Ok(()) => Ok(running),

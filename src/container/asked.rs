@@ -1,6 +1,7 @@
 //! What was asked for by the words of `layerfs run`, understood and checked as far as can be without making anything.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -19,7 +20,7 @@ use layerfs_runtime::spec::{
 use super::details::Noted;
 use super::process::{Said, process, read_environment};
 use super::words::{NetworkWord, RunArgs};
-use super::{files, sysctls, tmpfs, volumes};
+use super::{files, stop, sysctls, tmpfs, volumes};
 use crate::image::absent::find_to_use;
 
 /// What a container's files come from.
@@ -83,8 +84,8 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
     let in_memory: Vec<Tmpfs> =
         args.tmpfs.iter().map(|words| tmpfs::read(words)).collect::<Result<_>>()?;
     tmpfs::refuse_twice(&volumes, &in_memory)?;
-    if args.tty && args.interactive && !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
-        bail!("-it: standard input is no terminal; leave -t out, or -i");
+    if args.tty && args.interactive {
+        refuse_without_terminal()?;
     }
     let network = match args.network {
         NetworkWord::None => Network::None,
@@ -128,6 +129,43 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
     })
 }
 
+/// Refuses to relay a terminal where standard input is none.
+pub fn refuse_without_terminal() -> Result<()> {
+    if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+        bail!("-it: standard input is no terminal; leave -t out, or -i");
+    }
+    Ok(())
+}
+
+/// The words by which the same container is started again, from any directory and with any environment.
+fn lasting(args: &RunArgs, asked: &Asked<'_>) -> Result<RunArgs> {
+    let mut lasting = args.clone();
+    lasting.env_file.clear();
+    lasting.env = asked.environment.iter().map(with_value).collect();
+    lasting.volume = asked.volumes.iter().map(volumes::words).collect();
+    match (&asked.from, lasting.words.first_mut()) {
+        (From::Image { image, .. }, Some(word)) => *word = image.id.to_string().into(),
+        (From::Rootfs(path), _) => lasting.rootfs = Some(path.clone()),
+        _ => {}
+    }
+    lasting.security.make_lasting()?;
+    (lasting.name, lasting.cidfile) = (None, None);
+    Ok(lasting)
+}
+
+/// A variable with the value that the caller has for it now.
+fn with_value(line: &OsString) -> OsString {
+    match std::env::var_os(line) {
+        Some(value) if !line.as_encoded_bytes().contains(&b'=') => {
+            let mut whole = line.clone();
+            whole.push("=");
+            whole.push(value);
+            whole
+        }
+        _ => line.clone(),
+    }
+}
+
 fn rootfs(path: &std::path::Path) -> Result<PathBuf> {
     let shown = || format!("--rootfs `{}`: give a directory that is there", path.display());
     Ok(dir::path_of(dir::open_path(path).with_context(shown)?)?)
@@ -160,6 +198,29 @@ pub fn root_of(args: &RunArgs) -> Access {
     if args.read_only { Access::ReadOnly } else { Access::ReadWrite }
 }
 
+/// The image's labels, and those that were said over them.
+fn labels(said: &[String], config: &RunConfig) -> Result<BTreeMap<String, String>> {
+    let mut labels = config.labels.clone();
+    for word in said {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        if name.is_empty() {
+            bail!("--label `{word}`: a name is missing");
+        }
+        labels.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(labels)
+}
+
+fn stop_signal(args: &RunArgs, config: &RunConfig) -> Result<String> {
+    match (&args.stop_signal, config.stop_signal.as_str()) {
+        (Some(word), _) => stop::name_of(word).context("--stop-signal"),
+        (None, "") => Ok("SIGTERM".into()),
+        (None, word) => {
+            stop::name_of(word).context("the image's stop signal; --stop-signal names another")
+        }
+    }
+}
+
 /// Its record.
 pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> {
     let base = match &asked.from {
@@ -179,6 +240,10 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         tmpfs: &args.tmpfs,
         shm_bytes: asked.shm_bytes,
         resource_limits: &asked.resource_limits,
+        labels: labels(&args.label, &config)?,
+        stop_signal: stop_signal(args, &config)?,
+        stop_timeout: args.stop_timeout,
+        keep: asked.keep,
         security: &args.security,
     };
     Ok(NewContainer {
@@ -188,5 +253,7 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         hostname: asked.hostname.map(str::to_owned),
         keep: asked.keep,
         details: noted.details(),
+        said: serde_json::to_value(lasting(args, asked)?)
+            .context("note the words of the container")?,
     })
 }

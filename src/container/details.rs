@@ -1,14 +1,16 @@
 //! What a container's record says beside the rest, under docker's keys: what runs in it, within which limits, and what of the
 //! host it sees. `docs/json.md` lists the keys.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 
+use layerfs_driver::store::container::Keep;
 use layerfs_runtime::cgroup::{Cpus, Limits};
 use layerfs_runtime::spec::{Access, Network, Process, ResourceLimit, Sysctl, Volume};
 use serde_json::{Map, Value, json};
 
 use super::security::SecurityArgs;
-use super::ulimits;
+use super::{ulimits, volumes};
 
 /// Billionths of a processor in a microsecond of each period of 100 ms.
 const NANO_CPUS_OF_QUOTA_US: u64 = 10_000;
@@ -38,6 +40,14 @@ pub struct Noted<'a> {
     pub shm_bytes: u64,
     /// Limits of its processes.
     pub resource_limits: &'a [ResourceLimit],
+    /// Labels: the image's, and those that were said.
+    pub labels: BTreeMap<String, String>,
+    /// The signal by which it is asked to end, by its name.
+    pub stop_signal: String,
+    /// How many seconds it has then.
+    pub stop_timeout: Option<i64>,
+    /// What becomes of it when it ends.
+    pub keep: Keep,
     /// What was said of its rights.
     pub security: &'a SecurityArgs,
 }
@@ -62,6 +72,9 @@ impl Noted<'_> {
             "WorkingDir": self.process.directory.to_string_lossy(),
             "User": self.process.user,
             "Tty": self.terminal,
+            "Labels": self.labels,
+            "StopSignal": self.stop_signal,
+            "StopTimeout": self.stop_timeout,
         });
         let host = json!({
             "Memory": self.limits.memory_bytes.unwrap_or(0),
@@ -72,6 +85,7 @@ impl Noted<'_> {
                 Network::None => "none",
                 Network::Host => "host",
             },
+            "AutoRemove": self.keep == Keep::Throwaway,
             "ReadonlyRootfs": self.root == Access::ReadOnly,
             "Sysctls": sysctls(self.sysctls),
             "Tmpfs": in_memory(self.tmpfs),
@@ -80,7 +94,7 @@ impl Noted<'_> {
             "CapAdd": some(self.security.added()),
             "CapDrop": some(self.security.dropped()),
             "SecurityOpt": some(self.security.options()),
-            "Binds": self.volumes.iter().map(bind).collect::<Vec<_>>(),
+            "Binds": self.volumes.iter().map(volumes::words).collect::<Vec<_>>(),
         });
         Map::from_iter([("Config".to_owned(), config), ("HostConfig".to_owned(), host)])
     }
@@ -93,11 +107,6 @@ fn nano_cpus(cpus: Cpus) -> u64 {
 /// Docker's way: none is `null`.
 fn some(words: &[String]) -> Option<&[String]> {
     (!words.is_empty()).then_some(words)
-}
-
-fn bind(volume: &Volume) -> String {
-    let access = if volume.access == Access::ReadOnly { "ro" } else { "rw" };
-    format!("{}:{}:{access}", volume.source.display(), volume.target.display())
 }
 
 /// Docker's way: options by target, `null` for none.

@@ -50,7 +50,13 @@ pub fn make(living: &Living, network: Network) -> Result<Vec<Volume>> {
 }
 
 fn written(own: &OwnedFd, name: &str, bytes: &[u8]) -> Result<Volume> {
-    let made = file::create_new(own, name, 0o644)
+    let gone = match dir::unlink(own, name) {
+        // One that ran before has it, and may have changed it.
+        Err(error) if !error.is_absent() => Err(error),
+        _ => Ok(()),
+    };
+    let made = gone
+        .and_then(|()| file::create_new(own, name, 0o644))
         .and_then(|file| {
             file::chmod(&file, 0o644)?;
             file::write_all(&file, bytes)

@@ -29,6 +29,12 @@ pub fn read(words: &str) -> Result<Volume> {
     Ok(Volume { source: resolved(Path::new(source), words)?, target, access })
 }
 
+/// The words that mean that volume.
+pub fn words(volume: &Volume) -> String {
+    let access = if volume.access == Access::ReadOnly { "ro" } else { "rw" };
+    format!("{}:{}:{access}", volume.source.display(), volume.target.display())
+}
+
 /// A place in the container to mount on.
 pub fn target(target: &str, what: &str) -> Result<PathBuf> {
     let target = Path::new(target);

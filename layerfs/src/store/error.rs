@@ -218,6 +218,9 @@ pub enum StoreError {
         "container `{0}` is running: wait until it ends, or end and remove it with `layerfs rm -f {0}`"
     )]
     ContainerLives(String),
+    /// A container that is to be started runs.
+    #[error("container `{0}` is running already")]
+    ContainerRuns(String),
 }
 
 impl StoreError {
