@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::bench::verb;
 use crate::changes::{commit, diff, still};
-use crate::container::{logs, ps, rename, rm, start, stop, supervise, wait, words};
+use crate::container::{logs, ps, rename, rm, start, stop, supervise, volume, wait, words};
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
 use crate::output::log::LogLevel;
@@ -137,6 +137,8 @@ pub enum Verb {
     Logs(logs::LogsArgs),
     /// Give a container another name
     Rename(rename::RenameArgs),
+    /// Make, list and remove volumes, which outlive containers
+    Volume(volume::VolumeArgs),
     /// Stand by a container: what `run -d` and `start` start
     #[command(hide = true)]
     Supervise(supervise::SuperviseArgs),

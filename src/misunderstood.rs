@@ -23,7 +23,7 @@ const FAILED: u8 = 1;
 pub const READER_GONE: u8 = 141;
 
 /// Verbs of docker that are not there yet.
-const VERBS_TO_COME: [&str; 24] = [
+const VERBS_TO_COME: [&str; 23] = [
     "attach",
     "build",
     "container",
@@ -44,14 +44,13 @@ const VERBS_TO_COME: [&str; 24] = [
     "top",
     "unpause",
     "update",
-    "volume",
     "buildx",
     "compose",
     "manifest",
 ];
 
 /// Options of docker's `run` that are not there yet.
-const RUN_OPTIONS_TO_COME: [&str; 32] = [
+const RUN_OPTIONS_TO_COME: [&str; 31] = [
     "-P",
     "-a",
     "-h",
@@ -75,7 +74,6 @@ const RUN_OPTIONS_TO_COME: [&str; 32] = [
     "--link",
     "--memory-reservation",
     "--memory-swap",
-    "--mount",
     "--pid",
     "--platform",
     "--privileged",

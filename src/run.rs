@@ -106,6 +106,7 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
         Verb::Wait(args) => container::wait::run(args, session, results),
         Verb::Logs(args) => container::logs::run(args, session, results),
         Verb::Rename(args) => container::rename::run(args, session),
+        Verb::Volume(args) => container::volume::run(args, session, results),
         Verb::Supervise(args) => container::supervise::run_in_background(args, session),
         Verb::Mount(args) => mount::make::run(args, session, results),
         Verb::Umount(args) => mount::umount::run(args, results),

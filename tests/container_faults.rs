@@ -50,6 +50,7 @@ fn make(store: &Store, name: &str, keep: Keep) -> Result<Living, StoreError> {
         keep,
         details: Map::new(),
         said: serde_json::Value::Null,
+        volumes: Vec::new(),
     })
 }
 

@@ -47,3 +47,5 @@ mod seen;
 mod shown;
 #[path = "run_container/streams.rs"]
 mod streams;
+#[path = "run_container/volumes.rs"]
+mod volumes;

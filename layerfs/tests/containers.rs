@@ -33,6 +33,7 @@ impl Ground {
             keep,
             details,
             said: serde_json::Value::Null,
+            volumes: Vec::new(),
         })
     }
 

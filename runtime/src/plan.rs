@@ -179,13 +179,14 @@ mod tests {
     use super::*;
     use crate::capability::Capabilities;
     use crate::seccomp::Filters;
-    use crate::spec::{Input, Process};
+    use crate::spec::{Contents, Input, Process};
 
     fn spec() -> ContainerSpec {
         let volume = |target: &str| Volume {
             source: "/host".into(),
             target: target.into(),
             access: Access::ReadWrite,
+            contents: Contents::Own,
         };
         ContainerSpec {
             hostname: "box".into(),

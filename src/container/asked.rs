@@ -13,14 +13,14 @@ use layerfs_driver::sys::dir;
 use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::cgroup::Limits;
 use layerfs_runtime::seccomp::Filters;
-use layerfs_runtime::spec::{
-    Access, Input, Network, ResourceLimit, Streams, Sysctl, Tmpfs, Volume,
-};
+use layerfs_runtime::spec::{Access, Input, Network, ResourceLimit, Streams, Sysctl, Tmpfs};
 
 use super::details::Noted;
+use super::mount::{self, Mount};
 use super::process::{Said, process, read_environment};
+use super::volumes::Mounted;
 use super::words::{NetworkWord, RunArgs};
-use super::{files, stop, sysctls, tmpfs, volumes};
+use super::{files, stop, sysctls, tmpfs, volume, volumes};
 use crate::image::absent::find_to_use;
 
 /// What a container's files come from.
@@ -47,9 +47,11 @@ pub struct Asked<'a> {
     /// What `hostname` says, where that was said.
     pub hostname: Option<&'a str>,
     /// What of the host it sees.
-    pub volumes: Vec<Volume>,
+    pub volumes: Vec<Mounted>,
     /// File systems in memory.
     pub tmpfs: Vec<Tmpfs>,
+    /// The same as words of `--tmpfs`.
+    pub tmpfs_words: Vec<String>,
     /// Bytes that `/dev/shm` has room for.
     pub shm_bytes: u64,
     /// Settings of the kernel.
@@ -79,10 +81,17 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
     let limits = args.limits.limits()?;
     let capabilities = args.security.capabilities()?;
     let filters = args.security.filters(capabilities)?;
-    let volumes: Vec<Volume> =
-        args.volume.iter().map(|words| volumes::read(words)).collect::<Result<_>>()?;
+    let mut volumes: Vec<Mounted> =
+        args.volume.iter().map(|words| volumes::read(words, store)).collect::<Result<_>>()?;
+    let mut tmpfs_words = args.tmpfs.clone();
+    for said in &args.mount {
+        match mount::read(said, store)? {
+            Mount::Shown(mounted) => volumes.push(*mounted),
+            Mount::InMemory(words) => tmpfs_words.push(words),
+        }
+    }
     let in_memory: Vec<Tmpfs> =
-        args.tmpfs.iter().map(|words| tmpfs::read(words)).collect::<Result<_>>()?;
+        tmpfs_words.iter().map(|words| tmpfs::read(words)).collect::<Result<_>>()?;
     tmpfs::refuse_twice(&volumes, &in_memory)?;
     if args.tty && args.interactive {
         refuse_without_terminal()?;
@@ -112,6 +121,7 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
         hostname: args.hostname.as_deref().map_or(Ok(None), files::hostname)?,
         volumes,
         tmpfs: in_memory,
+        tmpfs_words,
         shm_bytes: args.limits.shm_bytes()?,
         sysctls: args
             .sysctl
@@ -143,6 +153,8 @@ fn lasting(args: &RunArgs, asked: &Asked<'_>) -> Result<RunArgs> {
     lasting.env_file.clear();
     lasting.env = asked.environment.iter().map(with_value).collect();
     lasting.volume = asked.volumes.iter().map(volumes::words).collect();
+    lasting.tmpfs.clone_from(&asked.tmpfs_words);
+    lasting.mount.clear();
     match (&asked.from, lasting.words.first_mut()) {
         (From::Image { image, .. }, Some(word)) => *word = image.id.to_string().into(),
         (From::Rootfs(path), _) => lasting.rootfs = Some(path.clone()),
@@ -201,13 +213,7 @@ pub fn root_of(args: &RunArgs) -> Access {
 /// The image's labels, and those that were said over them.
 fn labels(said: &[String], config: &RunConfig) -> Result<BTreeMap<String, String>> {
     let mut labels = config.labels.clone();
-    for word in said {
-        let (name, value) = word.split_once('=').unwrap_or((word, ""));
-        if name.is_empty() {
-            bail!("--label `{word}`: a name is missing");
-        }
-        labels.insert(name.to_owned(), value.to_owned());
-    }
+    labels.extend(volume::labels_of(said)?);
     Ok(labels)
 }
 
@@ -237,7 +243,7 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         root: root_of(args),
         volumes: &asked.volumes,
         sysctls: &asked.sysctls,
-        tmpfs: &args.tmpfs,
+        tmpfs: &asked.tmpfs_words,
         shm_bytes: asked.shm_bytes,
         resource_limits: &asked.resource_limits,
         labels: labels(&args.label, &config)?,
@@ -253,6 +259,7 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         hostname: asked.hostname.map(str::to_owned),
         keep: asked.keep,
         details: noted.details(),
+        volumes: asked.volumes.iter().filter_map(|volume| volume.name.clone()).collect(),
         said: serde_json::to_value(lasting(args, asked)?)
             .context("note the words of the container")?,
     })

@@ -6,11 +6,12 @@ use std::ffi::CString;
 
 use layerfs_driver::store::container::Keep;
 use layerfs_runtime::cgroup::{Cpus, Limits};
-use layerfs_runtime::spec::{Access, Network, Process, ResourceLimit, Sysctl, Volume};
+use layerfs_runtime::spec::{Access, Network, Process, ResourceLimit, Sysctl};
 use serde_json::{Map, Value, json};
 
 use super::security::SecurityArgs;
-use super::{ulimits, volumes};
+use super::ulimits;
+use super::volumes::{self, Mounted};
 
 /// Billionths of a processor in a microsecond of each period of 100 ms.
 const NANO_CPUS_OF_QUOTA_US: u64 = 10_000;
@@ -31,7 +32,7 @@ pub struct Noted<'a> {
     /// What can be done to its root.
     pub root: Access,
     /// What of the host it sees.
-    pub volumes: &'a [Volume],
+    pub volumes: &'a [Mounted],
     /// Settings of the kernel.
     pub sysctls: &'a [Sysctl],
     /// File systems in memory, as they were said.
@@ -96,12 +97,28 @@ impl Noted<'_> {
             "SecurityOpt": some(self.security.options()),
             "Binds": self.volumes.iter().map(volumes::words).collect::<Vec<_>>(),
         });
-        Map::from_iter([("Config".to_owned(), config), ("HostConfig".to_owned(), host)])
+        let mounts = self.volumes.iter().map(shown).collect();
+        Map::from_iter([
+            ("Config".to_owned(), config),
+            ("HostConfig".to_owned(), host),
+            ("Mounts".to_owned(), Value::Array(mounts)),
+        ])
     }
 }
 
 fn nano_cpus(cpus: Cpus) -> u64 {
     cpus.quota_us.saturating_mul(NANO_CPUS_OF_QUOTA_US)
+}
+
+fn shown(mounted: &Mounted) -> Value {
+    let volume = &mounted.volume;
+    json!({
+        "Type": if mounted.name.is_some() { "volume" } else { "bind" },
+        "Name": mounted.name,
+        "Source": volume.source.to_string_lossy(),
+        "Destination": volume.target.to_string_lossy(),
+        "RW": volume.access == Access::ReadWrite,
+    })
 }
 
 /// Docker's way: none is `null`.

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use anyhow::{Context, Result, bail};
 use layerfs_driver::store::container::Living;
 use layerfs_driver::sys::{dir, file};
-use layerfs_runtime::spec::{Access, Network, Volume};
+use layerfs_runtime::spec::{Access, Contents, Network, Volume};
 
 /// Bytes that the kernel has room for in a host's name.
 const HOSTNAME_MAX: usize = 64;
@@ -63,7 +63,12 @@ fn written(own: &OwnedFd, name: &str, bytes: &[u8]) -> Result<Volume> {
         })
         .and_then(|()| dir::path_of(own));
     let source = made.with_context(|| format!("make the container's /etc/{name}"))?.join(name);
-    Ok(Volume { source, target: format!("/etc/{name}").into(), access: Access::ReadWrite })
+    Ok(Volume {
+        source,
+        target: format!("/etc/{name}").into(),
+        access: Access::ReadWrite,
+        contents: Contents::Own,
+    })
 }
 
 fn of_host(path: &str) -> Result<Option<Vec<u8>>> {

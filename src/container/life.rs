@@ -1,18 +1,22 @@
 //! One life of a container: from its record to its first process, and to what is left when that has ended.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use layerfs_driver::store::container::{Exited, Keep, Living, State};
+use layerfs_driver::store::{Fill, Store};
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::host;
 use layerfs_driver::sys::process::start_ticks;
 use layerfs_runtime::cgroup::{Cgroup, CgroupError};
+use layerfs_runtime::spec::{Contents, Volume};
 use layerfs_runtime::{ContainerSpec, Ended, Log, Request, RunError, Running, Signals};
 
 use super::asked::{Asked, From, config_of, root_of, said};
 use super::process::process;
 use super::server::{self, Started};
+use super::volumes::Copies;
 use super::words::RunArgs;
 use super::{exits, files, oom};
 use crate::mount::owners::Owners;
@@ -40,6 +44,8 @@ pub struct Life<'a> {
     pub asked: &'a Asked<'a>,
     /// This run of the command.
     pub session: &'a Session,
+    /// Its store.
+    pub store: &'a Store,
     /// What it was before.
     pub before: Before,
 }
@@ -67,7 +73,16 @@ impl Life<'_> {
                 return Err(error);
             }
         };
-        let made = self.make(&living).and_then(|(spec, serve)| {
+        let volumes = self.volumes();
+        let (volumes, fills) = match volumes {
+            Ok(volumes) => volumes,
+            Err(error) => return Err(self.take_back(living, error)),
+        };
+        let ready = || {
+            fills.into_iter().for_each(|fill| told(fill.done()));
+            ready();
+        };
+        let made = self.make(&living, volumes).and_then(|(spec, serve)| {
             let place = dir::path_of(living.dir())?.join("work");
             let (mut server, channel) = server::start(&serve, self.session)?;
             let spec = &spec;
@@ -158,6 +173,31 @@ impl Life<'_> {
         });
     }
 
+    /// What of the host is shown, and the volumes among it held until they are filled. Volumes are made where they are not
+    /// there yet: after the container's record, which keeps them from being removed.
+    fn volumes(&self) -> Result<(Vec<Volume>, Vec<Fill>)> {
+        let mut shown: Vec<Volume> =
+            self.asked.volumes.iter().map(|mounted| mounted.volume.clone()).collect();
+        // In one order everywhere, so that two that start do not wait for each other; and each once.
+        let named = self.asked.volumes.iter().zip(0..).filter_map(|(mounted, at)| {
+            let name = mounted.name.as_deref()?;
+            Some((name, (at, mounted.copies == Copies::Yes)))
+        });
+        let mut fills = Vec::new();
+        let mut named: Vec<(&str, (usize, bool))> = named.collect();
+        named.sort();
+        named.dedup_by_key(|(name, _)| *name);
+        for (name, (at, copies)) in named {
+            self.store.make_volume(name, BTreeMap::new())?;
+            let fill = self.store.fill_volume(name, copies)?;
+            if fill.is_wanted() {
+                shown[at].contents = Contents::OfPlace;
+            }
+            fills.push(fill);
+        }
+        Ok((shown, fills))
+    }
+
     /// Places of this run that a container on a directory must not see.
     fn hidden(&self) -> Vec<PathBuf> {
         if self.args.rootfs.is_none() {
@@ -169,7 +209,7 @@ impl Life<'_> {
     }
 
     /// The directories and files of the container, and how it is to be run and served.
-    fn make(&self, living: &Living) -> Result<(ContainerSpec, ServeArgs)> {
+    fn make(&self, living: &Living, volumes: Vec<Volume>) -> Result<(ContainerSpec, ServeArgs)> {
         let (args, asked) = (self.args, self.asked);
         let upper = dir::path_of(living.make_dir("upper")?)?;
         let work = dir::path_of(living.make_dir("work")?)?;
@@ -184,7 +224,7 @@ impl Life<'_> {
             process: process(&said, &config, living.hostname(), asked.streams)?,
             source: source.clone(),
             root: root_of(args),
-            volumes: asked.volumes.clone(),
+            volumes,
             tmpfs: asked.tmpfs.clone(),
             shm_bytes: asked.shm_bytes,
             sysctls: asked.sysctls.clone(),

@@ -72,7 +72,7 @@ fn contain(args: &RunArgs, session: &Session, results: &mut Results) -> Result<u
     }
     // Not before: until there is something to clear up, a signal ends this command as any other, also where it waits.
     let signals = Signals::take()?;
-    let life = Life { args, asked: &asked, session, before: Before::Nothing };
+    let life = Life { args, asked: &asked, session, store: &store, before: Before::Nothing };
     life.live(living, (signals, None), || {})
 }
 

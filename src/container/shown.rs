@@ -129,6 +129,7 @@ mod tests {
             keep: Keep::Kept,
             details: serde_json::Map::new(),
             said: serde_json::Value::Null,
+            volumes: Vec::new(),
         };
         let _living = store.create_container(new).unwrap();
         store.find_container("web").unwrap()

@@ -111,7 +111,7 @@ fn supervised(args: &SuperviseArgs, session: &Session) -> Result<u8> {
         true => Before::Nothing,
         false => Before::Was(container.state.clone()),
     };
-    let life = Life { args: &words, asked: &asked, session, before };
+    let life = Life { args: &words, asked: &asked, session, store: &store, before };
     life.live(living, (signals, Some(log)), || {
         let told = status::tell_ready()
             .and_then(|()| layerfs_runtime::leave_streams(&null).map_err(anyhow::Error::from));
@@ -151,7 +151,11 @@ pub fn start_here(container: &Container, input: ContainerInput, session: &Sessio
     let living = store.start_container(container, asked.keep)?;
     let signals = Signals::take()?;
     let before = Before::Was(container.state.clone());
-    Life { args: &words, asked: &asked, session, before }.live(living, (signals, None), || {})
+    Life { args: &words, asked: &asked, session, store: &store, before }.live(
+        living,
+        (signals, None),
+        || {},
+    )
 }
 
 #[cfg(test)]

@@ -95,9 +95,12 @@ pub struct RunArgs {
     /// Which network it sees
     #[arg(long, visible_alias = "net", value_enum, default_value = "none")]
     pub network: NetworkWord,
-    /// Show a directory or file of the host at a place in the container
-    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
+    /// Show a directory or file of the host, or a volume by its name, at a place in the container
+    #[arg(short, long, value_name = "SOURCE|NAME:TARGET[:ro]")]
     pub volume: Vec<String>,
+    /// The same in docker's longer words: type=bind|volume|tmpfs,source=…,target=…
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub mount: Vec<String>,
     /// Change a setting of the kernel that the container has of its own
     #[arg(long, value_name = "NAME=VALUE")]
     pub sysctl: Vec<String>,

@@ -28,6 +28,7 @@ pub fn make(place: &Place, name: &str, base: Base, keep: Keep) -> Living {
         keep,
         details,
         said: serde_json::Value::Null,
+        volumes: Vec::new(),
     };
     store(place).create_container(new).unwrap()
 }

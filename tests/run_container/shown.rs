@@ -58,6 +58,10 @@ fn inspect_says_what_runs_within_which_limits() {
         "Sysctls": null, "Tmpfs": null, "ShmSize": 64 << 20, "Ulimits": [], "CapAdd": null, "CapDrop": null, "SecurityOpt": null,
     });
     assert_eq!(box_["HostConfig"], host);
+    let etc = json!([{
+        "Type": "bind", "Name": null, "Source": "/etc", "Destination": "/mnt", "RW": false,
+    }]);
+    assert_eq!(box_["Mounts"], etc);
     assert_eq!(keys(&box_), documented());
     assert_eq!(place.layerfs(&["rm", "box"]).said(), "box\n");
     place.assert_nothing_left();

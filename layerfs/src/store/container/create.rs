@@ -36,6 +36,8 @@ pub struct NewContainer {
     pub details: Map<String, Value>,
     /// What the command needs to start it again, in words of its own; null where it can't be.
     pub said: Value,
+    /// Names of the volumes that it shows, which may be made later.
+    pub volumes: Vec<String>,
 }
 
 /// Who chooses the name.
@@ -71,6 +73,7 @@ impl Store {
             keep: Keep::Throwaway,
             details: stands.noted(),
             said: Value::Null,
+            volumes: Vec::new(),
         };
         self.create(new, Called::Nothing)
     }
@@ -100,6 +103,7 @@ impl Store {
             created_ms: host::now_ms(),
             details: new.details,
             said: new.said,
+            volumes: new.volumes,
             id,
         };
         let own = dir::make(&containers, words.id.hex(), 0o700)
@@ -123,7 +127,7 @@ impl Store {
     }
 
     /// Keeps others from making containers and from looking for dead ones until the answer is dropped.
-    pub(super) fn lock_containers(&self) -> Result<OwnedFd, StoreError> {
+    pub(in crate::store) fn lock_containers(&self) -> Result<OwnedFd, StoreError> {
         let containers = self.open_containers()?;
         lock::wait(&containers, Share::Exclusive).during(|| "lock the containers".into())?;
         Ok(containers)

@@ -39,6 +39,8 @@ pub struct Container {
     pub details: Map<String, Value>,
     /// What the command needs to start it again, in words of its own; null where it can't be.
     pub said: Value,
+    /// Names of the volumes that it shows.
+    pub volumes: Vec<String>,
 }
 
 impl Container {
@@ -153,6 +155,7 @@ fn container(id: ContainerId, dir: &OwnedFd) -> Result<Option<Container>, StoreE
         is_living,
         details: words.details,
         said: words.said,
+        volumes: words.volumes,
         id,
     }))
 }

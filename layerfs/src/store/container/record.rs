@@ -62,6 +62,9 @@ pub(in crate::store) struct ContainerRecord {
     /// What the command needs to start it again, in words of its own; null where it can't be.
     #[serde(default)]
     pub said: Value,
+    /// Names of the volumes that it shows.
+    #[serde(default)]
+    pub volumes: Vec<String>,
 }
 
 impl Base {
