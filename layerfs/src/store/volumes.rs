@@ -277,7 +277,7 @@ mod tests {
         std::fs::write(made.path.join("file"), b"kept").unwrap();
         let again = store.make_volume("data", BTreeMap::new()).unwrap();
         assert_eq!(again, made);
-        assert_eq!(store.volumes().unwrap(), [made.clone()]);
+        assert_eq!(store.volumes().unwrap(), std::slice::from_ref(&made));
         store.remove_volume("data").unwrap();
         assert!(!made.path.exists());
         let error = store.remove_volume("data").unwrap_err().to_string();

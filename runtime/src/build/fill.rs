@@ -48,7 +48,7 @@ fn copy(place: impl AsFd, volume: impl AsFd) -> Result<(), SysError> {
                     one((&from, &to), &entry.name, (&mut left, &mut first))?;
                 }
             }
-            Step::Finish { from, to, stat } => adorn(&*from, &*to, &stat)?,
+            Step::Finish { from, to, stat } => adorn(&from, &to, &stat)?,
         }
     }
     Ok(())
@@ -106,8 +106,7 @@ fn one(
 /// Holes stay holes.
 fn contents(from: &OwnedFd, to: &OwnedFd) -> Result<(), SysError> {
     let (mut bytes, mut at) = (vec![0; CHUNK], 0_u64);
-    loop {
-        let Some(data) = file::seek_data(from, at)? else { break };
+    while let Some(data) = file::seek_data(from, at)? {
         at = data;
         let len = file::read_at(from, &mut bytes, at)?;
         if len == 0 {
