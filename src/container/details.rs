@@ -110,7 +110,9 @@ impl Noted<'_> {
         let mounts = self.volumes.iter().map(shown).collect();
         let mut host = host;
         for (key, said) in self.disks {
-            host[key] = json!(some(said).map(|said| said.iter().map(rate).collect::<Vec<_>>()));
+            host[key] = json!(
+                some(said).map(|said| said.iter().map(|said| rate(said)).collect::<Vec<_>>())
+            );
         }
         Map::from_iter([
             ("Config".to_owned(), config),
@@ -132,7 +134,7 @@ fn swap(limits: &Limits) -> i64 {
 }
 
 /// A device and a rate, which were read before.
-fn rate(said: &String) -> Value {
+fn rate(said: &str) -> Value {
     let (path, rate) = said.rsplit_once(':').unwrap_or((said, ""));
     json!({"Path": path, "Rate": words::bytes(rate).unwrap_or(0)})
 }

@@ -4,6 +4,7 @@ mod asked;
 mod details;
 mod exits;
 mod files;
+mod filter;
 pub mod inspect;
 mod life;
 mod limits;
