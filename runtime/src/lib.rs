@@ -24,7 +24,7 @@ mod user;
 
 pub use build::SetupError;
 pub use daemon::{close_inherited, leave_streams};
-pub use log::Log;
+pub use log::{LOG, Log, OLD_LOG};
 pub use plan::{Step, System, plan};
 pub use seal::seal;
 pub use served::{Handed, SupervisorWatch, receive};
