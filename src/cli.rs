@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::bench::verb;
 use crate::changes::{commit, diff, still};
-use crate::container::{ps, rm, words};
+use crate::container::{exec, ps, rm, words};
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
 use crate::output::log::LogLevel;
@@ -115,6 +115,8 @@ pub enum Verb {
         words.value_name("IMAGE|COMMAND").help_heading(None::<&str>)
     }))]
     Run(words::RunArgs),
+    /// Run a further command in a container that runs
+    Exec(exec::ExecArgs),
     /// Mount an image as a merged tree, or list mounts
     Mount(make::MountArgs),
     /// Take mounts away

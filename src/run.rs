@@ -98,6 +98,7 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
         Verb::Tag(args) => image::tag::run(args, session),
         Verb::Rmi(args) => image::rmi::run(args, session, results),
         Verb::Run(args) => container::run::run(args, session),
+        Verb::Exec(args) => container::exec::run(args, session),
         Verb::Mount(args) => mount::make::run(args, session, results),
         Verb::Umount(args) => mount::umount::run(args, results),
         Verb::Upper(args) => upper::normalize::run(args, session),

@@ -16,6 +16,8 @@ mod console;
 mod demo;
 #[path = "run_container/ended.rs"]
 mod ended;
+#[path = "run_container/exec.rs"]
+mod exec;
 #[path = "run_container/hostile.rs"]
 mod hostile;
 #[path = "run_container/image.rs"]

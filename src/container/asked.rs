@@ -18,8 +18,9 @@ use layerfs_runtime::spec::{
 
 use super::details::Noted;
 use super::process::{Said, process, read_environment};
+use super::security::Filtering;
 use super::words::{NetworkWord, RunArgs};
-use super::{files, sysctls, tmpfs, volumes};
+use super::{files, rights, sysctls, tmpfs, volumes};
 use crate::image::absent::find_to_use;
 
 /// What a container's files come from.
@@ -59,6 +60,8 @@ pub struct Asked<'a> {
     pub resource_limits: Vec<ResourceLimit>,
     /// Which of root's rights it has.
     pub capabilities: Capabilities,
+    /// The profile of its system calls.
+    pub filtering: Filtering,
     /// Which system calls it may make.
     pub filters: Filters,
     /// What becomes of it when it ends.
@@ -77,7 +80,8 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
     environment.extend_from_slice(&args.env);
     let limits = args.limits.limits()?;
     let capabilities = args.security.capabilities()?;
-    let filters = args.security.filters(capabilities)?;
+    let filtering = args.security.filtering()?;
+    let filters = filtering.filters(capabilities)?;
     let volumes: Vec<Volume> =
         args.volume.iter().map(|words| volumes::read(words)).collect::<Result<_>>()?;
     let in_memory: Vec<Tmpfs> =
@@ -120,6 +124,7 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
         limits,
         resource_limits: args.limits.of_processes()?,
         capabilities,
+        filtering,
         filters,
         keep: if args.rm { Keep::Throwaway } else { Keep::Kept },
         input: if args.interactive { Input::Caller } else { Input::Nothing },
@@ -180,6 +185,7 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         shm_bytes: asked.shm_bytes,
         resource_limits: &asked.resource_limits,
         security: &args.security,
+        rights: rights::noted(asked.capabilities, &asked.filtering),
     };
     Ok(NewContainer {
         name: args.name.clone(),

@@ -7,6 +7,7 @@ use layerfs_runtime::cgroup::{Cpus, Limits};
 use layerfs_runtime::spec::{Access, Network, Process, ResourceLimit, Sysctl, Volume};
 use serde_json::{Map, Value, json};
 
+use super::rights::RIGHTS;
 use super::security::SecurityArgs;
 use super::ulimits;
 
@@ -40,6 +41,8 @@ pub struct Noted<'a> {
     pub resource_limits: &'a [ResourceLimit],
     /// What was said of its rights.
     pub security: &'a SecurityArgs,
+    /// What came of that.
+    pub rights: Value,
 }
 
 impl Noted<'_> {
@@ -82,7 +85,11 @@ impl Noted<'_> {
             "SecurityOpt": some(self.security.options()),
             "Binds": self.volumes.iter().map(bind).collect::<Vec<_>>(),
         });
-        Map::from_iter([("Config".to_owned(), config), ("HostConfig".to_owned(), host)])
+        Map::from_iter([
+            ("Config".to_owned(), config),
+            ("HostConfig".to_owned(), host),
+            (RIGHTS.to_owned(), self.rights.clone()),
+        ])
     }
 }
 

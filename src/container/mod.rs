@@ -2,12 +2,14 @@
 
 mod asked;
 mod details;
+pub mod exec;
 mod files;
 pub mod inspect;
 mod limits;
 mod oom;
 mod process;
 pub mod ps;
+mod rights;
 pub mod rm;
 pub mod run;
 mod sealed;

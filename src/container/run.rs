@@ -49,7 +49,7 @@ fn need_root() -> Result<()> {
     )
 }
 
-fn status_of(error: &anyhow::Error) -> u8 {
+pub(super) fn status_of(error: &anyhow::Error) -> u8 {
     match error.downcast_ref() {
         Some(RunError::Setup { status, .. }) => *status,
         Some(RunError::Interrupted(signal)) => 128_u8.saturating_add(*signal),
@@ -242,7 +242,7 @@ fn take_back(living: Living) {
     }
 }
 
-fn exit_status(ended: Ended) -> u8 {
+pub(super) fn exit_status(ended: Ended) -> u8 {
     match ended {
         Ended::Exited(status) => status,
         Ended::Killed(signal) => 128_u8.saturating_add(signal),

@@ -1,6 +1,6 @@
 //! Processes of others, by pid and the moment they started: a pid alone may have gone to another process meanwhile.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 
@@ -15,6 +15,12 @@ const STAT_LEN_MAX: u64 = 4096;
 pub struct Process {
     pidfd: OwnedFd,
     pid: u32,
+}
+
+impl AsFd for Process {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
 }
 
 impl Process {
@@ -32,6 +38,11 @@ impl Process {
         };
         // The pid is held from here on: who started at that tick under it is who the descriptor means.
         Ok((self::start_ticks(pid)? == Some(start_ticks)).then_some(Process { pidfd, pid }))
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Ends it with SIGKILL. One that has ended meanwhile is no error.

@@ -3,6 +3,7 @@
 
 mod error;
 mod files;
+mod join;
 mod place;
 mod program;
 mod root;
@@ -13,5 +14,7 @@ mod walls;
 mod way;
 
 pub use error::SetupError;
+pub(crate) use join::{INSIDE, Joining, join};
+pub(crate) use streams::TERMINAL;
 pub use walk::{Given, walk};
 pub(crate) use walk::{MESSAGE_MAX, OPENED};

@@ -16,6 +16,7 @@ mod error;
 mod group;
 mod host;
 mod limits;
+mod pause;
 mod place;
 mod tree;
 mod v1;
