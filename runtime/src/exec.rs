@@ -131,6 +131,7 @@ impl Entering<'_> {
         match (words, descriptor) {
             (build::OPENED, None) if self.inside.is_none() => {
                 self.request.cgroup.add_payload(self.keeper.enters).map_err(RunError::Limits)?;
+                self.follow_oom_score()?;
                 go_on(&self.report).map_err(RunError::Process)
             }
             (build::TERMINAL, Some(terminal)) if self.inside.is_none() => {
@@ -145,6 +146,16 @@ impl Entering<'_> {
             }
             (words, _) => Err(said(words)),
         }
+    }
+
+    /// Where memory runs out it is ended as soon as the first process.
+    fn follow_oom_score(&self) -> Result<(), RunError> {
+        let first = process::oom_score(self.request.first_pid);
+        let first = first.map_err(|error| gone(&self.request, error))?;
+        if process::oom_score(self.keeper.enters).map_err(RunError::Process)? == first {
+            return Ok(());
+        }
+        process::set_oom_score(self.keeper.enters, first).map_err(RunError::OomScore)
     }
 
     /// Nothing runs yet that a signal could be passed on to.
@@ -179,6 +190,8 @@ impl Entering<'_> {
             input: request.spec.input,
             terminal,
             carriers,
+            log: None,
+            oom_score_adj: None,
         };
         Ok(Inside { running, keeper: keeper.child })
     }

@@ -9,6 +9,7 @@ use crate::build::{self, Given};
 use crate::carry::{self, Carriers};
 use crate::cgroup::{Cgroup, CgroupError};
 use crate::keeper;
+use crate::log::Log;
 use crate::plan::plan;
 use crate::served;
 use crate::signals::Signals;
@@ -49,6 +50,8 @@ pub struct Request<'a> {
     pub server: Server,
     /// The signals to pass on.
     pub signals: Signals,
+    /// What takes its output where nobody looks; the caller's streams are left alone then.
+    pub log: Option<Log>,
 }
 
 /// Why a container could not be started, or not be watched.
@@ -60,6 +63,11 @@ pub enum RunError {
     /// It can't be put within its limits.
     #[error(transparent)]
     Limits(CgroupError),
+    /// The kernel is not to be told so how soon it ends the container's processes.
+    #[error(
+        "--oom-score-adj: {0}; less than this command's own (/proc/self/oom_score_adj) takes CAP_SYS_RESOURCE"
+    )]
+    OomScore(#[source] SysError),
     /// The container's first process said why.
     #[error("{reason}")]
     Setup {
@@ -107,6 +115,8 @@ pub struct Running {
     pub(crate) terminal: Option<OwnedFd>,
     /// What carries the caller's streams.
     pub(crate) carriers: Carriers,
+    pub(crate) log: Option<Log>,
+    pub(crate) oom_score_adj: Option<i16>,
 }
 
 /// A channel between two processes of ours; both ends close on exec.
@@ -116,11 +126,11 @@ pub fn channel() -> Result<(OwnedFd, OwnedFd), SysError> {
 
 /// Makes the container, and returns when its program runs. The caller has one thread.
 pub fn start(request: Request<'_>) -> Result<Running, RunError> {
-    let Request { spec, cgroup, place, server, signals } = request;
+    let Request { spec, cgroup, place, server, signals, log } = request;
     let Server { pidfd: server, channel } = server;
     let steps = plan(spec);
     let view = cgroup.view();
-    let (carriers, ends) = carry::part(spec)?;
+    let (carriers, ends) = carry::part(spec, log.as_ref())?;
     let (ours, report) = ends::pair().map_err(RunError::Process)?;
     let own_network = match spec.network {
         Network::None => namespace::NETWORK,
@@ -145,6 +155,8 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
                 input: spec.input,
                 terminal: None,
                 carriers,
+                log,
+                oom_score_adj: spec.oom_score_adj,
             };
             match handed.and_then(|()| running.settle(cgroup, &ours)) {
                 Ok(()) => Ok(running),
@@ -180,6 +192,10 @@ impl Running {
                     Some((_, Some(terminal))) => self.terminal = Some(terminal),
                     Some((words, None)) if words == build::OPENED => {
                         cgroup.add_payload(self.child.pid).map_err(RunError::Limits)?;
+                        if let Some(score) = self.oom_score_adj {
+                            process::set_oom_score(self.child.pid, score)
+                                .map_err(RunError::OomScore)?;
+                        }
                         ends::send(report, b"g", None).map_err(RunError::Process)?;
                     }
                     Some((words, None)) => return Err(said(&words)),

@@ -16,8 +16,9 @@ use layerfs_runtime::spec::{ExecSpec, Input, Lifetime, ResourceLimit, Streams};
 use layerfs_runtime::{ExecRequest, RunError, Signals};
 use serde_json::Value;
 
+use super::asked::refuse_without_terminal;
+use super::life::{exit_status, status_of};
 use super::process::{Said, process, read_environment};
-use super::run::{exit_status, status_of};
 use super::shown::Doing;
 use super::{rights, rm, sealed};
 use crate::output::message;
@@ -138,7 +139,7 @@ pub(super) fn first_process(container: &Container) -> Result<Process> {
         Doing::Created => bail!("container `{name}` does not run yet"),
         Doing::Running { .. } => bail!("container `{name}` is ending"),
         Doing::Exited { .. } => {
-            bail!("container `{name}` does not run; `layerfs ps` lists those that do")
+            bail!("container `{name}` does not run; `layerfs start {name}` starts it")
         }
     }
 }
@@ -151,8 +152,8 @@ fn spec(
 ) -> Result<ExecSpec> {
     let mut environment = read_environment(&args.env_file)?;
     environment.extend_from_slice(&args.env);
-    if args.tty && args.interactive && !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
-        bail!("-it: standard input is no terminal; leave -t out, or -i");
+    if args.tty && args.interactive {
+        refuse_without_terminal()?;
     }
     let said = Said {
         words,

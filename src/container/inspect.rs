@@ -36,6 +36,7 @@ pub fn inspected(store: &Store, container: &Container) -> Value {
         "GraphDriver": { "Name": "layerfs", "Data": { "UpperDir": upper.to_string_lossy() } },
         "HostConfig": Value::Null,
         "Config": Value::Null,
+        "Mounts": Value::Null,
     });
     let mut all = match known {
         Value::Object(known) => known,

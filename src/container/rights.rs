@@ -26,24 +26,26 @@ pub fn noted(capabilities: Capabilities, filtering: &Filtering) -> Value {
     })
 }
 
-/// What the record says.
-pub fn of(container: &Container) -> Result<(Capabilities, Filters)> {
-    let read = || -> Option<(Capabilities, Filtering)> {
-        let rights = container.details.get(RIGHTS)?;
-        let mut capabilities = Capabilities::none();
-        for name in rights["Capabilities"].as_array()? {
-            capabilities = capabilities.with(Capabilities::named(name.as_str()?)?);
-        }
-        let text = |key: &str| rights["Profile"][key].as_str().map(str::to_owned);
-        let filtering = match rights["Seccomp"].as_str()? {
-            "default" => Filtering::Usual,
-            "unconfined" => Filtering::None,
-            "profile" => Filtering::Profile { text: text("Text")?, path: text("Path")? },
-            _ => return None,
-        };
-        Some((capabilities, filtering))
+/// What the record says; `None` where it says nothing, as of an earlier version.
+pub fn noted_of(container: &Container) -> Option<(Capabilities, Filtering)> {
+    let rights = container.details.get(RIGHTS)?;
+    let mut capabilities = Capabilities::none();
+    for name in rights["Capabilities"].as_array()? {
+        capabilities = capabilities.with(Capabilities::named(name.as_str()?)?);
+    }
+    let text = |key: &str| rights["Profile"][key].as_str().map(str::to_owned);
+    let filtering = match rights["Seccomp"].as_str()? {
+        "default" => Filtering::Usual,
+        "unconfined" => Filtering::None,
+        "profile" => Filtering::Profile { text: text("Text")?, path: text("Path")? },
+        _ => return None,
     };
-    let Some((capabilities, filtering)) = read() else {
+    Some((capabilities, filtering))
+}
+
+/// What a further process of it may do.
+pub fn of(container: &Container) -> Result<(Capabilities, Filters)> {
+    let Some((capabilities, filtering)) = noted_of(container) else {
         bail!(
             "container `{}`: its record does not say what it may do, as one of an earlier version: run it again",
             container.name

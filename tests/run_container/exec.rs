@@ -123,7 +123,16 @@ fn a_further_process_has_the_namespaces_groups_rights_and_limits_of_the_first() 
     let place = Place::new();
     let rows: [&[&str]; 4] = [
         &[],
-        &["--cap-add", "NET_RAW", "--cap-drop", "CHOWN", "--ulimit", "nofile=100:200"],
+        &[
+            "--cap-add",
+            "NET_RAW",
+            "--cap-drop",
+            "CHOWN",
+            "--ulimit",
+            "nofile=100:200",
+            "--oom-score-adj",
+            "500",
+        ],
         &["--security-opt", "seccomp=unconfined", "--memory", "64m", "--pids-limit", "9"],
         &["-u", "1000:100", "--network", "host", "--ulimit", "core=0"],
     ];
@@ -168,11 +177,33 @@ fn a_profile_that_a_container_was_made_with_is_kept_as_it_was() {
     forbids("unlink");
     let ran = up.script(&[], "mkdir /new; : > /file; rm /file && echo removed");
     assert!(ran.err.contains("Disk quota exceeded") && ran.out == "removed\n", "{ran:?}");
-    std::fs::remove_file(&profile).unwrap();
     assert_eq!(up.exec(&[], &["true"]).said(), "");
     let shown = place.layerfs(&["inspect", "box"]).said();
     assert!(!shown.contains("SCMP_ACT") && !shown.contains("\"Rights\""), "{shown}");
     up.end();
+    // One that is started later has what it was made with, too.
+    forbids("mkdir");
+    let script = "mkdir /new; exec sleep 1000";
+    let words = [
+        "create",
+        "--name",
+        "late",
+        "--security-opt",
+        &option,
+        "--rootfs",
+        "/",
+        "sh",
+        "-c",
+        script,
+    ];
+    place.layerfs(&words).said();
+    std::fs::remove_file(&profile).unwrap();
+    assert_eq!(place.layerfs(&["start", "late"]).said(), "late\n");
+    let ran = place.layerfs(&["exec", "late", "mkdir", "/other"]);
+    assert!(ran.err.contains("Disk quota exceeded"), "{ran:?}");
+    let log = place.layerfs(&["logs", "late"]);
+    assert!(log.err.contains("Disk quota exceeded"), "{log:?}");
+    assert_eq!(place.layerfs(&["rm", "-f", "late"]).said(), "late\n");
     place.assert_nothing_left();
 }
 
@@ -290,7 +321,7 @@ fn the_exit_status_is_the_commands_or_says_what_went_wrong() {
     assert!(absent.status == 125 && absent.err.contains("box"), "{absent:?}");
     assert_eq!(place.layerfs(&["run", "--name", "over", "--rootfs", "/", "true"]).status, 0);
     let over = place.layerfs(&["exec", "over", "true"]);
-    let told = "layerfs: container `over` does not run; `layerfs ps` lists those that do\n";
+    let told = "layerfs: container `over` does not run; `layerfs start over` starts it\n";
     assert_eq!((over.status, over.err.as_str()), (125, told));
     assert_eq!(place.layerfs(&["rm", "over"]).said(), "over\n");
     place.assert_nothing_left();

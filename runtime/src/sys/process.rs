@@ -179,6 +179,19 @@ fn ended(status: &WaitIdStatus) -> Ended {
     }
 }
 
+/// How soon the kernel ends a process where memory runs out.
+pub fn oom_score(pid: u32) -> Result<i16, SysError> {
+    let proc = layerfs_driver::sys::dir::open_path(format!("/proc/{pid}").as_str())?;
+    let text = super::control::read(&proc, "oom_score_adj")?;
+    text.trim().parse().map_err(|_| SysError::new("read", format!("{text:?}"), Errno::INVAL))
+}
+
+/// Tells the kernel how soon to end a process where memory runs out (`proc_pid_oom_score_adj(5)`); its children take it over.
+pub fn set_oom_score(pid: u32, score: i16) -> Result<(), SysError> {
+    let proc = layerfs_driver::sys::dir::open_path(format!("/proc/{pid}").as_str())?;
+    super::control::write(&proc, "oom_score_adj", &score.to_string())
+}
+
 /// Lets the kernel kill this process when its parent ends. A change of ids or of capabilities takes that back.
 pub fn die_with_parent() -> Result<(), SysError> {
     let set = || rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
