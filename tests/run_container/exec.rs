@@ -421,6 +421,7 @@ fn a_further_process_ends_with_the_container() {
     for options in [&[][..], &["-u", "1000"]] {
         let up = Up::idle(&place);
         let (mut child, _out) = started(&up, options, "exec sleep 87654");
+        appears("sleep 87654");
         up.end();
         assert_eq!(child.wait().unwrap().code(), Some(137));
         assert_ends("sleep 87654");
@@ -442,6 +443,7 @@ fn a_further_process_ends_with_the_command_that_brought_it() {
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
         assert_eq!(line, "changed\n");
+        appears("sleep 76543");
         child.kill().unwrap();
         child.wait().unwrap();
         assert_ends("sleep 76543");
@@ -479,6 +481,7 @@ fn a_command_that_is_stopped_holds_no_container_up() {
     let place = Place::new();
     let up = Up::idle(&place);
     let (mut child, _out) = started(&up, &[], "exec sleep 54321");
+    appears("sleep 54321");
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
     assert_eq!(up.end(), 137);
