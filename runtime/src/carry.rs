@@ -77,14 +77,19 @@ pub(crate) struct Carriers(Vec<Carrier>);
 
 /// Makes pipes for what has to be carried, and refuses what may not be given.
 pub(crate) fn part(spec: &ContainerSpec, log: Option<&Log>) -> Result<(Carriers, Ends), RunError> {
-    let (mut carriers, mut ends) = (Vec::new(), Ends::default());
     if spec.streams == Streams::Terminal {
-        return Ok((Carriers(carriers), ends));
+        return Ok(Default::default());
     }
-    if let Some(log) = log {
-        return logged(log).map_err(RunError::Process);
+    match log {
+        Some(log) => logged(log).map_err(RunError::Process),
+        None => callers(spec.input),
     }
-    if spec.input == Input::Caller && is_carried(stdin(), "standard input")? {
+}
+
+/// The same for a program whose streams are the caller's, with or without input.
+pub(crate) fn callers(input: Input) -> Result<(Carriers, Ends), RunError> {
+    let (mut carriers, mut ends) = (Vec::new(), Ends::default());
+    if input == Input::Caller && is_carried(stdin(), "standard input")? {
         let (read, write) = channel::pipe().map_err(RunError::Process)?;
         carriers.push(Carrier::from_caller(stdin(), write).map_err(RunError::Process)?);
         ends.input = Some(read);

@@ -20,9 +20,10 @@ use serde_json::{Value, json};
 use super::details::Noted;
 use super::mount::{self, Mount};
 use super::process::{Said, process, read_environment};
+use super::security::Filtering;
 use super::volumes::{Mounted, Shown};
 use super::words::{NetworkWord, RunArgs};
-use super::{files, stop, sysctls, tmpfs, volume, volumes};
+use super::{files, rights, stop, sysctls, tmpfs, volume, volumes};
 use crate::image::absent::find_to_use;
 use crate::output::message;
 
@@ -68,6 +69,8 @@ pub struct Asked<'a> {
     pub resource_limits: Vec<ResourceLimit>,
     /// Which of root's rights it has.
     pub capabilities: Capabilities,
+    /// The profile of its system calls.
+    pub filtering: Filtering,
     /// Which system calls it may make.
     pub filters: Filters,
     /// What becomes of it when it ends.
@@ -82,11 +85,20 @@ pub struct Asked<'a> {
 
 /// Understands the words, and looks for the image.
 pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
+    let rights = (args.security.capabilities()?, args.security.filtering()?);
+    asked_with(args, store, rights)
+}
+
+/// The same with rights that were understood before.
+pub fn asked_with<'a>(
+    args: &'a RunArgs,
+    store: &Store,
+    (capabilities, filtering): (Capabilities, Filtering),
+) -> Result<Asked<'a>> {
     let mut environment = read_environment(&args.env_file)?;
     environment.extend_from_slice(&args.env);
     let limits = args.limits.limits()?;
-    let capabilities = args.security.capabilities()?;
-    let filters = args.security.filters(capabilities)?;
+    let filters = filtering.filters(capabilities)?;
     let mut volumes: Vec<Mounted> =
         args.volume.iter().map(|words| volumes::read(words, store)).collect::<Result<_>>()?;
     for shown in &args.shown {
@@ -137,6 +149,7 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
         limits,
         resource_limits: args.limits.of_processes()?,
         capabilities,
+        filtering,
         filters,
         keep: if args.rm { Keep::Throwaway } else { Keep::Kept },
         input: if args.interactive { Input::Caller } else { Input::Nothing },
@@ -146,8 +159,8 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
 }
 
 /// Refuses to relay a terminal where standard input is none.
-pub fn refuse_without_terminal(args: &RunArgs) -> Result<()> {
-    if args.tty && args.interactive && !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+pub fn refuse_without_terminal((tty, interactive): (bool, bool)) -> Result<()> {
+    if tty && interactive && !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
         bail!("-it: standard input is no terminal; leave -t out, or -i");
     }
     Ok(())
@@ -301,6 +314,7 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         stop_timeout: args.stop_timeout,
         keep: asked.keep,
         security: &args.security,
+        rights: rights::noted(asked.capabilities, &asked.filtering),
     };
     Ok(NewContainer {
         name: args.name.clone(),

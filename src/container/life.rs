@@ -321,7 +321,7 @@ pub fn status_of(error: &anyhow::Error) -> u8 {
     }
 }
 
-fn exit_status(ended: Ended) -> u8 {
+pub fn exit_status(ended: Ended) -> u8 {
     match ended {
         Ended::Exited(status) => status,
         Ended::Killed(signal) => 128_u8.saturating_add(signal),

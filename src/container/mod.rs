@@ -2,6 +2,7 @@
 
 mod asked;
 mod details;
+pub mod exec;
 mod exits;
 mod files;
 mod filter;
@@ -14,6 +15,7 @@ mod oom;
 mod process;
 pub mod ps;
 pub mod rename;
+mod rights;
 pub mod rm;
 pub mod run;
 mod sealed;

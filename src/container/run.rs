@@ -62,7 +62,7 @@ fn contain(args: &RunArgs, session: &Session, results: &mut Results) -> Result<u
         return Ok(0);
     }
     let store = store(args, session)?;
-    refuse_without_terminal(args)?;
+    refuse_without_terminal((args.tty, args.interactive))?;
     let asked = asked(args, &store)?;
     sweep(&store)?;
     let living = store.create_container(new_container(args, &asked)?)?;

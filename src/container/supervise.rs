@@ -13,8 +13,9 @@ use layerfs_driver::sys::{dir, file, signal};
 use layerfs_runtime::spec::Input as ContainerInput;
 use layerfs_runtime::{Log, RunError};
 
-use super::asked::{Asked, From, asked, read_recorded, refuse_without_terminal};
+use super::asked::{Asked, From, asked, asked_with, read_recorded, refuse_without_terminal};
 use super::life::{Before, Life, status_of};
+use super::rights;
 use super::run::may_contain;
 use super::words::RunArgs;
 use crate::mount::status::{self, Heard};
@@ -140,8 +141,13 @@ pub fn words_of(container: &Container) -> Result<RunArgs> {
 
 /// What a container's words ask for, the image called as it was when it was made.
 fn asked_again<'a>(words: &'a RunArgs, container: &Container, store: &Store) -> Result<Asked<'a>> {
-    let mut asked = asked(words, store)
-        .with_context(|| format!("container `{}` can't be started", container.name))?;
+    let asked = match rights::noted_of(container) {
+        // A profile is what it was when the container was made.
+        Some(rights) => asked_with(words, store, rights),
+        None => asked(words, store),
+    };
+    let mut asked =
+        asked.with_context(|| format!("container `{}` can't be started", container.name))?;
     if let (From::Image { called, .. }, Base::Image { called: was, .. }) =
         (&mut asked.from, &container.base)
     {
@@ -156,7 +162,7 @@ pub fn start_here(container: &Container, input: ContainerInput, session: &Sessio
     let store = session.store()?;
     let words = RunArgs { interactive: input == ContainerInput::Caller, ..words_of(container)? };
     let asked = asked_again(&words, container, &store)?;
-    refuse_without_terminal(&words)?;
+    refuse_without_terminal((words.tty, words.interactive))?;
     let living = store.start_container(container, asked.keep)?;
     let before = Before::Was(container.state.clone());
     Life { args: &words, asked: &asked, session, store: &store, before }.live(living, None, || {})

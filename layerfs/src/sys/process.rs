@@ -1,6 +1,6 @@
 //! Processes of others, by pid and the moment they started: a pid alone may have gone to another process meanwhile.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 
@@ -18,6 +18,12 @@ pub struct Process {
     pid: u32,
 }
 
+impl AsFd for Process {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
 impl Process {
     /// The process of that pid, if it is the one that started then; `None` where it has gone.
     pub fn find(pid: u32, start_ticks: u64) -> Result<Option<Self>, SysError> {
@@ -33,6 +39,11 @@ impl Process {
         };
         // The pid is held from here on: who started at that tick under it is who the descriptor means.
         Ok((self::start_ticks(pid)? == Some(start_ticks)).then_some(Process { pidfd, pid }))
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Ends it with SIGKILL. One that has ended meanwhile is no error.
