@@ -6,7 +6,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::bench::verb;
 use crate::changes::{commit, diff, still};
-use crate::container::{exec, logs, ps, rename, rm, start, stop, supervise, volume, wait, words};
+use crate::container::{
+    copier, cp, exec, logs, ps, rename, rm, start, stop, supervise, volume, wait, words,
+};
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
 use crate::output::log::LogLevel;
@@ -139,6 +141,11 @@ pub enum Verb {
     Logs(logs::LogsArgs),
     /// Give a container another name
     Rename(rename::RenameArgs),
+    /// Copy files from a container, or into one
+    Cp(cp::CpArgs),
+    /// Work on a container's files: what `cp` starts
+    #[command(hide = true)]
+    Copier(copier::CopierArgs),
     /// Make, list and remove volumes, which outlive containers
     Volume(volume::VolumeArgs),
     /// Stand by a container: what `run -d` and `start` start

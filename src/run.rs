@@ -107,6 +107,8 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
         Verb::Wait(args) => container::wait::run(args, session, results),
         Verb::Logs(args) => container::logs::run(args, session, results),
         Verb::Rename(args) => container::rename::run(args, session),
+        Verb::Cp(args) => container::cp::run(args, session),
+        Verb::Copier(args) => container::copier::run_in_background(args, results),
         Verb::Volume(args) => container::volume::run(args, session, results),
         Verb::Supervise(args) => container::supervise::run_in_background(args, session),
         Verb::Mount(args) => mount::make::run(args, session, results),

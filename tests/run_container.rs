@@ -12,6 +12,8 @@ mod carried;
 mod configured;
 #[path = "run_container/console.rs"]
 mod console;
+#[path = "run_container/copied.rs"]
+mod copied;
 #[path = "run_container/demo.rs"]
 mod demo;
 #[path = "run_container/detached.rs"]

@@ -23,6 +23,7 @@ mod start;
 mod supervise;
 mod sys;
 mod terminal;
+pub mod tree;
 mod user;
 
 pub use build::SetupError;

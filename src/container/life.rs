@@ -214,16 +214,6 @@ impl Life<'_> {
         Ok((shown, fills))
     }
 
-    /// Places of this run that a container on a directory must not see.
-    fn hidden(&self) -> Vec<PathBuf> {
-        if self.args.rootfs.is_none() {
-            return Vec::new();
-        }
-        let roots = self.session.roots();
-        let hidden = [roots.store.as_ref(), roots.run.as_ref()].into_iter().flatten();
-        hidden.filter(|path| dir::open_path(path.as_path()).is_ok()).cloned().collect()
-    }
-
     /// The directories and files of the container, and how it is to be run and served.
     fn make(&self, living: &Living, volumes: Vec<Volume>) -> Result<(ContainerSpec, ServeArgs)> {
         let (args, asked) = (self.args, self.asked);
@@ -270,7 +260,7 @@ impl Life<'_> {
             image,
             lower,
             // The container's own writable layer lies there, and everybody else's.
-            hide: self.hidden(),
+            hide: if args.rootfs.is_some() { hidden(self.session) } else { Vec::new() },
             timeout_ms,
             upper: Some(upper),
             work: Some(work),
@@ -284,6 +274,13 @@ impl Life<'_> {
         };
         Ok((spec, serve))
     }
+}
+
+/// Places of this run that a container on a directory must not see.
+pub fn hidden(session: &Session) -> Vec<PathBuf> {
+    let roots = session.roots();
+    let hidden = [roots.store.as_ref(), roots.run.as_ref()].into_iter().flatten();
+    hidden.filter(|path| dir::open_path(path.as_path()).is_ok()).cloned().collect()
 }
 
 /// The container that was begun. A step of its own may have failed for want of its server, which knows why.

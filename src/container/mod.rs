@@ -1,6 +1,9 @@
 //! The verbs about containers, one file each.
 
+mod archive;
 mod asked;
+pub mod copier;
+pub mod cp;
 mod details;
 pub mod exec;
 mod exits;

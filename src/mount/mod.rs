@@ -14,7 +14,7 @@ mod remount;
 pub mod rights;
 pub mod serve;
 pub mod served;
-mod start;
+pub mod start;
 pub mod status;
 pub mod tree;
 pub mod umount;

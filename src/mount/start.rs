@@ -1,5 +1,7 @@
 //! Starting the process that serves a mount, and waiting until the mount is usable.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 use layerfs_driver::sys::again::{self, Input};
 
@@ -11,8 +13,13 @@ use crate::session::{Outcome, Session};
 /// Starts the process that serves the mount, and waits until it is usable or says why it is not.
 pub fn start(serve: &ServeArgs, session: &Session) -> Result<Outcome> {
     let program = again::path_of_this_program().context("find this program")?;
+    start_as(&program, serve, session)
+}
+
+/// The same by another path of this program, where it has none that leads to it.
+pub fn start_as(program: &Path, serve: &ServeArgs, session: &Session) -> Result<Outcome> {
     // Called by another name it would make other words of these.
-    let mut child = again::start(&program, "layerfs", &serve.words(session), Input::Nothing)
+    let mut child = again::start(program, "layerfs", &serve.words(session), Input::Nothing)
         .context("start the process that serves the mount")?;
     let heard = status::listen(child.said(), |agreed| message::say(agreed))
         .context("listen to the process that serves the mount")?;

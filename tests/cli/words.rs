@@ -85,7 +85,7 @@ fn help_of_a_verb_can_be_asked_for_in_two_ways() {
 #[test]
 fn verbs_to_come_are_told_from_misspelled_ones() {
     let place = Place::new();
-    for verb in ["exec", "attach", "container", "cp", "build"] {
+    for verb in ["exec", "attach", "container", "build"] {
         let line = place.run(&[verb, "debian", "/mnt"]).refusal(2);
         assert_eq!(line, format!("`{verb}` is not there yet; `layerfs --help` lists what is"));
     }

@@ -19,6 +19,7 @@ const ALLOWED: [(&str, &[&str], &[&str]); 3] = [
             "serde",
             "serde_json",
             "strsim",
+            "tar",
             "tracing",
             "tracing-subscriber",
         ],

@@ -79,6 +79,16 @@ impl Again {
         &mut self.said
     }
 
+    /// The same, and whether it ended with status 0.
+    pub fn ended_well(&mut self) -> Result<bool, SysError> {
+        let pid = self.pid();
+        let wait = || match self.child.wait() {
+            Ok(status) => Ok(status.success()),
+            Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::INVAL)),
+        };
+        call("wait4", || pid.to_string(), wait)
+    }
+
     /// Waits until it has ended, and takes its status away.
     pub fn wait(&mut self) -> Result<(), SysError> {
         let pid = self.pid();

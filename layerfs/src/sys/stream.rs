@@ -29,6 +29,30 @@ impl io::Read for FileReader {
     }
 }
 
+/// Writes a file from its position on; each call passes its fault point.
+#[derive(Debug)]
+pub struct FileWriter {
+    file: OwnedFd,
+}
+
+impl FileWriter {
+    /// Writes from the position that `file` has now.
+    pub fn new(file: OwnedFd) -> Self {
+        FileWriter { file }
+    }
+}
+
+impl io::Write for FileWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        file::write_all(&self.file, bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl io::Seek for FileReader {
     fn seek(&mut self, position: io::SeekFrom) -> io::Result<u64> {
         Ok(super::file::seek(&self.file, position)?)

@@ -141,6 +141,11 @@ pub fn make_link(target: &str, dir: impl AsFd, name: &str) -> Result<(), SysErro
     )
 }
 
+/// Makes the current directory the root of this process.
+pub fn make_root() -> Result<(), SysError> {
+    call("chroot", || ".".to_owned(), || rustix::process::chroot("."))
+}
+
 /// Enters a directory, by its descriptor.
 pub fn enter(dir: impl AsFd) -> Result<(), SysError> {
     call("fchdir", String::new, || rustix::process::fchdir(&dir))

@@ -42,6 +42,11 @@ impl Others {
         Ok(Others(flags))
     }
 
+    /// Those that say which files there are, and whose.
+    pub fn of_files(self) -> Self {
+        Others(self.0 & (libc::CLONE_NEWUSER | libc::CLONE_NEWNS))
+    }
+
     /// Whether its user namespace is among them.
     pub fn have_users(self) -> bool {
         self.0 & libc::CLONE_NEWUSER != 0

@@ -1,5 +1,7 @@
 //! What is done to a container that is there already: it is started, or called by another name.
 
+use std::os::fd::OwnedFd;
+
 use super::create::check_name_is_free;
 use super::find::{Container, is_living};
 use super::living::Living;
@@ -19,19 +21,9 @@ impl Store {
         let deed = || format!("start container {}", container.name);
         // As for one that is made: gc is kept out, and no sweep finds it between two states.
         let _presence = self.presence()?;
-        let containers = self.lock_containers()?;
+        let _containers = self.lock_containers()?;
         let absent = || StoreError::NoSuchContainer(container.name.clone());
-        let own = match dir::open(&containers, container.id.hex(), Symlinks::Stop) {
-            Err(error) if error.is_absent() => return Err(absent()),
-            own => own.during(deed)?,
-        };
-        if !lock::try_take(&own, Share::Exclusive).during(deed)? {
-            // Others may only be looking whether it lives: they let go at once.
-            if is_living(&own).during(deed)? {
-                return Err(StoreError::ContainerRuns(container.name.clone()));
-            }
-            lock::wait(&own, Share::Exclusive).during(deed)?;
-        }
+        let own = self.hold_container(container)?;
         let Some((Keep::Kept, words)) = record::read(&own, &container.id)? else {
             return Err(absent());
         };
@@ -41,6 +33,25 @@ impl Store {
         }
         // A descriptor that is not the lock's: the living one must not keep others from making theirs.
         Ok(Living::new(self.open_containers()?, own, keep, words))
+    }
+
+    /// Holds a container that nobody runs: until the answer is dropped it is not started and not removed.
+    pub fn hold_container(&self, container: &Container) -> Result<OwnedFd, StoreError> {
+        let deed = || format!("hold container {}", container.name);
+        let own = match dir::open(&self.open_containers()?, container.id.hex(), Symlinks::Stop) {
+            Err(error) if error.is_absent() => {
+                return Err(StoreError::NoSuchContainer(container.name.clone()));
+            }
+            own => own.during(deed)?,
+        };
+        if !lock::try_take(&own, Share::Exclusive).during(deed)? {
+            // Others may only be looking whether it lives: they let go at once.
+            if is_living(&own).during(deed)? {
+                return Err(StoreError::ContainerRuns(container.name.clone()));
+            }
+            lock::wait(&own, Share::Exclusive).during(deed)?;
+        }
+        Ok(own)
     }
 
     /// Whether a process runs the container now.
