@@ -6,7 +6,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::bench::verb;
 use crate::changes::{commit, diff, still};
-use crate::container::{exec, logs, ps, rename, rm, start, stop, supervise, volume, wait, words};
+use crate::container::{
+    exec, logs, pause, ps, rename, rm, start, stop, supervise, top, volume, wait, words,
+};
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
 use crate::output::log::LogLevel;
@@ -133,6 +135,12 @@ pub enum Verb {
     Kill(stop::KillArgs),
     /// Stop containers and start them again
     Restart(stop::RestartArgs),
+    /// Show the processes of a container
+    Top(top::TopArgs),
+    /// Have containers stand still
+    Pause(pause::PauseArgs),
+    /// Let containers go on that were paused
+    Unpause(pause::UnpauseArgs),
     /// Wait until containers have ended, and print how
     Wait(wait::WaitArgs),
     /// Show what a container in the background has written

@@ -23,7 +23,7 @@ const FAILED: u8 = 1;
 pub const READER_GONE: u8 = 141;
 
 /// Verbs of docker that are not there yet.
-const VERBS_TO_COME: [&str; 22] = [
+const VERBS_TO_COME: [&str; 19] = [
     "attach",
     "build",
     "container",
@@ -34,14 +34,11 @@ const VERBS_TO_COME: [&str; 22] = [
     "login",
     "logout",
     "network",
-    "pause",
     "port",
     "prune",
     "search",
     "stats",
     "system",
-    "top",
-    "unpause",
     "update",
     "buildx",
     "compose",

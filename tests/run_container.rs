@@ -32,6 +32,8 @@ mod links;
 mod lost;
 #[path = "run_container/memory.rs"]
 mod memory;
+#[path = "run_container/paused.rs"]
+mod paused;
 #[path = "run_container/place.rs"]
 mod place;
 #[path = "run_container/planted.rs"]
@@ -49,5 +51,7 @@ mod seen;
 mod shown;
 #[path = "run_container/streams.rs"]
 mod streams;
+#[path = "run_container/top.rs"]
+mod top;
 #[path = "run_container/volumes.rs"]
 mod volumes;

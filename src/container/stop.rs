@@ -10,6 +10,7 @@ use layerfs_driver::sys::process::Process;
 use layerfs_runtime::{signal_name, signal_named};
 use serde_json::Value;
 
+use super::pause::let_end;
 use super::shown::Doing;
 use super::start::{each, must_run, start};
 use super::sweep::sweep;
@@ -92,6 +93,9 @@ pub struct KillArgs {
     containers: Vec<String>,
 }
 
+/// The number of SIGKILL.
+const KILL: i32 = 9;
+
 /// Stops each; those that can't be have their line.
 pub fn run(args: &StopArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let store = session.store()?;
@@ -109,7 +113,11 @@ pub fn kill(args: &KillArgs, session: &Session, results: &mut Results) -> Result
         let Some(first) = first_process(&container)? else {
             return must_run(&container.name, false);
         };
-        Ok(first.send(signal)?)
+        first.send(signal)?;
+        if signal == KILL {
+            let_end(&container)?;
+        }
+        Ok(())
     })
 }
 
@@ -132,6 +140,7 @@ fn stop(store: &Store, word: &str, way: &Way) -> Result<()> {
     };
     let (signal, patience) = asked(&container, way)?;
     first.send(signal)?;
+    let_end(&container)?;
     let until = patience.map(|patience| Instant::now() + patience);
     loop {
         let left =
@@ -141,6 +150,7 @@ fn stop(store: &Store, word: &str, way: &Way) -> Result<()> {
         }
         if until.is_some_and(|until| Instant::now() >= until) {
             first.kill()?;
+            let_end(&container)?;
             return settled(store, &container, ENDS_WITHIN);
         }
     }

@@ -13,6 +13,7 @@ mod container;
 mod devices;
 mod empty;
 mod error;
+mod frozen;
 mod group;
 mod host;
 mod io;
