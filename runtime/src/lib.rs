@@ -28,7 +28,7 @@ mod user;
 pub use build::SetupError;
 pub use daemon::{close_inherited, leave_streams};
 pub use exec::{ExecRequest, Inside, exec};
-pub use log::Log;
+pub use log::{LOG, Log, OLD_LOG};
 pub use plan::{Step, System, plan};
 pub use plan_exec::{ExecStep, plan_exec};
 pub use seal::seal;

@@ -170,6 +170,11 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
 }
 
 impl Running {
+    /// Ends it at once. Whoever stands by is told as of any end.
+    pub fn kill(&self) -> Result<(), RunError> {
+        process::signal(&self.child.pidfd, signals::KILL).map_err(RunError::Process)
+    }
+
     /// The container's first process, as the host numbers it.
     pub fn pid(&self) -> u32 {
         self.child.pid

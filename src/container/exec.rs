@@ -152,13 +152,12 @@ fn spec(
 ) -> Result<ExecSpec> {
     let mut environment = read_environment(&args.env_file)?;
     environment.extend_from_slice(&args.env);
-    if args.tty && args.interactive {
-        refuse_without_terminal()?;
-    }
+    refuse_without_terminal((args.tty, args.interactive))?;
     let said = Said {
         words,
         entrypoint: Some(""),
         environment: &environment,
+        unset: &[],
         directory: args.workdir.as_deref(),
         user: args.user.as_deref(),
     };

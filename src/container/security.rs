@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 const PROFILE_LEN_MAX: u64 = 4 << 20;
 
 /// What a container may do.
-#[derive(Clone, Debug, Args, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+#[serde(default)]
 #[command(next_help_heading = "Security")]
 pub struct SecurityArgs {
     /// Give a capability beside the usual ones, such as NET_RAW; ALL for all that the caller has

@@ -1,7 +1,7 @@
 //! How a container is shown: its state as far as it can be known now, in words and in columns.
 
 use layerfs_driver::store::container::{Base, Container, State};
-use layerfs_driver::sys::process::Process;
+use layerfs_driver::sys::process::{self, Process};
 
 use super::pause::is_paused;
 use crate::output::time;
@@ -97,6 +97,16 @@ pub fn word_of(container: &Container) -> &'static str {
 pub fn status_of(container: &Container, now_ms: u64) -> String {
     let status = Doing::of(container).status(container, now_ms);
     if is_paused(container) { format!("{status} (Paused)") } else { status }
+}
+
+/// Whether the first process has not ended: one that nobody has waited for yet has.
+pub fn has_first(container: &Container) -> bool {
+    match &container.state {
+        State::Running { pid, pid_start_ticks, .. } => {
+            is_there(*pid, *pid_start_ticks) && !process::has_ended(*pid)
+        }
+        _ => false,
+    }
 }
 
 /// Whether the first process outlives its command: for the moment until the serving process has ended it.
