@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::bench::verb;
 use crate::changes::{commit, diff, still};
 use crate::container::{
-    exec, logs, pause, ps, rename, rm, start, stop, supervise, top, volume, wait, words,
+    exec, logs, pause, ps, rename, rm, start, stats, stop, supervise, top, volume, wait, words,
 };
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
@@ -135,6 +135,8 @@ pub enum Verb {
     Kill(stop::KillArgs),
     /// Stop containers and start them again
     Restart(stop::RestartArgs),
+    /// Show what containers take of the machine
+    Stats(stats::StatsArgs),
     /// Show the processes of a container
     Top(top::TopArgs),
     /// Have containers stand still

@@ -104,6 +104,7 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
         Verb::Stop(args) => container::stop::run(args, session, results),
         Verb::Kill(args) => container::stop::kill(args, session, results),
         Verb::Restart(args) => container::stop::restart(args, session, results),
+        Verb::Stats(args) => container::stats::run(args, session, results),
         Verb::Top(args) => container::top::run(args, session, results),
         Verb::Pause(args) => container::pause::run(args, session, results),
         Verb::Unpause(args) => container::pause::unpause(args, session, results),

@@ -49,6 +49,8 @@ mod sealed;
 mod seen;
 #[path = "run_container/shown.rs"]
 mod shown;
+#[path = "run_container/stats.rs"]
+mod stats;
 #[path = "run_container/streams.rs"]
 mod streams;
 #[path = "run_container/top.rs"]

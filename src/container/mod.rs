@@ -24,6 +24,7 @@ mod security;
 mod server;
 pub mod shown;
 pub mod start;
+pub mod stats;
 pub mod stop;
 pub mod supervise;
 pub mod sweep;

@@ -103,7 +103,7 @@ fn row(pid: u32, users: &str, moment: Moment) -> Option<[String; 8]> {
     // The name in parentheses may itself hold blanks and parentheses.
     let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    let number = |at: usize| -> Option<u64> { fields.get(at)?.parse().ok() };
     let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"));
     // The effective one.
     let uid = uid?.split_ascii_whitespace().nth(1)?;
