@@ -7,7 +7,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::bench::verb;
 use crate::changes::{commit, diff, still};
 use crate::container::{
-    copier, cp, exec, logs, ps, rename, rm, start, stop, supervise, volume, wait, words,
+    copier, cp, exec, logs, pause, ps, rename, rm, start, stats, stop, supervise, top, volume,
+    wait, words,
 };
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
@@ -135,6 +136,14 @@ pub enum Verb {
     Kill(stop::KillArgs),
     /// Stop containers and start them again
     Restart(stop::RestartArgs),
+    /// Show what containers take of the machine
+    Stats(stats::StatsArgs),
+    /// Show the processes of a container
+    Top(top::TopArgs),
+    /// Have containers stand still
+    Pause(pause::PauseArgs),
+    /// Let containers go on that were paused
+    Unpause(pause::UnpauseArgs),
     /// Wait until containers have ended, and print how
     Wait(wait::WaitArgs),
     /// Show what a container in the background has written

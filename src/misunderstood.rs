@@ -23,7 +23,7 @@ const FAILED: u8 = 1;
 pub const READER_GONE: u8 = 141;
 
 /// Verbs of docker that are not there yet.
-const VERBS_TO_COME: [&str; 21] = [
+const VERBS_TO_COME: [&str; 17] = [
     "attach",
     "build",
     "container",
@@ -33,14 +33,10 @@ const VERBS_TO_COME: [&str; 21] = [
     "login",
     "logout",
     "network",
-    "pause",
     "port",
     "prune",
     "search",
-    "stats",
     "system",
-    "top",
-    "unpause",
     "update",
     "buildx",
     "compose",

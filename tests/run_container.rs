@@ -34,6 +34,8 @@ mod links;
 mod lost;
 #[path = "run_container/memory.rs"]
 mod memory;
+#[path = "run_container/paused.rs"]
+mod paused;
 #[path = "run_container/place.rs"]
 mod place;
 #[path = "run_container/planted.rs"]
@@ -49,7 +51,11 @@ mod sealed;
 mod seen;
 #[path = "run_container/shown.rs"]
 mod shown;
+#[path = "run_container/stats.rs"]
+mod stats;
 #[path = "run_container/streams.rs"]
 mod streams;
+#[path = "run_container/top.rs"]
+mod top;
 #[path = "run_container/volumes.rs"]
 mod volumes;

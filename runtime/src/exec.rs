@@ -22,6 +22,7 @@ use crate::supervise::Ended;
 use crate::sys::join::Others;
 use crate::sys::process::{self, Child};
 use crate::sys::{Errno, SysError, channel, signals, watch};
+use crate::terminal::follow_size;
 
 /// How often it is looked whether the container has been paused, which holds still whoever is on the way into it.
 const PAUSED_EVERY: Duration = Duration::from_millis(200);
@@ -70,8 +71,8 @@ pub fn exec(request: ExecRequest<'_>) -> Result<Inside, RunError> {
     };
     let (ours, report) = channel::pair().map_err(RunError::Process)?;
     let given = Joining { spec, first: request.first, others, report, ends };
-    let (keeper, report) =
-        keeper::start(&plan_exec(spec), given, ours).map_err(RunError::Process)?;
+    let (keeper, (report, carriers)) =
+        keeper::start(&plan_exec(spec), given, (ours, carriers)).map_err(RunError::Process)?;
     let mut entering = Entering { request, report, keeper, inside: None, terminal: None };
     match entering.settle() {
         Ok(inside) => entering.settled(inside, carriers),
@@ -135,6 +136,8 @@ impl Entering<'_> {
                 go_on(&self.report).map_err(RunError::Process)
             }
             (build::TERMINAL, Some(terminal)) if self.inside.is_none() => {
+                // The program does not run before this one lets it.
+                follow_size(&terminal).map_err(RunError::Process)?;
                 self.terminal = Some(terminal);
                 Ok(())
             }

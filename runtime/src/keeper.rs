@@ -32,18 +32,19 @@ impl Keeper {
     }
 }
 
-/// Starts it, and by it the process that is to enter, which does these steps. What that one reports comes out at `reported`:
-/// held by the command alone, it tells by its closing that there is no command any more.
-pub(crate) fn start(
+/// Starts it, and by it the process that is to enter, which does these steps. What is the command's own is given back, and held by
+/// neither of them: the end of a channel tells by its closing that there is no command any more, and whoever reads what the
+/// command writes is not to wait for one that stands still with its container.
+pub(crate) fn start<Own>(
     steps: &[ExecStep],
     given: Joining<'_>,
-    reported: OwnedFd,
-) -> Result<(Keeper, OwnedFd), SysError> {
+    own: Own,
+) -> Result<(Keeper, Own), SysError> {
     let (ours, its) = channel::pair()?;
     match process::fork_into(0)? {
         Forked::Child => {
             let _here = EndsHere { status: PANIC_STATUS };
-            drop((ours, reported));
+            drop((ours, own));
             process::exit_now(u8::from(keep(its, steps, given).is_err()))
         }
         Forked::Parent(child) => {
@@ -51,7 +52,7 @@ pub(crate) fn start(
             let told = channel::receive(&ours, WORD_MAX)?;
             let number = told.and_then(|(word, _)| word.try_into().ok()).map(u32::from_ne_bytes);
             let enters = number.ok_or_else(|| SysError::of_deed("clone3", "no process enters"))?;
-            Ok((Keeper { child, channel: ours, enters }, reported))
+            Ok((Keeper { child, channel: ours, enters }, own))
         }
     }
 }
@@ -69,6 +70,7 @@ pub(crate) fn told(channel: &OwnedFd) -> Result<Ended, SysError> {
 /// holds nobody up.
 fn keep(command: OwnedFd, steps: &[ExecStep], given: Joining<'_>) -> Result<(), SysError> {
     terminal::new_session()?;
+    exec::take_streams(file::open_device("/dev/null")?)?;
     let pid = match process::fork_into(0)? {
         Forked::Child => {
             // Or nobody would hear that this one's parent has ended.
@@ -79,7 +81,6 @@ fn keep(command: OwnedFd, steps: &[ExecStep], given: Joining<'_>) -> Result<(), 
     };
     drop(given);
     exec::close_all_but(command.as_fd())?;
-    exec::take_streams(file::open_device("/dev/null")?)?;
     let enters = process::open(pid)?;
     channel::send(&command, &pid.to_ne_bytes(), None)?;
     stand_by(&command, enters)

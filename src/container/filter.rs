@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use layerfs_driver::store::container::{Base, Container};
 use serde_json::Value;
 
-use super::shown::Doing;
+use super::shown::{self, Doing};
 use crate::session::Misused;
 
 /// Whether a container fits all words of `--filter`: of one key any value, of several keys all, as docker has it.
@@ -71,7 +71,7 @@ impl Key {
         match self {
             Key::Id => container.id.hex().starts_with(value),
             Key::Name => container.name.contains(value.trim_start_matches('/')),
-            Key::Status => Doing::of(container).word() == value,
+            Key::Status => shown::word_of(container) == value,
             Key::Exited => match Doing::of(container) {
                 Doing::Exited { code, .. } => value.parse() == Ok(code),
                 _ => false,

@@ -4,8 +4,9 @@ use layerfs_driver::store::Store;
 use layerfs_driver::store::container::{Base, Container};
 use serde_json::{Map, Value, json};
 
+use super::pause::is_paused;
 use super::rights::RIGHTS;
-use super::shown::Doing;
+use super::shown::{self, Doing};
 use crate::output::time;
 
 /// What docker says where a time is not known.
@@ -66,9 +67,9 @@ fn state(container: &Container) -> Value {
         }
     };
     json!({
-        "Status": doing.word(),
+        "Status": shown::word_of(container),
         "Running": matches!(doing, Doing::Running { .. }),
-        "Paused": false,
+        "Paused": is_paused(container),
         "OOMKilled": oom_killed,
         "Dead": container.is_dead(),
         "Pid": pid,

@@ -113,7 +113,6 @@ pub fn run(args: &PsArgs, session: &Session, results: &mut Results) -> Result<Ou
 
 /// What a template can say, under docker's names.
 fn fields(container: &Container, args: &PsArgs, now_ms: u64) -> Value {
-    let doing = Doing::of(container);
     let secs = |ms: u64| i64::try_from(ms / 1000).unwrap_or(i64::MAX);
     let command = container.command.join(" ");
     let command = if args.no_trunc { command } else { cut(&command, COMMAND_MAX) };
@@ -128,8 +127,8 @@ fn fields(container: &Container, args: &PsArgs, now_ms: u64) -> Value {
         "Command": format!("\"{command}\""),
         "CreatedAt": time::rfc3339_ms(container.created_ms),
         "RunningFor": time::ago(secs(container.created_ms), secs(now_ms)),
-        "State": doing.word(),
-        "Status": doing.status(container, now_ms),
+        "State": shown::word_of(container),
+        "Status": shown::status_of(container, now_ms),
         "Names": container.name,
         "Labels": labels.join(","),
         "Mounts": container.volumes.join(","),
@@ -151,7 +150,7 @@ fn table(containers: &[Container], args: &PsArgs, now_ms: u64) -> Table {
             shown::base(one).into(),
             format!("\"{command}\""),
             time::ago(secs(one.created_ms), secs(now_ms)),
-            Doing::of(one).status(one, now_ms),
+            shown::status_of(one, now_ms),
             one.name.clone(),
         ]);
     }
@@ -173,8 +172,8 @@ fn row(container: &Container, now_ms: u64) -> Row<'_> {
         command: &container.command,
         hostname: &container.hostname,
         created: time::rfc3339_ms(container.created_ms),
-        state: doing.word(),
-        status: doing.status(container, now_ms),
+        state: shown::word_of(container),
+        status: shown::status_of(container, now_ms),
         pid: None,
         started: container.state.started_ms().map(time::rfc3339_ms),
         finished: None,

@@ -9,6 +9,7 @@ use layerfs_driver::store::{Store, StoreError};
 use layerfs_driver::sys::process::Process;
 use layerfs_runtime::cgroup::Cgroup;
 
+use super::pause::let_end;
 use super::sweep::sweep;
 use crate::output::{Results, message};
 use crate::session::{Outcome, Session};
@@ -110,6 +111,7 @@ fn end(store: &Store, container: &Container) -> Result<()> {
         State::Running { pid, pid_start_ticks, .. } => {
             if let Some(first) = Process::find(pid, pid_start_ticks)? {
                 first.kill()?;
+                let_end(container)?;
             }
         }
         State::Exited(_) => {}

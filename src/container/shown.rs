@@ -3,6 +3,7 @@
 use layerfs_driver::store::container::{Base, Container, State};
 use layerfs_driver::sys::process::{self, Process};
 
+use super::pause::is_paused;
 use crate::output::time;
 
 /// The exit status of what died without saying its own.
@@ -85,6 +86,17 @@ impl Doing {
             }
         }
     }
+}
+
+/// Docker's word for what a container is doing, paused ones told.
+pub fn word_of(container: &Container) -> &'static str {
+    if is_paused(container) { "paused" } else { Doing::of(container).word() }
+}
+
+/// The STATUS column, paused ones told.
+pub fn status_of(container: &Container, now_ms: u64) -> String {
+    let status = Doing::of(container).status(container, now_ms);
+    if is_paused(container) { format!("{status} (Paused)") } else { status }
 }
 
 /// Whether the first process has not ended: one that nobody has waited for yet has.

@@ -10,6 +10,7 @@ use layerfs_driver::sys::process::Process;
 use layerfs_runtime::{signal_name, signal_named};
 use serde_json::Value;
 
+use super::pause::let_end;
 use super::rm::started;
 use super::shown::Doing;
 use super::start::{each, must_run, start};
@@ -93,6 +94,9 @@ pub struct KillArgs {
     containers: Vec<String>,
 }
 
+/// The number of SIGKILL.
+const KILL: i32 = 9;
+
 /// Stops each; those that can't be have their line.
 pub fn run(args: &StopArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let store = session.store()?;
@@ -110,7 +114,11 @@ pub fn kill(args: &KillArgs, session: &Session, results: &mut Results) -> Result
         let Some(first) = first_process(&container)? else {
             return must_run(&container.name, false);
         };
-        Ok(first.send(signal)?)
+        first.send(signal)?;
+        if signal == KILL {
+            let_end(&container)?;
+        }
+        Ok(())
     })
 }
 
@@ -140,6 +148,7 @@ fn stop(store: &Store, word: &str, way: &Way) -> Result<()> {
     };
     let (signal, patience) = asked(&container, way)?;
     first.send(signal)?;
+    let_end(&container)?;
     // What is longer than time can be counted is without end.
     let until = patience.and_then(|patience| Instant::now().checked_add(patience));
     loop {
@@ -150,6 +159,7 @@ fn stop(store: &Store, word: &str, way: &Way) -> Result<()> {
         }
         if until.is_some_and(|until| Instant::now() >= until) {
             first.kill()?;
+            let_end(&container)?;
             return settled(store, &container, ENDS_WITHIN);
         }
     }

@@ -32,6 +32,27 @@ pub fn human(bytes: u64, digits: Digits) -> String {
     format!("{text}{}", UNITS[unit])
 }
 
+/// The same in powers of 1024, as docker writes memory: `117MiB`, `1.465KiB`.
+pub fn binary(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    #[allow(clippy::cast_precision_loss, reason = "four digits are shown, an f64 holds fifteen")]
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let places = if value >= 1000.0 {
+        0
+    } else {
+        3 - usize::from(value >= 10.0) - usize::from(value >= 100.0)
+    };
+    let text = format!("{value:.places$}");
+    let text =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text}{}", UNITS[unit])
+}
+
 /// A part of a whole in per cent, rounded down; 0 of nothing.
 pub fn percent(part: u64, whole: u64) -> u64 {
     if whole == 0 {
@@ -66,6 +87,21 @@ mod tests {
         }
         assert_eq!(human(1_234_567_890, Digits::Four), "1.235GB");
         assert_eq!(human(999_960, Digits::Four), "1MB");
+    }
+
+    #[test]
+    fn memory_is_written_as_docker_writes_it() {
+        for (bytes, expected) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1KiB"),
+            (1500, "1.465KiB"),
+            (50 << 20, "50MiB"),
+            ((1 << 20) - 1, "1MiB"),
+            (u64::MAX, "16EiB"),
+        ] {
+            assert_eq!(binary(bytes), expected, "{bytes}");
+        }
     }
 
     #[test]

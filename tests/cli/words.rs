@@ -4,7 +4,12 @@ use std::process::Stdio;
 
 use crate::place::{Place, finished};
 
-const VERBS: [&str; 20] = [
+const VERBS: [&str; 25] = [
+    "exec",
+    "top",
+    "stats",
+    "pause",
+    "unpause",
     "pull",
     "load",
     "import",
@@ -85,7 +90,7 @@ fn help_of_a_verb_can_be_asked_for_in_two_ways() {
 #[test]
 fn verbs_to_come_are_told_from_misspelled_ones() {
     let place = Place::new();
-    for verb in ["exec", "attach", "container", "build"] {
+    for verb in ["update", "attach", "container", "build"] {
         let line = place.run(&[verb, "debian", "/mnt"]).refusal(2);
         assert_eq!(line, format!("`{verb}` is not there yet; `layerfs --help` lists what is"));
     }

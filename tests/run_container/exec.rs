@@ -51,8 +51,13 @@ impl<'a> Up<'a> {
     }
 
     /// Ends it, and answers how `run` did.
-    pub fn end(mut self) -> i32 {
+    pub fn end(self) -> i32 {
         assert_eq!(self.place.layerfs(&["rm", "-f", "box"]).said(), "box\n");
+        self.ended()
+    }
+
+    /// How `run` ended, of one that was made to.
+    pub fn ended(mut self) -> i32 {
         self.child.wait().unwrap().code().unwrap()
     }
 

@@ -48,7 +48,7 @@ pub(super) fn take_further_terminal(
 ) -> Result<OwnedFd, SetupError> {
     let deed = || "make a terminal".to_owned();
     let (master, slave) = terminal::open_pair(terminals).doing(deed)?;
-    follow_size(&master).doing(|| "give the terminal its size".into())?;
+    // The caller's is the command's, which gives this one its size.
     channel::send(report, TERMINAL, Some(master.as_fd())).doing(deed)?;
     exec::take_streams(&slave).doing(deed)?;
     Ok(slave)

@@ -8,6 +8,7 @@ use layerfs_driver::sys::{Errno, SysError};
 
 use super::container::Cgroup;
 use super::error::CgroupError;
+use super::frozen::Frozen;
 use super::group::Group;
 use super::v2::V2Group;
 use crate::sys::kill::kill_now;
@@ -38,6 +39,11 @@ impl Cgroup {
             self.kill_once(&groups)?;
             pause();
         }
+    }
+
+    /// The container's processes, the server of its file system not among them.
+    pub fn members(&self) -> Result<BTreeSet<u32>, CgroupError> {
+        members(&self.payload_groups().collect::<Vec<_>>())
     }
 
     /// Removes the container's groups, which must be empty, with those that it made below. Groups of others are never
@@ -101,7 +107,7 @@ impl Cgroup {
     fn freeze(&self) -> Result<Vec<Frozen<'_>>, CgroupError> {
         let all = self.to_freeze();
         for frozen in &all {
-            if let Err(error) = frozen.freeze() {
+            if let Err(error) = frozen.freeze(FREEZE_MAX) {
                 all.iter().try_for_each(Frozen::thaw)?;
                 return Err(error);
             }
@@ -111,14 +117,11 @@ impl Cgroup {
 
     /// The groups that can be frozen.
     fn to_freeze(&self) -> Vec<Frozen<'_>> {
-        let of_v1 = self.v1.iter().filter(|group| group.has("freezer")).map(|group| Frozen {
-            group: &group.place.own,
-            file: "freezer.state",
-            words: ["FROZEN", "THAWED"],
-        });
-        let limited = self.v2.as_ref().and_then(V2Group::limited);
-        let of_v2 = limited.map(|group| Frozen { group, file: "cgroup.freeze", words: ["1", "0"] });
-        of_v1.chain(of_v2).collect()
+        let freezers = self.v1.iter().filter(|group| group.has("freezer"));
+        let mut all: Vec<_> = freezers.map(|group| Frozen::of_v1(&group.place.own)).collect();
+        let of_v2 = if all.is_empty() { Frozen::of_v2 } else { Frozen::of_v2_beside };
+        all.extend(self.v2.as_ref().and_then(V2Group::limited).map(of_v2));
+        all
     }
 }
 
@@ -132,7 +135,8 @@ impl Paused<'_> {
     }
 
     fn let_go(&mut self) -> Result<(), CgroupError> {
-        let ends = |frozen: Frozen<'_>| frozen.thaw().and(frozen.group.unlock());
+        // What was paused below stays so.
+        let ends = |frozen: Frozen<'_>| frozen.thaw_own().and(frozen.group.unlock());
         let ended: Vec<Result<(), CgroupError>> = self.0.drain(..).map(ends).collect();
         ended.into_iter().collect()
     }
@@ -143,33 +147,6 @@ impl Drop for Paused<'_> {
         if let Err(error) = self.let_go() {
             tracing::error!("the container stays paused: {error}");
         }
-    }
-}
-
-/// A group that is frozen, or is going to be.
-struct Frozen<'a> {
-    group: &'a Group,
-    file: &'static str,
-    words: [&'static str; 2],
-}
-
-impl Frozen<'_> {
-    /// Waits for it a while; version 1 wants to be told again when a process forked meanwhile.
-    fn freeze(&self) -> Result<(), CgroupError> {
-        let until = Instant::now() + FREEZE_MAX;
-        while Instant::now() < until {
-            self.group.tell(self.file, self.words[0])?;
-            if self.group.read(self.file)?.trim() == self.words[0] {
-                break;
-            }
-            pause();
-        }
-        Ok(())
-    }
-
-    /// With those below, which the container may have frozen itself: in version 1 who is frozen does not even die.
-    fn thaw(&self) -> Result<(), CgroupError> {
-        self.group.tell_all(self.file, self.words[1])
     }
 }
 
@@ -210,7 +187,7 @@ fn busy(path: PathBuf, pids: &BTreeSet<u32>, waited: Duration) -> CgroupError {
 }
 
 /// Until the next look.
-fn pause() {
+pub(super) fn pause() {
     // tidy: allow(sleep) version 1 tells nobody when a group becomes empty or a dead process is waited for
     std::thread::sleep(Duration::from_millis(1));
 }

@@ -35,6 +35,17 @@ pub enum CgroupError {
          and its like"
     )]
     NoWeight,
+    /// No hierarchy has a freezer for the container.
+    #[error(
+        "no control group of the container can be frozen: mount the freezer controller of version 1 or a tree of version 2, then \
+         make the container again"
+    )]
+    NoFreezer,
+    /// Somebody does not stand still.
+    #[error(
+        "the processes in {} do not all stand still within 10 s, and go on: one waits for a disk; try again", .0.display()
+    )]
+    NotStill(PathBuf),
     /// A group of this container is there already.
     #[error(
         "cgroup {0} exists already; another container of that id runs, or one was left: remove it first"

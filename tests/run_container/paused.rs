@@ -1,0 +1,166 @@
+//! `layerfs pause` and `unpause`: a container that stands still, and what ends it or lets it go on.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::exec::Up;
+use crate::place::{Place, ran};
+use crate::support::{need, need_root};
+
+/// Makes a file longer, for as long as it runs.
+const COUNTS: &str = "while :; do echo >> /dev/shm/count; done";
+
+/// How far it has come. From outside: who enters a paused container stands still, too.
+fn counted(up: &Up<'_>) -> u64 {
+    let path = format!("/proc/{}/root/dev/shm/count", up.pid());
+    std::fs::metadata(path).map_or(0, |file| file.len())
+}
+
+#[track_caller]
+fn assert_counts_on(up: &Up<'_>) {
+    let (before, until) = (counted(up), Instant::now() + Duration::from_secs(20));
+    while counted(up) == before {
+        assert!(Instant::now() < until, "it stands still");
+    }
+}
+
+fn states(place: &Place) -> (String, String, Value) {
+    let listed = place.layerfs(&["ps", "--format", "{{.State}} {{.Status}}"]).said();
+    let filtered = place.layerfs(&["ps", "--filter", "status=paused", "--format", "{{.Names}}"]);
+    let all: Value = serde_json::from_str(&place.layerfs(&["inspect", "box"]).said()).unwrap();
+    (listed, filtered.said(), all[0]["State"].clone())
+}
+
+#[test]
+fn a_paused_container_stands_still_is_shown_so_and_goes_on() {
+    need_root!();
+    let place = Place::new();
+    let up = Up::new(&place, &[], COUNTS);
+    assert_counts_on(&up);
+    assert_eq!(place.layerfs(&["pause", "box"]).said(), "box\n");
+    let before = counted(&up);
+    let (listed, filtered, state) = states(&place);
+    assert!(listed.starts_with("paused Up ") && listed.ends_with(" (Paused)\n"), "{listed}");
+    assert_eq!((filtered.as_str(), &state["Status"]), ("box\n", &Value::from("paused")));
+    assert_eq!((&state["Paused"], &state["Running"]), (&Value::from(true), &Value::from(true)));
+    // Nobody gets in, and is told at once.
+    let exec = up.exec(&[], &["true"]);
+    let told =
+        "layerfs: container `box`: the container is paused; `layerfs unpause` lets it go on\n";
+    assert_eq!((exec.status, exec.err.as_str()), (125, told));
+    let again = place.layerfs(&["pause", "box"]);
+    let told = "layerfs: container `box` is paused already\n";
+    assert_eq!((again.status, again.err.as_str()), (1, told));
+    // Its processes are still told by `top`.
+    assert!(place.layerfs(&["top", "box"]).said().contains("sh -c echo ready"));
+    assert_eq!(counted(&up), before);
+    assert_eq!(place.layerfs(&["unpause", "box"]).said(), "box\n");
+    assert_counts_on(&up);
+    let (listed, filtered, state) = states(&place);
+    assert!(listed.starts_with("running Up ") && !listed.contains("Paused"), "{listed}");
+    assert_eq!((filtered.as_str(), &state["Paused"]), ("", &Value::from(false)));
+    let again = place.layerfs(&["unpause", "box"]);
+    assert_eq!((again.status, again.err.as_str()), (1, "layerfs: container `box` is not paused\n"));
+    up.end();
+    for verb in ["pause", "unpause"] {
+        assert_eq!(place.layerfs(&[verb, "box"]).status, 1);
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_paused_container_is_ended_by_rm_stop_and_kill() {
+    need_root!();
+    let place = Place::new();
+    let hears = "trap 'exit 7' TERM; while :; do :; done";
+    for (words, status) in
+        [(&["rm", "-f", "box"][..], 137), (&["kill", "box"], 137), (&["stop", "box"], 7)]
+    {
+        let up = Up::new(&place, &[], hears);
+        assert_eq!(place.layerfs(&["pause", "box"]).said(), "box\n");
+        assert_eq!(place.layerfs(words).said(), "box\n", "{words:?}");
+        assert_eq!(up.ended(), status, "{words:?}");
+    }
+    place.assert_nothing_left();
+}
+
+/// The command that runs it is killed: nothing of it could end by itself.
+#[test]
+fn what_is_left_of_a_paused_container_is_cleared_by_the_next_command() {
+    need_root!();
+    let place = Place::new();
+    let mut run = place.command(&["run", "--rm", "--name", "box", "--rootfs", "/", "sh", "-c"]);
+    let mut child = run.arg("echo ready; exec sleep 1000").stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(place.layerfs(&["pause", "box"]).said(), "box\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(place.layerfs(&["run", "--rm", "--rootfs", "/", "true"]).said(), "");
+    place.assert_nothing_left();
+}
+
+/// A commit has the container stand still for a moment, and lets go of what it holds alone.
+#[test]
+fn a_commit_of_a_paused_container_leaves_it_paused() {
+    need_root!();
+    need!("busybox", "tar");
+    let place = Place::new();
+    crate::image::make(&place, "small", &serde_json::json!({}));
+    let up = Up::of(&place, &["small"], COUNTS);
+    assert_counts_on(&up);
+    assert_eq!(place.layerfs(&["pause", "box"]).said(), "box\n");
+    assert_eq!(place.layerfs(&["commit", "box", "kept:1"]).status, 0);
+    let before = counted(&up);
+    assert!(states(&place).0.starts_with("paused "));
+    assert_eq!(counted(&up), before);
+    assert_eq!(place.layerfs(&["unpause", "box"]).said(), "box\n");
+    // And of one that runs it leaves it running.
+    assert_eq!(place.layerfs(&["commit", "box", "kept:2"]).status, 0);
+    assert_counts_on(&up);
+    up.end();
+    place.assert_nothing_left();
+}
+
+/// Somebody is on the way in when it is paused: the command says so, and what was on the way ends with the pause.
+#[test]
+fn who_is_on_the_way_in_when_it_is_paused_is_told() {
+    need_root!();
+    need!("timeout");
+    let place = Place::new();
+    let up = Up::idle(&place);
+    let mut told = 0;
+    for _ in 0..30 {
+        let mut commands: Vec<_> = (0..3)
+            .map(|_| {
+                let inner = up.command(&[], &["true"]);
+                let mut command = Command::new("timeout");
+                command.args(["20"]).arg(inner.get_program()).args(inner.get_args());
+                command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+                command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        assert_eq!(place.layerfs(&["pause", "box"]).said(), "box\n");
+        // Whose program runs stands still with the others.
+        std::thread::scope(|scope| {
+            let unpause = scope.spawn(|| {
+                // tidy: allow(sleep) that nobody is told any more is told by nothing
+                std::thread::sleep(Duration::from_millis(600));
+                place.layerfs(&["unpause", "box"]).said()
+            });
+            for child in commands.drain(..) {
+                let ran = ran(child.wait_with_output().unwrap());
+                assert!([0, 125].contains(&ran.status), "{ran:?}");
+                told += u32::from(ran.err.contains("is paused"));
+                assert!(ran.status == 0 || ran.err.contains("is paused"), "{ran:?}");
+            }
+            assert_eq!(unpause.join().unwrap(), "box\n");
+        });
+    }
+    assert!(told > 0, "nobody was on the way");
+    up.end();
+    place.assert_nothing_left();
+}
