@@ -59,7 +59,7 @@ const VERBS_TO_COME: [&str; 32] = [
 ];
 
 /// Options of docker's `run` that are not there yet.
-const RUN_OPTIONS_TO_COME: [&str; 36] = [
+const RUN_OPTIONS_TO_COME: [&str; 35] = [
     "-P",
     "-a",
     "-d",
@@ -94,7 +94,6 @@ const RUN_OPTIONS_TO_COME: [&str; 36] = [
     "--publish",
     "--pull",
     "--restart",
-    "--userns",
     "--uts",
 ];
 

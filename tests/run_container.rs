@@ -45,3 +45,5 @@ mod seen;
 mod shown;
 #[path = "run_container/streams.rs"]
 mod streams;
+#[path = "run_container/userns.rs"]
+mod userns;

@@ -9,6 +9,7 @@ pub mod capability;
 mod carry;
 pub mod cgroup;
 mod daemon;
+mod outside;
 mod plan;
 mod seal;
 pub mod seccomp;

@@ -13,7 +13,7 @@ use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::cgroup::Limits;
 use layerfs_runtime::seccomp::Filters;
 use layerfs_runtime::spec::{
-    Access, Input, Network, ResourceLimit, Streams, Sysctl, Tmpfs, Volume,
+    Access, Input, Network, ResourceLimit, Streams, Sysctl, Tmpfs, Users, Volume,
 };
 
 use super::details::Noted;
@@ -161,7 +161,7 @@ pub fn root_of(args: &RunArgs) -> Access {
 }
 
 /// Its record.
-pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> {
+pub fn new_container(args: &RunArgs, asked: &Asked<'_>, users: Users) -> Result<NewContainer> {
     let base = match &asked.from {
         From::Image { image, called } => Base::image(image, called),
         From::Rootfs(path) => Base::rootfs(path),
@@ -172,6 +172,7 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         entrypoint_len: said.entrypoint_len(&config),
         terminal: asked.streams == Streams::Terminal,
         limits: &asked.limits,
+        users,
         network: asked.network,
         root: root_of(args),
         volumes: &asked.volumes,

@@ -4,7 +4,9 @@
 use std::ffi::CString;
 
 use layerfs_runtime::cgroup::{Cpus, Limits};
-use layerfs_runtime::spec::{Access, Network, Process, ResourceLimit, Sysctl, Volume};
+use layerfs_runtime::spec::{
+    Access, IdRange, Network, Process, ResourceLimit, Sysctl, Users, Volume,
+};
 use serde_json::{Map, Value, json};
 
 use super::security::SecurityArgs;
@@ -24,6 +26,8 @@ pub struct Noted<'a> {
     pub terminal: bool,
     /// Its limits.
     pub limits: &'a Limits,
+    /// Whose users its own are.
+    pub users: Users,
     /// Which network it sees.
     pub network: Network,
     /// What can be done to its root.
@@ -72,6 +76,11 @@ impl Noted<'_> {
                 Network::None => "none",
                 Network::Host => "host",
             },
+            "UsernsMode": match self.users {
+                Users::Own(_) => "auto",
+                Users::Hosts => "host",
+            },
+            "IDMappings": ids(self.users),
             "ReadonlyRootfs": self.root == Access::ReadOnly,
             "Sysctls": sysctls(self.sysctls),
             "Tmpfs": in_memory(self.tmpfs),
@@ -88,6 +97,17 @@ impl Noted<'_> {
 
 fn nano_cpus(cpus: Cpus) -> u64 {
     cpus.quota_us.saturating_mul(NANO_CPUS_OF_QUOTA_US)
+}
+
+/// Podman's way, `INSIDE:ON THE HOST:HOW MANY`; `null` for those of the host.
+fn ids(users: Users) -> Value {
+    match users {
+        Users::Own(range) => {
+            let line = format!("0:{}:{}", range.first, IdRange::LEN);
+            json!({"UidMap": [line], "GidMap": [line]})
+        }
+        Users::Hosts => Value::Null,
+    }
 }
 
 /// Docker's way: none is `null`.

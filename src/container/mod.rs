@@ -3,6 +3,7 @@
 mod asked;
 mod details;
 mod files;
+mod ids;
 pub mod inspect;
 mod limits;
 mod oom;

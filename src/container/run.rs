@@ -1,5 +1,6 @@
 //! `layerfs run`: a command in a container of its own.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail};
@@ -8,14 +9,15 @@ use layerfs_driver::sys::dir;
 use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::process::start_ticks;
 use layerfs_runtime::cgroup::{Cgroup, CgroupError};
+use layerfs_runtime::spec::Users;
 use layerfs_runtime::{ContainerSpec, Ended, Request, RunError, Running, Signals};
 
 use super::asked::{Asked, From, asked, config_of, new_container, root_of, said};
 use super::process::process;
 use super::server::{self, Started};
 use super::sweep::sweep;
-use super::words::RunArgs;
-use super::{files, oom, sealed};
+use super::words::{RunArgs, UsersWord};
+use super::{files, ids, oom, sealed};
 use crate::mount::owners::Owners;
 use crate::mount::serve::{Flag, ServeArgs};
 use crate::output::message;
@@ -44,7 +46,7 @@ fn need_root() -> Result<()> {
         return Ok(());
     }
     bail!(
-        "`layerfs run` needs root for now: user namespaces, which give other users containers, are not there yet; \
+        "`layerfs run` needs root for now: user namespaces that other users make are not there yet; \
          start it as root, by sudo for example"
     )
 }
@@ -62,7 +64,12 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
     let store = if args.rootfs.is_some() { session.store_to_fill()? } else { session.store()? };
     let asked = asked(args, &store)?;
     sweep(&store)?;
-    let living = store.create_container(new_container(args, &asked)?)?;
+    let ids = match args.userns {
+        UsersWord::Auto => Some(ids::take(session)?),
+        UsersWord::Host => None,
+    };
+    let users = ids.as_ref().map_or(Users::Hosts, |ids| Users::Own(ids.range));
+    let living = store.create_container(new_container(args, &asked, users)?)?;
     // Not before: until there is something to clear up, a signal ends this command as any other, also where it waits.
     let signals = Signals::take()?;
     let id = living.id().to_string();
@@ -80,8 +87,9 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
     let roots = session.roots();
     let hidden = [roots.store.as_ref(), roots.run.as_ref()].into_iter().flatten();
     let hidden = hidden.filter(|path| dir::open_path(path.as_path()).is_ok()).cloned().collect();
-    let made = make(args, &asked, &living, hidden)
-        .and_then(|(spec, serve)| begin(&spec, &serve, &living, &cgroup, (session, signals)));
+    let held = ids.as_ref().map(|ids| &ids.held);
+    let made = make(args, (&asked, users), &living, hidden)
+        .and_then(|(spec, serve)| begin(&spec, &serve, &living, &cgroup, (session, signals, held)));
     let (ended, started_ms) = match made {
         Ok((running, server)) => watch(running, server, &living, &cgroup),
         Err(error) => {
@@ -122,7 +130,7 @@ fn told(beside: Result<(), impl Into<anyhow::Error>>) {
 /// The directories and files of the container, and how it is to be run and served.
 fn make(
     args: &RunArgs,
-    asked: &Asked<'_>,
+    (asked, users): (&Asked<'_>, Users),
     living: &Living,
     hidden: Vec<PathBuf>,
 ) -> Result<(ContainerSpec, ServeArgs)> {
@@ -145,6 +153,8 @@ fn make(
         sysctls: asked.sysctls.clone(),
         resource_limits: asked.resource_limits.clone(),
         files,
+        users,
+        gains: args.security.gains(args.userns),
         capabilities: asked.capabilities,
         filters: asked.filters.clone(),
         network: asked.network,
@@ -154,6 +164,9 @@ fn make(
     let mut flags = vec![Flag::NoSuid, Flag::NoDev, Flag::Everyone];
     if asked.keep == Keep::Throwaway {
         flags.push(Flag::Volatile);
+    }
+    if users != Users::Hosts {
+        flags.push(Flag::OwnUsers);
     }
     let (image, lower, timeout_ms) = match &asked.from {
         From::Image { image, .. } => {
@@ -188,13 +201,24 @@ fn begin(
     serve: &ServeArgs,
     living: &Living,
     cgroup: &Cgroup,
-    (session, signals): (&Session, Signals),
+    (session, signals, held): (&Session, Signals, Option<&OwnedFd>),
 ) -> Result<(Running, Started)> {
     let (mut server, channel) = server::start(serve, session)?;
     // Something must lie under the root, and this is looked for by nobody in there.
-    let place = dir::path_of(living.dir())?.join("work");
+    let place = match spec.users {
+        Users::Hosts => dir::path_of(living.dir())?.join("work"),
+        // Its root may not go there; in a mount namespace of its own this does as well.
+        Users::Own(_) => "/".into(),
+    };
     let started = cgroup.add_server(server.pid()).map_err(RunError::Limits).and_then(|()| {
-        layerfs_runtime::start(Request { spec, cgroup, place: &place, server: channel, signals })
+        layerfs_runtime::start(Request {
+            spec,
+            cgroup,
+            place: &place,
+            server: channel,
+            signals,
+            held,
+        })
     });
     match started {
         Ok(running) => Ok((running, server)),

@@ -7,6 +7,9 @@ use clap::Args;
 use layerfs_driver::sys::{file, host};
 use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::seccomp::{Filters, Profile};
+use layerfs_runtime::spec::Gains;
+
+use super::words::UsersWord;
 
 /// Bytes of a profile that are read.
 const PROFILE_LEN_MAX: u64 = 4 << 20;
@@ -21,7 +24,8 @@ pub struct SecurityArgs {
     /// Take a capability away; ALL for all that --cap-add does not give
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     cap_drop: Vec<String>,
-    /// seccomp=FILE for a profile in Docker's form, seccomp=unconfined for none; no-new-privileges, which holds always
+    /// seccomp=FILE for a profile in Docker's form, seccomp=unconfined for none; no-new-privileges, which
+    /// holds always with --userns host
     #[arg(long, value_name = "WORD[=VALUE]")]
     security_opt: Vec<String>,
 }
@@ -47,6 +51,15 @@ impl SecurityArgs {
     /// `--security-opt`, as it was said.
     pub fn options(&self) -> &[String] {
         &self.security_opt
+    }
+
+    /// Whether its programs may gain rights by what they execute: those of the host's users never.
+    pub fn gains(&self, users: UsersWord) -> Gains {
+        let is_said = |option: &String| option.starts_with("no-new-privileges");
+        match users {
+            UsersWord::Auto if !self.security_opt.iter().any(is_said) => Gains::OfFiles,
+            UsersWord::Auto | UsersWord::Host => Gains::Never,
+        }
     }
 
     /// The capabilities: those that are added stay, also of those that are dropped.

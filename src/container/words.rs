@@ -32,6 +32,15 @@ pub enum NetworkWord {
     Host,
 }
 
+/// Whose users those of a container are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UsersWord {
+    /// Its own, in a user namespace
+    Auto,
+    /// The host's
+    Host,
+}
+
 /// The words of `layerfs run`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -69,6 +78,9 @@ pub struct RunArgs {
     /// Which network it sees
     #[arg(long, visible_alias = "net", value_enum, default_value = "none")]
     pub network: NetworkWord,
+    /// Whose users its own are: `auto` gives it ids of its own, which nobody has on the host
+    #[arg(long, value_enum, default_value = "auto")]
+    pub userns: UsersWord,
     /// Show a directory or file of the host at a place in the container
     #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
     pub volume: Vec<String>,

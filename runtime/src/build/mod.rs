@@ -13,5 +13,6 @@ mod walls;
 mod way;
 
 pub use error::SetupError;
+pub(crate) use files::ASKED;
 pub use walk::{Given, walk};
 pub(crate) use walk::{MESSAGE_MAX, OPENED};

@@ -9,7 +9,7 @@ use layerfs_driver::sys::{change, file};
 use super::error::{Doing, SetupError};
 use super::place;
 use super::walk::Made;
-use crate::spec::Process;
+use crate::spec::{IdRange, Process, Users};
 use crate::sys::inside;
 use crate::sys::{Errno, SysError, exec, signals};
 use crate::user::{User, UserWords};
@@ -24,7 +24,14 @@ const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 pub(super) fn find_user(made: &Made<'_>) -> Result<User, SetupError> {
     let passwd = list(made, "etc/passwd")?;
     let group = list(made, "etc/group")?;
-    UserWords::new(&made.given.spec.process.user).find(&passwd, &group).map_err(SetupError::User)
+    let words = UserWords::new(&made.given.spec.process.user);
+    let user = words.find(&passwd, &group).map_err(SetupError::User)?;
+    let is_beyond =
+        |id: &&u32| matches!(made.given.spec.users, Users::Own(_)) && **id >= IdRange::LEN;
+    match [user.uid, user.gid].iter().chain(&user.groups).find(is_beyond) {
+        Some(id) => Err(SetupError::Beyond(*id)),
+        None => Ok(user),
+    }
 }
 
 /// One of the image's lists; an image without it has an empty one. It is opened for reading only when it is known to be

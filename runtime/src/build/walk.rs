@@ -9,11 +9,12 @@ use layerfs_driver::sys::change;
 use super::error::{Doing, SetupError};
 use super::program::Program;
 use super::{files, place, program, root, streams, systems, walls};
+use crate::capability::Capabilities;
 use crate::carry::Ends;
 use crate::cgroup::View;
 use crate::plan::Step;
 use crate::seccomp::{Filters, Instruction};
-use crate::spec::ContainerSpec;
+use crate::spec::{ContainerSpec, Gains};
 use crate::sys::{
     Errno, channel, identity, inside, keyring, limits, mounts, namespace, process, seccomp,
     terminal, watch,
@@ -134,6 +135,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
             channel::send(&made.given.report, OPENED, None).doing(|| "begin".into())
         }
         Step::AwaitLimits => await_limits(made),
+        Step::BecomeRoot => become_root(made),
         Step::UnshareCgroups => {
             namespace::unshare_cgroups().doing(|| "make a cgroup namespace".into())
         }
@@ -146,15 +148,15 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         Step::SetSysctl(sysctl) => inside::write_setting(made.proc()?, &sysctl.path, &sysctl.value)
             .doing(|| format!("set `{}`", sysctl.path)),
         Step::Protect(path) => walls::protect(path, made),
-        Step::ShowFile(file) => files::show_file(file, made.root()?),
+        Step::ShowFile(file) => files::show_file(file, made),
         Step::MountTmpfs(tmpfs) => systems::mount_tmpfs(tmpfs, made.root()?),
-        Step::ShowVolume(volume) => files::show_volume(volume, made.root()?),
+        Step::ShowVolume(volume) => files::show_volume(volume, made),
         Step::FindDirectory => {
             let path = &made.given.spec.process.directory;
             made.directory = Some(place::to_start_in(made.root()?, path)?);
             Ok(())
         }
-        Step::ProtectRoot => walls::protect_root(made.root()?),
+        Step::ProtectRoot => walls::protect_root(made.root()?, made.given.spec.gains),
         Step::Pivot => mounts::pivot(made.root()?).doing(|| "change the root".into()),
         Step::SetHostname(name) => {
             namespace::set_hostname(name).doing(|| format!("name the container `{name}`"))
@@ -191,6 +193,23 @@ fn await_limits(made: &Made<'_>) -> Result<(), SetupError> {
     word.map(drop).ok_or(SetupError::Alone)
 }
 
+/// The change of ids takes back what was asked of the parent's end.
+fn become_root(made: &Made<'_>) -> Result<(), SetupError> {
+    identity::become_user(0, 0, &[]).doing(|| "become root of the container".into())?;
+    namespace::unshare_ipc().doing(|| "make an IPC namespace".into())?;
+    die_with_supervisor(made, "become root of the container")
+}
+
+/// Lets the kernel end this process with the supervisor. Where that one has ended before, its end of the channel is closed.
+fn die_with_supervisor(made: &Made<'_>, deed: &str) -> Result<(), SetupError> {
+    process::die_with_parent().doing(|| deed.into())?;
+    let report = (std::os::fd::AsFd::as_fd(&made.given.report), watch::Until::Readable);
+    match watch::wait(&[report], Some(Duration::ZERO)).doing(|| deed.into())?[0] {
+        true => Err(SetupError::Alone),
+        false => Ok(()),
+    }
+}
+
 /// Whoever shares a session keyring possesses the keys in it, whatever user it is. The kernel refuses a new one to nobody by
 /// `EPERM`: that comes of a filter of system calls which this process is under, and the container will be, too.
 fn part_from_keys() -> Result<(), SetupError> {
@@ -206,20 +225,34 @@ fn drop_privileges(made: &Made<'_>) -> Result<(), SetupError> {
     for limit in &made.given.spec.resource_limits {
         limits::set(limit).doing(|| "limit the processes".into())?;
     }
-    let capabilities = made.given.spec.capabilities;
-    identity::bound(capabilities).doing(|| "limit capabilities".into())?;
+    let spec = made.given.spec;
+    identity::bound(spec.capabilities).doing(|| "limit capabilities".into())?;
+    let filtering = filtering(spec);
+    if filtering != Capabilities::none() {
+        identity::keep_over_change_of_user().doing(|| "drop capabilities".into())?;
+    }
     identity::become_user(user.uid, user.gid, &user.groups)
         .doing(|| format!("become user {}:{}", user.uid, user.gid))?;
-    identity::keep(capabilities).doing(|| "drop capabilities".into())?;
-    // The change of ids has taken it back; where the supervisor ended meanwhile, its end of the channel is closed.
-    process::die_with_parent().doing(|| "drop privileges".into())?;
-    let report = (std::os::fd::AsFd::as_fd(&made.given.report), watch::Until::Readable);
-    if watch::wait(&[report], Some(Duration::ZERO)).doing(|| "drop privileges".into())?[0] {
-        return Err(SetupError::Alone);
+    let own = if user.uid == 0 { spec.capabilities } else { Capabilities::none() };
+    identity::keep(own.with(filtering)).doing(|| "drop capabilities".into())?;
+    // The change of ids has taken it back.
+    die_with_supervisor(made, "drop privileges")?;
+    if spec.gains == Gains::Never {
+        identity::forbid_new_privileges().doing(|| "drop privileges".into())?;
     }
-    identity::forbid_new_privileges().doing(|| "drop privileges".into())?;
     crate::sys::exec::close_all_but(std::os::fd::AsFd::as_fd(&made.given.report))
         .doing(|| "close what the program shall not have".into())
+}
+
+/// What loading filters takes where programs may gain rights. It goes as the program starts: it is not in the bounding set, and
+/// what is executed has nothing of its caller's beside that.
+fn filtering(spec: &ContainerSpec) -> Capabilities {
+    match spec.gains {
+        Gains::OfFiles if !spec.filters.0.is_empty() => {
+            Capabilities::named("SYS_ADMIN").unwrap_or(Capabilities::none())
+        }
+        Gains::OfFiles | Gains::Never => Capabilities::none(),
+    }
 }
 
 /// What forbids this call itself is the last of them.
