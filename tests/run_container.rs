@@ -14,6 +14,8 @@ mod configured;
 mod console;
 #[path = "run_container/demo.rs"]
 mod demo;
+#[path = "run_container/detached.rs"]
+mod detached;
 #[path = "run_container/ended.rs"]
 mod ended;
 #[path = "run_container/hostile.rs"]
@@ -32,6 +34,8 @@ mod memory;
 mod place;
 #[path = "run_container/planted.rs"]
 mod planted;
+#[path = "run_container/ranges.rs"]
+mod ranges;
 #[cfg(feature = "fault")]
 #[path = "run_container/refused.rs"]
 mod refused;
@@ -47,3 +51,5 @@ mod shown;
 mod streams;
 #[path = "run_container/userns.rs"]
 mod userns;
+#[path = "run_container/volumes.rs"]
+mod volumes;

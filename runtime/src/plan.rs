@@ -178,13 +178,14 @@ mod tests {
     use super::*;
     use crate::capability::Capabilities;
     use crate::seccomp::Filters;
-    use crate::spec::{Gains, IdRange, Input, Process};
+    use crate::spec::{Contents, Gains, IdRange, Input, Process};
 
     fn spec() -> ContainerSpec {
         let volume = |target: &str| Volume {
             source: "/host".into(),
             target: target.into(),
             access: Access::ReadWrite,
+            contents: Contents::Own,
         };
         ContainerSpec {
             hostname: "box".into(),

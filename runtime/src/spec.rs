@@ -82,6 +82,17 @@ pub struct Volume {
     pub target: PathBuf,
     /// Whether the container may change it.
     pub access: Access,
+    /// What is in it when the program starts.
+    pub contents: Contents,
+}
+
+/// What is in a volume when the program starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// What was in it before.
+    Own,
+    /// A copy of what the container's root has at its place: it is empty until then.
+    OfPlace,
 }
 
 /// What a mount refuses.

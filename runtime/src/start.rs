@@ -8,6 +8,7 @@ use layerfs_driver::sys::SysError;
 use crate::build::{self, Given};
 use crate::carry::{self, Carriers};
 use crate::cgroup::{Cgroup, CgroupError};
+use crate::log::Log;
 use crate::outside::Outside;
 use crate::plan::plan;
 use crate::served;
@@ -51,6 +52,8 @@ pub struct Request<'a> {
     pub signals: Signals,
     /// What the process that serves its root is to hold until that goes.
     pub held: Option<&'a OwnedFd>,
+    /// What takes its output where nobody looks; the caller's streams are left alone then.
+    pub log: Option<Log>,
 }
 
 /// Why a container could not be started, or not be watched.
@@ -121,6 +124,7 @@ pub struct Running {
     pub(crate) terminal: Option<OwnedFd>,
     /// What carries the caller's streams.
     pub(crate) carriers: Carriers,
+    pub(crate) log: Option<Log>,
 }
 
 /// A channel between two processes of ours; both ends close on exec.
@@ -130,11 +134,11 @@ pub fn channel() -> Result<(OwnedFd, OwnedFd), SysError> {
 
 /// Makes the container, and returns when its program runs. The caller has one thread.
 pub fn start(request: Request<'_>) -> Result<Running, RunError> {
-    let Request { spec, cgroup, place, server, signals, held } = request;
+    let Request { spec, cgroup, place, server, signals, log, held } = request;
     let Server { pidfd: server, channel } = server;
     let steps = plan(spec);
     let view = cgroup.view();
-    let (carriers, ends) = carry::part(spec)?;
+    let (carriers, ends) = carry::part(spec, log.as_ref())?;
     let mut outside = Outside::new(spec, &steps);
     outside.give_ends(&ends)?;
     let (ours, report) = ends::pair().map_err(RunError::Process)?;
@@ -163,6 +167,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
                 input: spec.input,
                 terminal: None,
                 carriers,
+                log,
             };
             match handed.and_then(|()| running.settle(cgroup, &mut outside, &ours)) {
                 Ok(()) => Ok(running),

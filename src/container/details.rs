@@ -1,16 +1,18 @@
 //! What a container's record says beside the rest, under docker's keys: what runs in it, within which limits, and what of the
 //! host it sees. `docs/json.md` lists the keys.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 
+use layerfs_driver::store::container::Keep;
 use layerfs_runtime::cgroup::{Cpus, Limits};
-use layerfs_runtime::spec::{
-    Access, IdRange, Network, Process, ResourceLimit, Sysctl, Users, Volume,
-};
+use layerfs_runtime::spec::{Access, Network, Process, ResourceLimit, Sysctl};
 use serde_json::{Map, Value, json};
 
 use super::security::SecurityArgs;
 use super::ulimits;
+use super::volumes::{self, Mounted};
+use super::words::UsersWord;
 
 /// Billionths of a processor in a microsecond of each period of 100 ms.
 const NANO_CPUS_OF_QUOTA_US: u64 = 10_000;
@@ -27,13 +29,13 @@ pub struct Noted<'a> {
     /// Its limits.
     pub limits: &'a Limits,
     /// Whose users its own are.
-    pub users: Users,
+    pub users: UsersWord,
     /// Which network it sees.
     pub network: Network,
     /// What can be done to its root.
     pub root: Access,
     /// What of the host it sees.
-    pub volumes: &'a [Volume],
+    pub volumes: &'a [Mounted],
     /// Settings of the kernel.
     pub sysctls: &'a [Sysctl],
     /// File systems in memory, as they were said.
@@ -42,6 +44,14 @@ pub struct Noted<'a> {
     pub shm_bytes: u64,
     /// Limits of its processes.
     pub resource_limits: &'a [ResourceLimit],
+    /// Labels: the image's, and those that were said.
+    pub labels: BTreeMap<String, String>,
+    /// The signal by which it is asked to end, by its name.
+    pub stop_signal: String,
+    /// How many seconds it has then.
+    pub stop_timeout: Option<i64>,
+    /// What becomes of it when it ends.
+    pub keep: Keep,
     /// What was said of its rights.
     pub security: &'a SecurityArgs,
 }
@@ -66,6 +76,9 @@ impl Noted<'_> {
             "WorkingDir": self.process.directory.to_string_lossy(),
             "User": self.process.user,
             "Tty": self.terminal,
+            "Labels": self.labels,
+            "StopSignal": self.stop_signal,
+            "StopTimeout": self.stop_timeout,
         });
         let host = json!({
             "Memory": self.limits.memory_bytes.unwrap_or(0),
@@ -77,10 +90,10 @@ impl Noted<'_> {
                 Network::Host => "host",
             },
             "UsernsMode": match self.users {
-                Users::Own(_) => "auto",
-                Users::Hosts => "host",
+                UsersWord::Auto => "auto",
+                UsersWord::Host => "host",
             },
-            "IDMappings": ids(self.users),
+            "AutoRemove": self.keep == Keep::Throwaway,
             "ReadonlyRootfs": self.root == Access::ReadOnly,
             "Sysctls": sysctls(self.sysctls),
             "Tmpfs": in_memory(self.tmpfs),
@@ -89,9 +102,14 @@ impl Noted<'_> {
             "CapAdd": some(self.security.added()),
             "CapDrop": some(self.security.dropped()),
             "SecurityOpt": some(self.security.options()),
-            "Binds": self.volumes.iter().map(bind).collect::<Vec<_>>(),
+            "Binds": self.volumes.iter().map(volumes::words).collect::<Vec<_>>(),
         });
-        Map::from_iter([("Config".to_owned(), config), ("HostConfig".to_owned(), host)])
+        let mounts = self.volumes.iter().map(shown).collect();
+        Map::from_iter([
+            ("Config".to_owned(), config),
+            ("HostConfig".to_owned(), host),
+            ("Mounts".to_owned(), Value::Array(mounts)),
+        ])
     }
 }
 
@@ -99,25 +117,20 @@ fn nano_cpus(cpus: Cpus) -> u64 {
     cpus.quota_us.saturating_mul(NANO_CPUS_OF_QUOTA_US)
 }
 
-/// Podman's way, `INSIDE:ON THE HOST:HOW MANY`; `null` for those of the host.
-fn ids(users: Users) -> Value {
-    match users {
-        Users::Own(range) => {
-            let line = format!("0:{}:{}", range.first, IdRange::LEN);
-            json!({"UidMap": [line], "GidMap": [line]})
-        }
-        Users::Hosts => Value::Null,
-    }
+fn shown(mounted: &Mounted) -> Value {
+    let volume = &mounted.volume;
+    json!({
+        "Type": if mounted.name.is_some() { "volume" } else { "bind" },
+        "Name": mounted.name,
+        "Source": volume.source.to_string_lossy(),
+        "Destination": volume.target.to_string_lossy(),
+        "RW": volume.access == Access::ReadWrite,
+    })
 }
 
 /// Docker's way: none is `null`.
 fn some(words: &[String]) -> Option<&[String]> {
     (!words.is_empty()).then_some(words)
-}
-
-fn bind(volume: &Volume) -> String {
-    let access = if volume.access == Access::ReadOnly { "ro" } else { "rw" };
-    format!("{}:{}:{access}", volume.source.display(), volume.target.display())
 }
 
 /// Docker's way: options by target, `null` for none.

@@ -2,13 +2,16 @@
 //!
 //! 1. Who holds a range has a lock on its byte of one file of the running state, for as long as its processes or their files are
 //!    there: whoever is killed, the kernel takes it back, and no record can be wrong.
-//! 2. On disk nothing has such ids: files of the container have those that it sees. So a range may be another one at each start.
+//! 2. On disk nothing has such ids: files of the container have those that it sees. So nothing has to remember a range: the
+//!    container's own id says which it has at each start, and another one does as well where somebody has that.
 
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, bail};
-use layerfs_driver::sys::{dir, file, host, lock};
+use layerfs_driver::store::container::{Container, ContainerId, State};
+use layerfs_driver::sys::{dir, file, lock};
 use layerfs_runtime::spec::IdRange;
+use serde_json::{Value, json};
 
 use crate::session::Session;
 
@@ -31,6 +34,9 @@ const LISTS: [&str; 4] = ["/etc/passwd", "/etc/group", "/etc/subuid", "/etc/subg
 /// What is read of such a list, at most.
 const LIST_MAX: u64 = 64 << 20;
 
+/// What is read of a map of ids, at most.
+const MAP_MAX: u64 = 64 << 10;
+
 /// A range that is this container's.
 #[derive(Debug)]
 pub struct Taken {
@@ -40,8 +46,8 @@ pub struct Taken {
     pub held: OwnedFd,
 }
 
-/// Takes a range that nobody has.
-pub fn take(session: &Session) -> Result<Taken> {
+/// Takes a range that nobody has for the container of that id.
+pub fn take(session: &Session, id: &ContainerId) -> Result<Taken> {
     let place = session
         .roots()
         .run
@@ -53,8 +59,7 @@ pub fn take(session: &Session) -> Result<Taken> {
         .and_then(|place| file::open_or_create(&place, NAME, 0o600))
         .with_context(deed)?;
     let strangers = strangers()?;
-    // Another one for each container: who has had a range before shares nothing with who has it next.
-    let begin = u32::try_from(host::random_u64()? % u64::from(RANGES)).unwrap_or_default();
+    let begin = first_tried(id.hex());
     for number in (begin..RANGES).chain(0..begin) {
         let range = IdRange { first: FIRST + number * IdRange::LEN };
         let is_strangers = strangers.iter().any(|ids| ids.meets(range));
@@ -66,6 +71,30 @@ pub fn take(session: &Session) -> Result<Taken> {
         "each of the {RANGES} ranges of ids for containers is in use; end one first, or give this one the host's users with \
          --userns host"
     )
+}
+
+/// Which ids of the host those of a container are while it runs, as podman says it: `INSIDE:ON THE HOST:HOW MANY`. `null` for those of
+/// the host, and while it does not run.
+pub fn shown(container: &Container) -> Value {
+    let State::Running { pid, .. } = container.state else { return Value::Null };
+    let map = |name: &str| {
+        let text = file::open_read_path(format!("/proc/{pid}/{name}").as_str())
+            .and_then(|map| file::read_all(map, MAP_MAX))
+            .ok()?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        (words.len() == 3 && words[1] != "0").then(|| json!([words.join(":")]))
+    };
+    match (container.is_living, map("uid_map"), map("gid_map")) {
+        (true, Some(users), Some(groups)) => json!({"UidMap": users, "GidMap": groups}),
+        _ => Value::Null,
+    }
+}
+
+/// The number of the range that is tried first: containers' ids are random, so that few have one in common.
+fn first_tried(id: &str) -> u32 {
+    let number = id.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    number.unwrap_or_default() % RANGES
 }
 
 /// Ids that somebody of the host has.
@@ -116,6 +145,14 @@ fn listed(text: &str, of_ranges: bool) -> Vec<Ids> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_container_has_the_same_range_at_each_start_where_nobody_else_has_it() {
+        assert_eq!(first_tried("00000000ff"), 0);
+        assert_eq!(first_tried("00000ffeff"), 0);
+        assert_eq!(first_tried("00000ffdff"), RANGES - 1);
+        assert!(first_tried("ffffffffff") < RANGES);
+    }
 
     #[test]
     fn ids_of_the_hosts_lists_are_no_containers() {

@@ -4,6 +4,7 @@ use layerfs_driver::store::Store;
 use layerfs_driver::store::container::{Base, Container};
 use serde_json::{Map, Value, json};
 
+use super::ids;
 use super::shown::Doing;
 use crate::output::time;
 
@@ -35,6 +36,7 @@ pub fn inspected(store: &Store, container: &Container) -> Value {
         "GraphDriver": { "Name": "layerfs", "Data": { "UpperDir": upper.to_string_lossy() } },
         "HostConfig": Value::Null,
         "Config": Value::Null,
+        "Mounts": Value::Null,
     });
     let mut all = match known {
         Value::Object(known) => known,
@@ -48,6 +50,9 @@ pub fn inspected(store: &Store, container: &Container) -> Value {
     }
     if let Some(Value::Object(config)) = all.get_mut("Config") {
         config.insert("Hostname".into(), container.hostname.clone().into());
+    }
+    if let Some(Value::Object(host)) = all.get_mut("HostConfig") {
+        host.insert("IDMappings".into(), ids::shown(container));
     }
     Value::Object(all)
 }

@@ -4,11 +4,12 @@ use anyhow::{Context, Result};
 use clap::Args;
 use layerfs_runtime::cgroup::{self, Limits, words};
 use layerfs_runtime::spec::ResourceLimit;
+use serde::{Deserialize, Serialize};
 
 use super::ulimits;
 
 /// What a container may take.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// Memory: bytes, or a number with k, m or g, such as 50m; no swap beyond it

@@ -1,13 +1,15 @@
 //! The words for what a container may do: capabilities, system calls.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use layerfs_driver::sys::{file, host};
+use layerfs_driver::sys::{dir, file, host};
 use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::seccomp::{Filters, Profile};
 use layerfs_runtime::spec::Gains;
+use serde::{Deserialize, Serialize};
 
 use super::words::UsersWord;
 
@@ -15,7 +17,7 @@ use super::words::UsersWord;
 const PROFILE_LEN_MAX: u64 = 4 << 20;
 
 /// What a container may do.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Security")]
 pub struct SecurityArgs {
     /// Give a capability beside the usual ones, such as NET_RAW; ALL for all that the caller has
@@ -60,6 +62,19 @@ impl SecurityArgs {
             UsersWord::Auto if !self.security_opt.iter().any(is_said) => Gains::OfFiles,
             UsersWord::Auto | UsersWord::Host => Gains::Never,
         }
+    }
+
+    /// The same words from any directory: a profile's path is one from the root.
+    pub fn make_lasting(&mut self) -> Result<()> {
+        if let Filtered::By(path) = self.filtered()? {
+            let deed = || format!("--security-opt `seccomp={path}`");
+            let whole = file::open_place(Path::new(path)).and_then(dir::path_of);
+            let whole = whole.with_context(deed)?;
+            let whole = whole.to_str().with_context(deed)?;
+            self.security_opt.retain(|option| !option.starts_with("seccomp"));
+            self.security_opt.push(format!("seccomp={whole}"));
+        }
+        Ok(())
     }
 
     /// The capabilities: those that are added stay, also of those that are dropped.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use super::limits::LimitArgs;
 use super::security::SecurityArgs;
@@ -15,6 +16,8 @@ EXAMPLES:
   layerfs run --rm --memory 50m --cpus 0.5 debian:bookworm sh -c 'cat /sys/fs/cgroup/memory.max'
   layerfs run --name web -v ./site:/srv:ro --network host debian:bookworm python3 -m http.server
   layerfs run --rm --rootfs / bash
+  layerfs run -d --name job debian:bookworm sh -c 'sleep 60; echo done'
+  layerfs logs -f job
 
 The network is `none` unless said otherwise: a loopback and nothing else. Changes are kept with the container, which \
 `layerfs ps -a` lists and `layerfs rm` removes; with --rm they go when it ends. A directory given by --rootfs is never \
@@ -23,8 +26,16 @@ changed: the container works on a copy that is made as it writes.
 The exit status is that of the command, 128 and the signal's number where a signal ended it, 125 where the container \
 could not be made, 126 where the command can't be executed, 127 where there is no such command.";
 
+/// What stands below the help of `create`.
+pub const CREATE_EXAMPLES: &str = "\
+EXAMPLES:
+  layerfs create --name web debian:bookworm python3 -m http.server
+  layerfs start web
+
+All options are those of `layerfs run`. The container's id is printed; it runs when `layerfs start` says so.";
+
 /// Which network a container sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum NetworkWord {
     /// Its own: a loopback and nothing else
     None,
@@ -33,7 +44,7 @@ pub enum NetworkWord {
 }
 
 /// Whose users those of a container are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum UsersWord {
     /// Its own, in a user namespace
     Auto,
@@ -42,12 +53,15 @@ pub enum UsersWord {
 }
 
 /// The words of `layerfs run`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
 #[command(after_long_help = EXAMPLES)]
 pub struct RunArgs {
     /// Remove the container when it ends
     #[arg(long)]
     pub rm: bool,
+    /// Leave it in the background, and print its id
+    #[arg(short, long, conflicts_with = "interactive")]
+    pub detach: bool,
     /// Pass standard input on
     #[arg(short, long)]
     pub interactive: bool,
@@ -57,6 +71,18 @@ pub struct RunArgs {
     /// Call the container so
     #[arg(long)]
     pub name: Option<String>,
+    /// Write its id into a new file
+    #[arg(long, value_name = "FILE")]
+    pub cidfile: Option<PathBuf>,
+    /// Signal by which `stop` asks it to end; the image's own, or TERM, where nothing is said
+    #[arg(long, value_name = "SIGNAL")]
+    pub stop_signal: Option<String>,
+    /// How long `stop` waits for its end; -1 waits without end
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub stop_timeout: Option<i64>,
+    /// Note a word about the container
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub label: Vec<String>,
     /// What `hostname` says in it; the default is its short id
     #[arg(long)]
     pub hostname: Option<String>,
@@ -81,9 +107,12 @@ pub struct RunArgs {
     /// Whose users its own are: `auto` gives it ids of its own, which nobody has on the host
     #[arg(long, value_enum, default_value = "auto")]
     pub userns: UsersWord,
-    /// Show a directory or file of the host at a place in the container
-    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
+    /// Show a directory or file of the host, or a volume by its name, at a place in the container
+    #[arg(short, long, value_name = "SOURCE|NAME:TARGET[:ro]")]
     pub volume: Vec<String>,
+    /// The same in docker's longer words: type=bind|volume|tmpfs,source=…,target=…
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub mount: Vec<String>,
     /// Change a setting of the kernel that the container has of its own
     #[arg(long, value_name = "NAME=VALUE")]
     pub sysctl: Vec<String>,

@@ -27,6 +27,8 @@ pub fn make(place: &Place, name: &str, base: Base, keep: Keep) -> Living {
         hostname: None,
         keep,
         details,
+        said: serde_json::Value::Null,
+        volumes: Vec::new(),
     };
     store(place).create_container(new).unwrap()
 }

@@ -8,8 +8,8 @@ use layerfs_driver::sys::file::FileType;
 use super::error::{Doing, SetupError};
 use super::walk::Made;
 use super::way::{self, End};
-use super::{place, walls};
-use crate::spec::{Access, Users, Volume};
+use super::{fill, place, walls};
+use crate::spec::{Access, Contents, Users, Volume};
 use crate::sys::mounts::{self, Attributes, Depth};
 use crate::sys::{channel, inside};
 
@@ -41,6 +41,9 @@ pub(super) fn show_volume(volume: &Volume, made: &Made<'_>) -> Result<(), SetupE
     };
     let place = way::find_or_make(root, &volume.target, end)?;
     check_kinds(volume, &source, &place)?;
+    if volume.contents == Contents::OfPlace {
+        fill::fill(&place, &source, &volume.target.display().to_string())?;
+    }
     attach(volume, &source, &place)
 }
 
