@@ -50,7 +50,7 @@ const VERBS_TO_COME: [&str; 23] = [
 ];
 
 /// Options of docker's `run` that are not there yet.
-const RUN_OPTIONS_TO_COME: [&str; 30] = [
+const RUN_OPTIONS_TO_COME: [&str; 27] = [
     "-P",
     "-a",
     "-h",
@@ -60,7 +60,6 @@ const RUN_OPTIONS_TO_COME: [&str; 30] = [
     "--attach",
     "--cgroup-parent",
     "--cgroupns",
-    "--cpuset-cpus",
     "--device",
     "--dns",
     "--domainname",
@@ -72,8 +71,6 @@ const RUN_OPTIONS_TO_COME: [&str; 30] = [
     "--ip",
     "--ipc",
     "--link",
-    "--memory-reservation",
-    "--memory-swap",
     "--pid",
     "--platform",
     "--privileged",

@@ -211,6 +211,7 @@ mod tests {
             filters: Filters::default(),
             sysctls: Vec::new(),
             resource_limits: Vec::new(),
+            oom_score_adj: None,
             network: Network::None,
             input: Input::Nothing,
             streams: Streams::Caller,

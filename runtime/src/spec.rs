@@ -183,6 +183,8 @@ pub struct ContainerSpec {
     pub sysctls: Vec<Sysctl>,
     /// Limits of its processes.
     pub resource_limits: Vec<ResourceLimit>,
+    /// How soon the kernel ends its processes where memory runs out, -1000 to 1000; as the caller's where nothing is said.
+    pub oom_score_adj: Option<i16>,
     /// Which network it sees.
     pub network: Network,
     /// Standard input.

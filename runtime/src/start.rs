@@ -89,6 +89,11 @@ pub enum RunError {
     /// It can't be put within its limits.
     #[error(transparent)]
     Limits(CgroupError),
+    /// The kernel is not to be told so how soon it ends the container's processes.
+    #[error(
+        "--oom-score-adj: {0}; less than this command's own (/proc/self/oom_score_adj) takes CAP_SYS_RESOURCE"
+    )]
+    OomScore(#[source] SysError),
     /// The container's first process said why.
     #[error("{reason}")]
     Setup {
@@ -125,6 +130,7 @@ pub struct Running {
     /// What carries the caller's streams.
     pub(crate) carriers: Carriers,
     pub(crate) log: Option<Log>,
+    oom_score_adj: Option<i16>,
 }
 
 /// A channel between two processes of ours; both ends close on exec.
@@ -168,6 +174,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
                 terminal: None,
                 carriers,
                 log,
+                oom_score_adj: spec.oom_score_adj,
             };
             match handed.and_then(|()| running.settle(cgroup, &mut outside, &ours)) {
                 Ok(()) => Ok(running),
@@ -208,6 +215,10 @@ impl Running {
                     Some((words, None)) if words == build::OPENED => {
                         outside.give_ids(self.child.pid)?;
                         cgroup.add_payload(self.child.pid).map_err(RunError::Limits)?;
+                        if let Some(score) = self.oom_score_adj {
+                            process::set_oom_score(self.child.pid, score)
+                                .map_err(RunError::OomScore)?;
+                        }
                         ends::send(report, b"g", None).map_err(RunError::Process)?;
                     }
                     Some((words, None)) if words == build::ASKED => {

@@ -240,6 +240,8 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         terminal: asked.streams == Streams::Terminal,
         limits: &asked.limits,
         users: args.userns,
+        disks: args.limits.io_words(),
+        oom_score_adj: args.limits.oom_score_adj(),
         network: asked.network,
         root: root_of(args),
         volumes: &asked.volumes,

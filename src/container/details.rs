@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 
 use layerfs_driver::store::container::Keep;
-use layerfs_runtime::cgroup::{Cpus, Limits};
+use layerfs_runtime::cgroup::{Cpus, Limits, Swap, words};
 use layerfs_runtime::spec::{Access, Network, Process, ResourceLimit, Sysctl};
 use serde_json::{Map, Value, json};
 
@@ -28,6 +28,10 @@ pub struct Noted<'a> {
     pub terminal: bool,
     /// Its limits.
     pub limits: &'a Limits,
+    /// How soon its processes are ended where memory runs out.
+    pub oom_score_adj: Option<i16>,
+    /// Limits of disks, in their words, by docker's keys.
+    pub disks: [(&'static str, &'a [String]); 4],
     /// Whose users its own are.
     pub users: UsersWord,
     /// Which network it sees.
@@ -82,9 +86,15 @@ impl Noted<'_> {
         });
         let host = json!({
             "Memory": self.limits.memory_bytes.unwrap_or(0),
+            "MemorySwap": swap(self.limits),
+            "MemoryReservation": self.limits.memory_reservation_bytes.unwrap_or(0),
+            "CpusetCpus": self.limits.cpuset_cpus.as_deref().unwrap_or(""),
+            "CpusetMems": self.limits.cpuset_mems.as_deref().unwrap_or(""),
+            "BlkioWeight": self.limits.io_weight.unwrap_or(0),
             "NanoCpus": self.limits.cpus.map_or(0, nano_cpus),
             "CpuShares": self.limits.cpu_shares.unwrap_or(0),
             "PidsLimit": self.limits.pids_max,
+            "OomScoreAdj": self.oom_score_adj.unwrap_or(0),
             "NetworkMode": match self.network {
                 Network::None => "none",
                 Network::Host => "host",
@@ -105,12 +115,35 @@ impl Noted<'_> {
             "Binds": self.volumes.iter().map(volumes::words).collect::<Vec<_>>(),
         });
         let mounts = self.volumes.iter().map(shown).collect();
+        let mut host = host;
+        for (key, said) in self.disks {
+            host[key] = json!(
+                some(said).map(|said| said.iter().map(|said| rate(said)).collect::<Vec<_>>())
+            );
+        }
         Map::from_iter([
             ("Config".to_owned(), config),
             ("HostConfig".to_owned(), host),
             ("Mounts".to_owned(), Value::Array(mounts)),
         ])
     }
+}
+
+/// Docker's way: memory and swap together, 0 for no limit of memory, -1 for any swap.
+fn swap(limits: &Limits) -> i64 {
+    let Some(memory) = limits.memory_bytes else { return 0 };
+    let both = match limits.swap {
+        None => memory,
+        Some(Swap::Any) => return -1,
+        Some(Swap::Bytes(swap)) => memory.saturating_add(swap),
+    };
+    i64::try_from(both).unwrap_or(i64::MAX)
+}
+
+/// A device and a rate, which were read before.
+fn rate(said: &str) -> Value {
+    let (path, rate) = said.rsplit_once(':').unwrap_or((said, ""));
+    json!({"Path": path, "Rate": words::bytes(rate).unwrap_or(0)})
 }
 
 fn nano_cpus(cpus: Cpus) -> u64 {

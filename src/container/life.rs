@@ -249,6 +249,7 @@ impl Life<'_> {
             shm_bytes: asked.shm_bytes,
             sysctls: asked.sysctls.clone(),
             resource_limits: asked.resource_limits.clone(),
+            oom_score_adj: args.limits.oom_score_adj(),
             files,
             users,
             gains: args.security.gains(args.userns),

@@ -4,6 +4,7 @@ mod asked;
 mod details;
 mod exits;
 mod files;
+mod filter;
 mod ids;
 pub mod inspect;
 mod life;

@@ -94,6 +94,7 @@ fn one(
             change::make_special(to, name, Special::Fifo, 0o600)?;
             change::chown_at(to, name, Some(stat.st_uid), Some(stat.st_gid))?;
             change::chmod_at(to, name, stat.st_mode & 0o7777)?;
+            change::set_times_at(to, name, SetTime::Keep, changed(&stat))?;
         }
         _ => return Ok(()),
     }
