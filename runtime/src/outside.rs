@@ -65,10 +65,10 @@ impl<'a> Outside<'a> {
 
     /// Lets its root open by name what was made for its streams, and give them to another user of its own.
     pub(crate) fn give_ends(&self, ends: &Ends) -> Result<(), RunError> {
-        let Users::Own(range) = self.users else { return Ok(()) };
-        let ends = [&ends.input, &ends.output, &ends.error];
-        let mut ends = ends.into_iter().flatten();
-        ends.try_for_each(|end| exec::give_whole(end, range.first)).map_err(RunError::Process)
+        match self.users {
+            Users::Own(range) => give_ends(ends, range.first),
+            Users::Hosts => Ok(()),
+        }
     }
 
     /// Says who its users are on the host, and lets their root set the limits that are asked for: only who has the right to it on
@@ -103,4 +103,10 @@ impl<'a> Outside<'a> {
         }
         Ok(mount)
     }
+}
+
+/// Gives the program's ends of pipes to the user and the group `id`.
+pub(crate) fn give_ends(ends: &Ends, id: u32) -> Result<(), RunError> {
+    let mut ends = [&ends.input, &ends.output, &ends.error].into_iter().flatten();
+    ends.try_for_each(|end| exec::give_whole(end, id)).map_err(RunError::Process)
 }

@@ -9,6 +9,7 @@ use layerfs_runtime::cgroup::{Cpus, Limits, Swap, words};
 use layerfs_runtime::spec::{Access, Network, Process, ResourceLimit, Sysctl};
 use serde_json::{Map, Value, json};
 
+use super::rights::RIGHTS;
 use super::security::SecurityArgs;
 use super::ulimits;
 use super::volumes::{self, Mounted};
@@ -58,6 +59,8 @@ pub struct Noted<'a> {
     pub keep: Keep,
     /// What was said of its rights.
     pub security: &'a SecurityArgs,
+    /// What came of that.
+    pub rights: Value,
 }
 
 impl Noted<'_> {
@@ -125,6 +128,7 @@ impl Noted<'_> {
             ("Config".to_owned(), config),
             ("HostConfig".to_owned(), host),
             ("Mounts".to_owned(), Value::Array(mounts)),
+            (RIGHTS.to_owned(), self.rights.clone()),
         ])
     }
 }

@@ -116,6 +116,21 @@ fn a_container_that_is_started_again_has_its_range_again_and_what_it_wrote() {
     assert_eq!(ranges_in_use(&place), 1);
     let pid = inspected(&place, "box")["State"]["Pid"].clone();
     assert_eq!(std::fs::metadata(format!("/proc/{pid}")).unwrap().uid(), first);
+    // A further process of it has the same users, and its programs gain nothing.
+    let further = [
+        "exec",
+        "-u",
+        "33",
+        "box",
+        "sh",
+        "-c",
+        "cat /proc/self/uid_map; id -u; grep NoNewPrivs /proc/self/status; echo x >/dev/stdout",
+    ];
+    let said = place.layerfs(&further).said();
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!((first_of(lines[0]), &lines[1..]), (first, &["33", "NoNewPrivs:\t1", "x"][..]));
+    let beyond = place.layerfs(&["exec", "-u", "65536", "box", "id"]);
+    assert!(beyond.status == 125 && beyond.err.contains("--userns host"), "{beyond:?}");
     assert_eq!(place.layerfs(&["kill", "box"]).status, 0);
     place.layerfs(&["wait", "box"]);
     assert_eq!(inspected(&place, "box")["HostConfig"]["IDMappings"], Value::Null);
@@ -147,7 +162,7 @@ fn a_range_is_held_while_the_files_of_its_container_are_there() {
     // The process that served it may still be ending.
     while !place.containers().is_empty() {
         assert!(std::time::Instant::now() < until, "it is not cleared up");
-        assert_eq!(place.layerfs(&["ps", "-a"]).status, 0);
+        place.script(&[], "true").said();
     }
     place.assert_nothing_left();
 }

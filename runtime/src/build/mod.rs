@@ -4,6 +4,7 @@
 mod error;
 mod files;
 mod fill;
+mod join;
 mod place;
 mod program;
 mod root;
@@ -15,5 +16,7 @@ mod way;
 
 pub use error::SetupError;
 pub(crate) use files::ASKED;
+pub(crate) use join::{INSIDE, Joining, join};
+pub(crate) use streams::TERMINAL;
 pub use walk::{Given, walk};
 pub(crate) use walk::{MESSAGE_MAX, OPENED};

@@ -1,6 +1,7 @@
 //! The program: who it is, where it is found, how it starts.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 
 use layerfs_driver::sys::file::FileType;
@@ -8,8 +9,7 @@ use layerfs_driver::sys::{change, file};
 
 use super::error::{Doing, SetupError};
 use super::place;
-use super::walk::Made;
-use crate::spec::{IdRange, Process, Users};
+use crate::spec::Process;
 use crate::sys::inside;
 use crate::sys::{Errno, SysError, exec, signals};
 use crate::user::{User, UserWords};
@@ -20,14 +20,15 @@ const LIST_MAX: u64 = 4 << 20;
 /// Where programs are looked for when nothing says where.
 const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Decides who the program is.
-pub(super) fn find_user(made: &Made<'_>) -> Result<User, SetupError> {
-    let passwd = list(made, "etc/passwd")?;
-    let group = list(made, "etc/group")?;
-    let words = UserWords::new(&made.given.spec.process.user);
-    let user = words.find(&passwd, &group).map_err(SetupError::User)?;
-    let is_beyond =
-        |id: &&u32| matches!(made.given.spec.users, Users::Own(_)) && **id >= IdRange::LEN;
+/// Decides who the program is. Users of the container's own have numbers below `room`.
+pub(super) fn find_user(
+    words: &str,
+    places: (&OwnedFd, &OwnedFd),
+    room: Option<u32>,
+) -> Result<User, SetupError> {
+    let (passwd, group) = (list(places, "etc/passwd")?, list(places, "etc/group")?);
+    let user = UserWords::new(words).find(&passwd, &group).map_err(SetupError::User)?;
+    let is_beyond = |id: &&u32| room.is_some_and(|room| **id >= room);
     match [user.uid, user.gid].iter().chain(&user.groups).find(is_beyond) {
         Some(id) => Err(SetupError::Beyond(*id)),
         None => Ok(user),
@@ -36,9 +37,9 @@ pub(super) fn find_user(made: &Made<'_>) -> Result<User, SetupError> {
 
 /// One of the image's lists; an image without it has an empty one. It is opened for reading only when it is known to be
 /// a file that keeps bytes: opening or reading what a link of the image leads to may wait, or do more than that.
-fn list(made: &Made<'_>, path: &str) -> Result<String, SetupError> {
+fn list((root, proc): (&OwnedFd, &OwnedFd), path: &str) -> Result<String, SetupError> {
     let deed = || format!("read `/{path}` of the image");
-    let place = match inside::open(made.root()?, OsStr::new(path)) {
+    let place = match inside::open(root, OsStr::new(path)) {
         Err(error) if error.is_absent() => return Ok(String::new()),
         opened => opened.doing(deed)?,
     };
@@ -47,7 +48,7 @@ fn list(made: &Made<'_>, path: &str) -> Result<String, SetupError> {
             "a file of the kernel's"
         }
         FileType::RegularFile => {
-            let list = inside::open_again(made.proc()?, &place).doing(deed)?;
+            let list = inside::open_again(proc, &place).doing(deed)?;
             let bytes = file::read_all(&list, LIST_MAX).doing(deed)?;
             return Ok(String::from_utf8_lossy(&bytes).into_owned());
         }

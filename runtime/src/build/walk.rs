@@ -1,6 +1,6 @@
 //! The walk through the plan.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::carry::Ends;
 use crate::cgroup::View;
 use crate::plan::Step;
 use crate::seccomp::{Filters, Instruction};
-use crate::spec::{ContainerSpec, Gains};
+use crate::spec::{ContainerSpec, Gains, IdRange, ResourceLimit, Users};
 use crate::sys::{
     Errno, channel, identity, inside, keyring, limits, mounts, namespace, process, seccomp,
     terminal, watch,
@@ -134,7 +134,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
             made.device = Some(root::open_device()?);
             channel::send(&made.given.report, OPENED, None).doing(|| "begin".into())
         }
-        Step::AwaitLimits => await_limits(made),
+        Step::AwaitLimits => await_word(&made.given.report),
         Step::BecomeRoot => become_root(made),
         Step::UnshareCgroups => {
             namespace::unshare_cgroups().doing(|| "make a cgroup namespace".into())
@@ -165,17 +165,28 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         Step::NewSession => terminal::new_session().doing(|| "begin a session".into()),
         Step::NewKeyring => part_from_keys(),
         Step::TakeTerminal => streams::take_terminal(made),
-        Step::TakeStreams => streams::take_callers(made),
+        Step::TakeStreams => streams::take_callers(&made.given.ends, made.null()?),
         Step::FindUser => {
-            made.user = Some(program::find_user(made)?);
+            let words = &made.given.spec.process.user;
+            let room = (made.given.spec.users != Users::Hosts).then_some(IdRange::LEN);
+            made.user = Some(program::find_user(words, (made.root()?, made.proc()?), room)?);
             Ok(())
         }
-        Step::GiveStreams => streams::give(made, made.user()?),
+        Step::GiveStreams => streams::give((&made.given.ends, &made.terminal), made.user()?),
         Step::EnterDirectory => {
             let directory = made.directory.as_ref().ok_or(SetupError::Order("its directory"))?;
             files::enter(directory, &made.given.spec.process.directory)
         }
-        Step::DropPrivileges => drop_privileges(made),
+        Step::DropPrivileges => {
+            let spec = made.given.spec;
+            let rights = Rights {
+                capabilities: spec.capabilities,
+                resource_limits: &spec.resource_limits,
+                filters: &spec.filters,
+                gains: spec.gains,
+            };
+            drop_privileges(made.user()?, &rights, &made.given.report)
+        }
         Step::FindProgram => {
             made.program = Some(program::find(&made.given.spec.process, made.user()?)?);
             Ok(())
@@ -188,8 +199,9 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
     }
 }
 
-fn await_limits(made: &Made<'_>) -> Result<(), SetupError> {
-    let word = channel::receive(&made.given.report, 1).doing(|| "wait for the limits".into())?;
+/// Waits for the word of the supervisor that things may go on.
+pub(super) fn await_word(report: &OwnedFd) -> Result<(), SetupError> {
+    let word = channel::receive(report, 1).doing(|| "wait for the supervisor".into())?;
     word.map(drop).ok_or(SetupError::Alone)
 }
 
@@ -197,13 +209,13 @@ fn await_limits(made: &Made<'_>) -> Result<(), SetupError> {
 fn become_root(made: &Made<'_>) -> Result<(), SetupError> {
     identity::become_user(0, 0, &[]).doing(|| "become root of the container".into())?;
     namespace::unshare_ipc().doing(|| "make an IPC namespace".into())?;
-    die_with_supervisor(made, "become root of the container")
+    die_with_supervisor(&made.given.report, "become root of the container")
 }
 
 /// Lets the kernel end this process with the supervisor. Where that one has ended before, its end of the channel is closed.
-fn die_with_supervisor(made: &Made<'_>, deed: &str) -> Result<(), SetupError> {
+fn die_with_supervisor(report: &OwnedFd, deed: &str) -> Result<(), SetupError> {
     process::die_with_parent().doing(|| deed.into())?;
-    let report = (std::os::fd::AsFd::as_fd(&made.given.report), watch::Until::Readable);
+    let report = (report.as_fd(), watch::Until::Readable);
     match watch::wait(&[report], Some(Duration::ZERO)).doing(|| deed.into())?[0] {
         true => Err(SetupError::Alone),
         false => Ok(()),
@@ -212,58 +224,70 @@ fn die_with_supervisor(made: &Made<'_>, deed: &str) -> Result<(), SetupError> {
 
 /// Whoever shares a session keyring possesses the keys in it, whatever user it is. The kernel refuses a new one to nobody by
 /// `EPERM`: that comes of a filter of system calls which this process is under, and the container will be, too.
-fn part_from_keys() -> Result<(), SetupError> {
+pub(super) fn part_from_keys() -> Result<(), SetupError> {
     match keyring::join_new() {
         Err(error) if matches!(error.errno(), Errno::NOSYS | Errno::PERM) => Ok(()),
         joined => joined.doing(|| "part from the caller's keys".into()),
     }
 }
 
-fn drop_privileges(made: &Made<'_>) -> Result<(), SetupError> {
-    let user = made.user()?;
+/// What a process may do in its container.
+pub(super) struct Rights<'a> {
+    pub(super) capabilities: Capabilities,
+    pub(super) resource_limits: &'a [ResourceLimit],
+    pub(super) filters: &'a Filters,
+    pub(super) gains: Gains,
+}
+
+impl Rights<'_> {
+    /// What loading filters takes where programs may gain rights. It goes as the program starts: it is not in the bounding set,
+    /// and what is executed has nothing of its caller's beside that.
+    fn filtering(&self) -> Capabilities {
+        match self.gains {
+            Gains::OfFiles if !self.filters.0.is_empty() => {
+                Capabilities::named("SYS_ADMIN").unwrap_or(Capabilities::none())
+            }
+            Gains::OfFiles | Gains::Never => Capabilities::none(),
+        }
+    }
+}
+
+pub(super) fn drop_privileges(
+    user: &User,
+    rights: &Rights<'_>,
+    report: &OwnedFd,
+) -> Result<(), SetupError> {
     // By who may still raise them.
-    for limit in &made.given.spec.resource_limits {
+    for limit in rights.resource_limits {
         limits::set(limit).doing(|| "limit the processes".into())?;
     }
-    let spec = made.given.spec;
-    identity::bound(spec.capabilities).doing(|| "limit capabilities".into())?;
-    let filtering = filtering(spec);
+    identity::bound(rights.capabilities).doing(|| "limit capabilities".into())?;
+    let filtering = rights.filtering();
     if filtering != Capabilities::none() {
         identity::keep_over_change_of_user().doing(|| "drop capabilities".into())?;
     }
     identity::become_user(user.uid, user.gid, &user.groups)
         .doing(|| format!("become user {}:{}", user.uid, user.gid))?;
-    let own = if user.uid == 0 { spec.capabilities } else { Capabilities::none() };
+    let own = if user.uid == 0 { rights.capabilities } else { Capabilities::none() };
     identity::keep(own.with(filtering)).doing(|| "drop capabilities".into())?;
     // The change of ids has taken it back.
-    die_with_supervisor(made, "drop privileges")?;
-    if spec.gains == Gains::Never {
+    die_with_supervisor(report, "drop privileges")?;
+    if rights.gains == Gains::Never {
         identity::forbid_new_privileges().doing(|| "drop privileges".into())?;
     }
-    crate::sys::exec::close_all_but(std::os::fd::AsFd::as_fd(&made.given.report))
+    crate::sys::exec::close_all_but(report.as_fd())
         .doing(|| "close what the program shall not have".into())
 }
 
-/// What loading filters takes where programs may gain rights. It goes as the program starts: it is not in the bounding set, and
-/// what is executed has nothing of its caller's beside that.
-fn filtering(spec: &ContainerSpec) -> Capabilities {
-    match spec.gains {
-        Gains::OfFiles if !spec.filters.0.is_empty() => {
-            Capabilities::named("SYS_ADMIN").unwrap_or(Capabilities::none())
-        }
-        Gains::OfFiles | Gains::Never => Capabilities::none(),
-    }
-}
-
 /// What forbids this call itself is the last of them.
-fn filter_calls(filters: &Filters) -> Result<(), SetupError> {
+pub(super) fn filter_calls(filters: &Filters) -> Result<(), SetupError> {
     let load = |program: &Vec<Instruction>| seccomp::load(program);
     filters.0.iter().try_for_each(load).doing(|| {
         "filter the container's system calls (--security-opt seccomp=unconfined does not)".into()
     })
 }
 
-fn tell(report: &OwnedFd, error: &SetupError) {
+pub(super) fn tell(report: &OwnedFd, error: &SetupError) {
     let words = message(error.status(), &error.to_string());
     if let Err(error) = channel::send(report, &words, None) {
         tracing::debug!("nobody hears why the container was not made: {error}");

@@ -32,6 +32,18 @@ pub fn give_ids(pid: u32, first: u32, len: u32) -> Result<(), SysError> {
     control::write(&process, "uid_map", &line)
 }
 
+/// What user 0 of the user namespace that the process `pid` is in is to this one (`user_namespaces(7)`). The caller sees to it that
+/// the number is still that process's when this has returned.
+pub fn root_of(pid: u32) -> Result<u32, SysError> {
+    let process = dir::open_path(format!("/proc/{pid}").as_str())?;
+    let map = control::read(&process, "uid_map")?;
+    let mut words = map.split_ascii_whitespace();
+    match (words.next(), words.next().map(str::parse)) {
+        (Some("0"), Some(Ok(first))) => Ok(first),
+        _ => Err(SysError::of_deed("read", format!("/proc/{pid}/uid_map has no user 0"))),
+    }
+}
+
 /// The user namespace that the process `pid` is in, a child that nobody has waited for.
 pub fn users_of(pid: u32) -> Result<OwnedFd, SysError> {
     let process = dir::open_path(format!("/proc/{pid}").as_str())?;
