@@ -70,8 +70,8 @@ pub fn try_take(file: impl AsFd, share: Share) -> Result<bool, SysError> {
 /// bytes need not be there, and go as flock does: with the last descriptor.
 pub fn try_take_byte(file: impl AsFd, at: u32) -> Result<bool, SysError> {
     let wanted = libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
+        l_type: short(libc::F_WRLCK),
+        l_whence: short(libc::SEEK_SET),
         l_start: at.into(),
         l_len: 1,
         l_pid: 0,
@@ -88,6 +88,11 @@ pub fn try_take_byte(file: impl AsFd, at: u32) -> Result<bool, SysError> {
         Err(error) if matches!(error.errno(), Errno::AGAIN | Errno::ACCESS) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// The kernel's few words for locks fit.
+fn short(word: libc::c_int) -> libc::c_short {
+    libc::c_short::try_from(word).unwrap_or(libc::c_short::MAX)
 }
 
 /// The process that took the lock on what `file` has open, as /proc tells; `None` where it is not seen from here, or there

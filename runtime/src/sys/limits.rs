@@ -42,7 +42,7 @@ pub fn allow(pid: u32, limit: &ResourceLimit) -> Result<(), SysError> {
     }
     let child = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let wanted = Rlimit { current: now.current, maximum: limit.hard };
-    let set = || prlimit(child, limit.resource, wanted.clone()).map(drop);
+    let set = || prlimit(child, limit.resource, wanted).map(drop);
     call("prlimit", || format!("{pid}, {:?}", limit.resource), set)
 }
 
