@@ -44,7 +44,7 @@ const VERBS_TO_COME: [&str; 17] = [
 ];
 
 /// Options of docker's `run` that are not there yet.
-const RUN_OPTIONS_TO_COME: [&str; 28] = [
+const RUN_OPTIONS_TO_COME: [&str; 27] = [
     "-P",
     "-a",
     "-h",
@@ -71,7 +71,6 @@ const RUN_OPTIONS_TO_COME: [&str; 28] = [
     "--publish",
     "--pull",
     "--restart",
-    "--userns",
     "--uts",
 ];
 

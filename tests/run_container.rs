@@ -40,6 +40,8 @@ mod paused;
 mod place;
 #[path = "run_container/planted.rs"]
 mod planted;
+#[path = "run_container/ranges.rs"]
+mod ranges;
 #[cfg(feature = "fault")]
 #[path = "run_container/refused.rs"]
 mod refused;
@@ -57,5 +59,7 @@ mod stats;
 mod streams;
 #[path = "run_container/top.rs"]
 mod top;
+#[path = "run_container/userns.rs"]
+mod userns;
 #[path = "run_container/volumes.rs"]
 mod volumes;

@@ -14,6 +14,7 @@ use crate::build::{self, Joining};
 use crate::carry::{self, Carriers};
 use crate::cgroup::Cgroup;
 use crate::keeper::{self, Keeper};
+use crate::outside;
 use crate::plan_exec::plan_exec;
 use crate::signals::Signals;
 use crate::spec::{ExecSpec, Lifetime, Streams};
@@ -21,7 +22,7 @@ use crate::start::{RunError, Running, said};
 use crate::supervise::Ended;
 use crate::sys::join::Others;
 use crate::sys::process::{self, Child};
-use crate::sys::{Errno, SysError, channel, signals, watch};
+use crate::sys::{Errno, SysError, channel, limits, namespace, signals, watch};
 use crate::terminal::follow_size;
 
 /// How often it is looked whether the container has been paused, which holds still whoever is on the way into it.
@@ -69,6 +70,10 @@ pub fn exec(request: ExecRequest<'_>) -> Result<Inside, RunError> {
         (Streams::Caller, Lifetime::OfCaller) => carry::callers(spec.input)?,
         (Streams::Terminal, _) | (_, Lifetime::OfContainer) => Default::default(),
     };
+    if others.have_users() {
+        let root = namespace::root_of(request.first_pid).map_err(|error| gone(&request, error))?;
+        outside::give_ends(&ends, root)?;
+    }
     let (ours, report) = channel::pair().map_err(RunError::Process)?;
     let given = Joining { spec, first: request.first, others, report, ends };
     let (keeper, (report, carriers)) =
@@ -133,6 +138,11 @@ impl Entering<'_> {
             (build::OPENED, None) if self.inside.is_none() => {
                 self.request.cgroup.add_payload(self.keeper.enters).map_err(RunError::Limits)?;
                 self.follow_oom_score()?;
+                // Inside, only who has the right to it on the host could.
+                let enters = self.keeper.enters;
+                let mut limits = self.request.spec.resource_limits.iter();
+                let allowed = limits.try_for_each(|limit| limits::allow(enters, limit));
+                allowed.map_err(RunError::Process)?;
                 go_on(&self.report).map_err(RunError::Process)
             }
             (build::TERMINAL, Some(terminal)) if self.inside.is_none() => {

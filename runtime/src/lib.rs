@@ -12,6 +12,7 @@ mod daemon;
 mod exec;
 mod keeper;
 mod log;
+mod outside;
 mod plan;
 mod plan_exec;
 mod seal;

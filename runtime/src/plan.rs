@@ -7,7 +7,7 @@
 //! 4. What the host has to give (volumes, files) is taken before the root is changed, and can't be reached after it.
 //! 5. Privileges go last: user, capabilities, descriptors, system calls, and only then the program.
 
-use crate::spec::{Access, ContainerSpec, Network, Streams, Sysctl, Tmpfs, Volume};
+use crate::spec::{Access, ContainerSpec, Network, Streams, Sysctl, Tmpfs, Users, Volume};
 
 /// A file system of the kernel's that every container has of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum Step {
     OpenDevice,
     /// Wait until this process is in the groups that limit it. A supervisor that has ended before says no word, and ends it.
     AwaitLimits,
+    /// Be root of the container's own users, which the supervisor has given ids by now.
+    BecomeRoot,
     /// See no group but those.
     UnshareCgroups,
     /// Show no mount to the host from here on.
@@ -125,14 +127,11 @@ const SYSTEMS: [System; 7] = [
 
 /// The steps that make the container, from its first instruction to its program.
 pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
-    let mut steps = vec![
-        Step::DieWithParent,
-        Step::OpenDevice,
-        Step::AwaitLimits,
-        Step::UnshareCgroups,
-        Step::PrivateMounts,
-        Step::MountRoot,
-    ];
+    let mut steps = vec![Step::DieWithParent, Step::OpenDevice, Step::AwaitLimits];
+    if let Users::Own(_) = spec.users {
+        steps.push(Step::BecomeRoot);
+    }
+    steps.extend([Step::UnshareCgroups, Step::PrivateMounts, Step::MountRoot]);
     steps.extend(SYSTEMS.map(Step::MountSystem));
     steps.extend(MASKED.map(Step::Mask));
     // Before they are made unchangeable.
@@ -179,7 +178,7 @@ mod tests {
     use super::*;
     use crate::capability::Capabilities;
     use crate::seccomp::Filters;
-    use crate::spec::{Contents, Input, Process};
+    use crate::spec::{Contents, Gains, IdRange, Input, Process};
 
     fn spec() -> ContainerSpec {
         let volume = |target: &str| Volume {
@@ -206,6 +205,8 @@ mod tests {
             }],
             shm_bytes: 1 << 20,
             files: vec![volume("/etc/hosts")],
+            users: Users::Hosts,
+            gains: Gains::Never,
             capabilities: Capabilities::usual(),
             filters: Filters::default(),
             sysctls: Vec::new(),
@@ -236,6 +237,18 @@ mod tests {
     fn limits_hold_before_anything_is_made() {
         let steps = plan(&spec());
         assert_eq!(steps[..3], [Step::DieWithParent, Step::OpenDevice, Step::AwaitLimits]);
+    }
+
+    /// The device is opened by who may, and what is mounted belongs to the users of the container.
+    #[test]
+    fn root_of_the_containers_own_users_opens_nothing_and_mounts_everything() {
+        let spec = ContainerSpec { users: Users::Own(IdRange { first: 1 << 30 }), ..spec() };
+        let steps = plan(&spec);
+        let root = place(&steps, |step| *step == Step::BecomeRoot);
+        assert_eq!(steps[root - 1], Step::AwaitLimits);
+        assert!(place(&steps, |step| *step == Step::OpenDevice) < root);
+        assert!(root < place(&steps, |step| *step == Step::UnshareCgroups));
+        assert!(root < place(&steps, |step| *step == Step::MountRoot));
     }
 
     #[test]

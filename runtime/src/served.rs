@@ -7,6 +7,9 @@ use crate::sys::{Errno, SysError, channel as ends, process, signals};
 /// What a message has room for.
 const MESSAGE_MAX: usize = 64;
 
+/// Beside what is held.
+const HELD: &[u8] = b"held";
+
 /// What the serving process holds of its container.
 #[derive(Debug)]
 pub struct Handed {
@@ -14,6 +17,8 @@ pub struct Handed {
     pub device: OwnedFd,
     /// What tells that the supervisor is gone.
     pub watch: SupervisorWatch,
+    /// What is held for as long as the container has its root.
+    pub held: Option<OwnedFd>,
 }
 
 /// The end of a channel whose other end the supervisor alone keeps, and the container's first process.
@@ -32,14 +37,29 @@ pub(crate) fn hand_first(channel: impl AsFd, first: &OwnedFd) -> Result<(), SysE
     }
 }
 
+/// Gives the serving process something to hold. Comes before the device, too.
+pub(crate) fn hand_held(channel: impl AsFd, held: &OwnedFd) -> Result<(), SysError> {
+    match ends::send(channel, HELD, Some(held.as_fd())) {
+        Err(error) if matches!(error.errno(), Errno::PIPE | Errno::CONNRESET) => Ok(()),
+        sent => sent,
+    }
+}
+
 /// Waits for what there is to serve; `None` where the container ended before it had a root.
 pub fn receive(channel: impl AsFd) -> Result<Option<Handed>, SysError> {
-    let descriptor = || Ok(ends::receive(&channel, MESSAGE_MAX)?.and_then(|(_, fd)| fd));
-    let Some(first) = descriptor()? else { return Ok(None) };
-    let Some(device) = descriptor()? else { return Ok(None) };
+    let message =
+        || Ok(ends::receive(&channel, MESSAGE_MAX)?.and_then(|(word, fd)| Some((word, fd?))));
+    let Some((_, first)) = message()? else { return Ok(None) };
+    let Some((word, next)) = message()? else { return Ok(None) };
+    let (held, device) = if word == HELD {
+        let Some((_, device)) = message()? else { return Ok(None) };
+        (Some(next), device)
+    } else {
+        (None, next)
+    };
     // The caller puts something else in the place of its own.
     let channel = ends::another(channel)?;
-    Ok(Some(Handed { device, watch: SupervisorWatch { channel, first } }))
+    Ok(Some(Handed { device, watch: SupervisorWatch { channel, first }, held }))
 }
 
 impl SupervisorWatch {

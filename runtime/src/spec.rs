@@ -25,6 +25,36 @@ pub enum Network {
     Host,
 }
 
+/// The ids of the host that a container's own stand for: so many as there are ids of 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdRange {
+    /// What its user 0 and its group 0 are on the host.
+    pub first: u32,
+}
+
+impl IdRange {
+    /// How many ids a range has.
+    pub const LEN: u32 = 1 << 16;
+}
+
+/// Whose users those of a container are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// The host's: its root is root of the machine, with few rights.
+    Hosts,
+    /// Its own, in a user namespace: they are nobody on the host.
+    Own(IdRange),
+}
+
+/// Whether a program may gain rights by what it executes: set-id bits, capabilities of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gains {
+    /// Never.
+    Never,
+    /// Up to those of the container's root.
+    OfFiles,
+}
+
 /// Where a program's standard input comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -169,6 +199,10 @@ pub struct ContainerSpec {
     pub shm_bytes: u64,
     /// Files made for this container, each shown at its target: `/etc/hosts` and the like.
     pub files: Vec<Volume>,
+    /// Whose users its own are.
+    pub users: Users,
+    /// Whether its programs may gain rights.
+    pub gains: Gains,
     /// Which of root's rights it has.
     pub capabilities: Capabilities,
     /// Which system calls it may make.

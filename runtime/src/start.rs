@@ -1,7 +1,7 @@
 //! Starting a container: its first process made, put within its limits, and watched until it has become its program.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use layerfs_driver::sys::SysError;
 
@@ -10,6 +10,7 @@ use crate::carry::{self, Carriers};
 use crate::cgroup::{Cgroup, CgroupError};
 use crate::keeper;
 use crate::log::Log;
+use crate::outside::Outside;
 use crate::plan::plan;
 use crate::served;
 use crate::signals::Signals;
@@ -50,6 +51,8 @@ pub struct Request<'a> {
     pub server: Server,
     /// The signals to pass on.
     pub signals: Signals,
+    /// What the process that serves its root is to hold until that goes.
+    pub held: Option<&'a OwnedFd>,
     /// What takes its output where nobody looks; the caller's streams are left alone then.
     pub log: Option<Log>,
 }
@@ -60,6 +63,30 @@ pub enum RunError {
     /// A call on processes or channels was refused.
     #[error("start the container: {0}")]
     Process(#[source] SysError),
+    /// The kernel gives it no users of its own.
+    #[error("give the container users of its own: {0}; `--userns host` gives it the host's")]
+    Users(#[source] SysError),
+    /// What is to be shown can't be shown to them.
+    #[error(
+        "volume `{}`: {}, or one that is mounted in it, can't be shown with ids of the container's own users: {source}; \
+         `--userns host` gives it the host's",
+        volume.display(),
+        if crate::sys::mounts::is_missing(source) { "no file system of this kernel" } else { "its file system" }
+    )]
+    Unmappable {
+        /// Where it is on the host.
+        volume: PathBuf,
+        /// The refused call.
+        source: SysError,
+    },
+    /// What is to be shown can't be had.
+    #[error("take `{}` of the host: {source}", volume.display())]
+    Untaken {
+        /// Where it is on the host.
+        volume: PathBuf,
+        /// The refused call.
+        source: SysError,
+    },
     /// It can't be put within its limits.
     #[error(transparent)]
     Limits(CgroupError),
@@ -126,17 +153,20 @@ pub fn channel() -> Result<(OwnedFd, OwnedFd), SysError> {
 
 /// Makes the container, and returns when its program runs. The caller has one thread.
 pub fn start(request: Request<'_>) -> Result<Running, RunError> {
-    let Request { spec, cgroup, place, server, signals, log } = request;
+    let Request { spec, cgroup, place, server, signals, log, held } = request;
     let Server { pidfd: server, channel } = server;
     let steps = plan(spec);
     let view = cgroup.view();
     let (carriers, ends) = carry::part(spec, log.as_ref())?;
+    let mut outside = Outside::new(spec, &steps);
+    outside.give_ends(&ends)?;
     let (ours, report) = ends::pair().map_err(RunError::Process)?;
     let own_network = match spec.network {
         Network::None => namespace::NETWORK,
         Network::Host => 0,
     };
-    match process::fork_into(namespace::ALWAYS | own_network).map_err(RunError::Process)? {
+    let namespaces = outside.namespaces() | own_network;
+    match process::fork_into(namespaces).map_err(|error| outside.of_fork(error))? {
         Forked::Child => {
             let _here = EndsHere { status: PANIC_STATUS };
             drop((ours, carriers));
@@ -145,7 +175,9 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
         }
         Forked::Parent(child) => {
             drop((report, ends));
-            let handed = served::hand_first(&channel, &child.pidfd).map_err(RunError::Process);
+            let handed = served::hand_first(&channel, &child.pidfd)
+                .and_then(|()| held.map_or(Ok(()), |held| served::hand_held(&channel, held)))
+                .map_err(RunError::Process);
             let mut running = Running {
                 child,
                 told: None,
@@ -158,7 +190,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
                 log,
                 oom_score_adj: spec.oom_score_adj,
             };
-            match handed.and_then(|()| running.settle(cgroup, &ours)) {
+            match handed.and_then(|()| running.settle(cgroup, &mut outside, &ours)) {
                 Ok(()) => Ok(running),
                 Err(error) => {
                     running.give_up(&error)?;
@@ -181,7 +213,12 @@ impl Running {
     }
 
     /// Puts the first process within its limits, lets it go on, and waits until it is its program.
-    fn settle(&mut self, cgroup: &Cgroup, report: &OwnedFd) -> Result<(), RunError> {
+    fn settle(
+        &mut self,
+        cgroup: &Cgroup,
+        outside: &mut Outside<'_>,
+        report: &OwnedFd,
+    ) -> Result<(), RunError> {
         loop {
             let server = self.server.as_ref().ok_or(RunError::ServerEnded)?;
             let watched = [report.as_fd(), server.as_fd(), self.signals.taken.as_fd()]
@@ -196,12 +233,17 @@ impl Running {
                     None => return Ok(()),
                     Some((_, Some(terminal))) => self.terminal = Some(terminal),
                     Some((words, None)) if words == build::OPENED => {
+                        outside.give_ids(self.child.pid)?;
                         cgroup.add_payload(self.child.pid).map_err(RunError::Limits)?;
                         if let Some(score) = self.oom_score_adj {
                             process::set_oom_score(self.child.pid, score)
                                 .map_err(RunError::OomScore)?;
                         }
                         ends::send(report, b"g", None).map_err(RunError::Process)?;
+                    }
+                    Some((words, None)) if words == build::ASKED => {
+                        let mount = outside.take_next(self.child.pid)?;
+                        ends::send(report, b"m", Some(mount.as_fd())).map_err(RunError::Process)?;
                     }
                     Some((words, None)) => return Err(said(&words)),
                 }

@@ -300,6 +300,7 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         entrypoint_len: said.entrypoint_len(&config),
         terminal: asked.streams == Streams::Terminal,
         limits: &asked.limits,
+        users: args.userns,
         disks: args.limits.io_words(),
         oom_score_adj: args.limits.oom_score_adj(),
         network: asked.network,

@@ -13,6 +13,7 @@ use super::rights::RIGHTS;
 use super::security::SecurityArgs;
 use super::ulimits;
 use super::volumes::{self, Mounted};
+use super::words::UsersWord;
 
 /// Billionths of a processor in a microsecond of each period of 100 ms.
 const NANO_CPUS_OF_QUOTA_US: u64 = 10_000;
@@ -32,6 +33,8 @@ pub struct Noted<'a> {
     pub oom_score_adj: Option<i16>,
     /// Limits of disks, in their words, by docker's keys.
     pub disks: [(&'static str, &'a [String]); 4],
+    /// Whose users its own are.
+    pub users: UsersWord,
     /// Which network it sees.
     pub network: Network,
     /// What can be done to its root.
@@ -98,6 +101,10 @@ impl Noted<'_> {
             "NetworkMode": match self.network {
                 Network::None => "none",
                 Network::Host => "host",
+            },
+            "UsernsMode": match self.users {
+                UsersWord::Auto => "auto",
+                UsersWord::Host => "host",
             },
             "AutoRemove": self.keep == Keep::Throwaway,
             "ReadonlyRootfs": self.root == Access::ReadOnly,

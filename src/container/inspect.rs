@@ -4,6 +4,7 @@ use layerfs_driver::store::Store;
 use layerfs_driver::store::container::{Base, Container};
 use serde_json::{Map, Value, json};
 
+use super::ids;
 use super::pause::is_paused;
 use super::rights::RIGHTS;
 use super::shown::{self, Doing};
@@ -52,6 +53,9 @@ pub fn inspected(store: &Store, container: &Container) -> Value {
     }
     if let Some(Value::Object(config)) = all.get_mut("Config") {
         config.insert("Hostname".into(), container.hostname.clone().into());
+    }
+    if let Some(Value::Object(host)) = all.get_mut("HostConfig") {
+        host.insert("IDMappings".into(), ids::shown(container));
     }
     Value::Object(all)
 }

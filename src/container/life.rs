@@ -10,15 +10,16 @@ use layerfs_driver::sys::dir;
 use layerfs_driver::sys::host;
 use layerfs_driver::sys::process::start_ticks;
 use layerfs_runtime::cgroup::{Cgroup, CgroupError};
-use layerfs_runtime::spec::{Contents, Volume};
+use layerfs_runtime::spec::{Contents, Users, Volume};
 use layerfs_runtime::{ContainerSpec, Ended, Log, Request, RunError, Running, Signals};
 
 use super::asked::{Asked, From, config_of, root_of, said};
+use super::ids::Taken;
 use super::process::process;
 use super::server::{self, Started};
 use super::volumes::Copies;
-use super::words::RunArgs;
-use super::{exits, files, oom};
+use super::words::{RunArgs, UsersWord};
+use super::{exits, files, ids, oom};
 use crate::mount::owners::Owners;
 use crate::mount::serve::{Flag, ServeArgs};
 use crate::output::message;
@@ -79,14 +80,24 @@ impl Life<'_> {
                 });
             }
         };
-        let made = self.make(&living, volumes).and_then(|(spec, serve)| {
-            let place = dir::path_of(living.dir())?.join("work");
+        let ids = match self.ids(&living) {
+            Ok(ids) => ids,
+            Err(error) => return Err(self.take_back(living, error)),
+        };
+        let users = ids.as_ref().map_or(Users::Hosts, |ids| Users::Own(ids.range));
+        let made = self.make(&living, volumes, users).and_then(|(spec, serve)| {
+            let place = match users {
+                Users::Hosts => dir::path_of(living.dir())?.join("work"),
+                // Its root may not go there; in a mount namespace of its own this does as well.
+                Users::Own(_) => "/".into(),
+            };
             let (mut server, channel) = server::start(&serve, self.session)?;
             let spec = &spec;
             let started = cgroup.add_server(server.pid()).map_err(RunError::Limits);
             let started = started.and_then(|()| {
                 let (cgroup, place) = (&cgroup, place.as_path());
-                let request = Request { spec, cgroup, place, server: channel, signals, log };
+                let held = ids.as_ref().map(|ids| &ids.held);
+                let request = Request { spec, cgroup, place, server: channel, signals, held, log };
                 layerfs_runtime::start(request)
             });
             begun(started, &mut server).map(|running| (running, server))
@@ -97,6 +108,14 @@ impl Life<'_> {
                 self.watch(running, server, parts, ready)
             }
             Err(error) => Err(self.take_back(living, error)),
+        }
+    }
+
+    /// The ids of its own users, where it has some.
+    fn ids(&self, living: &Living) -> Result<Option<Taken>> {
+        match self.args.userns {
+            UsersWord::Auto => ids::take(self.session, living.id()).map(Some),
+            UsersWord::Host => Ok(None),
         }
     }
 
@@ -215,7 +234,12 @@ impl Life<'_> {
     }
 
     /// The directories and files of the container, and how it is to be run and served.
-    fn make(&self, living: &Living, volumes: Vec<Volume>) -> Result<(ContainerSpec, ServeArgs)> {
+    fn make(
+        &self,
+        living: &Living,
+        volumes: Vec<Volume>,
+        users: Users,
+    ) -> Result<(ContainerSpec, ServeArgs)> {
         let (args, asked) = (self.args, self.asked);
         let upper = dir::path_of(living.make_dir("upper")?)?;
         let work = dir::path_of(living.make_dir("work")?)?;
@@ -237,6 +261,8 @@ impl Life<'_> {
             resource_limits: asked.resource_limits.clone(),
             oom_score_adj: args.limits.oom_score_adj(),
             files,
+            users,
+            gains: args.security.gains(args.userns),
             capabilities: asked.capabilities,
             filters: asked.filters.clone(),
             network: asked.network,
@@ -246,6 +272,9 @@ impl Life<'_> {
         let mut flags = vec![Flag::NoSuid, Flag::NoDev, Flag::Everyone];
         if asked.keep == Keep::Throwaway {
             flags.push(Flag::Volatile);
+        }
+        if users != Users::Hosts {
+            flags.push(Flag::OwnUsers);
         }
         let (image, lower, timeout_ms) = match &asked.from {
             From::Image { image, .. } => {

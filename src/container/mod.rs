@@ -9,6 +9,7 @@ pub mod exec;
 mod exits;
 mod files;
 mod filter;
+mod ids;
 pub mod inspect;
 mod life;
 mod limits;

@@ -48,7 +48,7 @@ pub fn may_contain() -> Result<()> {
         return sealed::make_sure();
     }
     bail!(
-        "`layerfs run` needs root for now: user namespaces, which give other users containers, are not there yet; \
+        "`layerfs run` needs root for now: user namespaces that other users make are not there yet; \
          start it as root, by sudo for example"
     )
 }

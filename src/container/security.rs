@@ -8,7 +8,10 @@ use clap::Args;
 use layerfs_driver::sys::{dir, file, host};
 use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::seccomp::{Filters, Profile};
+use layerfs_runtime::spec::Gains;
 use serde::{Deserialize, Serialize};
+
+use super::words::UsersWord;
 
 /// Bytes of a profile that are read.
 const PROFILE_LEN_MAX: u64 = 4 << 20;
@@ -24,7 +27,8 @@ pub struct SecurityArgs {
     /// Take a capability away; ALL for all that --cap-add does not give
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     cap_drop: Vec<String>,
-    /// seccomp=FILE for a profile in Docker's form, seccomp=unconfined for none; no-new-privileges, which holds always
+    /// seccomp=FILE for a profile in Docker's form, seccomp=unconfined for none; no-new-privileges, which
+    /// holds always with --userns host
     #[arg(long, value_name = "WORD[=VALUE]")]
     security_opt: Vec<String>,
 }
@@ -85,6 +89,15 @@ impl SecurityArgs {
         &self.security_opt
     }
 
+    /// Whether its programs may gain rights by what they execute: those of the host's users never.
+    pub fn gains(&self, users: UsersWord) -> Gains {
+        let is_said = |option: &String| option.starts_with("no-new-privileges");
+        match users {
+            UsersWord::Auto if !self.security_opt.iter().any(is_said) => Gains::OfFiles,
+            UsersWord::Auto | UsersWord::Host => Gains::Never,
+        }
+    }
+
     /// The same words from any directory: a profile's path is one from the root.
     pub fn make_lasting(&mut self) -> Result<()> {
         if let Filtered::By(path) = self.filtered()? {
@@ -92,7 +105,8 @@ impl SecurityArgs {
             let whole = file::open_place(Path::new(path)).and_then(dir::path_of);
             let whole = whole.with_context(deed)?;
             let whole = whole.to_str().with_context(deed)?;
-            self.security_opt = vec![format!("seccomp={whole}")];
+            self.security_opt.retain(|option| !option.starts_with("seccomp"));
+            self.security_opt.push(format!("seccomp={whole}"));
         }
         Ok(())
     }

@@ -45,6 +45,16 @@ pub enum NetworkWord {
     Host,
 }
 
+/// Whose users those of a container are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub enum UsersWord {
+    /// Its own, in a user namespace
+    #[default]
+    Auto,
+    /// The host's
+    Host,
+}
+
 /// The words of `layerfs run`.
 #[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
 #[command(after_long_help = EXAMPLES)]
@@ -98,6 +108,9 @@ pub struct RunArgs {
     /// Which network it sees
     #[arg(long, visible_alias = "net", value_enum, default_value = "none")]
     pub network: NetworkWord,
+    /// Whose users its own are: `auto` gives it ids of its own, which nobody has on the host
+    #[arg(long, value_enum, default_value = "auto")]
+    pub userns: UsersWord,
     /// Show a directory or file of the host, or a volume by its name, at a place in the container
     #[arg(short, long, value_name = "SOURCE|NAME:TARGET[:ro]")]
     pub volume: Vec<String>,

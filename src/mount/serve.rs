@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use layerfs_driver::fuse::{
     self, Access, By, Callers, DirLinks, Fsync, Io, Manner, Mount, MountOptions, Names, Serving,
-    Wakes, Xattrs,
+    Wakes, Xattrs, Zero,
 };
 use layerfs_driver::lower::{Redirects, WhNames};
 use layerfs_driver::sys::mount::{MountFlags, Propagation};
@@ -100,6 +100,8 @@ pub enum Flag {
     Partial,
     /// The same, and what is written of files is copied up block by block.
     Blocks,
+    /// The mount belongs to a user namespace of its own.
+    OwnUsers,
     /// Whiteouts are devices.
     WhiteoutsDevice,
     /// Whiteouts are files with a mark.
@@ -226,6 +228,7 @@ impl ServeArgs {
             names: if at_once { Names::AtOnce } else { Names::Later },
             // A container mounts its root itself, in its own pid namespace.
             callers: if self.mountpoint.is_some() { Callers::Known } else { Callers::Unknown },
+            zero: if self.has(Flag::OwnUsers) { Zero::OfNamespace } else { Zero::Same },
         })
     }
 
@@ -332,15 +335,15 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
     let union = union.with_acls(if args.has(Flag::NoAcls) { Acls::Off } else { Acls::Obeyed });
     dir::enter("/")?;
     ground.refuse_without_caller()?;
-    let (mount, serving) = match &args.mountpoint {
+    let (mount, serving, held) = match &args.mountpoint {
         Some(at) => {
             let (mount, serving) = mounted(union, at, args, ground)?;
-            (Some(mount), serving)
+            (Some(mount), serving, None)
         }
         None => match layerfs_runtime::receive(std::io::stdin())? {
-            Some(Handed { device, watch }) => {
+            Some(Handed { device, watch, held }) => {
                 end_with_supervisor(watch);
-                (None, Serving::new(union, device, args.manner()?)?)
+                (None, Serving::new(union, device, args.manner()?)?, held)
             }
             // Nothing was mounted: there is nothing to serve.
             None => return Ok(Outcome::Done),
@@ -351,7 +354,7 @@ pub fn run(args: &ServeArgs, session: &Session, ground: Ground) -> Result<Outcom
     };
     ready(args, ground, &serving.agreed()).inspect_err(taken_away)?;
     let served = serving.run().map_err(anyhow::Error::from).inspect_err(taken_away);
-    drop(hold);
+    drop((hold, held));
     match (served, ground) {
         (Ok(()), _) => Ok(Outcome::Done),
         (Err(error), Ground::Foreground) => Err(error),

@@ -120,7 +120,7 @@ fn no_verb_is_offered_that_users_do_not_say() {
 #[test]
 fn words_of_run_that_are_not_understood_end_with_125() {
     let place = Place::new();
-    for option in ["-p", "--privileged", "--userns", "--device", "--init"] {
+    for option in ["-p", "--privileged", "--device", "--init"] {
         let line = place.run(&["run", "--rm", option, "debian"]).refusal(125);
         assert_eq!(
             line,

@@ -14,7 +14,7 @@ const STRANGER: u32 = 61_234;
 fn a_caller_who_is_not_root_is_told_so() {
     need_root!();
     let place = Place::new();
-    let told = "layerfs: `layerfs run` needs root for now: user namespaces, which give other users containers, are not there yet; \
+    let told = "layerfs: `layerfs run` needs root for now: user namespaces that other users make are not there yet; \
                 start it as root, by sudo for example\n";
     // The tree of the sources may be closed to strangers.
     let open = Scratch::on_disk();

@@ -142,7 +142,9 @@ fn a_further_process_has_the_namespaces_groups_rights_and_limits_of_the_first() 
         &["-u", "1000:100", "--network", "host", "--ulimit", "core=0"],
     ];
     for options in rows {
-        let up = Up::new(&place, options, "exec sleep 1000");
+        // Programs of a further process gain nothing by what they execute, whether those of the first may or not.
+        let options = [options, &["--security-opt", "no-new-privileges"]].concat();
+        let up = Up::new(&place, &options, "exec sleep 1000");
         let script = format!("(p=1; {RIGHTS}); echo and; p=$$; {RIGHTS}");
         let said = up.script(&[], &script).said();
         let (first, further) = said.split_once("and\n").unwrap();

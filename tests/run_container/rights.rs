@@ -50,7 +50,10 @@ fn system_calls_that_reach_the_host_are_refused_and_programs_do_without() {
     );
     let free = asked(&["--security-opt", "seccomp=unconfined"]);
     assert!(free.starts_with("keyctl done\nunshare done\nclone3 EINVAL\n"), "{free}");
-    assert_eq!(status(&place, &[], "Seccomp|NoNewPrivs"), "NoNewPrivs: 1 Seccomp: 2\n");
+    for (users, gains_none) in [("auto", 0), ("host", 1)] {
+        let seen = status(&place, &["--userns", users], "Seccomp|NoNewPrivs");
+        assert_eq!(seen, format!("NoNewPrivs: {gains_none} Seccomp: 2\n"));
+    }
     let free = ["--security-opt", "seccomp=unconfined"];
     assert_eq!(status(&place, &free, "Seccomp"), "Seccomp: 0\n");
     place.assert_nothing_left();

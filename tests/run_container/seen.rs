@@ -6,19 +6,20 @@ use crate::place::Place;
 use crate::support::{Scratch, fixtures, need, need_root};
 
 #[test]
-fn every_namespace_but_the_users_is_its_own() {
+fn every_namespace_is_its_own() {
     need_root!();
     let place = Place::new();
-    let kinds = ["pid", "mnt", "uts", "ipc", "net", "cgroup"];
-    let inside = place
-        .script(&[], "for n in pid mnt uts ipc net cgroup; do readlink /proc/self/ns/$n; done");
-    let inside = inside.said();
+    let kinds = ["user", "pid", "mnt", "uts", "ipc", "net", "cgroup"];
+    let script = format!("for n in {}; do readlink /proc/self/ns/$n; done", kinds.join(" "));
+    let inside = place.script(&[], &script).said();
     for (kind, link) in kinds.iter().zip(inside.lines()) {
         let outside = std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
         assert!(link.starts_with(kind), "{link}");
         assert_ne!(Path::new(link), outside, "{kind}");
     }
     assert_eq!(inside.lines().count(), kinds.len());
+    let users = place.script(&["--userns", "host"], "readlink /proc/self/ns/user").said();
+    assert_eq!(Path::new(users.trim()), std::fs::read_link("/proc/self/ns/user").unwrap());
     place.assert_nothing_left();
 }
 
@@ -36,20 +37,27 @@ fn the_first_process_is_the_command_and_no_other_is_seen() {
 fn privileges_are_few_and_no_new_ones_are_gained() {
     need_root!();
     let place = Place::new();
-    let said = place.script(&[], "grep -E '^(Cap|NoNewPrivs)' /proc/self/status").said();
-    let lines: Vec<Vec<&str>> =
-        said.lines().map(|line| line.split_whitespace().collect()).collect();
-    let value = |name: &str| lines.iter().find(|line| line[0] == name).map(|line| line[1]).unwrap();
-    for set in ["CapPrm:", "CapEff:", "CapBnd:"] {
-        assert_eq!(value(set), "00000000800405fb", "{set}");
+    // Programs of the container's own users may gain what its root has, unless that is refused.
+    for (options, gains_none) in [
+        (&["--userns", "host"][..], "1"),
+        (&["--security-opt", "no-new-privileges"], "1"),
+        (&[], "0"),
+    ] {
+        let said = place.script(options, "grep -E '^(Cap|NoNewPrivs)' /proc/self/status").said();
+        let lines: Vec<Vec<&str>> =
+            said.lines().map(|line| line.split_whitespace().collect()).collect();
+        let value =
+            |name: &str| lines.iter().find(|line| line[0] == name).map(|line| line[1]).unwrap();
+        for set in ["CapPrm:", "CapEff:", "CapBnd:"] {
+            assert_eq!(value(set), "00000000800405fb", "{set}");
+        }
+        for set in ["CapInh:", "CapAmb:"] {
+            assert_eq!(value(set), "0000000000000000", "{set}");
+        }
+        assert_eq!(value("NoNewPrivs:"), gains_none);
+        let script = "mknod /dev/x b 254 0 || echo no; mount -t tmpfs x /mnt || echo no";
+        assert_eq!(place.script(options, script).out, "no\nno\n");
     }
-    for set in ["CapInh:", "CapAmb:"] {
-        assert_eq!(value(set), "0000000000000000", "{set}");
-    }
-    assert_eq!(value("NoNewPrivs:"), "1");
-    let refused =
-        place.script(&[], "mknod /dev/x b 254 0 || echo no; mount -t tmpfs x /mnt || echo no");
-    assert_eq!(refused.out, "no\nno\n");
     place.assert_nothing_left();
 }
 

@@ -31,10 +31,13 @@ fn documented() -> BTreeSet<String> {
 fn inspect_says_what_runs_within_which_limits() {
     need_root!();
     let place = Place::new();
+    // Which ids are its own else is known only when it runs.
+    let users = ["--userns", "host"];
     let options = ["--memory", "50m", "--cpus", "0.5", "--cpu-shares", "512", "--pids-limit", "64"];
     let words = [
         &["run", "--name", "box", "--hostname", "there", "-u", "0:0", "-w", "/tmp", "-e", "A=b"],
         &["-v", "/etc:/mnt:ro", "--read-only", "--entrypoint", "/bin/sleep"][..],
+        &users,
         &options,
         &["--rootfs", "/", "0"],
     ]
@@ -56,7 +59,7 @@ fn inspect_says_what_runs_within_which_limits() {
         "Memory": 50 << 20, "MemorySwap": 50 << 20, "MemoryReservation": 0, "CpusetCpus": "", "CpusetMems": "",
         "BlkioWeight": 0, "BlkioDeviceReadBps": null, "BlkioDeviceWriteBps": null, "BlkioDeviceReadIOps": null,
         "BlkioDeviceWriteIOps": null, "OomScoreAdj": 0, "NanoCpus": 500_000_000, "CpuShares": 512, "PidsLimit": 64,
-        "NetworkMode": "none", "AutoRemove": false, "ReadonlyRootfs": true, "Binds": ["/etc:/mnt:ro"],
+        "NetworkMode": "none", "UsernsMode": "host", "IDMappings": null, "AutoRemove": false, "ReadonlyRootfs": true, "Binds": ["/etc:/mnt:ro"],
         "Sysctls": null, "Tmpfs": null, "ShmSize": 64 << 20, "Ulimits": [], "CapAdd": null, "CapDrop": null, "SecurityOpt": null,
     });
     assert_eq!(box_["HostConfig"], host);

@@ -68,6 +68,15 @@ pub enum Callers {
     Unknown,
 }
 
+/// Who user 0 of a mount is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zero {
+    /// User 0 of the serving process.
+    Same,
+    /// Root of a user namespace that the mount belongs to, and not of the machine.
+    OfNamespace,
+}
+
 /// How a mount answers.
 #[derive(Clone, Debug)]
 pub struct Manner {
@@ -89,6 +98,8 @@ pub struct Manner {
     pub wakes: Wakes,
     /// Whether `/proc` tells of callers what a request does not.
     pub callers: Callers,
+    /// Who user 0 is.
+    pub zero: Zero,
 }
 
 impl Default for Manner {
@@ -103,6 +114,7 @@ impl Default for Manner {
             io: Io::Auto,
             wakes: Wakes::Fast,
             callers: Callers::Known,
+            zero: Zero::Same,
         }
     }
 }

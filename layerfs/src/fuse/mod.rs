@@ -23,7 +23,7 @@ mod resting;
 mod session;
 
 pub use belief::LASTING;
-pub use manner::{Callers, DirLinks, Fsync, Io, Manner, Names, Wakes, Xattrs};
+pub use manner::{Callers, DirLinks, Fsync, Io, Manner, Names, Wakes, Xattrs, Zero};
 pub use mount::{
     Access, By, Mount, MountError, MountOptions, TakenAway, device_cure, mount, unmount,
 };

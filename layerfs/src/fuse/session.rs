@@ -8,7 +8,7 @@ use super::backing::Backing;
 use super::buffers::Buffers;
 use super::door::Door;
 use super::given::Given;
-use super::manner::{Io, Manner, Wakes, Xattrs};
+use super::manner::{Io, Manner, Wakes, Xattrs, Zero};
 use crate::sys::SysError;
 use crate::sys::connection::{self, Ending};
 use crate::sys::fuse_device::FuseDevice;
@@ -54,11 +54,12 @@ impl Serving {
         let given = Given::of(&union);
         // A number of plain directories is of whatever has it below at that time.
         let rests = !union.lower().may_change();
+        let is_zero_root = manner.zero == Zero::Same && !matches!(rights, Rights::Namespace(_));
         let door = Door {
             union: Arc::new(union),
             aside: Aside::new(),
             manner: Arc::new(manner),
-            is_zero_root: !matches!(rights, Rights::Namespace(_)),
+            is_zero_root,
             backing: Arc::new(Backing::new(is_backed, rests)),
             given,
             buffers: Buffers::default(),

@@ -1,6 +1,6 @@
 //! Advisory locks on open files (flock): released when the last descriptor closes, by death too.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -66,6 +66,35 @@ pub fn try_take(file: impl AsFd, share: Share) -> Result<bool, SysError> {
     }
 }
 
+/// Takes the one byte at `at` of a file that is open for writing, or answers `false` at once where another open file has it. Such
+/// bytes need not be there, and go as flock does: with the last descriptor.
+pub fn try_take_byte(file: impl AsFd, at: u32) -> Result<bool, SysError> {
+    let wanted = libc::flock {
+        l_type: short(libc::F_WRLCK),
+        l_whence: short(libc::SEEK_SET),
+        l_start: at.into(),
+        l_len: 1,
+        l_pid: 0,
+    };
+    let take = || {
+        // SAFETY: the kernel reads a `struct flock`, and keeps no pointer to it.
+        let done =
+            unsafe { libc::fcntl(file.as_fd().as_raw_fd(), libc::F_OFD_SETLK, &raw const wanted) };
+        let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+        if done == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(errno)) }
+    };
+    match call("fcntl", || format!("F_OFD_SETLK, byte {at}"), take) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.errno(), Errno::AGAIN | Errno::ACCESS) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The kernel's few words for locks fit.
+fn short(word: libc::c_int) -> libc::c_short {
+    libc::c_short::try_from(word).unwrap_or(libc::c_short::MAX)
+}
+
 /// The process that took the lock on what `file` has open, as /proc tells; `None` where it is not seen from here, or there
 /// is none.
 pub fn holder(file: impl AsFd) -> Result<Option<u32>, SysError> {
@@ -110,6 +139,23 @@ mod tests {
         for (device, inode, expected) in rows {
             assert_eq!(holder_in(table, device, inode), expected, "{device:?} {inode}");
         }
+    }
+
+    #[test]
+    fn a_byte_of_a_file_is_held_by_one_open_file_until_its_last_descriptor_closes() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("bytes");
+        std::fs::write(&path, b"").unwrap();
+        let open = || OwnedFd::from(File::options().write(true).open(&path).unwrap());
+        let (one, other) = (open(), open());
+        assert!(try_take_byte(&one, 7).unwrap());
+        assert!(!try_take_byte(&other, 7).unwrap());
+        assert!(try_take_byte(&other, 8).unwrap());
+        let copy = one.try_clone().unwrap();
+        drop(one);
+        assert!(!try_take_byte(&other, 7).unwrap());
+        drop(copy);
+        assert!(try_take_byte(&other, 7).unwrap());
     }
 
     #[test]

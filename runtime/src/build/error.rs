@@ -1,5 +1,6 @@
 //! Why a container could not be made or its program not be started, and the exit status for that.
 
+use crate::spec::IdRange;
 use crate::sys::SysError;
 use crate::user::UserError;
 
@@ -52,6 +53,12 @@ pub enum SetupError {
     /// The words for the user.
     #[error(transparent)]
     User(UserError),
+    /// A user or a group that the users of a container's own have no id for.
+    #[error(
+        "`{0}` is no number of a user or a group of this container: it has {len} of its own; `--userns host` gives it the host's",
+        len = IdRange::LEN
+    )]
+    Beyond(u32),
     /// There is no such program.
     #[error("`{0}`: {1}")]
     NotFound(String, &'static str),
@@ -84,6 +91,7 @@ impl SetupError {
             | SetupError::Links(_)
             | SetupError::Deep(_)
             | SetupError::User(_)
+            | SetupError::Beyond(_)
             | SetupError::Order(_)
             | SetupError::Alone => 125,
         }

@@ -6,14 +6,19 @@ use std::path::Path;
 use layerfs_driver::sys::file::FileType;
 
 use super::error::{Doing, SetupError};
+use super::walk::Made;
 use super::way::{self, End};
 use super::{fill, place, walls};
-use crate::spec::{Access, Contents, Volume};
-use crate::sys::inside;
+use crate::spec::{Access, Contents, Users, Volume};
 use crate::sys::mounts::{self, Attributes, Depth};
+use crate::sys::{channel, inside};
+
+/// The word by which the supervisor knows that what is shown next is wanted. No error begins with it.
+pub(crate) const ASKED: &[u8] = b"M";
 
 /// Shows a file made for this container. A link there that leads where nothing may be put, too deep, or nowhere, gives way to it.
-pub(super) fn show_file(file: &Volume, root: &OwnedFd) -> Result<(), SetupError> {
+pub(super) fn show_file(file: &Volume, made: &Made<'_>) -> Result<(), SetupError> {
+    let root = made.root()?;
     let place = match way::find_or_make(root, &file.target, End::File) {
         Err(SetupError::Containers { .. } | SetupError::Links(_) | SetupError::Deep(_)) => {
             way::remove_link(root, &file.target)?;
@@ -21,14 +26,14 @@ pub(super) fn show_file(file: &Volume, root: &OwnedFd) -> Result<(), SetupError>
         }
         found => found?,
     };
-    let source = clone(file)?;
+    let source = take(file, made)?;
     check_kinds(file, &source, &place)?;
     attach(file, &source, &place)
 }
 
 /// Shows a directory or a file of the host's.
-pub(super) fn show_volume(volume: &Volume, root: &OwnedFd) -> Result<(), SetupError> {
-    let source = clone(volume)?;
+pub(super) fn show_volume(volume: &Volume, made: &Made<'_>) -> Result<(), SetupError> {
+    let (root, source) = (made.root()?, take(volume, made)?);
     let deed = || format!("mount `{}`", volume.target.display());
     let end = match place::kind(&source).doing(deed)? {
         FileType::Directory => End::Directory,
@@ -42,9 +47,16 @@ pub(super) fn show_volume(volume: &Volume, root: &OwnedFd) -> Result<(), SetupEr
     attach(volume, &source, &place)
 }
 
-fn clone(volume: &Volume) -> Result<OwnedFd, SetupError> {
-    mounts::clone_path(volume.source.as_os_str())
-        .doing(|| format!("take `{}` of the host", volume.source.display()))
+/// A copy of what the host has there. Root of the container's own users may not go there on the host, nor show it with their ids:
+/// the supervisor does, in the order of the plan.
+fn take(volume: &Volume, made: &Made<'_>) -> Result<OwnedFd, SetupError> {
+    let deed = || format!("take `{}` of the host", volume.source.display());
+    if made.given.spec.users == Users::Hosts {
+        return mounts::clone_path(volume.source.as_os_str()).doing(deed);
+    }
+    channel::send(&made.given.report, ASKED, None).doing(deed)?;
+    let taken = channel::receive(&made.given.report, 1).doing(deed)?;
+    taken.and_then(|(_, mount)| mount).ok_or(SetupError::Alone)
 }
 
 /// A directory goes on a directory, a file on a file.

@@ -11,11 +11,11 @@ use layerfs_driver::sys::{dir, file};
 
 use super::error::{Doing, SetupError};
 use super::program::Program;
-use super::walk::{await_word, drop_privileges, filter_calls, part_from_keys, tell};
+use super::walk::{Rights, await_word, drop_privileges, filter_calls, part_from_keys, tell};
 use super::{OPENED, files, place, program, streams};
 use crate::carry::{Ends, NULL};
 use crate::plan_exec::ExecStep;
-use crate::spec::ExecSpec;
+use crate::spec::{ExecSpec, Gains, IdRange};
 use crate::sys::join::{self as namespaces, Others};
 use crate::sys::process::{self, Forked};
 use crate::sys::{channel, identity, inside, terminal};
@@ -107,7 +107,8 @@ fn go(step: ExecStep, found: &mut Found<'_>) -> Result<(), SetupError> {
         }
         ExecStep::FindUser => {
             let places = (found.root()?, found.proc()?);
-            found.user = Some(program::find_user(&spec.process.user, places)?);
+            let room = found.given.others.have_users().then_some(IdRange::LEN);
+            found.user = Some(program::find_user(&spec.process.user, places, room)?);
             Ok(())
         }
         ExecStep::GiveStreams => streams::give((&found.given.ends, &found.terminal), found.user()?),
@@ -117,8 +118,14 @@ fn go(step: ExecStep, found: &mut Found<'_>) -> Result<(), SetupError> {
             files::enter(&directory, path)
         }
         ExecStep::DropPrivileges => {
-            let rights = (spec.capabilities, &spec.resource_limits[..]);
-            drop_privileges(found.user()?, rights, &found.given.report)
+            let rights = Rights {
+                capabilities: spec.capabilities,
+                resource_limits: &spec.resource_limits,
+                filters: &spec.filters,
+                // It would have to keep a right until its filters are loaded, where it is seen by who is inside.
+                gains: Gains::Never,
+            };
+            drop_privileges(found.user()?, &rights, &found.given.report)
         }
         ExecStep::Appear => appear(&found.given),
         ExecStep::Leave => leave(),

@@ -15,6 +15,7 @@ mod walls;
 mod way;
 
 pub use error::SetupError;
+pub(crate) use files::ASKED;
 pub(crate) use join::{INSIDE, Joining, join};
 pub(crate) use streams::TERMINAL;
 pub use walk::{Given, walk};

@@ -20,10 +20,19 @@ const LIST_MAX: u64 = 4 << 20;
 /// Where programs are looked for when nothing says where.
 const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Decides who the program is.
-pub(super) fn find_user(words: &str, places: (&OwnedFd, &OwnedFd)) -> Result<User, SetupError> {
+/// Decides who the program is. Users of the container's own have numbers below `room`.
+pub(super) fn find_user(
+    words: &str,
+    places: (&OwnedFd, &OwnedFd),
+    room: Option<u32>,
+) -> Result<User, SetupError> {
     let (passwd, group) = (list(places, "etc/passwd")?, list(places, "etc/group")?);
-    UserWords::new(words).find(&passwd, &group).map_err(SetupError::User)
+    let user = UserWords::new(words).find(&passwd, &group).map_err(SetupError::User)?;
+    let is_beyond = |id: &&u32| room.is_some_and(|room| **id >= room);
+    match [user.uid, user.gid].iter().chain(&user.groups).find(is_beyond) {
+        Some(id) => Err(SetupError::Beyond(*id)),
+        None => Ok(user),
+    }
 }
 
 /// One of the image's lists; an image without it has an empty one. It is opened for reading only when it is known to be

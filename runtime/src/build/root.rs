@@ -9,7 +9,7 @@ use layerfs_driver::sys::{dir, file};
 use super::error::{Doing, SetupError};
 use super::walk::Made;
 use crate::sys::channel;
-use crate::sys::mounts::{self, Attributes};
+use crate::sys::mounts;
 
 /// Opens the device, which a container's groups deny it.
 pub(super) fn open_device() -> Result<OwnedFd, SetupError> {
@@ -32,7 +32,7 @@ pub(super) fn mount(made: &mut Made<'_>) -> Result<(), SetupError> {
         ("default_permissions", ""),
         ("allow_other", ""),
     ];
-    let attributes = Attributes::NO_SUID.and(Attributes::NO_DEV);
+    let attributes = super::walls::of_root(made.given.spec.gains);
     let root = mounts::new_filesystem("fuse", &options, attributes)
         .doing(|| "mount the root of the container".into())?;
     channel::send(&server, b"device", Some(device.as_fd()))

@@ -13,7 +13,7 @@ use super::way::{self, End};
 use crate::carry::NULL;
 use crate::cgroup::View;
 use crate::plan::System;
-use crate::spec::{Refused, Tmpfs};
+use crate::spec::{Network, Refused, Tmpfs, Users};
 use crate::sys::SysError;
 use crate::sys::inside;
 use crate::sys::mounts::{self, Attributes, Depth};
@@ -46,14 +46,23 @@ pub(super) fn mount(system: System, made: &mut Made<'_>) -> Result<(), SetupErro
         System::Proc => made.proc = Some(top(made, "proc", ("proc", &[]), QUIET)?),
         System::Sys => {
             let attributes = QUIET.and(Attributes::READ_ONLY);
-            made.sys = Some(top(made, "sys", ("sysfs", &[]), attributes)?);
+            let spec = made.given.spec;
+            made.sys = Some(match (spec.users, spec.network) {
+                // Who mounts a new one needs a network of these users.
+                (Users::Own(_), Network::Host) => hosts_sys(made, attributes)?,
+                _ => top(made, "sys", ("sysfs", &[]), attributes)?,
+            });
         }
         System::Cgroups => cgroups(made)?,
         System::Dev => {
             let options = [("mode", "755"), ("size", "65536k")];
             let attributes = Attributes::NO_SUID.and(Attributes::NO_EXEC);
             let dev = top(made, "dev", ("tmpfs", &options), attributes)?;
-            devices(&dev)?;
+            match made.given.spec.users {
+                Users::Hosts => devices(&dev)?,
+                Users::Own(_) => hosts_devices(&dev)?,
+            }
+            links(&dev)?;
             made.null = Some(null(&dev)?);
             made.dev = Some(dev);
         }
@@ -122,7 +131,15 @@ fn top(
 ) -> Result<OwnedFd, SetupError> {
     let deed = || format!("mount `/{name}`");
     let place = place::of_system(made.root()?, name)?;
-    let mount = new(kind, options, attributes).doing(deed)?;
+    let making = || match made.given.spec.users {
+        Users::Hosts => deed(),
+        // The kernel gives them one only where the host's own is seen whole, which it is not in many containers.
+        Users::Own(_) => format!(
+            "{} for users of the container's own (`--userns host` gives it the host's)",
+            deed()
+        ),
+    };
+    let mount = new(kind, options, attributes).doing(making)?;
     mounts::attach(&mount, &place).doing(deed)?;
     Ok(mount)
 }
@@ -154,6 +171,41 @@ fn devices(dev: &OwnedFd) -> Result<(), SetupError> {
     for (name, numbers) in DEVICES {
         inside::make_device(dev, name, numbers).doing(|| format!("make `/dev/{name}`"))?;
     }
+    Ok(())
+}
+
+/// The same for users of the container's own, who can make no device that could be opened: each is the host's, shown there.
+fn hosts_devices(dev: &OwnedFd) -> Result<(), SetupError> {
+    for (name, numbers) in DEVICES {
+        let deed = || format!("show `/dev/{name}` of the host");
+        let path = format!("/dev/{name}");
+        let device = mounts::clone_path(OsStr::new(&path)).doing(deed)?;
+        let stat = inside::stat(&device).doing(deed)?;
+        let is = file::type_of(&stat);
+        if (is, file::device_numbers(&stat)) != (FileType::CharacterDevice, numbers) {
+            let needs = "that device of the host's";
+            return Err(SetupError::WrongKind { path, is: place::shown(is), needs });
+        }
+        inside::create(dev, OsStr::new(name), 0o666).doing(deed)?;
+        let place = inside::open_name(dev, name).doing(deed)?;
+        mounts::attach(&device, &place).doing(deed)?;
+        let attributes = Attributes::NO_SUID.and(Attributes::NO_EXEC);
+        super::walls::restrict(&device, attributes, Depth::One).doing(deed)?;
+    }
+    Ok(())
+}
+
+/// Shows the `/sys` of the host, with all that is mounted in it.
+fn hosts_sys(made: &Made<'_>, attributes: Attributes) -> Result<OwnedFd, SetupError> {
+    let deed = || "show the `/sys` of the host".to_owned();
+    let place = place::of_system(made.root()?, "sys")?;
+    let sys = mounts::clone_path(OsStr::new("/sys")).doing(deed)?;
+    mounts::attach(&sys, &place).doing(deed)?;
+    super::walls::restrict(&sys, attributes, Depth::All).doing(deed)?;
+    Ok(sys)
+}
+
+fn links(dev: &OwnedFd) -> Result<(), SetupError> {
     for (name, target) in LINKS {
         inside::make_link(target, dev, name).doing(|| format!("make `/dev/{name}`"))?;
     }

@@ -14,7 +14,7 @@ use crate::carry::Ends;
 use crate::cgroup::View;
 use crate::plan::Step;
 use crate::seccomp::{Filters, Instruction};
-use crate::spec::{ContainerSpec, ResourceLimit};
+use crate::spec::{ContainerSpec, Gains, IdRange, ResourceLimit, Users};
 use crate::sys::{
     Errno, channel, identity, inside, keyring, limits, mounts, namespace, process, seccomp,
     terminal, watch,
@@ -135,6 +135,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
             channel::send(&made.given.report, OPENED, None).doing(|| "begin".into())
         }
         Step::AwaitLimits => await_word(&made.given.report),
+        Step::BecomeRoot => become_root(made),
         Step::UnshareCgroups => {
             namespace::unshare_cgroups().doing(|| "make a cgroup namespace".into())
         }
@@ -147,15 +148,15 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         Step::SetSysctl(sysctl) => inside::write_setting(made.proc()?, &sysctl.path, &sysctl.value)
             .doing(|| format!("set `{}`", sysctl.path)),
         Step::Protect(path) => walls::protect(path, made),
-        Step::ShowFile(file) => files::show_file(file, made.root()?),
+        Step::ShowFile(file) => files::show_file(file, made),
         Step::MountTmpfs(tmpfs) => systems::mount_tmpfs(tmpfs, made.root()?),
-        Step::ShowVolume(volume) => files::show_volume(volume, made.root()?),
+        Step::ShowVolume(volume) => files::show_volume(volume, made),
         Step::FindDirectory => {
             let path = &made.given.spec.process.directory;
             made.directory = Some(place::to_start_in(made.root()?, path)?);
             Ok(())
         }
-        Step::ProtectRoot => walls::protect_root(made.root()?),
+        Step::ProtectRoot => walls::protect_root(made.root()?, made.given.spec.gains),
         Step::Pivot => mounts::pivot(made.root()?).doing(|| "change the root".into()),
         Step::SetHostname(name) => {
             namespace::set_hostname(name).doing(|| format!("name the container `{name}`"))
@@ -167,7 +168,8 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         Step::TakeStreams => streams::take_callers(&made.given.ends, made.null()?),
         Step::FindUser => {
             let words = &made.given.spec.process.user;
-            made.user = Some(program::find_user(words, (made.root()?, made.proc()?))?);
+            let room = (made.given.spec.users != Users::Hosts).then_some(IdRange::LEN);
+            made.user = Some(program::find_user(words, (made.root()?, made.proc()?), room)?);
             Ok(())
         }
         Step::GiveStreams => streams::give((&made.given.ends, &made.terminal), made.user()?),
@@ -177,8 +179,13 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         }
         Step::DropPrivileges => {
             let spec = made.given.spec;
-            let rights = (spec.capabilities, &spec.resource_limits[..]);
-            drop_privileges(made.user()?, rights, &made.given.report)
+            let rights = Rights {
+                capabilities: spec.capabilities,
+                resource_limits: &spec.resource_limits,
+                filters: &spec.filters,
+                gains: spec.gains,
+            };
+            drop_privileges(made.user()?, &rights, &made.given.report)
         }
         Step::FindProgram => {
             made.program = Some(program::find(&made.given.spec.process, made.user()?)?);
@@ -198,6 +205,23 @@ pub(super) fn await_word(report: &OwnedFd) -> Result<(), SetupError> {
     word.map(drop).ok_or(SetupError::Alone)
 }
 
+/// The change of ids takes back what was asked of the parent's end.
+fn become_root(made: &Made<'_>) -> Result<(), SetupError> {
+    identity::become_user(0, 0, &[]).doing(|| "become root of the container".into())?;
+    namespace::unshare_ipc().doing(|| "make an IPC namespace".into())?;
+    die_with_supervisor(&made.given.report, "become root of the container")
+}
+
+/// Lets the kernel end this process with the supervisor. Where that one has ended before, its end of the channel is closed.
+fn die_with_supervisor(report: &OwnedFd, deed: &str) -> Result<(), SetupError> {
+    process::die_with_parent().doing(|| deed.into())?;
+    let report = (report.as_fd(), watch::Until::Readable);
+    match watch::wait(&[report], Some(Duration::ZERO)).doing(|| deed.into())?[0] {
+        true => Err(SetupError::Alone),
+        false => Ok(()),
+    }
+}
+
 /// Whoever shares a session keyring possesses the keys in it, whatever user it is. The kernel refuses a new one to nobody by
 /// `EPERM`: that comes of a filter of system calls which this process is under, and the container will be, too.
 pub(super) fn part_from_keys() -> Result<(), SetupError> {
@@ -207,26 +231,50 @@ pub(super) fn part_from_keys() -> Result<(), SetupError> {
     }
 }
 
+/// What a process may do in its container.
+pub(super) struct Rights<'a> {
+    pub(super) capabilities: Capabilities,
+    pub(super) resource_limits: &'a [ResourceLimit],
+    pub(super) filters: &'a Filters,
+    pub(super) gains: Gains,
+}
+
+impl Rights<'_> {
+    /// What loading filters takes where programs may gain rights. It goes as the program starts: it is not in the bounding set,
+    /// and what is executed has nothing of its caller's beside that.
+    fn filtering(&self) -> Capabilities {
+        match self.gains {
+            Gains::OfFiles if !self.filters.0.is_empty() => {
+                Capabilities::named("SYS_ADMIN").unwrap_or(Capabilities::none())
+            }
+            Gains::OfFiles | Gains::Never => Capabilities::none(),
+        }
+    }
+}
+
 pub(super) fn drop_privileges(
     user: &User,
-    (capabilities, resource_limits): (Capabilities, &[ResourceLimit]),
+    rights: &Rights<'_>,
     report: &OwnedFd,
 ) -> Result<(), SetupError> {
     // By who may still raise them.
-    for limit in resource_limits {
+    for limit in rights.resource_limits {
         limits::set(limit).doing(|| "limit the processes".into())?;
     }
-    identity::bound(capabilities).doing(|| "limit capabilities".into())?;
+    identity::bound(rights.capabilities).doing(|| "limit capabilities".into())?;
+    let filtering = rights.filtering();
+    if filtering != Capabilities::none() {
+        identity::keep_over_change_of_user().doing(|| "drop capabilities".into())?;
+    }
     identity::become_user(user.uid, user.gid, &user.groups)
         .doing(|| format!("become user {}:{}", user.uid, user.gid))?;
-    identity::keep(capabilities).doing(|| "drop capabilities".into())?;
-    // The change of ids has taken it back; where the supervisor ended meanwhile, its end of the channel is closed.
-    process::die_with_parent().doing(|| "drop privileges".into())?;
-    let end = (report.as_fd(), watch::Until::Readable);
-    if watch::wait(&[end], Some(Duration::ZERO)).doing(|| "drop privileges".into())?[0] {
-        return Err(SetupError::Alone);
+    let own = if user.uid == 0 { rights.capabilities } else { Capabilities::none() };
+    identity::keep(own.with(filtering)).doing(|| "drop capabilities".into())?;
+    // The change of ids has taken it back.
+    die_with_supervisor(report, "drop privileges")?;
+    if rights.gains == Gains::Never {
+        identity::forbid_new_privileges().doing(|| "drop privileges".into())?;
     }
-    identity::forbid_new_privileges().doing(|| "drop privileges".into())?;
     crate::sys::exec::close_all_but(report.as_fd())
         .doing(|| "close what the program shall not have".into())
 }

@@ -9,6 +9,7 @@ use layerfs_driver::sys::file::{FileType, Symlinks};
 use super::error::{Doing, SetupError};
 use super::place;
 use super::walk::Made;
+use crate::spec::Gains;
 use crate::sys::SysError;
 use crate::sys::inside;
 use crate::sys::mounts::{self, Attributes, Depth};
@@ -68,10 +69,18 @@ pub(super) fn protect(path: &'static str, made: &Made<'_>) -> Result<(), SetupEr
     Ok(())
 }
 
+/// What the root refuses: devices of the image always, and its set-id bits where no program gains rights.
+pub(super) fn of_root(gains: Gains) -> Attributes {
+    match gains {
+        Gains::Never => Attributes::NO_SUID.and(Attributes::NO_DEV),
+        Gains::OfFiles => Attributes::NO_DEV,
+    }
+}
+
 /// Refuses changes of the root. What is mounted in it goes by its own rules.
-pub(super) fn protect_root(root: &OwnedFd) -> Result<(), SetupError> {
-    let attributes = Attributes::READ_ONLY.and(Attributes::NO_SUID).and(Attributes::NO_DEV);
-    restrict(root, attributes, Depth::One).doing(|| "make the root read-only".into())
+pub(super) fn protect_root(root: &OwnedFd, gains: Gains) -> Result<(), SetupError> {
+    restrict(root, of_root(gains).and(Attributes::READ_ONLY), Depth::One)
+        .doing(|| "make the root read-only".into())
 }
 
 /// What a path below `/proc` or `/sys` names, each opened in the file system that we mounted there; `*` stands for

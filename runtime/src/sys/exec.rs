@@ -34,6 +34,14 @@ pub fn give_stream(file: impl AsFd, uid: u32) -> Result<(), SysError> {
     call("fchown", || uid.to_string(), || rustix::fs::fchown(&file, owner, None))
 }
 
+/// Makes the user and the group of number `id` the owners of what `file` is open on, as a place too.
+pub fn give_whole(file: impl AsFd, id: u32) -> Result<(), SysError> {
+    let (user, group) = (rustix::fs::Uid::from_raw(id), rustix::fs::Gid::from_raw(id));
+    let give =
+        || rustix::fs::chownat(&file, "", Some(user), Some(group), rustix::fs::AtFlags::EMPTY_PATH);
+    call("fchownat", || format!("{id}:{id}"), give)
+}
+
 /// Closes every descriptor but the standard streams and `kept`, which closes on exec.
 pub fn close_all_but(kept: BorrowedFd<'_>) -> Result<(), SysError> {
     let kept = kept.as_raw_fd();

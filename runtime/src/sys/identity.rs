@@ -51,6 +51,12 @@ pub fn keep(kept: Capabilities) -> Result<(), SysError> {
     call("prctl", || "PR_CAP_AMBIENT_CLEAR_ALL".to_owned(), clear)
 }
 
+/// Lets this process have its capabilities still when it becomes another user than root, though none in effect.
+pub fn keep_over_change_of_user() -> Result<(), SysError> {
+    let keep = || rustix::thread::set_keep_capabilities(true);
+    call("prctl", || "PR_SET_KEEPCAPS".to_owned(), keep)
+}
+
 /// Becomes this user, with this group and these further ones. The last step that needs a privilege.
 pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), SysError> {
     let all: Vec<Gid> = groups.iter().map(|group| Gid::from_raw(*group)).collect();

@@ -106,30 +106,46 @@ struct MountAttr {
 pub fn set(mount: impl AsFd, attributes: Attributes, depth: Depth) -> Result<(), SysError> {
     let attr =
         MountAttr { set: u64::from(attributes.0.bits()), clear: 0, propagation: 0, userns_fd: 0 };
+    set_attr(mount, &attr, depth, || format!("{:?}, {depth:?}", attributes.0))
+}
+
+/// Lets mounts that are mounted nowhere yet show each id of the user namespace `users` for the same one on disk. `ENOSYS` before
+/// Linux 5.12, `EINVAL` where a file system can't.
+pub fn show_ids(mount: impl AsFd, users: impl AsFd) -> Result<(), SysError> {
+    let userns_fd = u64::from(users.as_fd().as_raw_fd().unsigned_abs());
+    let attr = MountAttr { set: IDMAP, clear: 0, propagation: 0, userns_fd };
+    set_attr(mount, &attr, Depth::All, || "MOUNT_ATTR_IDMAP".to_owned())
+}
+
+/// `MOUNT_ATTR_IDMAP` of `linux/mount.h`.
+const IDMAP: u64 = 0x0010_0000;
+
+fn set_attr(
+    mount: impl AsFd,
+    attr: &MountAttr,
+    depth: Depth,
+    shown: impl FnOnce() -> String,
+) -> Result<(), SysError> {
     let flags = match depth {
         Depth::One => libc::AT_EMPTY_PATH,
         Depth::All => libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
     };
     let fd = mount.as_fd().as_raw_fd();
-    call(
-        "mount_setattr",
-        || format!("{:?}, {depth:?}", attributes.0),
-        || {
-            // SAFETY: the path is a C string, and `attr` is as long as the size that is passed with it; the kernel
-            // keeps neither.
-            let done = unsafe {
-                libc::syscall(
-                    libc::SYS_mount_setattr,
-                    fd,
-                    c"".as_ptr(),
-                    flags,
-                    &raw const attr,
-                    size_of::<MountAttr>(),
-                )
-            };
-            if done == 0 { Ok(()) } else { Err(last_errno()) }
-        },
-    )
+    call("mount_setattr", shown, || {
+        // SAFETY: the path is a C string, and `attr` is as long as the size that is passed with it; the kernel
+        // keeps neither.
+        let done = unsafe {
+            libc::syscall(
+                libc::SYS_mount_setattr,
+                fd,
+                c"".as_ptr(),
+                flags,
+                std::ptr::from_ref(attr),
+                size_of::<MountAttr>(),
+            )
+        };
+        if done == 0 { Ok(()) } else { Err(last_errno()) }
+    })
 }
 
 /// The same for one attached mount that `place` is the root of, on a kernel that has no `mount_setattr`.

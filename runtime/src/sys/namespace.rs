@@ -1,14 +1,18 @@
 //! What belongs to a namespace: made new, named, set up.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
+use layerfs_driver::sys::dir;
+use layerfs_driver::sys::file::{self, Symlinks};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-use super::{SysError, call, last_errno};
+use super::{SysError, call, control, last_errno};
 
-/// Processes, mounts, host name, System V IPC: what every container has of its own.
-pub const ALWAYS: i32 =
-    libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
+/// Processes, mounts, host name: what every container has of its own from its first instruction on.
+pub const ALWAYS: i32 = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS;
+
+/// System V IPC and message queues, which every container has of its own, too.
+pub const IPC: i32 = libc::CLONE_NEWIPC;
 
 /// Processes and mounts only.
 pub const PROCESSES_AND_MOUNTS: i32 = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
@@ -16,14 +20,53 @@ pub const PROCESSES_AND_MOUNTS: i32 = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
 /// A network of its own, with nothing but a loopback that is down.
 pub const NETWORK: i32 = libc::CLONE_NEWNET;
 
+/// Users of its own, to whom the other namespaces that are made with it belong.
+pub const USERS: i32 = libc::CLONE_NEWUSER;
+
+/// Gives the users and groups of the user namespace that the process `pid` is in, from 0 on, `len` ids of ours from `first` on.
+/// The process is a child that nobody has waited for, so that its number is its own.
+pub fn give_ids(pid: u32, first: u32, len: u32) -> Result<(), SysError> {
+    let process = dir::open_path(format!("/proc/{pid}").as_str())?;
+    let line = format!("0 {first} {len}\n");
+    control::write(&process, "gid_map", &line)?;
+    control::write(&process, "uid_map", &line)
+}
+
+/// What user 0 of the user namespace that the process `pid` is in is to this one (`user_namespaces(7)`). The caller sees to it that
+/// the number is still that process's when this has returned.
+pub fn root_of(pid: u32) -> Result<u32, SysError> {
+    let process = dir::open_path(format!("/proc/{pid}").as_str())?;
+    let map = control::read(&process, "uid_map")?;
+    let mut words = map.split_ascii_whitespace();
+    match (words.next(), words.next().map(str::parse)) {
+        (Some("0"), Some(Ok(first))) => Ok(first),
+        _ => Err(SysError::of_deed("read", format!("/proc/{pid}/uid_map has no user 0"))),
+    }
+}
+
+/// The user namespace that the process `pid` is in, a child that nobody has waited for.
+pub fn users_of(pid: u32) -> Result<OwnedFd, SysError> {
+    let process = dir::open_path(format!("/proc/{pid}").as_str())?;
+    file::open_read(&process, "ns/user", Symlinks::Follow)
+}
+
 /// Roots the view of control groups where this process is now.
 pub fn unshare_cgroups() -> Result<(), SysError> {
+    unshare(libc::CLONE_NEWCGROUP, "CLONE_NEWCGROUP")
+}
+
+/// Parts from the IPC of others.
+pub fn unshare_ipc() -> Result<(), SysError> {
+    unshare(IPC, "CLONE_NEWIPC")
+}
+
+fn unshare(namespace: i32, shown: &str) -> Result<(), SysError> {
     call(
         "unshare",
-        || "CLONE_NEWCGROUP".to_owned(),
+        || shown.to_owned(),
         || {
             // SAFETY: takes a number and touches no memory of ours.
-            let done = unsafe { libc::unshare(libc::CLONE_NEWCGROUP) };
+            let done = unsafe { libc::unshare(namespace) };
             if done == 0 { Ok(()) } else { Err(last_errno()) }
         },
     )

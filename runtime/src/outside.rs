@@ -1,0 +1,112 @@
+//! What the supervisor does for a container that has users of its own: who they are on the host, and what of the host's they see.
+//!
+//! 1. Root in there is nobody on the host: it goes to no volume by itself, and can show none with other ids.
+//! 2. On disk the ids are those that the container sees: of its own files, which another process serves, and of volumes, whose
+//!    mounts turn them. What root in there writes belongs to root, whichever ids the container has.
+
+use std::os::fd::OwnedFd;
+
+use crate::carry::Ends;
+use crate::plan::Step;
+use crate::spec::{ContainerSpec, IdRange, ResourceLimit, Users, Volume};
+use crate::start::RunError;
+use crate::sys::{Errno, SysError, exec, limits, mounts, namespace};
+
+/// What is still to be done for one container.
+#[derive(Debug)]
+pub(crate) struct Outside<'a> {
+    users: Users,
+    limits: &'a [ResourceLimit],
+    /// What it shows of the host's, in the order of the plan, each with whose it is.
+    shown: std::vec::IntoIter<(&'a Volume, Whose)>,
+}
+
+/// Whose something is that a container shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// A file made for it.
+    Its,
+    /// A volume.
+    Hosts,
+}
+
+impl<'a> Outside<'a> {
+    pub(crate) fn new(spec: &'a ContainerSpec, steps: &'a [Step]) -> Self {
+        let shown = steps.iter().filter_map(|step| match step {
+            Step::ShowFile(file) => Some((file, Whose::Its)),
+            Step::ShowVolume(volume) => Some((volume, Whose::Hosts)),
+            _ => None,
+        });
+        Outside {
+            users: spec.users,
+            limits: &spec.resource_limits,
+            shown: shown.collect::<Vec<_>>().into_iter(),
+        }
+    }
+
+    /// The namespaces that its first process is made in. What belongs to IPC belongs to who makes that: root of its own users does,
+    /// once it is root.
+    pub(crate) fn namespaces(&self) -> i32 {
+        match self.users {
+            Users::Hosts => namespace::ALWAYS | namespace::IPC,
+            Users::Own(_) => namespace::ALWAYS | namespace::USERS,
+        }
+    }
+
+    /// Why its first process could not be made.
+    pub(crate) fn of_fork(&self, error: SysError) -> RunError {
+        // None are allowed, no more of them, or not to who has another root directory; the kernel has none.
+        let of_users = [Errno::NOSPC, Errno::USERS, Errno::PERM, Errno::INVAL];
+        match self.users {
+            Users::Own(_) if of_users.contains(&error.errno()) => RunError::Users(error),
+            Users::Own(_) | Users::Hosts => RunError::Process(error),
+        }
+    }
+
+    /// Lets its root open by name what was made for its streams, and give them to another user of its own.
+    pub(crate) fn give_ends(&self, ends: &Ends) -> Result<(), RunError> {
+        match self.users {
+            Users::Own(range) => give_ends(ends, range.first),
+            Users::Hosts => Ok(()),
+        }
+    }
+
+    /// Says who its users are on the host, and lets their root set the limits that are asked for: only who has the right to it on
+    /// the host may raise one.
+    pub(crate) fn give_ids(&self, child: u32) -> Result<(), RunError> {
+        let Users::Own(range) = self.users else { return Ok(()) };
+        let mut limits = self.limits.iter();
+        limits.try_for_each(|limit| limits::allow(child, limit)).map_err(RunError::Process)?;
+        namespace::give_ids(child, range.first, IdRange::LEN).map_err(RunError::Users)
+    }
+
+    /// Takes what it shows next, as its users are to see it.
+    pub(crate) fn take_next(&mut self, child: u32) -> Result<OwnedFd, RunError> {
+        let (Users::Own(range), Some((volume, whose))) = (self.users, self.shown.next()) else {
+            return Err(RunError::Process(SysError::of_deed(
+                "open_tree",
+                "more than the plan shows",
+            )));
+        };
+        let volume_of = || volume.source.clone();
+        let mount = mounts::clone_path(volume.source.as_os_str())
+            .map_err(|source| RunError::Untaken { volume: volume_of(), source })?;
+        let users = namespace::users_of(child).map_err(RunError::Users)?;
+        match (mounts::show_ids(&mount, users), whose) {
+            (Ok(()), _) => {}
+            (Err(source), Whose::Hosts) => {
+                return Err(RunError::Unmappable { volume: volume_of(), source });
+            }
+            // Nobody else has it: it can be theirs on disk.
+            (Err(_), Whose::Its) => exec::give_whole(&mount, range.first)
+                .map_err(|source| RunError::Untaken { volume: volume_of(), source })?,
+        }
+        Ok(mount)
+    }
+}
+
+/// Gives the program's ends of pipes to the user and the group `id`.
+pub(crate) fn give_ends(ends: &Ends, id: u32) -> Result<(), RunError> {
+    let mut ends = [&ends.input, &ends.output, &ends.error].into_iter().flatten();
+    ends.try_for_each(|end| exec::give_whole(end, id)).map_err(RunError::Process)
+}
