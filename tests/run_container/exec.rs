@@ -456,7 +456,11 @@ fn a_further_process_ends_with_the_command_that_brought_it() {
         assert_ends("sleep 76543");
     }
     // One that ends by a signal asks the program.
-    let (mut child, _out) = started(&up, &[], "trap 'exit 7' TERM; while :; do sleep 0.05; done");
+    let asked = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done";
+    let (mut child, mut out) = started(&up, &[], asked);
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(7));
