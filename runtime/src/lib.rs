@@ -9,6 +9,7 @@ pub mod capability;
 mod carry;
 pub mod cgroup;
 mod daemon;
+pub mod network;
 mod plan;
 mod seal;
 pub mod seccomp;

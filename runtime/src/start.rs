@@ -8,11 +8,13 @@ use layerfs_driver::sys::SysError;
 use crate::build::{self, Given};
 use crate::carry::{self, Carriers};
 use crate::cgroup::{Cgroup, CgroupError};
+use crate::network::{self, NetworkError};
 use crate::plan::plan;
 use crate::served;
 use crate::signals::Signals;
 use crate::spec::{ContainerSpec, Input, Network};
 use crate::supervise::{Ended, SERVER_END_MAX};
+use crate::sys::namespace::Visit;
 use crate::sys::process::{self, Child, EndsHere, Forked};
 use crate::sys::{channel as ends, namespace, signals, watch};
 
@@ -48,6 +50,8 @@ pub struct Request<'a> {
     pub server: Server,
     /// The signals to pass on.
     pub signals: Signals,
+    /// The network to join, where it is to be one that is there already.
+    pub network: Option<&'a OwnedFd>,
 }
 
 /// Why a container could not be started, or not be watched.
@@ -59,6 +63,9 @@ pub enum RunError {
     /// It can't be put within its limits.
     #[error(transparent)]
     Limits(CgroupError),
+    /// It can't be connected.
+    #[error(transparent)]
+    Network(NetworkError),
     /// The container's first process said why.
     #[error("{reason}")]
     Setup {
@@ -103,26 +110,34 @@ pub fn channel() -> Result<(OwnedFd, OwnedFd), SysError> {
 
 /// Makes the container, and returns when its program runs. The caller has one thread.
 pub fn start(request: Request<'_>) -> Result<Running, RunError> {
-    let Request { spec, cgroup, place, server, signals } = request;
+    let Request { spec, cgroup, place, server, signals, network } = request;
     let Server { pidfd: server, channel } = server;
     let steps = plan(spec);
     let view = cgroup.view();
     let (carriers, ends) = carry::part(spec)?;
     let (ours, report) = ends::pair().map_err(RunError::Process)?;
     let own_network = match spec.network {
-        Network::None => namespace::NETWORK,
-        Network::Host => 0,
+        Network::None | Network::Bridge(_) => namespace::NETWORK,
+        Network::Host | Network::Joined => 0,
     };
+    // The child begins in it: everything of a network that is made for it later fits.
+    let joined = network.map(Visit::begin).transpose().map_err(RunError::Process)?;
     match process::fork_into(namespace::ALWAYS | own_network).map_err(RunError::Process)? {
         Forked::Child => {
             let _here = EndsHere { status: PANIC_STATUS };
+            if let Some(visit) = joined {
+                visit.stay();
+            }
             drop((ours, carriers));
             let given = Given { spec, view: &view, place, report, ends, server: Some(channel) };
             build::walk(&steps, given)
         }
         Forked::Parent(child) => {
             drop((report, ends));
-            let handed = served::hand_first(&channel, &child.pidfd).map_err(RunError::Process);
+            let back = joined.map_or(Ok(()), Visit::end);
+            let handed = back
+                .and_then(|()| served::hand_first(&channel, &child.pidfd))
+                .map_err(RunError::Process);
             let mut running = Running {
                 child,
                 server,
@@ -132,7 +147,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
                 terminal: None,
                 carriers,
             };
-            match handed.and_then(|()| running.settle(cgroup, &ours)) {
+            match handed.and_then(|()| running.settle(cgroup, &spec.network, &ours)) {
                 Ok(()) => Ok(running),
                 Err(error) => {
                     running.give_up(&error)?;
@@ -150,7 +165,12 @@ impl Running {
     }
 
     /// Puts the first process within its limits, lets it go on, and waits until it is its program.
-    fn settle(&mut self, cgroup: &Cgroup, report: &OwnedFd) -> Result<(), RunError> {
+    fn settle(
+        &mut self,
+        cgroup: &Cgroup,
+        network: &Network,
+        report: &OwnedFd,
+    ) -> Result<(), RunError> {
         loop {
             let watched = [report.as_fd(), self.server.as_fd(), self.signals.taken.as_fd()]
                 .map(|fd| (fd, watch::Until::Readable));
@@ -165,6 +185,10 @@ impl Running {
                     Some((_, Some(terminal))) => self.terminal = Some(terminal),
                     Some((words, None)) if words == build::OPENED => {
                         cgroup.add_payload(self.child.pid).map_err(RunError::Limits)?;
+                        if let Network::Bridge(connection) = network {
+                            network::connect(connection, self.child.pid)
+                                .map_err(RunError::Network)?;
+                        }
                         ends::send(report, b"g", None).map_err(RunError::Process)?;
                     }
                     Some((words, None)) => return Err(said(&words)),

@@ -12,13 +12,12 @@ use layerfs_driver::sys::dir;
 use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::cgroup::Limits;
 use layerfs_runtime::seccomp::Filters;
-use layerfs_runtime::spec::{
-    Access, Input, Network, ResourceLimit, Streams, Sysctl, Tmpfs, Volume,
-};
+use layerfs_runtime::spec::{Access, Input, ResourceLimit, Streams, Sysctl, Tmpfs, Volume};
 
 use super::details::Noted;
+use super::network::Wanted;
 use super::process::{Said, process, read_environment};
-use super::words::{NetworkWord, RunArgs};
+use super::words::RunArgs;
 use super::{files, sysctls, tmpfs, volumes};
 use crate::image::absent::find_to_use;
 
@@ -43,8 +42,8 @@ pub struct Asked<'a> {
     pub words: &'a [OsString],
     /// `--env-file` and `--env`, in their order.
     pub environment: Vec<OsString>,
-    /// What `hostname` says, where that was said.
-    pub hostname: Option<&'a str>,
+    /// What `hostname` says, where that is not its short id.
+    pub hostname: Option<Cow<'a, str>>,
     /// What of the host it sees.
     pub volumes: Vec<Volume>,
     /// File systems in memory.
@@ -68,7 +67,7 @@ pub struct Asked<'a> {
     /// Standard streams.
     pub streams: Streams,
     /// Which network it sees.
-    pub network: Network,
+    pub network: Wanted,
 }
 
 /// Understands the words, and looks for the image.
@@ -86,10 +85,6 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
     if args.tty && args.interactive && !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
         bail!("-it: standard input is no terminal; leave -t out, or -i");
     }
-    let network = match args.network {
-        NetworkWord::None => Network::None,
-        NetworkWord::Host => Network::Host,
-    };
     let (from, words) = match &args.rootfs {
         Some(path) => (From::Rootfs(rootfs(path)?), &args.words[..]),
         None => {
@@ -104,18 +99,20 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
             )
         }
     };
+    let hostname = args.hostname.as_deref().map_or(Ok(None), files::hostname)?;
+    let network = args.network.wanted(store, &config_of(&from).exposed_ports, hostname)?;
     Ok(Asked {
         from,
         words,
         environment,
-        hostname: args.hostname.as_deref().map_or(Ok(None), files::hostname)?,
+        hostname: files::hostname_in(hostname, &network.mode)?,
         volumes,
         tmpfs: in_memory,
         shm_bytes: args.limits.shm_bytes()?,
         sysctls: args
             .sysctl
             .iter()
-            .map(|words| sysctls::read(words, network))
+            .map(|words| sysctls::read(words, &network.mode))
             .collect::<Result<_>>()?,
         limits,
         resource_limits: args.limits.of_processes()?,
@@ -172,7 +169,7 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         entrypoint_len: said.entrypoint_len(&config),
         terminal: asked.streams == Streams::Terminal,
         limits: &asked.limits,
-        network: asked.network,
+        network: &asked.network,
         root: root_of(args),
         volumes: &asked.volumes,
         sysctls: &asked.sysctls,
@@ -185,7 +182,7 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         name: args.name.clone(),
         base,
         command: noted.command(),
-        hostname: asked.hostname.map(str::to_owned),
+        hostname: asked.hostname.as_deref().map(str::to_owned),
         keep: asked.keep,
         details: noted.details(),
     })

@@ -4,9 +4,10 @@
 use std::ffi::CString;
 
 use layerfs_runtime::cgroup::{Cpus, Limits};
-use layerfs_runtime::spec::{Access, Network, Process, ResourceLimit, Sysctl, Volume};
+use layerfs_runtime::spec::{Access, Process, ResourceLimit, Sysctl, Volume};
 use serde_json::{Map, Value, json};
 
+use super::network::{self, Wanted};
 use super::security::SecurityArgs;
 use super::ulimits;
 
@@ -25,7 +26,7 @@ pub struct Noted<'a> {
     /// Its limits.
     pub limits: &'a Limits,
     /// Which network it sees.
-    pub network: Network,
+    pub network: &'a Wanted,
     /// What can be done to its root.
     pub root: Access,
     /// What of the host it sees.
@@ -68,10 +69,8 @@ impl Noted<'_> {
             "NanoCpus": self.limits.cpus.map_or(0, nano_cpus),
             "CpuShares": self.limits.cpu_shares.unwrap_or(0),
             "PidsLimit": self.limits.pids_max,
-            "NetworkMode": match self.network {
-                Network::None => "none",
-                Network::Host => "host",
-            },
+            "NetworkMode": self.network.mode.word(),
+            "PortBindings": network::shown::bindings(&self.network.ports),
             "ReadonlyRootfs": self.root == Access::ReadOnly,
             "Sysctls": sysctls(self.sysctls),
             "Tmpfs": in_memory(self.tmpfs),

@@ -5,6 +5,7 @@ mod details;
 mod files;
 pub mod inspect;
 mod limits;
+pub mod network;
 mod oom;
 mod process;
 pub mod ps;

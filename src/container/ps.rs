@@ -1,11 +1,16 @@
 //! `layerfs ps`: one row for each container.
 
+use std::path::Path;
+
 use anyhow::Result;
 use clap::Args;
 use layerfs_driver::store::container::{Base, Container, Keep};
 use layerfs_driver::sys::host;
 use serde::Serialize;
+use serde_json::Value;
 
+use super::network;
+use super::network::ports::{Publish, column};
 use super::shown::{self, Doing};
 use crate::output::text::cut;
 use crate::output::{Results, Table, time};
@@ -61,6 +66,7 @@ struct Row<'a> {
     exit_code: Option<u8>,
     oom_killed: bool,
     error: String,
+    ports: Vec<Value>,
     kept: bool,
 }
 
@@ -73,13 +79,13 @@ pub fn run(args: &PsArgs, session: &Session, results: &mut Results) -> Result<Ou
     if !args.all {
         containers.retain(|one| matches!(Doing::of(one), Doing::Running { .. }));
     }
-    let now_ms = host::now_ms();
+    let (now_ms, run) = (host::now_ms(), session.roots().run.as_deref());
     if args.json {
-        results.json(&containers.iter().map(|one| row(one, now_ms)).collect::<Vec<_>>())?;
+        results.json(&containers.iter().map(|one| row(one, run, now_ms)).collect::<Vec<_>>())?;
     } else if args.quiet {
         containers.iter().try_for_each(|one| results.line(id(one, args)))?;
     } else {
-        results.table(&table(&containers, args, now_ms))?;
+        results.table(&table(&containers, args, run, now_ms))?;
     }
     Ok(Outcome::Done)
 }
@@ -88,8 +94,9 @@ fn id<'a>(container: &'a Container, args: &PsArgs) -> &'a str {
     if args.no_trunc { container.id.hex() } else { container.id.short() }
 }
 
-fn table(containers: &[Container], args: &PsArgs, now_ms: u64) -> Table {
-    let mut table = Table::new(&["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"]);
+fn table(containers: &[Container], args: &PsArgs, run: Option<&Path>, now_ms: u64) -> Table {
+    let mut table =
+        Table::new(&["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]);
     let secs = |ms: u64| i64::try_from(ms / 1000).unwrap_or(i64::MAX);
     for one in containers {
         let command = one.command.join(" ");
@@ -100,13 +107,20 @@ fn table(containers: &[Container], args: &PsArgs, now_ms: u64) -> Table {
             format!("\"{command}\""),
             time::ago(secs(one.created_ms), secs(now_ms)),
             Doing::of(one).status(one, now_ms),
+            column(&published(one, run)),
             one.name.clone(),
         ]);
     }
     table
 }
 
-fn row(container: &Container, now_ms: u64) -> Row<'_> {
+/// What leads there now.
+fn published(container: &Container, run: Option<&Path>) -> Vec<Publish> {
+    let lease = network::shown::lease_of(run, container);
+    lease.map(|lease| lease.ports).unwrap_or_default()
+}
+
+fn row<'a>(container: &'a Container, run: Option<&Path>, now_ms: u64) -> Row<'a> {
     let doing = Doing::of(container);
     let (image, image_id, rootfs) = match &container.base {
         Base::Image { id, called, .. } => (Some(called.as_str()), Some(id.to_string()), None),
@@ -129,6 +143,7 @@ fn row(container: &Container, now_ms: u64) -> Row<'_> {
         exit_code: None,
         oom_killed: false,
         error: String::new(),
+        ports: network::shown::rows(&published(container, run)),
         kept: container.keep == Keep::Kept,
     };
     match doing {

@@ -1,8 +1,10 @@
 //! `layerfs run`: a command in a container of its own.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail};
+use layerfs_driver::store::Store;
 use layerfs_driver::store::container::{Exited, Keep, Living, State};
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::host::{self, Rights};
@@ -11,6 +13,7 @@ use layerfs_runtime::cgroup::{Cgroup, CgroupError};
 use layerfs_runtime::{ContainerSpec, Ended, Request, RunError, Running, Signals};
 
 use super::asked::{Asked, From, asked, config_of, new_container, root_of, said};
+use super::network::{self, Held};
 use super::process::process;
 use super::server::{self, Started};
 use super::sweep::sweep;
@@ -61,7 +64,8 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
     // A container on a directory needs no image, and may be the first that is kept there.
     let store = if args.rootfs.is_some() { session.store_to_fill()? } else { session.store()? };
     let asked = asked(args, &store)?;
-    sweep(&store)?;
+    sweep(&store, session.roots())?;
+    let kept = network::keep(&asked.network, session.roots())?;
     let living = store.create_container(new_container(args, &asked)?)?;
     // Not before: until there is something to clear up, a signal ends this command as any other, also where it waits.
     let signals = Signals::take()?;
@@ -80,10 +84,18 @@ fn contain(args: &RunArgs, session: &Session) -> Result<u8> {
     let roots = session.roots();
     let hidden = [roots.store.as_ref(), roots.run.as_ref()].into_iter().flatten();
     let hidden = hidden.filter(|path| dir::open_path(path.as_path()).is_ok()).cloned().collect();
-    let made = make(args, &asked, &living, hidden)
-        .and_then(|(spec, serve)| begin(&spec, &serve, &living, &cgroup, (session, signals)));
+    let made = Held::begin(&asked.network, kept, &living, roots).and_then(|held| {
+        let (spec, serve) = make(args, &asked, (&living, &store, &held), hidden)?;
+        let joined = asked.network.mode.joined();
+        let begun = begin((&spec, joined), &serve, &living, &cgroup, (session, signals))?;
+        Ok((begun, held))
+    });
     let (ended, started_ms) = match made {
-        Ok((running, server)) => watch(running, server, &living, &cgroup),
+        Ok(((running, server), held)) => {
+            let watched = watch(running, server, &living, &cgroup);
+            told(held.end());
+            watched
+        }
         Err(error) => {
             take_back(living);
             return Err(error);
@@ -123,12 +135,12 @@ fn told(beside: Result<(), impl Into<anyhow::Error>>) {
 fn make(
     args: &RunArgs,
     asked: &Asked<'_>,
-    living: &Living,
+    (living, store, held): (&Living, &Store, &Held),
     hidden: Vec<PathBuf>,
 ) -> Result<(ContainerSpec, ServeArgs)> {
     let upper = dir::path_of(living.make_dir("upper")?)?;
     let work = dir::path_of(living.make_dir("work")?)?;
-    let files = files::make(living, asked.network)?;
+    let files = files::make(living, store, &asked.network, held)?;
     let source = match &asked.from {
         From::Image { called, .. } => called.clone(),
         From::Rootfs(path) => path.to_string_lossy().into_owned(),
@@ -147,7 +159,7 @@ fn make(
         files,
         capabilities: asked.capabilities,
         filters: asked.filters.clone(),
-        network: asked.network,
+        network: held.network().clone(),
         input: asked.input,
         streams: asked.streams,
     };
@@ -184,7 +196,7 @@ fn make(
 }
 
 fn begin(
-    spec: &ContainerSpec,
+    (spec, joined): (&ContainerSpec, Option<&OwnedFd>),
     serve: &ServeArgs,
     living: &Living,
     cgroup: &Cgroup,
@@ -194,7 +206,14 @@ fn begin(
     // Something must lie under the root, and this is looked for by nobody in there.
     let place = dir::path_of(living.dir())?.join("work");
     let started = cgroup.add_server(server.pid()).map_err(RunError::Limits).and_then(|()| {
-        layerfs_runtime::start(Request { spec, cgroup, place: &place, server: channel, signals })
+        layerfs_runtime::start(Request {
+            spec,
+            cgroup,
+            place: &place,
+            server: channel,
+            signals,
+            network: joined,
+        })
     });
     match started {
         Ok(running) => Ok((running, server)),

@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::limits::LimitArgs;
+use super::network::NetworkArgs;
 use super::security::SecurityArgs;
 
 const EXAMPLES: &str = "\
@@ -13,24 +14,16 @@ EXAMPLES:
   layerfs run --rm debian:bookworm cat /etc/os-release
   layerfs run --rm -it debian:bookworm bash
   layerfs run --rm --memory 50m --cpus 0.5 debian:bookworm sh -c 'cat /sys/fs/cgroup/memory.max'
-  layerfs run --name web -v ./site:/srv:ro --network host debian:bookworm python3 -m http.server
+  layerfs run --name web -v ./site:/srv:ro -p 8080:8000 debian:bookworm python3 -m http.server -d /srv
   layerfs run --rm --rootfs / bash
 
-The network is `none` unless said otherwise: a loopback and nothing else. Changes are kept with the container, which \
+The network is `bridge` unless said otherwise: an address of its own and a way out, which `nft` is needed for; without it, \
+and with --network none, a loopback and nothing else. Changes are kept with the container, which \
 `layerfs ps -a` lists and `layerfs rm` removes; with --rm they go when it ends. A directory given by --rootfs is never \
 changed: the container works on a copy that is made as it writes.
 
 The exit status is that of the command, 128 and the signal's number where a signal ended it, 125 where the container \
 could not be made, 126 where the command can't be executed, 127 where there is no such command.";
-
-/// Which network a container sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum NetworkWord {
-    /// Its own: a loopback and nothing else
-    None,
-    /// The host's
-    Host,
-}
 
 /// The words of `layerfs run`.
 #[derive(Debug, Args)]
@@ -66,9 +59,8 @@ pub struct RunArgs {
     /// Run this instead of the image's entrypoint; empty for none
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<String>,
-    /// Which network it sees
-    #[arg(long, visible_alias = "net", value_enum, default_value = "none")]
-    pub network: NetworkWord,
+    #[command(flatten)]
+    pub network: NetworkArgs,
     /// Show a directory or file of the host at a place in the container
     #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
     pub volume: Vec<String>,

@@ -53,7 +53,7 @@ fn inspect_says_what_runs_within_which_limits() {
     assert!(config["Env"].as_array().unwrap().contains(&json!("A=b")), "{config}");
     let host = json!({
         "Memory": 50 << 20, "NanoCpus": 500_000_000, "CpuShares": 512, "PidsLimit": 64,
-        "NetworkMode": "none", "ReadonlyRootfs": true, "Binds": ["/etc:/mnt:ro"],
+        "NetworkMode": "none", "PortBindings": {}, "ReadonlyRootfs": true, "Binds": ["/etc:/mnt:ro"],
         "Sysctls": null, "Tmpfs": null, "ShmSize": 64 << 20, "Ulimits": [], "CapAdd": null, "CapDrop": null, "SecurityOpt": null,
     });
     assert_eq!(box_["HostConfig"], host);
