@@ -228,11 +228,11 @@ impl<'a> Going<'a> {
         let mut going = Going { child, out: Some(out), _host: host };
         let mut line = String::new();
         going.out.as_mut().unwrap().read_line(&mut line).unwrap();
+        let mut errors = String::new();
         if line != "ready\n" {
-            let mut errors = String::new();
             going.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
-            panic!("{line:?} {errors}");
         }
+        assert_eq!(line, "ready\n", "{errors}");
         going
     }
 
