@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::bench::verb;
 use crate::changes::{commit, diff, still};
-use crate::container::{ps, rm, words};
+use crate::container::{logs, ps, rename, rm, start, stop, supervise, volume, wait, words};
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
 use crate::output::log::LogLevel;
@@ -41,6 +41,9 @@ ENVIRONMENT:
 /// Clap knows the words after the options as one list only.
 const RUN_USAGE: &str = "layerfs run [OPTIONS] IMAGE [COMMAND...]
        layerfs run [OPTIONS] --rootfs DIR COMMAND...";
+
+const CREATE_USAGE: &str = "layerfs create [OPTIONS] IMAGE [COMMAND...]
+       layerfs create [OPTIONS] --rootfs DIR COMMAND...";
 
 /// Keep container images as content-addressed layers
 #[derive(Debug, Parser)]
@@ -115,6 +118,30 @@ pub enum Verb {
         words.value_name("IMAGE|COMMAND").help_heading(None::<&str>)
     }))]
     Run(words::RunArgs),
+    /// Make a container, to be started some time
+    #[command(override_usage = CREATE_USAGE, after_long_help = words::CREATE_EXAMPLES, mut_arg("words", |words| {
+        words.value_name("IMAGE|COMMAND").help_heading(None::<&str>)
+    }))]
+    Create(words::RunArgs),
+    /// Start containers that were made, or have ended
+    Start(start::StartArgs),
+    /// End containers: they are asked, and killed when they do not
+    Stop(stop::StopArgs),
+    /// Send containers a signal
+    Kill(stop::KillArgs),
+    /// Stop containers and start them again
+    Restart(stop::RestartArgs),
+    /// Wait until containers have ended, and print how
+    Wait(wait::WaitArgs),
+    /// Show what a container in the background has written
+    Logs(logs::LogsArgs),
+    /// Give a container another name
+    Rename(rename::RenameArgs),
+    /// Make, list and remove volumes, which outlive containers
+    Volume(volume::VolumeArgs),
+    /// Stand by a container: what `run -d` and `start` start
+    #[command(hide = true)]
+    Supervise(supervise::SuperviseArgs),
     /// Mount an image as a merged tree, or list mounts
     Mount(make::MountArgs),
     /// Take mounts away

@@ -8,6 +8,7 @@ mod container;
 mod image;
 mod misunderstood;
 mod mount;
+mod nested;
 mod output;
 mod roots;
 mod run;
@@ -16,7 +17,7 @@ mod system;
 mod upper;
 
 fn main() -> std::process::ExitCode {
-    let words = std::env::args_os().collect::<Vec<_>>();
+    let words = nested::flat(std::env::args_os().collect());
     match called::help(&words) {
         Some(text) => run::print(&text),
         None => {

@@ -23,56 +23,43 @@ const FAILED: u8 = 1;
 pub const READER_GONE: u8 = 141;
 
 /// Verbs of docker that are not there yet.
-const VERBS_TO_COME: [&str; 32] = [
+const VERBS_TO_COME: [&str; 23] = [
     "attach",
     "build",
     "container",
     "cp",
-    "create",
     "events",
     "exec",
     "export",
     "image",
-    "kill",
     "login",
     "logout",
-    "logs",
     "network",
     "pause",
     "port",
     "prune",
-    "rename",
-    "restart",
     "search",
-    "start",
     "stats",
-    "stop",
     "system",
     "top",
     "unpause",
     "update",
-    "volume",
-    "wait",
     "buildx",
     "compose",
     "manifest",
 ];
 
 /// Options of docker's `run` that are not there yet.
-const RUN_OPTIONS_TO_COME: [&str; 36] = [
+const RUN_OPTIONS_TO_COME: [&str; 28] = [
     "-P",
     "-a",
-    "-d",
     "-h",
-    "-l",
     "-p",
     "--add-host",
     "--annotation",
     "--attach",
     "--cgroup-parent",
     "--cgroupns",
-    "--cpuset-cpus",
-    "--detach",
     "--device",
     "--dns",
     "--domainname",
@@ -83,11 +70,7 @@ const RUN_OPTIONS_TO_COME: [&str; 36] = [
     "--init",
     "--ip",
     "--ipc",
-    "--label",
     "--link",
-    "--memory-reservation",
-    "--memory-swap",
-    "--mount",
     "--pid",
     "--platform",
     "--privileged",
@@ -148,12 +131,17 @@ fn is_run(words: &[OsString]) -> bool {
 
 /// The verb that the words begin with.
 fn verb(words: &[OsString]) -> Option<&OsStr> {
-    let mut words = words.iter().skip(1);
-    while let Some(word) = words.next() {
+    place_of_verb(words).map(|at| words[at].as_os_str())
+}
+
+/// Where the verb stands.
+pub fn place_of_verb(words: &[OsString]) -> Option<usize> {
+    let mut places = words.iter().enumerate().skip(1);
+    while let Some((at, word)) = places.next() {
         if WITH_VALUE.contains(&word.as_bytes()) {
-            words.next();
+            places.next();
         } else if !word.as_bytes().starts_with(b"-") {
-            return Some(word);
+            return Some(at);
         }
     }
     None

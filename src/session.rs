@@ -1,9 +1,11 @@
 //! What every verb is given: where things are, how to open the store, what the verb came to.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use layerfs_driver::store::{Store, StoreError};
 
 use crate::output::log::LogLevel;
@@ -63,14 +65,24 @@ impl Session {
         Session { roots, log_level }
     }
 
-    /// How much is told of what goes on inside; a process that is started for this run tells as much.
-    pub fn log_level(&self) -> LogLevel {
-        self.log_level
-    }
-
     /// Where the store and the running state are.
     pub fn roots(&self) -> &Roots {
         &self.roots
+    }
+
+    /// The words by which this program, started again, has the same places and tells as much.
+    pub fn words(&self) -> Vec<OsString> {
+        let places = [("--root=", &self.roots.store), ("--runroot=", &self.roots.run)];
+        let mut words = Vec::new();
+        for (option, place) in places {
+            let Some(place) = place else { continue };
+            let mut word = OsString::from(option);
+            word.push(place);
+            words.push(word);
+        }
+        let level = self.log_level.to_possible_value();
+        words.extend(level.map(|level| format!("--log-level={}", level.get_name()).into()));
+        words
     }
 
     /// The same run on the store in `place`.

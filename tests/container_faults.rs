@@ -49,6 +49,8 @@ fn make(store: &Store, name: &str, keep: Keep) -> Result<Living, StoreError> {
         hostname: None,
         keep,
         details: Map::new(),
+        said: serde_json::Value::Null,
+        volumes: Vec::new(),
     })
 }
 

@@ -14,6 +14,8 @@ mod configured;
 mod console;
 #[path = "run_container/demo.rs"]
 mod demo;
+#[path = "run_container/detached.rs"]
+mod detached;
 #[path = "run_container/ended.rs"]
 mod ended;
 #[path = "run_container/hostile.rs"]
@@ -45,3 +47,5 @@ mod seen;
 mod shown;
 #[path = "run_container/streams.rs"]
 mod streams;
+#[path = "run_container/volumes.rs"]
+mod volumes;

@@ -32,6 +32,8 @@ impl Ground {
             hostname: None,
             keep,
             details,
+            said: serde_json::Value::Null,
+            volumes: Vec::new(),
         })
     }
 
@@ -245,4 +247,41 @@ fn a_directory_that_is_not_called_as_a_container_is_none() {
     assert!(below.join("container.json").exists());
     let findings = ground.store.fsck(Repair::Report).unwrap().findings;
     assert_eq!(findings.len(), 1, "{findings:?}");
+}
+
+#[test]
+fn one_that_is_to_be_started_some_time_is_nobodys_and_no_sweep_takes_it() {
+    let ground = Ground::new();
+    ground.make("box", Keep::Kept).unwrap().set_aside().unwrap();
+    assert!(ground.settle_all().is_empty());
+    let found = ground.store.find_container("box").unwrap();
+    assert_eq!((found.is_living, found.is_dead(), &found.state), (false, false, &State::Idle));
+    let living = ground.store.start_container(&found, Keep::Kept).unwrap();
+    let error = ground.store.start_container(&found, Keep::Kept).unwrap_err();
+    assert_eq!(error.to_string(), "container `box` is running already");
+    living.make_dir("upper").unwrap();
+    living.end(exited(3)).unwrap();
+    // Again, with what it wrote; then it goes with its process.
+    let living = ground.store.start_container(&found, Keep::Throwaway).unwrap();
+    living.make_dir("upper").unwrap();
+    assert_eq!(ground.store.find_container("box").unwrap().keep, Keep::Throwaway);
+    living.end(exited(0)).unwrap();
+    assert_eq!(ground.directories(), 0);
+    let error = ground.store.start_container(&found, Keep::Kept).unwrap_err();
+    assert!(error.to_string().contains("no container `box`"), "{error}");
+}
+
+#[test]
+fn a_container_is_renamed_unless_the_name_is_anothers_or_none() {
+    let ground = Ground::new();
+    let one = ground.make("one", Keep::Kept).unwrap();
+    ground.make("two", Keep::Kept).unwrap().end(exited(0)).unwrap();
+    let found = ground.store.find_container("one").unwrap();
+    let error = ground.store.rename_container(&found, "two").unwrap_err();
+    assert!(error.to_string().contains("the name `two` is that of container"), "{error}");
+    assert!(ground.store.rename_container(&found, "-").is_err());
+    ground.store.rename_container(&found, "three").unwrap();
+    assert_eq!(ground.store.find_container("three").unwrap().id, found.id);
+    assert!(ground.store.find_container("one").is_err());
+    one.end(exited(0)).unwrap();
 }

@@ -6,7 +6,8 @@
 //!    the supervisor carries the bytes. The null device has nothing to carry: the container's own stands for it.
 //! 2. A directory can't be carried, and would lead out of the container.
 //! 3. The supervisor waits in one place only, where signals are heard: before it takes or gives, it asks.
-//! 4. What is set on a stream of the caller's holds for everybody who shares it: nothing is.
+//! 4. Where nobody looks, a log takes what comes. One that takes no more (a full disk) loses it: the program is not to end by it.
+//! 5. What is set on a stream of the caller's holds for everybody who shares it: nothing is.
 
 use std::io::{stderr, stdin, stdout};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use layerfs_driver::sys::file::{self, FileType};
 
+use crate::log::{Form, Log};
 use crate::spec::{ContainerSpec, Input, Streams};
 use crate::start::RunError;
 use crate::sys::watch::{self, Until};
@@ -59,6 +61,8 @@ struct Carrier {
     giving: Giving,
     /// Whether somebody at the other end of `to` may go. A file has none, and some of the kernel's say that it has gone.
     hangs_up: bool,
+    /// How it is written, where `to` is a log.
+    log: Option<Form>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,10 +76,13 @@ enum Direction {
 pub(crate) struct Carriers(Vec<Carrier>);
 
 /// Makes pipes for what has to be carried, and refuses what may not be given.
-pub(crate) fn part(spec: &ContainerSpec) -> Result<(Carriers, Ends), RunError> {
+pub(crate) fn part(spec: &ContainerSpec, log: Option<&Log>) -> Result<(Carriers, Ends), RunError> {
     let (mut carriers, mut ends) = (Vec::new(), Ends::default());
     if spec.streams == Streams::Terminal {
         return Ok((Carriers(carriers), ends));
+    }
+    if let Some(log) = log {
+        return logged(log).map_err(RunError::Process);
     }
     if spec.input == Input::Caller && is_carried(stdin(), "standard input")? {
         let (read, write) = channel::pipe().map_err(RunError::Process)?;
@@ -98,6 +105,18 @@ pub(crate) fn part(spec: &ContainerSpec) -> Result<(Carriers, Ends), RunError> {
         carriers.push(Carrier::to_caller(stderr(), read).map_err(RunError::Process)?);
         ends.error = Some(write);
     }
+    Ok((Carriers(carriers), ends))
+}
+
+/// Both streams of what writes go to the log; there is nothing to read.
+fn logged(log: &Log) -> Result<(Carriers, Ends), SysError> {
+    let (output, write_output) = channel::pipe()?;
+    let (error, write_error) = channel::pipe()?;
+    let carriers = vec![
+        Carrier::to_log(log.of("stdout")?, output)?,
+        Carrier::to_log(log.of("stderr")?, error)?,
+    ];
+    let ends = Ends { input: None, output: Some(write_output), error: Some(write_error) };
     Ok((Carriers(carriers), ends))
 }
 
@@ -155,6 +174,7 @@ impl Carrier {
             direction: Direction::In,
             giving: Giving::Whole,
             hangs_up: true,
+            log: None,
         })
     }
 
@@ -169,7 +189,14 @@ impl Carrier {
             None => (exec::duplicate(stream)?, Giving::Whole),
         };
         let (pending, direction) = (Vec::new(), Direction::Out);
-        Ok(Carrier { from: pipe, to, pending, direction, giving, hangs_up })
+        Ok(Carrier { from: pipe, to, pending, direction, giving, hangs_up, log: None })
+    }
+
+    fn to_log((to, form): (OwnedFd, Form), pipe: OwnedFd) -> Result<Self, SysError> {
+        terminal::never_wait(&pipe)?;
+        let (pending, direction) = (Vec::new(), Direction::Out);
+        let (giving, hangs_up) = (Giving::Whole, false);
+        Ok(Carrier { from: pipe, to, pending, direction, giving, hangs_up, log: Some(form) })
     }
 
     /// Takes some where nothing is left to give, and gives some.
@@ -201,7 +228,10 @@ impl Carrier {
             }
             Err(error) => return Err(error),
         }
-        self.pending = bytes;
+        self.pending = match &mut self.log {
+            Some(form) => form.lines(&bytes),
+            None => bytes,
+        };
         Ok(Step::Moved)
     }
 
@@ -217,8 +247,15 @@ impl Carrier {
                 self.pending.drain(..len);
                 Ok(Step::Moved)
             }
-            Err(error) if self.is_reader_gone(&error)? => Ok(Step::Through),
-            Err(error) => Err(error),
+            Err(error) => {
+                if let Some(form) = &mut self.log {
+                    tracing::debug!("the log loses {} bytes: {error}", self.pending.len());
+                    self.pending.clear();
+                    form.refused();
+                    return Ok(Step::Moved);
+                }
+                if self.is_reader_gone(&error)? { Ok(Step::Through) } else { Err(error) }
+            }
         }
     }
 

@@ -185,13 +185,14 @@ mod tests {
     use super::*;
     use crate::capability::Capabilities;
     use crate::seccomp::Filters;
-    use crate::spec::{Input, Process};
+    use crate::spec::{Contents, Input, Process};
 
     fn spec() -> ContainerSpec {
         let volume = |target: &str| Volume {
             source: "/host".into(),
             target: target.into(),
             access: Access::ReadWrite,
+            contents: Contents::Own,
         };
         ContainerSpec {
             hostname: "box".into(),
@@ -215,6 +216,7 @@ mod tests {
             filters: Filters::default(),
             sysctls: Vec::new(),
             resource_limits: Vec::new(),
+            oom_score_adj: None,
             network: Network::None,
             input: Input::Nothing,
             streams: Streams::Caller,

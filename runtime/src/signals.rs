@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+pub use crate::sys::signals::{name as signal_name, named as signal_named};
 use crate::sys::{SysError, signals};
 
 /// The signals of this process, taken: none ends it any more, each is passed on.

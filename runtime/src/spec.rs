@@ -77,6 +77,17 @@ pub struct Volume {
     pub target: PathBuf,
     /// Whether the container may change it.
     pub access: Access,
+    /// What is in it when the program starts.
+    pub contents: Contents,
+}
+
+/// What is in a volume when the program starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// What was in it before.
+    Own,
+    /// A copy of what the container's root has at its place: it is empty until then.
+    OfPlace,
 }
 
 /// What a mount refuses.
@@ -163,6 +174,8 @@ pub struct ContainerSpec {
     pub sysctls: Vec<Sysctl>,
     /// Limits of its processes.
     pub resource_limits: Vec<ResourceLimit>,
+    /// How soon the kernel ends its processes where memory runs out, -1000 to 1000; as the caller's where nothing is said.
+    pub oom_score_adj: Option<i16>,
     /// Which network it sees.
     pub network: Network,
     /// Standard input.

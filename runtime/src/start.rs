@@ -8,6 +8,7 @@ use layerfs_driver::sys::SysError;
 use crate::build::{self, Given};
 use crate::carry::{self, Carriers};
 use crate::cgroup::{Cgroup, CgroupError};
+use crate::log::Log;
 use crate::network::{self, NetworkError};
 use crate::plan::plan;
 use crate::served;
@@ -52,6 +53,8 @@ pub struct Request<'a> {
     pub signals: Signals,
     /// The network to join, where it is to be one that is there already.
     pub network: Option<&'a OwnedFd>,
+    /// What takes its output where nobody looks; the caller's streams are left alone then.
+    pub log: Option<Log>,
 }
 
 /// Why a container could not be started, or not be watched.
@@ -66,6 +69,11 @@ pub enum RunError {
     /// It can't be connected.
     #[error(transparent)]
     Network(NetworkError),
+    /// The kernel is not to be told so how soon it ends the container's processes.
+    #[error(
+        "--oom-score-adj: {0}; less than this command's own (/proc/self/oom_score_adj) takes CAP_SYS_RESOURCE"
+    )]
+    OomScore(#[source] SysError),
     /// The container's first process said why.
     #[error("{reason}")]
     Setup {
@@ -101,6 +109,8 @@ pub struct Running {
     pub(crate) terminal: Option<OwnedFd>,
     /// What carries the caller's streams.
     pub(crate) carriers: Carriers,
+    pub(crate) log: Option<Log>,
+    oom_score_adj: Option<i16>,
 }
 
 /// A channel between two processes of ours; both ends close on exec.
@@ -110,11 +120,11 @@ pub fn channel() -> Result<(OwnedFd, OwnedFd), SysError> {
 
 /// Makes the container, and returns when its program runs. The caller has one thread.
 pub fn start(request: Request<'_>) -> Result<Running, RunError> {
-    let Request { spec, cgroup, place, server, signals, network } = request;
+    let Request { spec, cgroup, place, server, signals, network, log } = request;
     let Server { pidfd: server, channel } = server;
     let steps = plan(spec);
     let view = cgroup.view();
-    let (carriers, ends) = carry::part(spec)?;
+    let (carriers, ends) = carry::part(spec, log.as_ref())?;
     let (ours, report) = ends::pair().map_err(RunError::Process)?;
     let own_network = match spec.network {
         Network::None | Network::Bridge(_) => namespace::NETWORK,
@@ -146,6 +156,8 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
                 input: spec.input,
                 terminal: None,
                 carriers,
+                log,
+                oom_score_adj: spec.oom_score_adj,
             };
             match handed.and_then(|()| running.settle(cgroup, &spec.network, &ours)) {
                 Ok(()) => Ok(running),
@@ -188,6 +200,10 @@ impl Running {
                         if let Network::Bridge(connection) = network {
                             network::connect(connection, self.child.pid)
                                 .map_err(RunError::Network)?;
+                        }
+                        if let Some(score) = self.oom_score_adj {
+                            process::set_oom_score(self.child.pid, score)
+                                .map_err(RunError::OomScore)?;
                         }
                         ends::send(report, b"g", None).map_err(RunError::Process)?;
                     }

@@ -46,7 +46,8 @@ impl Source {
 impl Running {
     /// Stands by until the container has ended, and with it everything that served it. An error ends it, too.
     pub fn supervise(mut self) -> Result<Ended, RunError> {
-        let relay = self.terminal.take().map(|terminal| Relay::new(terminal, self.input));
+        let log = self.log.as_ref();
+        let relay = self.terminal.take().map(|terminal| Relay::new(terminal, self.input, log));
         let mut relay = match relay.transpose().map_err(RunError::Process) {
             Ok(relay) => relay,
             Err(error) => return Err(self.abandon(error)),

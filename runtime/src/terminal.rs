@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::log::{Form, Log};
 use crate::spec::Input;
 use crate::sys::terminal::{self, Modes};
 use crate::sys::watch::Until;
@@ -40,14 +41,19 @@ pub(crate) struct Relay {
     output: OwnedFd,
     /// Taken from the container, not yet shown.
     unseen: Vec<u8>,
+    /// How it is written, where nobody looks and a log takes it.
+    log: Option<Form>,
 }
 
 impl Relay {
-    /// Begins to carry.
-    pub(crate) fn new(master: OwnedFd, input: Input) -> Result<Self, SysError> {
+    /// Begins to carry; into the log where there is one.
+    pub(crate) fn new(master: OwnedFd, input: Input, log: Option<&Log>) -> Result<Self, SysError> {
         terminal::never_wait(&master)?;
-        let (stdin, output) =
-            (exec::duplicate(std::io::stdin())?, exec::duplicate(std::io::stdout())?);
+        let stdin = exec::duplicate(std::io::stdin())?;
+        let (output, log) = match log {
+            Some(log) => log.of("stdout").map(|(file, form)| (file, Some(form)))?,
+            None => (exec::duplicate(std::io::stdout())?, None),
+        };
         let user = match (input, terminal::is_terminal(&stdin)) {
             (Input::Caller, true) => {
                 let modes = terminal::make_raw(&stdin)?;
@@ -57,7 +63,7 @@ impl Relay {
         };
         let input = (input == Input::Caller).then_some(stdin);
         let (pending, unseen) = (Vec::new(), Vec::new());
-        let relay = Relay { master, open: true, input, pending, user, output, unseen };
+        let relay = Relay { master, open: true, input, pending, user, output, unseen, log };
         relay.resize()?;
         Ok(relay)
     }
@@ -121,7 +127,10 @@ impl Relay {
             self.open = false;
             return Ok(Step::Waiting);
         };
-        self.unseen.extend_from_slice(&bytes[..len]);
+        match &mut self.log {
+            Some(form) => self.unseen.extend(form.lines(&bytes[..len])),
+            None => self.unseen.extend_from_slice(&bytes[..len]),
+        }
         Ok(if len == 0 { Step::Waiting } else { Step::Moved })
     }
 
@@ -138,8 +147,15 @@ impl Relay {
                 self.unseen.drain(..len);
                 Ok(Step::Moved)
             }
-            Err(error) if self.is_user_gone(&error)? => Ok(Step::UserGone),
-            Err(error) => Err(error),
+            Err(error) => {
+                if let Some(form) = &mut self.log {
+                    tracing::debug!("the log loses {} bytes: {error}", self.unseen.len());
+                    self.unseen.clear();
+                    form.refused();
+                    return Ok(Step::Moved);
+                }
+                if self.is_user_gone(&error)? { Ok(Step::UserGone) } else { Err(error) }
+            }
         }
     }
 

@@ -167,6 +167,7 @@ fn limits_read_inside_as_they_were_asked() {
         cpus: Some(Cpus { quota_us: 50_000 }),
         cpu_shares: Some(2048),
         pids_max: Some(64),
+        ..Limits::default()
     };
     let id = new_id();
     let Some(cgroup) = create(&id, &limits) else { return };
@@ -488,6 +489,9 @@ mod faults {
             cpus: Some(Cpus { quota_us: 50_000 }),
             cpu_shares: Some(512),
             pids_max: Some(64),
+            memory_reservation_bytes: Some(20 * MIB),
+            cpuset_cpus: Some("0".into()),
+            ..Limits::default()
         }
     }
 

@@ -1,6 +1,7 @@
 //! What was asked for by the words of `layerfs run`, understood and checked as far as can be without making anything.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -12,13 +13,15 @@ use layerfs_driver::sys::dir;
 use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::cgroup::Limits;
 use layerfs_runtime::seccomp::Filters;
-use layerfs_runtime::spec::{Access, Input, ResourceLimit, Streams, Sysctl, Tmpfs, Volume};
+use layerfs_runtime::spec::{Access, Input, ResourceLimit, Streams, Sysctl, Tmpfs};
 
 use super::details::Noted;
+use super::mount::{self, Mount};
 use super::network::Wanted;
 use super::process::{Said, process, read_environment};
+use super::volumes::Mounted;
 use super::words::RunArgs;
-use super::{files, sysctls, tmpfs, volumes};
+use super::{files, stop, sysctls, tmpfs, volume, volumes};
 use crate::image::absent::find_to_use;
 
 /// What a container's files come from.
@@ -45,9 +48,11 @@ pub struct Asked<'a> {
     /// What `hostname` says, where that is not its short id.
     pub hostname: Option<Cow<'a, str>>,
     /// What of the host it sees.
-    pub volumes: Vec<Volume>,
+    pub volumes: Vec<Mounted>,
     /// File systems in memory.
     pub tmpfs: Vec<Tmpfs>,
+    /// The same as words of `--tmpfs`.
+    pub tmpfs_words: Vec<String>,
     /// Bytes that `/dev/shm` has room for.
     pub shm_bytes: u64,
     /// Settings of the kernel.
@@ -77,13 +82,20 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
     let limits = args.limits.limits()?;
     let capabilities = args.security.capabilities()?;
     let filters = args.security.filters(capabilities)?;
-    let volumes: Vec<Volume> =
-        args.volume.iter().map(|words| volumes::read(words)).collect::<Result<_>>()?;
+    let mut volumes: Vec<Mounted> =
+        args.volume.iter().map(|words| volumes::read(words, store)).collect::<Result<_>>()?;
+    let mut tmpfs_words = args.tmpfs.clone();
+    for said in &args.mount {
+        match mount::read(said, store)? {
+            Mount::Shown(mounted) => volumes.push(*mounted),
+            Mount::InMemory(words) => tmpfs_words.push(words),
+        }
+    }
     let in_memory: Vec<Tmpfs> =
-        args.tmpfs.iter().map(|words| tmpfs::read(words)).collect::<Result<_>>()?;
+        tmpfs_words.iter().map(|words| tmpfs::read(words)).collect::<Result<_>>()?;
     tmpfs::refuse_twice(&volumes, &in_memory)?;
-    if args.tty && args.interactive && !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
-        bail!("-it: standard input is no terminal; leave -t out, or -i");
+    if args.tty && args.interactive {
+        refuse_without_terminal()?;
     }
     let (from, words) = match &args.rootfs {
         Some(path) => (From::Rootfs(rootfs(path)?), &args.words[..]),
@@ -108,6 +120,7 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
         hostname: files::hostname_in(hostname, &network.mode)?,
         volumes,
         tmpfs: in_memory,
+        tmpfs_words,
         shm_bytes: args.limits.shm_bytes()?,
         sysctls: args
             .sysctl
@@ -123,6 +136,46 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
         streams: if args.tty { Streams::Terminal } else { Streams::Caller },
         network,
     })
+}
+
+/// Refuses to relay a terminal where standard input is none.
+pub fn refuse_without_terminal() -> Result<()> {
+    if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+        bail!("-it: standard input is no terminal; leave -t out, or -i");
+    }
+    Ok(())
+}
+
+/// The words by which the same container is started again, from any directory and with any environment.
+fn lasting(args: &RunArgs, asked: &Asked<'_>) -> Result<RunArgs> {
+    let mut lasting = args.clone();
+    lasting.env_file.clear();
+    lasting.env = asked.environment.iter().map(with_value).collect();
+    lasting.volume = asked.volumes.iter().map(volumes::words).collect();
+    lasting.tmpfs.clone_from(&asked.tmpfs_words);
+    lasting.mount.clear();
+    match (&asked.from, lasting.words.first_mut()) {
+        (From::Image { image, .. }, Some(word)) => *word = image.id.to_string().into(),
+        (From::Rootfs(path), _) => lasting.rootfs = Some(path.clone()),
+        _ => {}
+    }
+    lasting.security.make_lasting()?;
+    lasting.network.make_lasting(&asked.network);
+    (lasting.name, lasting.cidfile) = (None, None);
+    Ok(lasting)
+}
+
+/// A variable with the value that the caller has for it now.
+fn with_value(line: &OsString) -> OsString {
+    match std::env::var_os(line) {
+        Some(value) if !line.as_encoded_bytes().contains(&b'=') => {
+            let mut whole = line.clone();
+            whole.push("=");
+            whole.push(value);
+            whole
+        }
+        _ => line.clone(),
+    }
 }
 
 fn rootfs(path: &std::path::Path) -> Result<PathBuf> {
@@ -157,6 +210,23 @@ pub fn root_of(args: &RunArgs) -> Access {
     if args.read_only { Access::ReadOnly } else { Access::ReadWrite }
 }
 
+/// The image's labels, and those that were said over them.
+fn labels(said: &[String], config: &RunConfig) -> Result<BTreeMap<String, String>> {
+    let mut labels = config.labels.clone();
+    labels.extend(volume::labels_of(said)?);
+    Ok(labels)
+}
+
+fn stop_signal(args: &RunArgs, config: &RunConfig) -> Result<String> {
+    match (&args.stop_signal, config.stop_signal.as_str()) {
+        (Some(word), _) => stop::name_of(word).context("--stop-signal"),
+        (None, "") => Ok("SIGTERM".into()),
+        (None, word) => {
+            stop::name_of(word).context("the image's stop signal; --stop-signal names another")
+        }
+    }
+}
+
 /// Its record.
 pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> {
     let base = match &asked.from {
@@ -169,13 +239,19 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         entrypoint_len: said.entrypoint_len(&config),
         terminal: asked.streams == Streams::Terminal,
         limits: &asked.limits,
+        disks: args.limits.io_words(),
+        oom_score_adj: args.limits.oom_score_adj(),
         network: &asked.network,
         root: root_of(args),
         volumes: &asked.volumes,
         sysctls: &asked.sysctls,
-        tmpfs: &args.tmpfs,
+        tmpfs: &asked.tmpfs_words,
         shm_bytes: asked.shm_bytes,
         resource_limits: &asked.resource_limits,
+        labels: labels(&args.label, &config)?,
+        stop_signal: stop_signal(args, &config)?,
+        stop_timeout: args.stop_timeout,
+        keep: asked.keep,
         security: &args.security,
     };
     Ok(NewContainer {
@@ -185,5 +261,8 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         hostname: asked.hostname.as_deref().map(str::to_owned),
         keep: asked.keep,
         details: noted.details(),
+        volumes: asked.volumes.iter().filter_map(|volume| volume.name.clone()).collect(),
+        said: serde_json::to_value(lasting(args, asked)?)
+            .context("note the words of the container")?,
     })
 }

@@ -1,15 +1,18 @@
 //! What a container's record says beside the rest, under docker's keys: what runs in it, within which limits, and what of the
 //! host it sees. `docs/json.md` lists the keys.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 
-use layerfs_runtime::cgroup::{Cpus, Limits};
-use layerfs_runtime::spec::{Access, Process, ResourceLimit, Sysctl, Volume};
+use layerfs_driver::store::container::Keep;
+use layerfs_runtime::cgroup::{Cpus, Limits, Swap, words};
+use layerfs_runtime::spec::{Access, Process, ResourceLimit, Sysctl};
 use serde_json::{Map, Value, json};
 
 use super::network::{self, Wanted};
 use super::security::SecurityArgs;
 use super::ulimits;
+use super::volumes::{self, Mounted};
 
 /// Billionths of a processor in a microsecond of each period of 100 ms.
 const NANO_CPUS_OF_QUOTA_US: u64 = 10_000;
@@ -25,12 +28,16 @@ pub struct Noted<'a> {
     pub terminal: bool,
     /// Its limits.
     pub limits: &'a Limits,
+    /// How soon its processes are ended where memory runs out.
+    pub oom_score_adj: Option<i16>,
+    /// Limits of disks, in their words, by docker's keys.
+    pub disks: [(&'static str, &'a [String]); 4],
     /// Which network it sees.
     pub network: &'a Wanted,
     /// What can be done to its root.
     pub root: Access,
     /// What of the host it sees.
-    pub volumes: &'a [Volume],
+    pub volumes: &'a [Mounted],
     /// Settings of the kernel.
     pub sysctls: &'a [Sysctl],
     /// File systems in memory, as they were said.
@@ -39,6 +46,14 @@ pub struct Noted<'a> {
     pub shm_bytes: u64,
     /// Limits of its processes.
     pub resource_limits: &'a [ResourceLimit],
+    /// Labels: the image's, and those that were said.
+    pub labels: BTreeMap<String, String>,
+    /// The signal by which it is asked to end, by its name.
+    pub stop_signal: String,
+    /// How many seconds it has then.
+    pub stop_timeout: Option<i64>,
+    /// What becomes of it when it ends.
+    pub keep: Keep,
     /// What was said of its rights.
     pub security: &'a SecurityArgs,
 }
@@ -63,14 +78,24 @@ impl Noted<'_> {
             "WorkingDir": self.process.directory.to_string_lossy(),
             "User": self.process.user,
             "Tty": self.terminal,
+            "Labels": self.labels,
+            "StopSignal": self.stop_signal,
+            "StopTimeout": self.stop_timeout,
         });
         let host = json!({
             "Memory": self.limits.memory_bytes.unwrap_or(0),
+            "MemorySwap": swap(self.limits),
+            "MemoryReservation": self.limits.memory_reservation_bytes.unwrap_or(0),
+            "CpusetCpus": self.limits.cpuset_cpus.as_deref().unwrap_or(""),
+            "CpusetMems": self.limits.cpuset_mems.as_deref().unwrap_or(""),
+            "BlkioWeight": self.limits.io_weight.unwrap_or(0),
             "NanoCpus": self.limits.cpus.map_or(0, nano_cpus),
             "CpuShares": self.limits.cpu_shares.unwrap_or(0),
             "PidsLimit": self.limits.pids_max,
+            "OomScoreAdj": self.oom_score_adj.unwrap_or(0),
             "NetworkMode": self.network.mode.word(),
             "PortBindings": network::shown::bindings(&self.network.ports),
+            "AutoRemove": self.keep == Keep::Throwaway,
             "ReadonlyRootfs": self.root == Access::ReadOnly,
             "Sysctls": sysctls(self.sysctls),
             "Tmpfs": in_memory(self.tmpfs),
@@ -79,24 +104,58 @@ impl Noted<'_> {
             "CapAdd": some(self.security.added()),
             "CapDrop": some(self.security.dropped()),
             "SecurityOpt": some(self.security.options()),
-            "Binds": self.volumes.iter().map(bind).collect::<Vec<_>>(),
+            "Binds": self.volumes.iter().map(volumes::words).collect::<Vec<_>>(),
         });
-        Map::from_iter([("Config".to_owned(), config), ("HostConfig".to_owned(), host)])
+        let mounts = self.volumes.iter().map(shown).collect();
+        let mut host = host;
+        for (key, said) in self.disks {
+            host[key] = json!(
+                some(said).map(|said| said.iter().map(|said| rate(said)).collect::<Vec<_>>())
+            );
+        }
+        Map::from_iter([
+            ("Config".to_owned(), config),
+            ("HostConfig".to_owned(), host),
+            ("Mounts".to_owned(), Value::Array(mounts)),
+        ])
     }
+}
+
+/// Docker's way: memory and swap together, 0 for no limit of memory, -1 for any swap.
+fn swap(limits: &Limits) -> i64 {
+    let Some(memory) = limits.memory_bytes else { return 0 };
+    let both = match limits.swap {
+        None => memory,
+        Some(Swap::Any) => return -1,
+        Some(Swap::Bytes(swap)) => memory.saturating_add(swap),
+    };
+    i64::try_from(both).unwrap_or(i64::MAX)
+}
+
+/// A device and a rate, which were read before.
+fn rate(said: &str) -> Value {
+    let (path, rate) = said.rsplit_once(':').unwrap_or((said, ""));
+    json!({"Path": path, "Rate": words::bytes(rate).unwrap_or(0)})
 }
 
 fn nano_cpus(cpus: Cpus) -> u64 {
     cpus.quota_us.saturating_mul(NANO_CPUS_OF_QUOTA_US)
 }
 
+fn shown(mounted: &Mounted) -> Value {
+    let volume = &mounted.volume;
+    json!({
+        "Type": if mounted.name.is_some() { "volume" } else { "bind" },
+        "Name": mounted.name,
+        "Source": volume.source.to_string_lossy(),
+        "Destination": volume.target.to_string_lossy(),
+        "RW": volume.access == Access::ReadWrite,
+    })
+}
+
 /// Docker's way: none is `null`.
 fn some(words: &[String]) -> Option<&[String]> {
     (!words.is_empty()).then_some(words)
-}
-
-fn bind(volume: &Volume) -> String {
-    let access = if volume.access == Access::ReadOnly { "ro" } else { "rw" };
-    format!("{}:{}:{access}", volume.source.display(), volume.target.display())
 }
 
 /// Docker's way: options by target, `null` for none.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use layerfs_driver::store::Store;
 use layerfs_driver::store::container::Living;
 use layerfs_driver::sys::{dir, file};
-use layerfs_runtime::spec::{Access, Network, Volume};
+use layerfs_runtime::spec::{Access, Contents, Network, Volume};
 
 use super::network::names::{self, Resolv};
 use super::network::words::Dns;
@@ -123,14 +123,25 @@ fn resolv(wanted: &Wanted, held: &Held) -> Result<Option<Vec<u8>>> {
 }
 
 fn written(own: &OwnedFd, name: &str, bytes: &[u8]) -> Result<Volume> {
-    let made = file::create_new(own, name, 0o644)
+    let gone = match dir::unlink(own, name) {
+        // One that ran before has it, and may have changed it.
+        Err(error) if !error.is_absent() => Err(error),
+        _ => Ok(()),
+    };
+    let made = gone
+        .and_then(|()| file::create_new(own, name, 0o644))
         .and_then(|file| {
             file::chmod(&file, 0o644)?;
             file::write_all(&file, bytes)
         })
         .and_then(|()| dir::path_of(own));
     let source = made.with_context(|| format!("make the container's /etc/{name}"))?.join(name);
-    Ok(Volume { source, target: format!("/etc/{name}").into(), access: Access::ReadWrite })
+    Ok(Volume {
+        source,
+        target: format!("/etc/{name}").into(),
+        access: Access::ReadWrite,
+        contents: Contents::Own,
+    })
 }
 
 fn of_host(path: impl AsRef<Path>) -> Result<Option<Vec<u8>>> {

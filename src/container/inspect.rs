@@ -38,6 +38,7 @@ pub fn inspected(store: &Store, run: Option<&Path>, container: &Container) -> Va
         "GraphDriver": { "Name": "layerfs", "Data": { "UpperDir": upper.to_string_lossy() } },
         "HostConfig": Value::Null,
         "Config": Value::Null,
+        "Mounts": Value::Null,
     });
     let mut all = match known {
         Value::Object(known) => known,

@@ -1,19 +1,48 @@
 //! The words for limits, as numbers.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
-use layerfs_runtime::cgroup::{self, Limits, words};
+use layerfs_driver::sys::file::{self, FileType};
+use layerfs_runtime::cgroup::{self, IoKind, IoLimit, Limits, Swap, words};
 use layerfs_runtime::spec::ResourceLimit;
+use serde::{Deserialize, Serialize};
 
 use super::ulimits;
 
 /// What a container may take.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// Memory: bytes, or a number with k, m or g, such as 50m; no swap beyond it
     #[arg(short, long, value_name = "SIZE")]
     memory: Option<String>,
+    /// Memory and swap together; -1 for any swap, the same as --memory for none, which is usual
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    memory_swap: Option<String>,
+    /// Memory that is left to it where memory is short
+    #[arg(long, value_name = "SIZE")]
+    memory_reservation: Option<String>,
+    /// Processors that it may run on, such as 0-2,5
+    #[arg(long, value_name = "LIST")]
+    cpuset_cpus: Option<String>,
+    /// Memory nodes that its memory may come from
+    #[arg(long, value_name = "LIST")]
+    cpuset_mems: Option<String>,
+    /// Weight against other containers where a disk is busy, 10 to 1000
+    #[arg(long, value_name = "WEIGHT")]
+    blkio_weight: Option<String>,
+    /// Bytes a second that it may read from a disk, such as /dev/sda:10m
+    #[arg(long, value_name = "DEVICE:RATE")]
+    device_read_bps: Vec<String>,
+    /// Bytes a second that it may write to a disk
+    #[arg(long, value_name = "DEVICE:RATE")]
+    device_write_bps: Vec<String>,
+    /// Reads a second that it may make on a disk
+    #[arg(long, value_name = "DEVICE:RATE")]
+    device_read_iops: Vec<String>,
+    /// Writes a second that it may make on a disk
+    #[arg(long, value_name = "DEVICE:RATE")]
+    device_write_iops: Vec<String>,
     /// Processors, in part or several, such as 0.5
     #[arg(long, value_name = "NUMBER")]
     cpus: Option<String>,
@@ -26,6 +55,10 @@ pub struct LimitArgs {
     /// A limit of each process, such as nofile=1024:4096 or core=0; -1 for none
     #[arg(long, value_name = "NAME=SOFT[:HARD]", allow_hyphen_values = true)]
     ulimit: Vec<String>,
+    /// How soon the kernel ends its processes where memory runs out: -1000 never, 1000 first
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(i16).range(-1000..=1000))]
+    oom_score_adj: Option<i16>,
     /// Bytes that /dev/shm has room for
     #[arg(long, value_name = "SIZE", default_value = "64m")]
     shm_size: String,
@@ -35,6 +68,11 @@ impl LimitArgs {
     /// What was said of memory.
     pub fn memory_word(&self) -> Option<&str> {
         self.memory.as_deref()
+    }
+
+    /// How soon its processes are ended where memory runs out.
+    pub fn oom_score_adj(&self) -> Option<i16> {
+        self.oom_score_adj
     }
 
     /// Limits of each process.
@@ -53,8 +91,23 @@ impl LimitArgs {
             Some(word) => read(word).with_context(|| format!("{option} `{word}`")),
             None => Ok(None),
         };
+        let memory_bytes = read("--memory", &self.memory, &words::memory)?;
+        let list = |option: &str, word: &Option<String>| match word {
+            Some(word) => words::list(word).with_context(|| format!("{option} `{word}`")),
+            None => Ok(None),
+        };
         Ok(Limits {
-            memory_bytes: read("--memory", &self.memory, &words::memory)?,
+            memory_bytes,
+            swap: self.swap(memory_bytes)?,
+            memory_reservation_bytes: read(
+                "--memory-reservation",
+                &self.memory_reservation,
+                &words::memory,
+            )?,
+            cpuset_cpus: list("--cpuset-cpus", &self.cpuset_cpus)?,
+            cpuset_mems: list("--cpuset-mems", &self.cpuset_mems)?,
+            io_weight: read("--blkio-weight", &self.blkio_weight, &words::io_weight)?,
+            io: self.io()?,
             cpus: match &self.cpus {
                 Some(word) => words::cpus(word, cgroup::processors()?)
                     .with_context(|| format!("--cpus `{word}`"))?,
@@ -64,6 +117,64 @@ impl LimitArgs {
             pids_max: read("--pids-limit", &self.pids_limit, &words::pids)?,
         })
     }
+}
+
+impl LimitArgs {
+    /// Swap beside the memory.
+    fn swap(&self, memory_bytes: Option<u64>) -> Result<Option<Swap>> {
+        let Some(word) = &self.memory_swap else { return Ok(None) };
+        let shown = || format!("--memory-swap `{word}`");
+        let Some(memory) = memory_bytes else {
+            bail!("{}: it goes with --memory alone, which it is added up with", shown());
+        };
+        if word == "-1" {
+            return Ok(Some(Swap::Any));
+        }
+        let both = words::bytes(word).with_context(shown)?;
+        match both.checked_sub(memory) {
+            Some(swap) => Ok(Some(Swap::Bytes(swap))),
+            None => bail!("{}: memory and swap together are less than --memory alone", shown()),
+        }
+    }
+
+    fn io(&self) -> Result<Vec<IoLimit>> {
+        let said = [
+            (IoKind::ReadBytes, &self.device_read_bps),
+            (IoKind::WriteBytes, &self.device_write_bps),
+            (IoKind::ReadOps, &self.device_read_iops),
+            (IoKind::WriteOps, &self.device_write_iops),
+        ];
+        let each =
+            said.into_iter().flat_map(|(kind, said)| said.iter().map(move |said| (kind, said)));
+        each.map(|(kind, said)| io_limit(kind, said)).collect()
+    }
+
+    /// The words of those limits of disks, by docker's keys: each a device and a rate.
+    pub fn io_words(&self) -> [(&'static str, &[String]); 4] {
+        [
+            ("BlkioDeviceReadBps", &self.device_read_bps),
+            ("BlkioDeviceWriteBps", &self.device_write_bps),
+            ("BlkioDeviceReadIOps", &self.device_read_iops),
+            ("BlkioDeviceWriteIOps", &self.device_write_iops),
+        ]
+    }
+}
+
+fn io_limit(kind: IoKind, said: &str) -> Result<IoLimit> {
+    let shown = || format!("{} `{said}`", kind.flag());
+    let Some((path, rate)) = said.rsplit_once(':') else {
+        bail!("{}: write DEVICE:RATE, such as /dev/sda:10m", shown());
+    };
+    let stat = file::stat_path(path).with_context(shown)?;
+    if file::type_of(&stat) != FileType::BlockDevice {
+        bail!("{}: `{path}` is no block device; `lsblk -p` lists them", shown());
+    }
+    let per_second = match kind {
+        IoKind::ReadBytes | IoKind::WriteBytes => words::byte_rate(rate),
+        IoKind::ReadOps | IoKind::WriteOps => words::rate(rate),
+    };
+    let per_second = per_second.with_context(shown)?;
+    Ok(IoLimit { device: file::device_numbers(&stat), kind, per_second })
 }
 
 type Read = Result<Option<u64>, words::WordError>;

@@ -7,11 +7,13 @@ use clap::Args;
 use layerfs_driver::store::container::{Base, Container, Keep};
 use layerfs_driver::sys::host;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::filter::{self, Key};
 use super::network;
 use super::network::ports::{Publish, column};
 use super::shown::{self, Doing};
+use crate::output::template::Format;
 use crate::output::text::cut;
 use crate::output::{Results, Table, time};
 use crate::session::{Outcome, Session};
@@ -22,6 +24,7 @@ EXAMPLES:
   layerfs ps -a                     and those that have ended
   layerfs ps -aq                    only ids
   layerfs rm $(layerfs ps -aq)      removes all that have ended
+  layerfs ps -a --filter status=exited --format '{{.Names}}: {{.Status}}'
   layerfs ps -a --json | jq -r '.[] | select(.oom_killed) | .name'
 
 A container that ended stays, with what it wrote, until `layerfs rm`, unless it was run with --rm. One whose command was \
@@ -43,6 +46,18 @@ pub struct PsArgs {
     /// Print ids and commands in full
     #[arg(long)]
     no_trunc: bool,
+    /// Show only those that fit; of one key any value, of several keys all
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// Show the last made, whatever it does
+    #[arg(short, long)]
+    latest: bool,
+    /// Show the last so many, whatever they do
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    last: Option<usize>,
+    /// Print `json`, one object a line, or a line such as '{{.ID}} {{.Names}}', under headings after `table `
+    #[arg(long, value_name = "TEMPLATE", conflicts_with_all = ["quiet", "json"])]
+    format: Option<String>,
     /// Print one JSON array
     #[arg(long, conflicts_with = "quiet")]
     json: bool,
@@ -72,15 +87,27 @@ struct Row<'a> {
 
 /// Lists the containers of the store.
 pub fn run(args: &PsArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
+    let filters = filter::read(&args.filter)?;
+    let format = args.format.as_deref().map(Format::parse).transpose()?;
     let mut containers = match session.store_if_there()? {
         Some(store) => store.containers()?,
         None => Vec::new(),
     };
-    if !args.all {
+    containers.retain(|one| filter::fits(one, &filters));
+    let last = args.last.or(args.latest.then_some(1));
+    containers.truncate(last.unwrap_or(usize::MAX));
+    // Whoever asks for what has ended means those, too.
+    let asks = |key| filters.iter().any(|(asked, _)| *asked == key);
+    let all = args.all || last.is_some() || asks(Key::Status) || asks(Key::Exited);
+    if !all {
         containers.retain(|one| matches!(Doing::of(one), Doing::Running { .. }));
     }
     let (now_ms, run) = (host::now_ms(), session.roots().run.as_deref());
-    if args.json {
+    if let Some(format) = format {
+        let rows: Vec<Value> =
+            containers.iter().map(|one| fields(one, args, run, now_ms)).collect();
+        format.print(&rows, results)?;
+    } else if args.json {
         results.json(&containers.iter().map(|one| row(one, run, now_ms)).collect::<Vec<_>>())?;
     } else if args.quiet {
         containers.iter().try_for_each(|one| results.line(id(one, args)))?;
@@ -88,6 +115,33 @@ pub fn run(args: &PsArgs, session: &Session, results: &mut Results) -> Result<Ou
         results.table(&table(&containers, args, run, now_ms))?;
     }
     Ok(Outcome::Done)
+}
+
+/// What a template can say, under docker's names.
+fn fields(container: &Container, args: &PsArgs, run: Option<&Path>, now_ms: u64) -> Value {
+    let doing = Doing::of(container);
+    let secs = |ms: u64| i64::try_from(ms / 1000).unwrap_or(i64::MAX);
+    let command = container.command.join(" ");
+    let command = if args.no_trunc { command } else { cut(&command, COMMAND_MAX) };
+    let config = container.details.get("Config");
+    let labels = config.and_then(|config| config.get("Labels")).and_then(Value::as_object);
+    let label =
+        |(name, value): (&String, &Value)| format!("{name}={}", value.as_str().unwrap_or(""));
+    let labels: Vec<String> = labels.into_iter().flatten().map(label).collect();
+    json!({
+        "ID": id(container, args),
+        "Image": shown::base(container),
+        "Command": format!("\"{command}\""),
+        "CreatedAt": time::rfc3339_ms(container.created_ms),
+        "RunningFor": time::ago(secs(container.created_ms), secs(now_ms)),
+        "State": doing.word(),
+        "Status": doing.status(container, now_ms),
+        "Ports": column(&published(container, run)),
+        "Networks": container.details.get("HostConfig").and_then(|it| it["NetworkMode"].as_str()).unwrap_or(""),
+        "Names": container.name,
+        "Labels": labels.join(","),
+        "Mounts": container.volumes.join(","),
+    })
 }
 
 fn id<'a>(container: &'a Container, args: &PsArgs) -> &'a str {

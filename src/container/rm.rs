@@ -106,7 +106,7 @@ fn end(store: &Store, container: &Container) -> Result<()> {
              that starts it, then try again",
             STARTS_WITHIN.as_secs()
         ),
-        State::Created => {}
+        State::Idle | State::Created => {}
         State::Running { pid, pid_start_ticks, .. } => {
             if let Some(first) = Process::find(pid, pid_start_ticks)? {
                 first.kill()?;

@@ -1,18 +1,20 @@
 //! The words for what a container may do: capabilities, system calls.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use layerfs_driver::sys::{file, host};
+use layerfs_driver::sys::{dir, file, host};
 use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::seccomp::{Filters, Profile};
+use serde::{Deserialize, Serialize};
 
 /// Bytes of a profile that are read.
 const PROFILE_LEN_MAX: u64 = 4 << 20;
 
 /// What a container may do.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Security")]
 pub struct SecurityArgs {
     /// Give a capability beside the usual ones, such as NET_RAW; ALL for all that the caller has
@@ -47,6 +49,18 @@ impl SecurityArgs {
     /// `--security-opt`, as it was said.
     pub fn options(&self) -> &[String] {
         &self.security_opt
+    }
+
+    /// The same words from any directory: a profile's path is one from the root.
+    pub fn make_lasting(&mut self) -> Result<()> {
+        if let Filtered::By(path) = self.filtered()? {
+            let deed = || format!("--security-opt `seccomp={path}`");
+            let whole = file::open_place(Path::new(path)).and_then(dir::path_of);
+            let whole = whole.with_context(deed)?;
+            let whole = whole.to_str().with_context(deed)?;
+            self.security_opt = vec![format!("seccomp={whole}")];
+        }
+        Ok(())
     }
 
     /// The capabilities: those that are added stay, also of those that are dropped.

@@ -47,6 +47,7 @@ impl Doing {
             {
                 Doing::Running { pid: *pid }
             }
+            State::Idle => Doing::Created,
             State::Created if container.is_living => Doing::Created,
             State::Created | State::Running { .. } => Doing::Exited {
                 code: DIED,
@@ -127,6 +128,8 @@ mod tests {
             hostname: None,
             keep: Keep::Kept,
             details: serde_json::Map::new(),
+            said: serde_json::Value::Null,
+            volumes: Vec::new(),
         };
         let _living = store.create_container(new).unwrap();
         store.find_container("web").unwrap()

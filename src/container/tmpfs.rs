@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use layerfs_runtime::cgroup::words;
-use layerfs_runtime::spec::{Refused, Tmpfs, Volume};
+use layerfs_runtime::spec::{Refused, Tmpfs};
 
-use super::volumes;
+use super::volumes::{self, Mounted};
 
 /// Words that take a refusal back, or say it, with what they are about.
 const FLAGS: [(&str, &str, Refused); 4] = [
@@ -67,8 +67,9 @@ pub fn read(said: &str) -> Result<Tmpfs> {
 }
 
 /// Refuses a place on which two things are to be mounted: only one would be seen.
-pub fn refuse_twice(volumes: &[Volume], tmpfs: &[Tmpfs]) -> Result<()> {
-    let mut targets: Vec<&Path> = volumes.iter().map(|volume| volume.target.as_path()).collect();
+pub fn refuse_twice(volumes: &[Mounted], tmpfs: &[Tmpfs]) -> Result<()> {
+    let mut targets: Vec<&Path> =
+        volumes.iter().map(|mounted| mounted.volume.target.as_path()).collect();
     targets.extend(tmpfs.iter().map(|tmpfs| tmpfs.target.as_path()));
     targets.sort_unstable();
     match targets.windows(2).find(|two| two[0] == two[1]) {

@@ -3,30 +3,85 @@
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use layerfs_driver::store::Store;
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::file;
-use layerfs_runtime::spec::{Access, Volume};
+use layerfs_runtime::spec::{Access, Contents, Volume};
 
-/// Reads `SOURCE:TARGET[:ro|rw]`. The source is there, and its links are resolved once, here.
-pub fn read(words: &str) -> Result<Volume> {
+/// A directory or file of the host's, or a volume of the store's, and where it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mounted {
+    /// Where it is and shows.
+    pub volume: Volume,
+    /// The volume's name, where it is one of the store's.
+    pub name: Option<String>,
+    /// Whether a new volume begins with what the image has there.
+    pub copies: Copies,
+}
+
+/// Whether a new volume begins with what the image has at its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copies {
+    /// It does.
+    Yes,
+    /// It begins empty.
+    No,
+}
+
+/// Reads `SOURCE:TARGET[:OPTION,…]`. A source that is a path is there, and its links are resolved once, here.
+pub fn read(words: &str, store: &Store) -> Result<Mounted> {
+    let what = format!("volume `{words}`");
     let parts: Vec<&str> = words.split(':').collect();
-    let (source, target, access) = match parts[..] {
-        [source, target] => (source, target, Access::ReadWrite),
-        [source, target, "rw"] => (source, target, Access::ReadWrite),
-        [source, target, "ro"] => (source, target, Access::ReadOnly),
-        [_, _, other] => bail!("volume `{words}`: `{other}` is neither ro nor rw"),
-        _ => bail!("volume `{words}`: write SOURCE:TARGET, SOURCE:TARGET:ro or SOURCE:TARGET:rw"),
+    let (source, target, options) = match parts[..] {
+        [source, target] => (source, target, ""),
+        [source, target, options] => (source, target, options),
+        _ => bail!("{what}: write SOURCE:TARGET, SOURCE:TARGET:ro or SOURCE:TARGET:rw"),
     };
+    let (mut access, mut copies) = (Access::ReadWrite, Copies::Yes);
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "rw" => access = Access::ReadWrite,
+            "ro" => access = Access::ReadOnly,
+            "nocopy" => copies = Copies::No,
+            // Labels of SELinux, which no container has here; mounts never spread to the host.
+            "z" | "Z" | "private" | "rprivate" => {}
+            _ => bail!("{what}: `{option}` is neither ro nor rw, nor nocopy"),
+        }
+    }
+    mounted((source, target), (access, copies), (&what, store))
+}
+
+/// The same of parts that are read already; `what` names them.
+pub fn mounted(
+    (source, target): (&str, &str),
+    (access, copies): (Access, Copies),
+    (what, store): (&str, &Store),
+) -> Result<Mounted> {
     if source.is_empty() {
-        bail!("volume `{words}`: the directory of the host is missing before the colon");
+        bail!("{what}: the directory of the host, or a volume's name, is missing before the colon");
     }
-    if !source.contains('/') && source != "." && source != ".." {
-        bail!(
-            "volume `{words}`: volumes with names are not there yet; `./{source}` would be the directory here"
-        );
-    }
-    let target = self::target(target, &format!("volume `{words}`"))?;
-    Ok(Volume { source: resolved(Path::new(source), words)?, target, access })
+    let target = self::target(target, what)?;
+    let contents = Contents::Own;
+    let is_path = source.contains('/') || source == "." || source == "..";
+    let (name, source) = match is_path {
+        true => (None, resolved(Path::new(source), what)?),
+        false => (
+            Some(source.to_owned()),
+            store.path_of_volume(source).with_context(|| {
+                format!("{what}: a word without `/` is a volume's name; `./{source}` would be the directory here")
+            })?,
+        ),
+    };
+    Ok(Mounted { volume: Volume { source, target, access, contents }, name, copies })
+}
+
+/// The words that mean that volume.
+pub fn words(mounted: &Mounted) -> String {
+    let access = if mounted.volume.access == Access::ReadOnly { "ro" } else { "rw" };
+    let source = mounted.name.clone();
+    let source = source.unwrap_or_else(|| mounted.volume.source.display().to_string());
+    let copies = if mounted.copies == Copies::No { ",nocopy" } else { "" };
+    format!("{source}:{}:{access}{copies}", mounted.volume.target.display())
 }
 
 /// A place in the container to mount on.
@@ -45,12 +100,9 @@ pub fn target(target: &str, what: &str) -> Result<PathBuf> {
     Ok(target)
 }
 
-fn resolved(source: &Path, words: &str) -> Result<PathBuf> {
+fn resolved(source: &Path, what: &str) -> Result<PathBuf> {
     let opened = file::open_place(source).with_context(|| {
-        format!(
-            "volume `{words}`: make `{0}` first, with `mkdir {0}` for instance",
-            source.display()
-        )
+        format!("{what}: make `{0}` first, with `mkdir {0}` for instance", source.display())
     })?;
     Ok(dir::path_of(&opened)?)
 }
@@ -59,28 +111,44 @@ fn resolved(source: &Path, words: &str) -> Result<PathBuf> {
 mod tests {
     use super::*;
 
+    fn store() -> (tempfile::TempDir, Store) {
+        let scratch = tempfile::tempdir().unwrap();
+        let store = Store::open(&scratch.path().join("store")).unwrap();
+        (scratch, store)
+    }
+
     #[test]
     fn a_volume_has_a_source_a_place_and_an_access() {
-        let volume = read("/proc/..:/a/./b:ro").unwrap();
-        let expected =
-            Volume { source: "/".into(), target: "/a/b".into(), access: Access::ReadOnly };
-        assert_eq!(volume, expected);
-        assert_eq!(read("/:/a").unwrap().access, Access::ReadWrite);
+        let (_scratch, store) = store();
+        let (contents, access) = (Contents::Own, Access::ReadOnly);
+        let path = Volume { source: "/".into(), target: "/a/b".into(), access, contents };
+        let read = |words: &str| read(words, &store).unwrap();
+        let expected = Mounted { volume: path, name: None, copies: Copies::Yes };
+        assert_eq!(read("/proc/..:/a/./b:ro"), expected);
+        assert_eq!(read("/:/a").volume.access, Access::ReadWrite);
+        assert_eq!(read("/:/a:z").volume.access, Access::ReadWrite);
+        let named = read("data:/a:ro,nocopy");
+        assert_eq!((named.name.as_deref(), named.copies), (Some("data"), Copies::No));
+        assert!(named.volume.source.ends_with("store/volumes/data/data"));
+        for words in ["/:/a/b:ro", "data:/a:rw,nocopy", "data:/a:rw"] {
+            assert_eq!(super::words(&read(words)), words);
+        }
     }
 
     #[test]
     fn slips_are_named() {
+        let (_scratch, store) = store();
         for (words, said) in [
             ("/", "SOURCE:TARGET"),
             ("/:b", "begin with /"),
             ("/:/b:rx", "neither ro nor rw"),
             (":/b", "missing before the colon"),
-            ("data:/b", "`./data` would be"),
+            ("d:/b", "`./d` would be"),
             ("/:/a/../b", "may not go up"),
             ("/:/", "over the container's root"),
             ("/none:/b", "make `/none` first"),
         ] {
-            let error = format!("{:#}", read(words).unwrap_err());
+            let error = format!("{:#}", read(words, &store).unwrap_err());
             assert!(error.contains(said), "{words}: {error}");
         }
     }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use super::limits::LimitArgs;
 use super::network::NetworkArgs;
@@ -16,6 +17,8 @@ EXAMPLES:
   layerfs run --rm --memory 50m --cpus 0.5 debian:bookworm sh -c 'cat /sys/fs/cgroup/memory.max'
   layerfs run --name web -v ./site:/srv:ro -p 8080:8000 debian:bookworm python3 -m http.server -d /srv
   layerfs run --rm --rootfs / bash
+  layerfs run -d --name job debian:bookworm sh -c 'sleep 60; echo done'
+  layerfs logs -f job
 
 The network is `bridge` unless said otherwise: an address of its own and a way out, which `nft` is needed for; without it, \
 and with --network none, a loopback and nothing else. Changes are kept with the container, which \
@@ -25,13 +28,24 @@ changed: the container works on a copy that is made as it writes.
 The exit status is that of the command, 128 and the signal's number where a signal ended it, 125 where the container \
 could not be made, 126 where the command can't be executed, 127 where there is no such command.";
 
+/// What stands below the help of `create`.
+pub const CREATE_EXAMPLES: &str = "\
+EXAMPLES:
+  layerfs create --name web debian:bookworm python3 -m http.server
+  layerfs start web
+
+All options are those of `layerfs run`. The container's id is printed; it runs when `layerfs start` says so.";
+
 /// The words of `layerfs run`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
 #[command(after_long_help = EXAMPLES)]
 pub struct RunArgs {
     /// Remove the container when it ends
     #[arg(long)]
     pub rm: bool,
+    /// Leave it in the background, and print its id
+    #[arg(short, long, conflicts_with = "interactive")]
+    pub detach: bool,
     /// Pass standard input on
     #[arg(short, long)]
     pub interactive: bool,
@@ -41,6 +55,18 @@ pub struct RunArgs {
     /// Call the container so
     #[arg(long)]
     pub name: Option<String>,
+    /// Write its id into a new file
+    #[arg(long, value_name = "FILE")]
+    pub cidfile: Option<PathBuf>,
+    /// Signal by which `stop` asks it to end; the image's own, or TERM, where nothing is said
+    #[arg(long, value_name = "SIGNAL")]
+    pub stop_signal: Option<String>,
+    /// How long `stop` waits for its end; -1 waits without end
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub stop_timeout: Option<i64>,
+    /// Note a word about the container
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub label: Vec<String>,
     /// What `hostname` says in it; the default is its short id
     #[arg(long)]
     pub hostname: Option<String>,
@@ -61,9 +87,12 @@ pub struct RunArgs {
     pub entrypoint: Option<String>,
     #[command(flatten)]
     pub network: NetworkArgs,
-    /// Show a directory or file of the host at a place in the container
-    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
+    /// Show a directory or file of the host, or a volume by its name, at a place in the container
+    #[arg(short, long, value_name = "SOURCE|NAME:TARGET[:ro]")]
     pub volume: Vec<String>,
+    /// The same in docker's longer words: type=bind|volume|tmpfs,source=…,target=…
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub mount: Vec<String>,
     /// Change a setting of the kernel that the container has of its own
     #[arg(long, value_name = "NAME=VALUE")]
     pub sysctl: Vec<String>,

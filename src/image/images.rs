@@ -6,9 +6,11 @@ use layerfs_driver::store::digest::Digest;
 use layerfs_driver::store::image::Image;
 use layerfs_driver::store::reference::Reference;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::columns::{self, Ids, NONE};
 use crate::output::size::{Digits, human};
+use crate::output::template::Format;
 use crate::output::{Results, Table, time};
 use crate::session::{Outcome, Session};
 
@@ -43,6 +45,9 @@ pub struct ImagesArgs {
     /// Add a column with the digest of the manifest
     #[arg(long, conflicts_with = "quiet")]
     digests: bool,
+    /// Print `json`, one object a line, or a line such as '{{.Repository}}:{{.Tag}}', under headings after `table `
+    #[arg(long, value_name = "TEMPLATE", conflicts_with_all = ["quiet", "json"])]
+    format: Option<String>,
     /// Print one JSON array
     #[arg(long, conflicts_with_all = ["quiet", "digests"])]
     json: bool,
@@ -78,7 +83,10 @@ pub fn run(args: &ImagesArgs, session: &Session, results: &mut Results) -> Resul
     // Newest first, as docker lists them; images of one time stay in the store's order.
     rows.sort_by_key(|row: &Row| std::cmp::Reverse(row.created_secs));
     let ids = if args.no_trunc { Ids::Full } else { Ids::Short };
-    if args.json {
+    if let Some(format) = &args.format {
+        let fields: Vec<Value> = rows.iter().map(|row| row.fields(ids)).collect();
+        Format::parse(format)?.print(&fields, results)?;
+    } else if args.json {
         results.json(&rows)?;
     } else if args.quiet {
         print_ids(&rows, ids, results)?;
@@ -86,6 +94,21 @@ pub fn run(args: &ImagesArgs, session: &Session, results: &mut Results) -> Resul
         results.table(&table_of(&rows, ids, args.digests.then_some("DIGEST")))?;
     }
     Ok(outcome)
+}
+
+impl Row {
+    /// What a template can say, under docker's names.
+    fn fields(&self, ids: Ids) -> Value {
+        json!({
+            "ID": columns::id(&self.id, ids),
+            "Repository": or_none(self.repository.as_ref()),
+            "Tag": or_none(self.tag.as_ref()),
+            "Digest": self.digest.map_or_else(|| NONE.into(), |digest| digest.to_string()),
+            "CreatedAt": or_none(self.created.as_ref()),
+            "CreatedSince": columns::age(self.created_secs),
+            "Size": human(self.size, Digits::Three),
+        })
+    }
 }
 
 fn rows_of(image: &Image) -> Vec<Row> {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::container;
+use crate::output::template::Format;
 use crate::output::{Results, message};
 use crate::session::{Outcome, Session};
 
@@ -30,6 +31,9 @@ pub struct InspectArgs {
     /// Take only things of this kind
     #[arg(long = "type", value_enum, value_name = "KIND")]
     kind: Option<Kind>,
+    /// Print a line of each, such as '{{.State.Pid}}' or '{{json .Config.Env}}', or `json`
+    #[arg(short, long, value_name = "TEMPLATE", conflicts_with = "json")]
+    format: Option<String>,
     /// Print one JSON array, as is done without this word too
     #[arg(long)]
     json: bool,
@@ -67,6 +71,7 @@ struct Inspected {
 
 /// Prints one array with an object for each container and image that was found.
 pub fn run(args: &InspectArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
+    let format = args.format.as_deref().map(Format::parse).transpose()?;
     let store = session.store()?;
     let mut found = Vec::new();
     let mut outcome = Outcome::Done;
@@ -79,7 +84,10 @@ pub fn run(args: &InspectArgs, session: &Session, results: &mut Results) -> Resu
             }
         }
     }
-    results.json(&found)?;
+    match format {
+        Some(format) => format.print(&found, results)?,
+        None => results.json(&found)?,
+    }
     Ok(outcome)
 }
 

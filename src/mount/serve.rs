@@ -181,10 +181,7 @@ impl ServeArgs {
             word.push(value);
             word
         };
-        let store = session.roots().store.as_ref();
-        let mut words: Vec<_> = store.map(|store| word("--root=", store)).into_iter().collect();
-        let level = session.log_level().to_possible_value();
-        words.extend(level.map(|level| word("--log-level=", &level.get_name())));
+        let mut words = session.words();
         words.push("serve".into());
         words.push(word("--source=", &self.source));
         words.extend(self.image.iter().map(|image| word("--image=", image)));

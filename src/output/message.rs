@@ -24,6 +24,13 @@ pub fn show(text: &str) {
     }
 }
 
+/// Writes bytes as they are, as [`show`] does text.
+pub fn bytes(bytes: &[u8]) {
+    if io::stderr().write_all(bytes).is_err() {
+        tracing::trace!("standard error is closed");
+    }
+}
+
 /// Says why something failed, and the cure where it is known.
 pub fn error(error: &anyhow::Error) {
     say(line_of(error));

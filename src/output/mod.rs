@@ -7,6 +7,7 @@ pub mod progress;
 pub mod results;
 pub mod size;
 pub mod table;
+pub mod template;
 pub mod text;
 pub mod time;
 

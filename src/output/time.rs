@@ -1,5 +1,7 @@
 //! Times: RFC 3339 in both directions, and how long ago, as docker says it.
 
+use layerfs_driver::sys::host;
+
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
@@ -20,6 +22,36 @@ pub fn rfc3339(secs: i64) -> String {
 pub fn rfc3339_ms(ms: u64) -> String {
     let text = rfc3339(i64::try_from(ms / 1000).unwrap_or(i64::MAX / DAY));
     format!("{}.{:03}Z", text.trim_end_matches('Z'), ms % 1000)
+}
+
+/// The time now as `2024-02-29T12:00:00.123456789Z`.
+pub fn now() -> String {
+    let since = host::since_1970();
+    let text = rfc3339(i64::try_from(since.as_secs()).unwrap_or(i64::MAX / DAY));
+    format!("{}.{:09}Z", text.trim_end_matches('Z'), since.subsec_nanos())
+}
+
+/// Reads a length of time as Go writes it, `2h30m` or `90s`, into seconds; fractions of units are no lengths here.
+pub fn parse_span(text: &str) -> Option<i64> {
+    let (mut secs, mut number) = (0_i64, None::<i64>);
+    for letter in text.chars() {
+        match letter {
+            '0'..='9' => {
+                let digit = i64::from(letter.to_digit(10)?);
+                number = Some(number.unwrap_or(0).checked_mul(10)?.checked_add(digit)?);
+            }
+            's' | 'm' | 'h' => {
+                let unit = match letter {
+                    's' => 1,
+                    'm' => MINUTE,
+                    _ => HOUR,
+                };
+                secs = secs.checked_add(number.take()?.checked_mul(unit)?)?;
+            }
+            _ => return None,
+        }
+    }
+    (number.is_none() && !text.is_empty()).then_some(secs)
 }
 
 /// Reads an RFC 3339 time of any offset into seconds since 1970; fractions are dropped.
@@ -119,6 +151,23 @@ fn date_of(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lengths_of_time_are_those_of_go() {
+        for (text, secs) in [("90s", 90), ("2h30m", 9000), ("0s", 0)] {
+            assert_eq!(parse_span(text), Some(secs), "{text}");
+        }
+        for text in ["", "5", "m", "1d", "-1s", "9223372036854775807h", "1.5h"] {
+            assert_eq!(parse_span(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_time_now_is_one_that_is_read() {
+        let now = now();
+        assert_eq!(now.len(), "2024-02-29T12:00:00.123456789Z".len());
+        assert!(parse_rfc3339(&now).is_some_and(|secs| secs > 1_700_000_000), "{now}");
+    }
 
     #[test]
     fn times_are_written_in_utc() {

@@ -27,6 +27,8 @@ pub fn make(place: &Place, name: &str, base: Base, keep: Keep) -> Living {
         hostname: None,
         keep,
         details,
+        said: serde_json::Value::Null,
+        volumes: Vec::new(),
     };
     store(place).create_container(new).unwrap()
 }
@@ -352,4 +354,46 @@ fn removal_by_force_does_not_wait_for_ever() {
     assert!(line.contains("has not ended within 10 s"), "{line}");
     assert!(before.elapsed() >= Duration::from_secs(10));
     ends(child);
+}
+
+#[test]
+fn containers_are_chosen_by_filters_and_shown_by_templates() {
+    let place = Place::new();
+    place.pull_small("small");
+    let web = make(&place, "web", of_image(&place, "small:1"), Keep::Kept);
+    drop(make(&place, "old", of_image(&place, "small:1"), Keep::Kept));
+    let ps =
+        |words: &[&str]| place.said(&[&["ps", "-a", "--format", "{{.Names}}"], words].concat());
+    for (filter, names) in [
+        ("name=we", "web\n"),
+        ("status=exited", "old\n"),
+        ("status=created", "web\n"),
+        ("exited=137", "old\n"),
+        ("ancestor=small:1", "old\nweb\n"),
+        ("ancestor=other", ""),
+        ("label=none", ""),
+        ("volume=none", ""),
+    ] {
+        assert_eq!(ps(&["--filter", filter]), names, "{filter}");
+    }
+    assert_eq!(ps(&["-f", "name=web", "-f", "name=old", "-f", "status=created"]), "web\n");
+    assert_eq!(ps(&["-n", "1"]), "old\n");
+    for (filter, told) in [
+        ("name", "write KEY=VALUE"),
+        ("size=1", "there is no key `size`"),
+        ("status=dead", "a status is one of"),
+        ("exited=x", "a number from 0 to 255"),
+    ] {
+        let line = place.run(&["ps", "--filter", filter]).refusal(1);
+        assert!(line.contains(told), "{filter}: {line}");
+    }
+    let row = place.said(&["ps", "-a", "--latest", "--format", "table {{.Names}}\\t{{.State}}"]);
+    assert_eq!(row, "NAMES     STATE\nold       exited\n");
+    let env =
+        place.said(&["inspect", "-f", "{{.Name}} {{json .Config.Env}} {{.State.Running}}", "web"]);
+    assert_eq!(env, "/web [\"A=b\"] false\n");
+    let line = place.run(&["inspect", "-f", "{{.Names}}", "web"]).refusal(1);
+    assert!(line.contains("there is no field `Names`; there are Id,"), "{line}");
+    assert_eq!(place.said(&["images", "--format", "{{.Repository}}:{{.Tag}}"]), "small:1\n");
+    drop(web);
 }

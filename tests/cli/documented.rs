@@ -26,7 +26,7 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// What images say in words of their own, and containers in those that `run` noted: its tests compare them with the page.
-const FOREIGN: [&str; 3] = ["Config", "HostConfig", "NetworkSettings"];
+const FOREIGN: [&str; 4] = ["Config", "HostConfig", "NetworkSettings", "labels"];
 
 fn is_foreign(key: &str) -> bool {
     key.split_once('.').is_some_and(|(first, _)| FOREIGN.contains(&first))
@@ -60,13 +60,15 @@ fn every_key_is_documented_and_every_documented_key_is_printed() {
     });
     let object = objects.into_iter().next().expect("the image has a big file");
     let _web = make(&place, "web", of_image(&place, "small:1"), Keep::Kept);
-    let runs: [(&str, &[&str]); 11] = [
+    place.run(&["volume", "create", "data"]);
+    let runs: [(&str, &[&str]); 12] = [
         ("images", &["images", "--json"]),
         ("layers IMAGE", &["layers", "--json", "small:1"]),
         ("history IMAGE", &["history", "--json", "small:1"]),
         ("inspect IMAGE", &["inspect", "small:1"]),
         ("inspect CONTAINER", &["inspect", "web"]),
         ("ps", &["ps", "--all", "--json"]),
+        ("volume ls", &["volume", "ls", "--json"]),
         ("df", &["df", "--json"]),
         ("gc", &["gc", "--json"]),
         ("info", &["info", "--json"]),

@@ -130,3 +130,31 @@ fn ports_without_a_bridge_are_refused_or_said_to_be_nothing() {
     assert!(own.err.contains("--network host"), "{own:?}");
     host.assert_nothing_left();
 }
+
+#[test]
+fn one_in_the_background_has_its_port_until_it_ends_and_when_it_is_started_again() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare", "python3");
+    let host = Host::new();
+    let words =
+        ["run", "-d", "--name", "web", "--hostname", "web", "-p", "8080:80", "--rootfs", "/"];
+    let serve = ["python3", "-c", SERVE, "80"];
+    let ready = || while !host.layerfs(&["logs", "web"]).out.contains("ready") {};
+    let made = host.layerfs(&[&words[..], &serve].concat());
+    assert_eq!((made.status, made.err.as_str()), (0, ""), "{made:?}");
+    ready();
+    assert_eq!(host.ask("tcp", "127.0.0.1", 8080), "web sees 10.80.0.1");
+    let ports = host.layerfs(&["ps", "--format", "{{.Ports}} {{.Networks}}"]).said();
+    assert_eq!(ports, "0.0.0.0:8080->80/tcp bridge\n");
+    assert_eq!(host.layerfs(&["stop", "-t", "0", "web"]).said(), "web\n");
+    assert_eq!(host.left(), "");
+    let mut taken = host.start_here(&["python3", "-c", SERVE, "8080"]);
+    let refused = host.layerfs(&["start", "web"]);
+    assert!(refused.err.contains("taken by a program of the host"), "{refused:?}");
+    assert_eq!(host.left(), "");
+    taken.end();
+    assert_eq!(host.layerfs(&["start", "web"]).said(), "web\n");
+    while host.ask("tcp", "127.0.0.1", 8080) != "web sees 10.80.0.1" {}
+    assert_eq!(host.layerfs(&["rm", "-f", "web"]).said(), "web\n");
+    host.assert_nothing_left();
+}

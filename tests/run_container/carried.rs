@@ -223,7 +223,7 @@ fn bytes_through_pipes_and_sockets_are_all_there_with_their_end() {
 }
 
 #[track_caller]
-fn until(mut come: impl FnMut() -> bool) {
+pub fn until(mut come: impl FnMut() -> bool) {
     let began = Instant::now();
     while !come() {
         assert!(began.elapsed() < Duration::from_secs(20), "it does not come");

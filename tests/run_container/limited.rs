@@ -1,7 +1,8 @@
 //! Limits: read back inside, and held by the kernel.
 
 use crate::place::Place;
-use crate::support::need_root;
+use crate::support::rights::have_loop_devices;
+use crate::support::{Scratch, need, need_root};
 
 #[test]
 fn memory_reads_back_where_version_2_has_it_and_a_hog_is_killed_in_words() {
@@ -95,6 +96,13 @@ fn words_that_are_no_limits_are_named_and_leave_nothing() {
         ("--cpus", "0"),
         ("--cpu-shares", "1"),
         ("--pids-limit", "0"),
+        ("--memory-reservation", "x"),
+        ("--memory-swap", "100m"),
+        ("--cpuset-cpus", "2-1"),
+        ("--blkio-weight", "5"),
+        ("--device-read-bps", "/dev/null:1m"),
+        ("--device-write-bps", "/dev/none:1m"),
+        ("--device-read-iops", "/dev/null"),
     ] {
         let ran = place.script(&[option, word], "true");
         if (option, word) == ("--cpus", "0") {
@@ -115,5 +123,79 @@ fn processor_limits_read_back() {
     let script = "cd /sys/fs/cgroup; cat cpu.max 2>/dev/null || cat cpu/cpu.cfs_quota_us; cat cpu.weight 2>/dev/null || cat cpu/cpu.shares";
     let said = place.script(&["--cpus", "0.5", "--cpu-shares", "2048"], script).said();
     assert!(["50000\n2048\n", "50000 100000\n174\n"].contains(&said.as_str()), "{said}");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn memory_beside_the_limit_reads_back() {
+    need_root!();
+    let place = Place::new();
+    let script =
+        "cd /sys/fs/cgroup; cat memory/memory.soft_limit_in_bytes 2>/dev/null || cat memory.low
+        cat memory/memory.memsw.limit_in_bytes 2>/dev/null || cat memory.swap.max";
+    let options = ["--memory", "50m", "--memory-reservation", "20m", "--memory-swap", "60m"];
+    let said = place.script(&options, script).said();
+    let memsw = ["20971520\n62914560\n", "20971520\n10485760\n"];
+    assert!(memsw.contains(&said.as_str()), "{said}");
+    let less = place.script(&["--memory", "50m", "--memory-swap", "40m"], "true");
+    assert!(less.err.contains("are less than --memory alone"), "{less:?}");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn processors_are_those_that_are_listed() {
+    need_root!();
+    let place = Place::new();
+    let said = place
+        .script(&["--cpuset-cpus", "0"], "nproc; grep Cpus_allowed_list /proc/self/status")
+        .said();
+    assert_eq!(said, "1\nCpus_allowed_list:\t0\n");
+    let absent = place.script(&["--cpuset-cpus", "4000"], "true");
+    assert_eq!((absent.status, absent.err.lines().count()), (125, 1), "{absent:?}");
+    assert!(absent.err.contains("cpuset.cpus"), "{absent:?}");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn the_kernels_choice_where_memory_runs_out_is_told() {
+    need_root!();
+    let place = Place::new();
+    let said = place.script(&["--oom-score-adj", "500"], "cat /proc/self/oom_score_adj").said();
+    assert_eq!(said, "500\n");
+    place.assert_nothing_left();
+}
+
+/// What goes through the file system's serving process is the container's, too.
+#[test]
+fn a_disk_is_read_and_written_as_fast_as_was_asked() {
+    need_root!();
+    need!("mkfs.ext4");
+    if !have_loop_devices() {
+        return;
+    }
+    let place = Place::on(Scratch::ext4(256));
+    let find = ["-no", "SOURCE", "-T", place.join("").to_str().unwrap()].map(String::from);
+    let disk = std::process::Command::new("findmnt").args(&find).output().unwrap().stdout;
+    let disk = String::from_utf8(disk).unwrap();
+    let rate = format!("{}:4m", disk.trim());
+    // Of 12 MiB, the first second's share may go at once. The serving process syncs and reads for the container, and is slowed
+    // down with it. A throwaway would sync nothing.
+    let script = "set -e; cd /root
+        if test -e file; then cat file > /dev/null; else dd if=/dev/zero of=file bs=1M count=12 conv=fsync 2>/dev/null; fi
+        cat /sys/fs/cgroup/blkio/blkio.throttle.*_bps_device 2>/dev/null || cat /sys/fs/cgroup/io.max";
+    let options = ["--name", "slow", "--device-write-bps", &rate, "--device-read-bps", &rate];
+    let words = [&["run"], &options[..], &["--rootfs", "/", "sh", "-c", script]].concat();
+    let timed = |words: &[&str]| {
+        let began = std::time::Instant::now();
+        let said = place.layerfs(words).said();
+        assert_eq!(said.matches("4194304").count(), 2, "{said}");
+        assert!(began.elapsed() > std::time::Duration::from_millis(1500), "{:?}", began.elapsed());
+    };
+    timed(&words);
+    let file = std::fs::File::open(place.containers()[0].join("upper/root/file")).unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    drop(file);
+    timed(&["start", "-a", "slow"]);
+    place.layerfs(&["rm", "slow"]).said();
     place.assert_nothing_left();
 }

@@ -50,13 +50,20 @@ fn inspect_says_what_runs_within_which_limits() {
     assert_eq!(config["WorkingDir"], "/tmp");
     assert_eq!(config["User"], "0:0");
     assert_eq!(config["Hostname"], "there");
+    assert_eq!((&config["StopSignal"], &config["StopTimeout"]), (&json!("SIGTERM"), &json!(null)));
     assert!(config["Env"].as_array().unwrap().contains(&json!("A=b")), "{config}");
     let host = json!({
-        "Memory": 50 << 20, "NanoCpus": 500_000_000, "CpuShares": 512, "PidsLimit": 64,
-        "NetworkMode": "none", "PortBindings": {}, "ReadonlyRootfs": true, "Binds": ["/etc:/mnt:ro"],
+        "Memory": 50 << 20, "MemorySwap": 50 << 20, "MemoryReservation": 0, "CpusetCpus": "", "CpusetMems": "",
+        "BlkioWeight": 0, "BlkioDeviceReadBps": null, "BlkioDeviceWriteBps": null, "BlkioDeviceReadIOps": null,
+        "BlkioDeviceWriteIOps": null, "OomScoreAdj": 0, "NanoCpus": 500_000_000, "CpuShares": 512, "PidsLimit": 64,
+        "NetworkMode": "none", "PortBindings": {}, "AutoRemove": false, "ReadonlyRootfs": true, "Binds": ["/etc:/mnt:ro"],
         "Sysctls": null, "Tmpfs": null, "ShmSize": 64 << 20, "Ulimits": [], "CapAdd": null, "CapDrop": null, "SecurityOpt": null,
     });
     assert_eq!(box_["HostConfig"], host);
+    let etc = json!([{
+        "Type": "bind", "Name": null, "Source": "/etc", "Destination": "/mnt", "RW": false,
+    }]);
+    assert_eq!(box_["Mounts"], etc);
     assert_eq!(keys(&box_), documented());
     assert_eq!(place.layerfs(&["rm", "box"]).said(), "box\n");
     place.assert_nothing_left();

@@ -218,6 +218,28 @@ pub enum StoreError {
         "container `{0}` is running: wait until it ends, or end and remove it with `layerfs rm -f {0}`"
     )]
     ContainerLives(String),
+    /// A word is no name for a volume.
+    #[error(
+        "`{0}` is no name for a volume: take letters, digits, `_`, `.` and `-`, at least two and at most 255, \
+         a letter or digit first"
+    )]
+    VolumeName(String),
+    /// No volume has that name.
+    #[error("no volume `{0}` in the store; `layerfs volume ls` lists all")]
+    NoSuchVolume(String),
+    /// A volume that is to be removed is a container's.
+    #[error(
+        "volume `{name}` is used by container `{container}`: remove that one first, with `layerfs rm {container}`"
+    )]
+    VolumeUsed {
+        /// The volume's name.
+        name: String,
+        /// The container's name.
+        container: String,
+    },
+    /// A container that is to be started runs.
+    #[error("container `{0}` is running already")]
+    ContainerRuns(String),
 }
 
 impl StoreError {

@@ -29,6 +29,7 @@ mod strangers;
 mod unsound;
 mod uppers;
 mod usage;
+mod volumes;
 mod words;
 
 pub use chain::chain_id;
@@ -45,3 +46,4 @@ pub use root::{Objects, Store};
 pub use strangers::Stranger;
 pub use uppers::OwnUpper;
 pub use usage::{LayerUsage, Usage};
+pub use volumes::{Fill, Volume};

@@ -197,7 +197,7 @@ pub(super) fn object_path(digest: &Digest) -> String {
 
 /// What a directory may hold that is no store yet: what is made before the layout file, and what stands in a new file
 /// system.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "blobs",
     "objects",
     "layers",
@@ -208,6 +208,7 @@ const OURS: [&str; 12] = [
     "damaged",
     "tmp",
     "uppers",
+    "volumes",
     "lock",
     "lost+found",
 ];

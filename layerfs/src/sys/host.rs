@@ -1,7 +1,7 @@
 //! Facts about this process and this machine that no descriptor tells.
 
 use std::os::fd::AsFd;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::error::{SysError, call};
 use super::file::{self, Symlinks};
@@ -153,8 +153,12 @@ pub fn now_secs() -> u64 {
 
 /// Milliseconds since 1970; 0 where the clock stands before.
 pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long ago 1970 began; nothing where the clock stands before that.
+pub fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The kernel's release (`6.18.0`) and machine (`x86_64`).

@@ -36,11 +36,17 @@ impl Process {
 
     /// Ends it with SIGKILL. One that has ended meanwhile is no error.
     pub fn kill(&self) -> Result<(), SysError> {
-        let sent = call(
-            "pidfd_send_signal",
-            || format!("{}, SIGKILL", self.pid),
-            || rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL),
-        );
+        self.send(Signal::KILL.as_raw())
+    }
+
+    /// Sends it a signal by its number. One that has ended meanwhile is no error.
+    pub fn send(&self, number: i32) -> Result<(), SysError> {
+        let shown = || format!("{}, signal {number}", self.pid);
+        let Some(signal) = Signal::from_named_raw(number) else {
+            return Err(SysError::new("pidfd_send_signal", shown(), Errno::INVAL));
+        };
+        let send = || rustix::process::pidfd_send_signal(&self.pidfd, signal);
+        let sent = call("pidfd_send_signal", shown, send);
         match sent {
             Err(error) if error.errno() == Errno::SRCH => Ok(()),
             sent => sent,

@@ -7,8 +7,8 @@ use layerfs_driver::sys::file::FileType;
 
 use super::error::{Doing, SetupError};
 use super::way::{self, End};
-use super::{place, walls};
-use crate::spec::{Access, Volume};
+use super::{fill, place, walls};
+use crate::spec::{Access, Contents, Volume};
 use crate::sys::inside;
 use crate::sys::mounts::{self, Attributes, Depth};
 
@@ -36,6 +36,9 @@ pub(super) fn show_volume(volume: &Volume, root: &OwnedFd) -> Result<(), SetupEr
     };
     let place = way::find_or_make(root, &volume.target, end)?;
     check_kinds(volume, &source, &place)?;
+    if volume.contents == Contents::OfPlace {
+        fill::fill(&place, &source, &volume.target.display().to_string())?;
+    }
     attach(volume, &source, &place)
 }
 

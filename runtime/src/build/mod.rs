@@ -3,6 +3,7 @@
 
 mod error;
 mod files;
+mod fill;
 mod place;
 mod program;
 mod root;

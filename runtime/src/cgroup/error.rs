@@ -29,6 +29,12 @@ pub enum CgroupError {
         /// What it reads.
         kept: String,
     },
+    /// No scheduler of disks weighs containers here.
+    #[error(
+        "--blkio-weight: no scheduler of this kernel weighs groups against each other; leave it out, or limit by --device-read-bps \
+         and its like"
+    )]
+    NoWeight,
     /// A group of this container is there already.
     #[error(
         "cgroup {0} exists already; another container of that id runs, or one was left: remove it first"

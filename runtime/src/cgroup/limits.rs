@@ -1,13 +1,27 @@
 //! What a container may take at most, as numbers that the kernel understands.
 
+use super::io::IoLimit;
+
 /// The period over which a share of processor time is measured out, in microseconds.
 pub const PERIOD_US: u64 = 100_000;
 
 /// The limits of one container; `None` is no limit of that kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Memory in bytes. The container gets no swap beyond it, where the kernel counts swap.
+    /// Memory in bytes.
     pub memory_bytes: Option<u64>,
+    /// Swap beside it, where the kernel counts swap; none where nothing is said.
+    pub swap: Option<Swap>,
+    /// Memory in bytes that is left to it where memory is short and others have more than theirs.
+    pub memory_reservation_bytes: Option<u64>,
+    /// Processors that it may run on, as the kernel lists them: `0-2,5`.
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes that its memory may come from.
+    pub cpuset_mems: Option<String>,
+    /// The weight against other containers where a disk is busy; 10 to 1000.
+    pub io_weight: Option<u64>,
+    /// What it may use of disks.
+    pub io: Vec<IoLimit>,
     /// Processor time.
     pub cpus: Option<Cpus>,
     /// The weight against other containers when processors are short; 2 to 262144, 1024 is usual.
@@ -21,13 +35,49 @@ impl Limits {
     pub fn needs(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let rows = [
             (self.memory_bytes.is_some(), "--memory", "memory"),
+            (self.memory_reservation_bytes.is_some(), "--memory-reservation", "memory"),
+            (self.cpuset_cpus.is_some(), "--cpuset-cpus", "cpuset"),
+            (self.cpuset_mems.is_some(), "--cpuset-mems", "cpuset"),
+            (self.io_weight.is_some(), "--blkio-weight", "blkio"),
             (self.cpus.is_some(), "--cpus", "cpu"),
             (self.cpu_shares.is_some(), "--cpu-shares", "cpu"),
             (self.pids_max.is_some(), "--pids-limit", "pids"),
         ];
+        let of_disks = self.io.iter().map(|limit| (true, limit.kind.flag(), "blkio"));
         rows.into_iter()
+            .chain(of_disks)
             .filter(|(asked, ..)| *asked)
             .map(|(_, flag, controller)| (flag, controller))
+    }
+}
+
+/// Swap beside the memory of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swap {
+    /// As much as there is.
+    Any,
+    /// So many bytes, at most.
+    Bytes(u64),
+}
+
+impl Limits {
+    /// Memory and swap together as version 1 counts them: `None` without a limit of memory, -1 for any swap.
+    pub(super) fn memory_and_swap(&self) -> Option<String> {
+        let memory = self.memory_bytes?;
+        Some(match self.swap {
+            None => memory.to_string(),
+            Some(Swap::Any) => "-1".into(),
+            Some(Swap::Bytes(swap)) => memory.saturating_add(swap).to_string(),
+        })
+    }
+
+    /// Swap alone as version 2 counts it.
+    pub(super) fn swap_alone(&self) -> String {
+        match self.swap {
+            None => "0".into(),
+            Some(Swap::Any) => "max".into(),
+            Some(Swap::Bytes(swap)) => swap.to_string(),
+        }
     }
 }
 

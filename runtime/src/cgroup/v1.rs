@@ -4,6 +4,7 @@ use super::devices;
 use super::error::CgroupError;
 use super::group::Group;
 use super::host::Hierarchy;
+use super::io;
 use super::limits::{Limits, PERIOD_US};
 use super::place::Place;
 
@@ -85,7 +86,13 @@ impl V1Group {
                 group.set("pids.max", &count.to_string())?;
             }
         }
-        Ok(())
+        // The inner one first: none is narrower than those below it.
+        for group in self.payload.iter().chain([&self.place.own]).filter(|_| self.has("cpuset")) {
+            apply_cpuset(group, limits)?;
+        }
+        // Of processes in one group alone: those below have none of it.
+        let payload = self.payload.iter().filter(|_| self.has("blkio"));
+        payload.into_iter().try_for_each(|payload| apply_io(payload, limits))
     }
 
     /// Kills for want of memory so far; `None` where this hierarchy does not count them. Each group counts its own.
@@ -105,10 +112,17 @@ fn count_what_is_below(own: &Group) -> Result<(), CgroupError> {
 }
 
 fn apply_memory(own: &Group, limits: &Limits) -> Result<(), CgroupError> {
+    if let Some(bytes) = limits.memory_reservation_bytes {
+        own.set("memory.soft_limit_in_bytes", &bytes.to_string())?;
+    }
     let Some(bytes) = limits.memory_bytes.map(|bytes| bytes.to_string()) else { return Ok(()) };
     own.set("memory.limit_in_bytes", &bytes)?;
-    // Memory and swap together, never less than memory alone, so it is written second. Absent without swap accounting.
-    own.set_if_there("memory.memsw.limit_in_bytes", &bytes)
+    // Memory and swap together, never less than memory alone, so it is written second. Absent without swap accounting, and
+    // as large as can be where nothing was written.
+    match limits.memory_and_swap().filter(|both| both != "-1") {
+        Some(both) => own.set_if_there("memory.memsw.limit_in_bytes", &both),
+        None => Ok(()),
+    }
 }
 
 fn apply_cpu(own: &Group, limits: &Limits) -> Result<(), CgroupError> {
@@ -120,6 +134,26 @@ fn apply_cpu(own: &Group, limits: &Limits) -> Result<(), CgroupError> {
         own.set("cpu.cfs_quota_us", &cpus.quota_us.to_string())?;
     }
     Ok(())
+}
+
+fn apply_cpuset(own: &Group, limits: &Limits) -> Result<(), CgroupError> {
+    for (file, value) in
+        [("cpuset.cpus", &limits.cpuset_cpus), ("cpuset.mems", &limits.cpuset_mems)]
+    {
+        if let Some(value) = value {
+            own.set(file, value)?;
+        }
+    }
+    Ok(())
+}
+
+fn apply_io(own: &Group, limits: &Limits) -> Result<(), CgroupError> {
+    if let Some(weight) = limits.io_weight
+        && !io::apply_weight(&[own], weight, 1)?
+    {
+        return Err(CgroupError::NoWeight);
+    }
+    io::apply_v1(own, &limits.io)
 }
 
 /// Gives `group` the processors and memory nodes of the one above, where it has none of its own yet.

@@ -11,12 +11,18 @@ use layerfs_driver::sys::Errno;
 
 use super::error::{CgroupError, WhyNot};
 use super::group::{Group, is_gone};
+use super::io;
 use super::limits::{Limits, PERIOD_US, weight_of_shares};
 use super::place::Place;
 use super::v1::counted;
 
 /// The controllers that are handed down to a container, where the kernel has them here.
-const WANTED: [&str; 4] = ["cpu", "io", "memory", "pids"];
+const WANTED: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+
+/// What version 2 calls a controller of version 1.
+fn called(controller: &str) -> &str {
+    if controller == "blkio" { "io" } else { controller }
+}
 
 const CONTROL: &str = "cgroup.subtree_control";
 const LIMITED: &str = "limited";
@@ -73,12 +79,12 @@ impl V2Group {
     /// Whether the leaves are under this controller.
     pub fn has(&self, controller: &str) -> Result<bool, CgroupError> {
         let Some(limited) = &self.limited else { return Ok(false) };
-        Ok(lists(&limited.read(CONTROL)?, controller))
+        Ok(lists(&limited.read(CONTROL)?, called(controller)))
     }
 
     /// Why the leaves are not under a controller that this tree has.
     pub fn why_not(&self, controller: &str) -> Option<WhyNot> {
-        let found = self.refused.iter().find(|(name, _)| *name == controller);
+        let found = self.refused.iter().find(|(name, _)| *name == called(controller));
         found.map(|(_, why)| why.clone())
     }
 
@@ -109,10 +115,30 @@ impl V2Group {
         for group in [limited, payload] {
             if let Some(bytes) = limits.memory_bytes.filter(|_| lists(&handed, "memory")) {
                 group.set("memory.max", &bytes.to_string())?;
-                group.set_if_there("memory.swap.max", "0")?;
+                group.set_if_there("memory.swap.max", &limits.swap_alone())?;
+            }
+            if let Some(bytes) =
+                limits.memory_reservation_bytes.filter(|_| lists(&handed, "memory"))
+            {
+                group.set("memory.low", &bytes.to_string())?;
+            }
+            let sets = [("cpuset.cpus", &limits.cpuset_cpus), ("cpuset.mems", &limits.cpuset_mems)];
+            for (file, value) in sets {
+                if let Some(value) = value.as_ref().filter(|_| lists(&handed, "cpuset")) {
+                    group.set(file, value)?;
+                }
             }
             if let Some(count) = limits.pids_max.filter(|_| lists(&handed, "pids")) {
                 group.set("pids.max", &count.to_string())?;
+            }
+        }
+        if lists(&handed, "io") {
+            // The server's too: what it reads and writes is the container's.
+            [own, payload].into_iter().try_for_each(|group| io::apply_v2(group, &limits.io))?;
+            if let Some(weight) = limits.io_weight
+                && !io::apply_weight(&[own, limited, payload, server], weight, 2)?
+            {
+                return Err(CgroupError::NoWeight);
             }
         }
         if !lists(&handed, "cpu") {

@@ -10,6 +10,8 @@ const SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
 const PIDS_MAX: i64 = 4_194_304;
 /// The least quota is 1 ms of 100.
 const QUOTA_MIN_US: u64 = 1_000;
+/// No machine has so many processors.
+const LIST_MAX: u32 = 8192;
 /// Digits after the point that are read; more is an error, not a rounding.
 const PLACES_MAX: usize = 9;
 
@@ -31,6 +33,15 @@ pub enum WordError {
     /// No weight.
     #[error("not a weight; write a whole number from 2 to 262144, 1024 is usual, 0 sets none")]
     Shares,
+    /// No list of processors or memory nodes.
+    #[error("not a list; write numbers and ranges, such as 0-2,5")]
+    List,
+    /// No weight of disks.
+    #[error("not a weight of disks; write a whole number from 10 to 1000, 0 sets none")]
+    IoWeight,
+    /// No rate.
+    #[error("not a rate; write how many a second, for bytes with k, m or g, such as 10m")]
+    Rate,
     /// No number of processes.
     #[error("not a number of processes; write one from 1 to 4194304, or -1 for no limit")]
     Pids,
@@ -111,6 +122,59 @@ pub fn pids(word: &str) -> Result<Option<u64>, WordError> {
     }
 }
 
+/// Reads `--cpuset-cpus` and `--cpuset-mems`: numbers and ranges, in the order that they are written in. Empty sets none.
+pub fn list(word: &str) -> Result<Option<String>, WordError> {
+    if word.is_empty() {
+        return Ok(None);
+    }
+    let mut numbers = std::collections::BTreeSet::new();
+    for part in word.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| text.parse::<u32>().map_err(|_| WordError::List);
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last || last >= LIST_MAX {
+            return Err(WordError::List);
+        }
+        numbers.extend(first..=last);
+    }
+    Ok(Some(shown(&numbers)))
+}
+
+/// A list as the kernel shows it, so that it reads back as it was written.
+fn shown(numbers: &std::collections::BTreeSet<u32>) -> String {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == *number => *last = *number,
+            _ => ranges.push((*number, *number)),
+        }
+    }
+    let text = |(first, last): &(u32, u32)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    ranges.iter().map(text).collect::<Vec<_>>().join(",")
+}
+
+/// Reads `--blkio-weight`. 0 sets none.
+pub fn io_weight(word: &str) -> Result<Option<u64>, WordError> {
+    match word.parse() {
+        Ok(0) => Ok(None),
+        Ok(weight) if (10..=1000).contains(&weight) => Ok(Some(weight)),
+        _ => Err(WordError::IoWeight),
+    }
+}
+
+/// Reads how many bytes a second.
+pub fn byte_rate(word: &str) -> Result<u64, WordError> {
+    bytes(word).map_err(|_| WordError::Rate)
+}
+
+/// Reads how many reads or writes a second.
+pub fn rate(word: &str) -> Result<u64, WordError> {
+    word.parse::<u32>().ok().filter(|rate| *rate > 0).map(u64::from).ok_or(WordError::Rate)
+}
+
 /// A number without sign, with at most nine digits after the point: whole part and billionths.
 fn decimal(word: &str) -> Option<(u64, u32)> {
     // `.5` is written and read everywhere; `5.` and `.` are slips.
@@ -179,6 +243,33 @@ mod tests {
         {
             assert_eq!(cpus(word, 2), Err(WordError::Cpus), "{word}");
         }
+    }
+
+    #[test]
+    fn lists_are_shown_as_the_kernel_shows_them() {
+        for (word, list_) in [("0", "0"), ("0,1", "0-1"), ("5,0-2,1", "0-2,5"), ("3-3", "3")] {
+            assert_eq!(list(word), Ok(Some(list_.to_owned())), "{word}");
+        }
+        assert_eq!(list(""), Ok(None));
+        for word in ["a", "1-", "-1", "2-1", "1,,2", "9000", "0 1"] {
+            assert_eq!(list(word), Err(WordError::List), "{word}");
+        }
+    }
+
+    #[test]
+    fn weights_and_rates_of_disks_have_their_ranges() {
+        assert_eq!(
+            (io_weight("10"), io_weight("1000"), io_weight("0")),
+            (Ok(Some(10)), Ok(Some(1000)), Ok(None))
+        );
+        for word in ["9", "1001", "-1", "", "x"] {
+            assert_eq!(io_weight(word), Err(WordError::IoWeight), "{word}");
+        }
+        assert_eq!((byte_rate("1m"), rate("100")), (Ok(1 << 20), Ok(100)));
+        assert_eq!(
+            (byte_rate("0"), rate("0"), rate("1m")),
+            (Err(WordError::Rate), Err(WordError::Rate), Err(WordError::Rate))
+        );
     }
 
     #[test]

@@ -169,6 +169,12 @@ fn ended(status: &WaitIdStatus) -> Ended {
     }
 }
 
+/// Tells the kernel how soon to end a process where memory runs out (`proc_pid_oom_score_adj(5)`); its children take it over.
+pub fn set_oom_score(pid: u32, score: i16) -> Result<(), SysError> {
+    let proc = layerfs_driver::sys::dir::open_path(format!("/proc/{pid}").as_str())?;
+    super::control::write(&proc, "oom_score_adj", &score.to_string())
+}
+
 /// Lets the kernel kill this process when its parent ends. A change of ids or of capabilities takes that back.
 pub fn die_with_parent() -> Result<(), SysError> {
     let set = || rustix::process::set_parent_process_death_signal(Some(Signal::KILL));

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use layerfs_driver::store::container::Living;
 use layerfs_driver::sys::Errno;
-use layerfs_runtime::network::{self, Reserved};
+use layerfs_runtime::network::{self, NetworkError, Reserved};
 use layerfs_runtime::spec::{Connection, Network};
 
 use super::lease::{self, Lease};
@@ -20,13 +20,13 @@ use crate::roots::Roots;
 
 /// Ports of the host's that nobody else gets meanwhile.
 #[derive(Debug)]
-pub struct Kept {
+struct Kept {
     ports: Vec<Publish>,
     _sockets: Vec<Reserved>,
 }
 
 /// Takes the ports that are asked for, before anything is made. One that is taken is named.
-pub fn keep(wanted: &Wanted, roots: &Roots) -> Result<Kept> {
+fn keep(wanted: &Wanted, roots: &Roots) -> Result<Kept> {
     let mut kept = Kept { ports: Vec::new(), _sockets: Vec::new() };
     if wanted.ports.is_empty() {
         return Ok(kept);
@@ -79,7 +79,8 @@ struct Place {
 
 impl Held {
     /// Gives the container its address and its ports. The bridge and the rules are there when this returns.
-    pub fn begin(wanted: &Wanted, kept: Kept, living: &Living, roots: &Roots) -> Result<Self> {
+    pub fn begin(wanted: &Wanted, living: &Living, roots: &Roots) -> Result<Self> {
+        let kept = keep(wanted, roots)?;
         let (network, place) = match &wanted.mode {
             Mode::None => (Network::None, None),
             Mode::Host => (Network::Host, None),
@@ -137,6 +138,9 @@ fn run_of(roots: &Roots) -> Result<&Path> {
 }
 
 fn connect(ports: &[Publish], living: &Living, run: &Path) -> Result<(Connection, Place)> {
+    if network::program().is_none() {
+        return Err(NetworkError::NoNft.into());
+    }
     let leases = Leases::hold(run)?;
     leases.release_dead()?;
     let connected = site::make_sure(leases.run())

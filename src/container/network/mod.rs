@@ -11,6 +11,6 @@ pub mod shown;
 mod site;
 pub mod words;
 
-pub use held::{Held, keep, sweep};
+pub use held::{Held, sweep};
 pub use mode::Mode;
 pub use words::{NetworkArgs, Wanted};

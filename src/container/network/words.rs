@@ -5,14 +5,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use layerfs_driver::store::Store;
-use layerfs_runtime::network::program;
+use layerfs_runtime::network::{NetworkError, program};
+use serde::{Deserialize, Serialize};
 
 use super::mode::{Asked, Mode};
 use super::ports::{self, Publish, Transport};
 use crate::output::message;
 
 /// The words about the network.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
 pub struct NetworkArgs {
     /// Which network it sees: `bridge`, `none`, `host`, `container:NAME` or `ns:PATH`; the default is `bridge`
     #[arg(long, visible_alias = "net", value_name = "NETWORK", env = "LAYERFS_NETWORK")]
@@ -107,18 +108,19 @@ impl NetworkArgs {
             }
             _ => {}
         }
-        if let Mode::Bridge(asked) = mode
-            && program().is_none()
-        {
-            if asked == Asked::ByName {
-                return Err(network_error());
-            }
-            message::say(
-                "the container has no network: a bridge needs the program `nft` (package nftables)",
-            );
-            mode = Mode::None;
+        if matches!(mode, Mode::Bridge(Asked::ByName)) && program().is_none() {
+            return Err(NetworkError::NoNft.into());
         }
         Ok(Wanted { mode, ports, dns: self.dns()?, hosts: self.hosts()? })
+    }
+
+    /// The same words for who starts the container later: a container by its id, and nothing that was said to mean nothing.
+    pub fn make_lasting(&mut self, wanted: &Wanted) {
+        match &wanted.mode {
+            Mode::Container(_) => self.network = Some(wanted.mode.word()),
+            Mode::Host => self.publish.clear(),
+            Mode::None | Mode::Bridge(_) | Mode::Namespace(..) => {}
+        }
     }
 
     /// What docker refuses together with a container's network, since it is that one's.
@@ -165,10 +167,6 @@ impl NetworkArgs {
             .map(|said| host(said).with_context(|| format!("--add-host `{said}`")))
             .collect()
     }
-}
-
-fn network_error() -> anyhow::Error {
-    layerfs_runtime::network::NetworkError::NoNft.into()
 }
 
 /// `NAME:IP`, or `NAME=IP`.

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use serde_json::{Map, Value};
 
+use super::find::Container;
 use super::id::ContainerId;
 use super::living::Living;
 use super::name;
@@ -33,6 +34,10 @@ pub struct NewContainer {
     pub keep: Keep,
     /// What `inspect` shows beside what the store knows, under docker's keys (`HostConfig`, `Config`).
     pub details: Map<String, Value>,
+    /// What the command needs to start it again, in words of its own; null where it can't be.
+    pub said: Value,
+    /// Names of the volumes that it shows, which may be made later.
+    pub volumes: Vec<String>,
 }
 
 /// Who chooses the name.
@@ -67,6 +72,8 @@ impl Store {
             hostname: None,
             keep: Keep::Throwaway,
             details: stands.noted(),
+            said: Value::Null,
+            volumes: Vec::new(),
         };
         self.create(new, Called::Nothing)
     }
@@ -95,6 +102,8 @@ impl Store {
             hostname: new.hostname.unwrap_or_else(|| id.short().to_owned()),
             created_ms: host::now_ms(),
             details: new.details,
+            said: new.said,
+            volumes: new.volumes,
             id,
         };
         let own = dir::make(&containers, words.id.hex(), 0o700)
@@ -118,7 +127,7 @@ impl Store {
     }
 
     /// Keeps others from making containers and from looking for dead ones until the answer is dropped.
-    pub(super) fn lock_containers(&self) -> Result<OwnedFd, StoreError> {
+    pub(in crate::store) fn lock_containers(&self) -> Result<OwnedFd, StoreError> {
         let containers = self.open_containers()?;
         lock::wait(&containers, Share::Exclusive).during(|| "lock the containers".into())?;
         Ok(containers)
@@ -133,13 +142,19 @@ impl Store {
                 name::invent(|name| known.iter().any(|other| other.name == name)).map(Some)
             }
             Called::Chosen(name) => {
-                match self.containers()?.iter().find(|other| other.name == name) {
-                    None => Ok(Some(name)),
-                    Some(other) => {
-                        Err(StoreError::NameTaken { name, id: other.id.short().to_owned() })
-                    }
-                }
+                check_name_is_free(&self.containers()?, &name)?;
+                Ok(Some(name))
             }
+        }
+    }
+}
+
+/// Refuses a name that a container has.
+pub(super) fn check_name_is_free(containers: &[Container], name: &str) -> Result<(), StoreError> {
+    match containers.iter().find(|other| other.name == name) {
+        None => Ok(()),
+        Some(other) => {
+            Err(StoreError::NameTaken { name: name.to_owned(), id: other.id.short().to_owned() })
         }
     }
 }

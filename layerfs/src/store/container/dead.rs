@@ -105,7 +105,7 @@ fn keep_of_dead(id: &ContainerId, dir: &OwnedFd) -> Result<Option<Keep>, StoreEr
         return Ok(Some(Keep::Throwaway));
     }
     match state::read(dir, &format!("container {}", id.short())) {
-        Ok(State::Exited(_)) => Ok(None),
+        Ok(State::Exited(_) | State::Idle) => Ok(None),
         Ok(State::Created | State::Running { .. }) => Ok(Some(Keep::Kept)),
         // `fsck` tells it, and it must not keep others from being found.
         Err(StoreError::Damaged { .. }) => Ok(None),

@@ -37,12 +37,16 @@ pub struct Container {
     pub is_living: bool,
     /// What `inspect` shows beside the rest, under docker's keys.
     pub details: Map<String, Value>,
+    /// What the command needs to start it again, in words of its own; null where it can't be.
+    pub said: Value,
+    /// Names of the volumes that it shows.
+    pub volumes: Vec<String>,
 }
 
 impl Container {
     /// Whether its process died without saying how it ended.
     pub fn is_dead(&self) -> bool {
-        !self.is_living && !matches!(self.state, State::Exited(_))
+        !self.is_living && !matches!(self.state, State::Exited(_) | State::Idle)
     }
 }
 
@@ -150,6 +154,8 @@ fn container(id: ContainerId, dir: &OwnedFd) -> Result<Option<Container>, StoreE
         state,
         is_living,
         details: words.details,
+        said: words.said,
+        volumes: words.volumes,
         id,
     }))
 }

@@ -7,8 +7,8 @@ use super::record::{ContainerRecord, Keep};
 use super::remove::remove_whole;
 use super::state::{self, Exited, State};
 use crate::store::error::{During, StoreError};
-use crate::sys::dir;
 use crate::sys::file::Symlinks;
+use crate::sys::{Errno, dir};
 
 /// A container and the lock that says that it lives.
 ///
@@ -63,10 +63,13 @@ impl Living {
         &self.dir
     }
 
-    /// Makes an empty directory in its own, mode 0700: `upper`, `work`, `etc`.
+    /// Makes a directory in its own, mode 0700: `upper`, `work`, `etc`. One that ran before has it.
     pub fn make_dir(&self, name: &str) -> Result<OwnedFd, StoreError> {
         let deed = || format!("make a directory for container {}", self.name());
-        dir::make(&self.dir, name, 0o700).during(deed)?;
+        match dir::make(&self.dir, name, 0o700) {
+            Err(error) if error.errno() == Errno::EXIST => {}
+            made => made.during(deed)?,
+        }
         dir::open(&self.dir, name, Symlinks::Stop).during(deed)
     }
 
@@ -87,6 +90,11 @@ impl Living {
     /// Takes it away as if it had never been: nothing of it ever ran.
     pub fn discard(mut self) -> Result<(), StoreError> {
         self.remove()
+    }
+
+    /// Lets go of one that is kept and has not run: it stays as it is, to be started some time.
+    pub fn set_aside(self) -> Result<(), StoreError> {
+        self.set_state(&State::Idle)
     }
 
     /// Gives it up as it is: something of it is left elsewhere, and a sweep finds that by the record.

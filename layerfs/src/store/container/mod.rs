@@ -9,6 +9,8 @@
 //!    whoever sees a record sees a whole container.
 //! 4. Being made, or being found dead, needs the lock of `containers/` itself: no sweep sees a directory that is made and
 //!    not locked yet, and no two containers get one name.
+//!    One that is to be started some time says so in its state, and is not locked until then. To be started it is locked
+//!    under the lock of `containers/`, too.
 //! 5. Layers that a record names are roots of gc: of every kept container, and of throwaway ones that live.
 //!
 //! A mount of an image is a throwaway container without a name; `ps` does not show it.
@@ -22,6 +24,7 @@ mod name;
 mod needs;
 mod record;
 mod remove;
+mod restart;
 mod sound;
 mod state;
 mod writable;

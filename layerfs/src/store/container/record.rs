@@ -59,6 +59,12 @@ pub(in crate::store) struct ContainerRecord {
     pub created_ms: u64,
     /// What `inspect` shows beside the rest, under docker's keys.
     pub details: Map<String, Value>,
+    /// What the command needs to start it again, in words of its own; null where it can't be.
+    #[serde(default)]
+    pub said: Value,
+    /// Names of the volumes that it shows.
+    #[serde(default)]
+    pub volumes: Vec<String>,
 }
 
 impl Base {
@@ -100,6 +106,11 @@ pub(super) fn write(dir: &OwnedFd, keep: Keep, words: &ContainerRecord) -> Resul
         Keep::Throwaway => record::replace_volatile(dir, keep.file(), &text),
     }
     .during(deed)
+}
+
+/// Makes a container that was kept until now one that goes with its process. The caller holds its lock.
+pub(super) fn keep_no_longer(dir: &OwnedFd) -> Result<(), SysError> {
+    dir::rename(dir, Keep::Kept.file(), dir, Keep::Throwaway.file())
 }
 
 /// Makes a container invisible: the first step of removing it. Absent is no error.

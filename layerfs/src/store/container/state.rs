@@ -17,7 +17,9 @@ const FILE: &str = "state.json";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub enum State {
-    /// Made, and nothing in it has run yet.
+    /// Made to be started some time: nobody runs it yet.
+    Idle,
+    /// Being made, or started again, by the process that holds it; nothing in it has run since.
     Created,
     /// Its first process runs.
     Running {
@@ -51,7 +53,7 @@ impl State {
     /// When the first process began, in milliseconds since 1970.
     pub fn started_ms(&self) -> Option<u64> {
         match self {
-            State::Created => None,
+            State::Idle | State::Created => None,
             State::Running { started_ms, .. } => Some(*started_ms),
             State::Exited(exited) => exited.started_ms,
         }
@@ -120,7 +122,7 @@ mod tests {
             error: "ü\n".into(),
         };
         let running = State::Running { pid: 7, pid_start_ticks: u64::MAX, started_ms: 1 };
-        for state in [State::Created, running, State::Exited(exited(255))] {
+        for state in [State::Idle, State::Created, running, State::Exited(exited(255))] {
             for keep in [Keep::Kept, Keep::Throwaway] {
                 write(&fd, keep, &state).unwrap();
                 assert_eq!(read(&fd, "x").unwrap(), state);

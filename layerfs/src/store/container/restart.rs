@@ -1,0 +1,63 @@
+//! What is done to a container that is there already: it is started, or called by another name.
+
+use super::create::check_name_is_free;
+use super::find::{Container, is_living};
+use super::living::Living;
+use super::name;
+use super::record::{self, Keep};
+use super::state::{self, State};
+use crate::store::error::{During, StoreError};
+use crate::store::root::Store;
+use crate::sys::dir;
+use crate::sys::file::Symlinks;
+use crate::sys::lock::{self, Share};
+
+impl Store {
+    /// Takes a container that nobody runs, for this process to run it. `keep` says what becomes of it then; what it wrote
+    /// before is there.
+    pub fn start_container(&self, container: &Container, keep: Keep) -> Result<Living, StoreError> {
+        let deed = || format!("start container {}", container.name);
+        // As for one that is made: gc is kept out, and no sweep finds it between two states.
+        let _presence = self.presence()?;
+        let containers = self.lock_containers()?;
+        let absent = || StoreError::NoSuchContainer(container.name.clone());
+        let own = match dir::open(&containers, container.id.hex(), Symlinks::Stop) {
+            Err(error) if error.is_absent() => return Err(absent()),
+            own => own.during(deed)?,
+        };
+        if !lock::try_take(&own, Share::Exclusive).during(deed)? {
+            // Others may only be looking whether it lives: they let go at once.
+            if is_living(&own).during(deed)? {
+                return Err(StoreError::ContainerRuns(container.name.clone()));
+            }
+            lock::wait(&own, Share::Exclusive).during(deed)?;
+        }
+        let Some((Keep::Kept, words)) = record::read(&own, &container.id)? else {
+            return Err(absent());
+        };
+        state::write(&own, Keep::Kept, &State::Created).during(deed)?;
+        if keep == Keep::Throwaway {
+            record::keep_no_longer(&own).during(deed)?;
+        }
+        // A descriptor that is not the lock's: the living one must not keep others from making theirs.
+        Ok(Living::new(self.open_containers()?, own, keep, words))
+    }
+
+    /// Gives a container another name.
+    pub fn rename_container(&self, container: &Container, name: &str) -> Result<(), StoreError> {
+        let deed = || format!("rename container {}", container.name);
+        name::check(name)?;
+        let containers = self.lock_containers()?;
+        check_name_is_free(&self.containers()?, name)?;
+        let absent = || StoreError::NoSuchContainer(container.name.clone());
+        let own = match dir::open(&containers, container.id.hex(), Symlinks::Stop) {
+            Err(error) if error.is_absent() => return Err(absent()),
+            own => own.during(deed)?,
+        };
+        let Some((keep, mut words)) = record::read(&own, &container.id)? else {
+            return Err(absent());
+        };
+        words.name = Some(name.to_owned());
+        record::write(&own, keep, &words)
+    }
+}

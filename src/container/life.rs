@@ -1,0 +1,323 @@
+//! One life of a container: from its record to its first process, and to what is left when that has ended.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use layerfs_driver::store::container::{Exited, Keep, Living, State};
+use layerfs_driver::store::{Fill, Store};
+use layerfs_driver::sys::dir;
+use layerfs_driver::sys::host;
+use layerfs_driver::sys::process::start_ticks;
+use layerfs_runtime::cgroup::{Cgroup, CgroupError};
+use layerfs_runtime::spec::{Contents, Volume};
+use layerfs_runtime::{ContainerSpec, Ended, Log, Request, RunError, Running, Signals};
+
+use super::asked::{Asked, From, config_of, root_of, said};
+use super::network::Held;
+use super::process::process;
+use super::server::{self, Started};
+use super::volumes::Copies;
+use super::words::RunArgs;
+use super::{exits, files, oom};
+use crate::mount::owners::Owners;
+use crate::mount::serve::{Flag, ServeArgs};
+use crate::output::message;
+use crate::session::Session;
+
+/// How long a container believes what it has seen of a directory of the host's.
+const LIVE_TIMEOUT_MS: u64 = 1_000;
+
+/// What a container was before it was to live.
+#[derive(Debug)]
+pub enum Before {
+    /// Nothing: it was made for this life.
+    Nothing,
+    /// A container that was in this state.
+    Was(State),
+}
+
+/// How one is to live.
+pub struct Life<'a> {
+    /// The words it was made with.
+    pub args: &'a RunArgs,
+    /// What they ask for.
+    pub asked: &'a Asked<'a>,
+    /// This run of the command.
+    pub session: &'a Session,
+    /// Its store.
+    pub store: &'a Store,
+    /// What it was before.
+    pub before: Before,
+}
+
+impl Life<'_> {
+    /// Has it live, and answers its exit status. `ready` is called when its program runs.
+    pub fn live(
+        &self,
+        living: Living,
+        (signals, log): (Signals, Option<Log>),
+        ready: impl FnOnce(),
+    ) -> Result<u8> {
+        let held = match Held::begin(&self.asked.network, &living, self.session.roots()) {
+            Ok(held) => held,
+            Err(error) => {
+                self.put_back(living, &error);
+                return Err(error);
+            }
+        };
+        let cgroup = match Cgroup::create(living.id().hex(), &self.asked.limits) {
+            Ok(cgroup) => cgroup,
+            Err(error) => {
+                let error = match error {
+                    // Of another one: a sweep would end it.
+                    CgroupError::Exists(_) => {
+                        let error = error.into();
+                        self.put_back(living, &error);
+                        error
+                    }
+                    _ => self.take_back(living, error.into()),
+                };
+                return Err(error);
+            }
+        };
+        let volumes = self.volumes();
+        let (volumes, fills) = match volumes {
+            Ok(volumes) => volumes,
+            Err(error) => return Err(self.take_back(living, error)),
+        };
+        let ready = || {
+            fills.into_iter().for_each(|fill| told(fill.done()));
+            ready();
+        };
+        let made = self.make((&living, &held), volumes).and_then(|(spec, serve)| {
+            let place = dir::path_of(living.dir())?.join("work");
+            let (mut server, channel) = server::start(&serve, self.session)?;
+            let spec = &spec;
+            let started = cgroup.add_server(server.pid()).map_err(RunError::Limits);
+            let started = started.and_then(|()| {
+                let (cgroup, place) = (&cgroup, place.as_path());
+                let network = self.asked.network.mode.joined();
+                let server = channel;
+                let request = Request { spec, cgroup, place, server, signals, network, log };
+                layerfs_runtime::start(request)
+            });
+            begun(started, &mut server).map(|running| (running, server))
+        });
+        match made {
+            Ok((running, server)) => self.watch(running, server, (living, cgroup, held), ready),
+            Err(error) => Err(self.take_back(living, error)),
+        }
+    }
+
+    /// Stands by until it has ended, and says how it did.
+    fn watch(
+        &self,
+        running: Running,
+        mut server: Started,
+        (living, cgroup, held): (Living, Cgroup, Held),
+        ready: impl FnOnce(),
+    ) -> Result<u8> {
+        let (pid, started_ms) = (running.pid(), host::now_ms());
+        told(start_ticks(pid).map_err(anyhow::Error::from).and_then(|ticks| {
+            let pid_start_ticks = ticks.unwrap_or_default();
+            Ok(living.set_state(&State::Running { pid, pid_start_ticks, started_ms })?)
+        }));
+        ready();
+        let ended = running.supervise().map_err(anyhow::Error::from);
+        if let Err(error) = cgroup.kill_all() {
+            tracing::warn!("end what is left of the container: {error}");
+        }
+        server.reap();
+        told(held.end());
+        let oom_kills = cgroup.oom_kills().unwrap_or_else(|error| {
+            tracing::warn!("whether memory ran out is not known: {error}");
+            0
+        });
+        let removed = cgroup.remove().map_err(|error| message::error(&error.into()));
+        if let Ok(ended) = ended {
+            oom::tell(oom_kills, ended, living.name(), &self.args.limits);
+        }
+        let exit_code = ended.as_ref().map_or_else(status_of, |ended| exit_status(*ended));
+        if self.asked.keep == Keep::Throwaway {
+            exits::note(self.session, living.id(), exit_code);
+            // By its record the next command finds its groups; those of a kept one go with it.
+            if removed.is_err() {
+                living.leave();
+                return ended.map(exit_status);
+            }
+        }
+        told(living.end(Exited {
+            exit_code,
+            oom_killed: oom_kills > 0,
+            started_ms: Some(started_ms),
+            finished_ms: host::now_ms(),
+            error: ended.as_ref().err().map(message::line_of).unwrap_or_default(),
+        }));
+        ended.map(exit_status)
+    }
+
+    /// Takes away what was made of a container that never ran. While its groups can't be removed its record stays.
+    fn take_back(&self, living: Living, error: anyhow::Error) -> anyhow::Error {
+        match Cgroup::sweep(living.id().hex()) {
+            Ok(()) => self.put_back(living, &error),
+            Err(left) => {
+                message::error(&left.into());
+                living.leave();
+            }
+        }
+        error
+    }
+
+    /// Leaves a container that could not be started as it was before, and says why in its state where it has run before.
+    fn put_back(&self, living: Living, error: &anyhow::Error) {
+        told(match &self.before {
+            Before::Nothing => living.discard(),
+            Before::Was(State::Idle) => living.set_aside(),
+            Before::Was(state) => living.end(Exited {
+                exit_code: status_of(error),
+                oom_killed: false,
+                started_ms: state.started_ms(),
+                finished_ms: host::now_ms(),
+                error: message::line_of(error),
+            }),
+        });
+    }
+
+    /// What of the host is shown, and the volumes among it held until they are filled. Volumes are made where they are not
+    /// there yet: after the container's record, which keeps them from being removed.
+    fn volumes(&self) -> Result<(Vec<Volume>, Vec<Fill>)> {
+        let mut shown: Vec<Volume> =
+            self.asked.volumes.iter().map(|mounted| mounted.volume.clone()).collect();
+        // In one order everywhere, so that two that start do not wait for each other; and each once.
+        let named = self.asked.volumes.iter().zip(0..).filter_map(|(mounted, at)| {
+            let name = mounted.name.as_deref()?;
+            Some((name, (at, mounted.copies == Copies::Yes)))
+        });
+        let mut fills = Vec::new();
+        let mut named: Vec<(&str, (usize, bool))> = named.collect();
+        named.sort();
+        named.dedup_by_key(|(name, _)| *name);
+        for (name, (at, copies)) in named {
+            self.store.make_volume(name, BTreeMap::new())?;
+            let fill = self.store.fill_volume(name, copies)?;
+            if fill.is_wanted() {
+                shown[at].contents = Contents::OfPlace;
+            }
+            fills.push(fill);
+        }
+        Ok((shown, fills))
+    }
+
+    /// Places of this run that a container on a directory must not see.
+    fn hidden(&self) -> Vec<PathBuf> {
+        if self.args.rootfs.is_none() {
+            return Vec::new();
+        }
+        let roots = self.session.roots();
+        let hidden = [roots.store.as_ref(), roots.run.as_ref()].into_iter().flatten();
+        hidden.filter(|path| dir::open_path(path.as_path()).is_ok()).cloned().collect()
+    }
+
+    /// The directories and files of the container, and how it is to be run and served.
+    fn make(
+        &self,
+        (living, held): (&Living, &Held),
+        volumes: Vec<Volume>,
+    ) -> Result<(ContainerSpec, ServeArgs)> {
+        let (args, asked) = (self.args, self.asked);
+        let upper = dir::path_of(living.make_dir("upper")?)?;
+        let work = dir::path_of(living.make_dir("work")?)?;
+        let files = files::make(living, self.store, &asked.network, held)?;
+        let source = match &asked.from {
+            From::Image { called, .. } => called.clone(),
+            From::Rootfs(path) => path.to_string_lossy().into_owned(),
+        };
+        let (said, config) = (said(args, asked), config_of(&asked.from));
+        let spec = ContainerSpec {
+            hostname: living.hostname().to_owned(),
+            process: process(&said, &config, living.hostname(), asked.streams)?,
+            source: source.clone(),
+            root: root_of(args),
+            volumes,
+            tmpfs: asked.tmpfs.clone(),
+            shm_bytes: asked.shm_bytes,
+            sysctls: asked.sysctls.clone(),
+            resource_limits: asked.resource_limits.clone(),
+            oom_score_adj: args.limits.oom_score_adj(),
+            files,
+            capabilities: asked.capabilities,
+            filters: asked.filters.clone(),
+            network: held.network().clone(),
+            input: asked.input,
+            streams: asked.streams,
+        };
+        let mut flags = vec![Flag::NoSuid, Flag::NoDev, Flag::Everyone];
+        if asked.keep == Keep::Throwaway {
+            flags.push(Flag::Volatile);
+        }
+        let (image, lower, timeout_ms) = match &asked.from {
+            From::Image { image, .. } => {
+                flags.extend([Flag::Partial, Flag::Blocks]);
+                (Some(image.id.to_string()), Vec::new(), None)
+            }
+            // It lives on while the container does.
+            From::Rootfs(path) => (None, vec![path.clone()], Some(LIVE_TIMEOUT_MS)),
+        };
+        let serve = ServeArgs {
+            mountpoint: None,
+            image,
+            lower,
+            // The container's own writable layer lies there, and everybody else's.
+            hide: self.hidden(),
+            timeout_ms,
+            upper: Some(upper),
+            work: Some(work),
+            source,
+            flags,
+            propagation: None,
+            owners: Owners::default(),
+            labels: Vec::new(),
+            log: None,
+            verbose: false,
+        };
+        Ok((spec, serve))
+    }
+}
+
+/// The container that was begun. A step of its own may have failed for want of its server, which knows why.
+fn begun(started: Result<Running, RunError>, server: &mut Started) -> Result<Running> {
+    let error = match started {
+        Ok(running) => return Ok(running),
+        Err(error) => error,
+    };
+    let words = match error {
+        RunError::ServerEnded | RunError::Setup { .. } => server.last_words(),
+        _ => None,
+    };
+    server.reap();
+    Err(words.map_or_else(|| error.into(), |words| anyhow!("{words}")))
+}
+
+/// Says what went wrong beside the container, whose own end is the answer.
+fn told(beside: Result<(), impl Into<anyhow::Error>>) {
+    if let Err(error) = beside {
+        message::error(&error.into());
+    }
+}
+
+/// The exit status that tells of a container that could not be made or watched.
+pub fn status_of(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref() {
+        Some(RunError::Setup { status, .. }) => *status,
+        Some(RunError::Interrupted(signal)) => 128_u8.saturating_add(*signal),
+        _ => 125,
+    }
+}
+
+fn exit_status(ended: Ended) -> u8 {
+    match ended {
+        Ended::Exited(status) => status,
+        Ended::Killed(signal) => 128_u8.saturating_add(signal),
+    }
+}

@@ -1,0 +1,96 @@
+//! `layerfs start`: containers that were made, or have ended, live again.
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use layerfs_runtime::spec::Input;
+
+use super::run::{ended, may_contain};
+use super::supervise::{self, First};
+use super::sweep::sweep;
+use crate::output::{Results, message};
+use crate::session::{Misused, Outcome, Session};
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  layerfs start web                   in the background, as `run -d` does
+  layerfs start -ai box               here, with its terminal or its streams
+
+A container starts with the words it was made with, and finds what it wrote before. Its output goes to the log, or here with \
+--attach.";
+
+/// The words of `layerfs start`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct StartArgs {
+    /// Stay with it: its output comes here, its exit status is the command's
+    #[arg(short, long)]
+    attach: bool,
+    /// Pass standard input on, too; goes with --attach
+    #[arg(short, long, requires = "attach")]
+    interactive: bool,
+    /// Names, ids, or beginnings of ids
+    #[arg(value_name = "CONTAINER", required = true)]
+    containers: Vec<String>,
+}
+
+/// Starts each; those that can't be have their line.
+pub fn run(args: &StartArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
+    if !args.attach {
+        may_contain()?;
+        return each(&args.containers, results, |word| start(word, session));
+    }
+    let [word] = &args.containers[..] else {
+        return Err(Misused::of("--attach: it is possible with one container alone").into());
+    };
+    let store = session.store()?;
+    sweep(&store, session.roots())?;
+    let input = if args.interactive { Input::Caller } else { Input::Nothing };
+    ended(
+        store
+            .find_container(word)
+            .map_err(anyhow::Error::from)
+            .and_then(|container| supervise::start_here(&container, input, session)),
+    )
+}
+
+/// Starts one in the background. One that runs already is let be.
+pub fn start(word: &str, session: &Session) -> Result<()> {
+    let store = session.store()?;
+    sweep(&store, session.roots())?;
+    let container = store.find_container(word)?;
+    if container.is_living {
+        return Ok(());
+    }
+    supervise::start(&container, First::No, session)
+        .with_context(|| format!("start container `{}`", container.name))
+}
+
+/// Does something with each container, and prints the words for those it was done with; the others have their line.
+pub fn each(
+    words: &[String],
+    results: &mut Results,
+    deed: impl Fn(&str) -> Result<()>,
+) -> Result<Outcome> {
+    let mut outcome = Outcome::Done;
+    for word in words {
+        match deed(word) {
+            Ok(()) => {
+                results.line(word)?;
+                results.flush()?;
+            }
+            Err(error) => {
+                message::error(&error);
+                outcome = Outcome::SomeFailed;
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// Refuses a container that does not run.
+pub fn must_run(name: &str, runs: bool) -> Result<()> {
+    if !runs {
+        bail!("container `{name}` does not run; `layerfs start {name}` starts it");
+    }
+    Ok(())
+}

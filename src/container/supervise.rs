@@ -1,0 +1,173 @@
+//! The process that stands by a container in the background: this program once more, which makes the container, says that its
+//! program runs, and lets go of its caller.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use layerfs_driver::store::Store;
+use layerfs_driver::store::container::{Base, Container};
+use layerfs_driver::sys::again::{self, Input};
+use layerfs_driver::sys::{dir, file, signal};
+use layerfs_runtime::spec::Input as ContainerInput;
+use layerfs_runtime::{Log, RunError, Signals};
+
+use super::asked::{Asked, From, asked};
+use super::life::{Before, Life, status_of};
+use super::logs;
+use super::run::may_contain;
+use super::words::RunArgs;
+use crate::mount::status::{self, Heard};
+use crate::output::{message, time};
+use crate::session::{Outcome, Session};
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  layerfs supervise 0123456789abcdef";
+
+/// Who may read a log: its owner.
+const LOG_MODE: u32 = 0o600;
+
+/// The words of `layerfs supervise`, which no user says.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct SuperviseArgs {
+    /// The container's id
+    id: String,
+    /// Remove the container where it can't be started
+    #[arg(long)]
+    first: bool,
+}
+
+/// Whether a container has been made to be started now, and goes where it can't be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// It has.
+    Yes,
+    /// It was there before.
+    No,
+}
+
+/// Starts the process that stands by the container, and waits until the container's program runs.
+pub fn start(container: &Container, first: First, session: &Session) -> Result<()> {
+    let mut words = session.words();
+    words.push("supervise".into());
+    words.extend((first == First::Yes).then(|| OsString::from("--first")));
+    words.push(container.id.hex().into());
+    // Called by another name it would make other words of these.
+    let program = Path::new(again::THIS_PROGRAM);
+    let mut process = again::start(program, "layerfs", &words, Input::Nothing)
+        .context("start the process that stands by the container")?;
+    match status::listen(process.said(), |_| {})? {
+        Heard::Ready => Ok(()),
+        Heard::Failed(words) => {
+            process.wait()?;
+            Err(refused(&words).into())
+        }
+        Heard::Nothing => {
+            process.wait()?;
+            bail!("the process that stands by the container has died")
+        }
+    }
+}
+
+/// The exit status and why, as [`run_in_background`] says them.
+fn refused(words: &str) -> RunError {
+    let (status, reason) = words.split_once(' ').unwrap_or(("", words));
+    RunError::Setup { status: status.parse().unwrap_or(125), reason: reason.to_owned() }
+}
+
+/// Stands by the container until it has ended.
+pub fn run_in_background(args: &SuperviseArgs, session: &Session) -> Result<Outcome> {
+    match supervised(args, session) {
+        Ok(status) => Ok(Outcome::Status(status)),
+        Err(error) => {
+            let status = status_of(&error);
+            let told = anyhow!("{status} {}", message::line_of(&error));
+            if let Err(refused) = status::tell_failed(&told) {
+                tracing::warn!("{error:#} ({refused:#})");
+            }
+            Ok(Outcome::Status(status))
+        }
+    }
+}
+
+fn supervised(args: &SuperviseArgs, session: &Session) -> Result<u8> {
+    may_contain()?;
+    layerfs_runtime::close_inherited()?;
+    signal::leave_terminal()?;
+    let null = file::open_device("/dev/null")?;
+    let store = session.store()?;
+    let container = store.find_container(&args.id)?;
+    let words = RunArgs { interactive: false, ..words_of(&container)? };
+    let asked = asked_again(&words, &container, &store)?;
+    let living = store.start_container(&container, asked.keep)?;
+    let signals = Signals::take()?;
+    let path = dir::path_of(living.dir())?.join(logs::FILE);
+    let log = file::open_append_path(path.as_path(), LOG_MODE).context("open the log")?;
+    let log = Log::new(log, time::now);
+    let before = match args.first {
+        true => Before::Nothing,
+        false => Before::Was(container.state.clone()),
+    };
+    let life = Life { args: &words, asked: &asked, session, store: &store, before };
+    life.live(living, (signals, Some(log)), || {
+        let told = status::tell_ready()
+            .and_then(|()| layerfs_runtime::leave_streams(&null).map_err(anyhow::Error::from));
+        if let Err(error) = told {
+            tracing::warn!("let go of the caller: {error:#}");
+        }
+    })
+}
+
+/// The words that a container was made with.
+pub fn words_of(container: &Container) -> Result<RunArgs> {
+    serde_json::from_value(container.said.clone()).with_context(|| {
+        format!(
+            "container `{}`: it can't be started again: an older layerfs made it, or it is a mount",
+            container.name
+        )
+    })
+}
+
+/// What a container's words ask for, the image called as it was when it was made.
+fn asked_again<'a>(words: &'a RunArgs, container: &Container, store: &Store) -> Result<Asked<'a>> {
+    let mut asked = asked(words, store)?;
+    if let (From::Image { called, .. }, Base::Image { called: was, .. }) =
+        (&mut asked.from, &container.base)
+    {
+        called.clone_from(was);
+    }
+    Ok(asked)
+}
+
+/// Has a container live again with the caller's own streams.
+pub fn start_here(container: &Container, input: ContainerInput, session: &Session) -> Result<u8> {
+    may_contain()?;
+    let store = session.store()?;
+    let words = RunArgs { interactive: input == ContainerInput::Caller, ..words_of(container)? };
+    let asked = asked_again(&words, container, &store)?;
+    let living = store.start_container(container, asked.keep)?;
+    let signals = Signals::take()?;
+    let before = Before::Was(container.state.clone());
+    Life { args: &words, asked: &asked, session, store: &store, before }.live(
+        living,
+        (signals, None),
+        || {},
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_refused_has_its_status_and_its_reason() {
+        let said = refused("127 no such command: x");
+        assert!(
+            matches!(said, RunError::Setup { status: 127, ref reason } if reason == "no such command: x")
+        );
+        assert!(matches!(refused("strange"), RunError::Setup { status: 125, .. }));
+    }
+}

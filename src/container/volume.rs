@@ -1,0 +1,195 @@
+//! `layerfs volume`: directories that outlive containers.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use layerfs_driver::store::{Store, StoreError, Volume};
+use layerfs_driver::sys::host;
+use serde_json::{Value, json};
+
+use super::start::each;
+use crate::output::{Results, Table, message, time};
+use crate::session::{Outcome, Session};
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  layerfs volume create data
+  layerfs run --rm -v data:/var/lib/data debian:bookworm sh -c 'date >> /var/lib/data/log'
+  layerfs volume ls
+  layerfs volume rm data
+  layerfs volume prune -a             all that no container names
+
+A volume is made where a container names one that is not there yet, and filled with what the image has at its place, unless \
+`nocopy` is said. It stays when its containers go.";
+
+/// The label of a volume that nobody named.
+const ANONYMOUS: &str = "layerfs.volume.anonymous";
+
+/// The words of `layerfs volume`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct VolumeArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a volume
+    Create {
+        /// Note a word about it
+        #[arg(short, long, value_name = "NAME[=VALUE]")]
+        label: Vec<String>,
+        /// Its name; one is invented where none is said
+        name: Option<String>,
+    },
+    /// List volumes
+    #[command(visible_alias = "list")]
+    Ls {
+        /// Print only names
+        #[arg(short, long)]
+        quiet: bool,
+        /// Print one JSON array
+        #[arg(long, conflicts_with = "quiet")]
+        json: bool,
+    },
+    /// Show all that is known of volumes, as JSON
+    Inspect {
+        /// Their names
+        #[arg(value_name = "VOLUME", required = true)]
+        volumes: Vec<String>,
+    },
+    /// Remove volumes, with what they hold
+    #[command(visible_alias = "remove")]
+    Rm {
+        /// An absent volume is no failure
+        #[arg(short, long)]
+        force: bool,
+        /// Their names
+        #[arg(value_name = "VOLUME", required = true)]
+        volumes: Vec<String>,
+    },
+    /// Remove volumes that nobody named and no container shows
+    Prune {
+        /// Those that have names, too
+        #[arg(short, long)]
+        all: bool,
+        /// Docker's word for not being asked, which nobody is here
+        #[arg(short, long)]
+        force: bool,
+    },
+}
+
+/// Does what was said.
+pub fn run(args: &VolumeArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
+    match &args.verb {
+        Verb::Create { label, name } => {
+            let store = session.store_to_fill()?;
+            let (name, mut labels) = match name {
+                Some(name) => (name.clone(), BTreeMap::new()),
+                None => (invented()?, BTreeMap::from([(ANONYMOUS.to_owned(), String::new())])),
+            };
+            labels.extend(labels_of(label)?);
+            results.line(store.make_volume(&name, labels)?.name)?;
+            Ok(Outcome::Done)
+        }
+        Verb::Ls { quiet, json } => list(session, (*quiet, *json), results),
+        Verb::Inspect { volumes } => inspect(&session.store()?, volumes, results),
+        Verb::Rm { force, volumes } => {
+            let store = session.store()?;
+            each(volumes, results, |name| match store.remove_volume(name) {
+                Err(StoreError::NoSuchVolume(_)) if *force => Ok(()),
+                removed => Ok(removed?),
+            })
+        }
+        Verb::Prune { all, .. } => prune(&session.store()?, *all, results),
+    }
+}
+
+/// Labels as they are said.
+pub fn labels_of(said: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut labels = BTreeMap::new();
+    for word in said {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        if name.is_empty() {
+            bail!("--label `{word}`: a name is missing");
+        }
+        labels.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(labels)
+}
+
+fn invented() -> Result<String> {
+    let mut name = String::new();
+    for _ in 0..4 {
+        name.push_str(&format!("{:016x}", host::random_u64()?));
+    }
+    Ok(name)
+}
+
+fn list(session: &Session, (quiet, json): (bool, bool), results: &mut Results) -> Result<Outcome> {
+    let volumes = match session.store_if_there()? {
+        Some(store) => store.volumes()?,
+        None => Vec::new(),
+    };
+    if json {
+        results.json(&volumes.iter().map(row).collect::<Vec<_>>())?;
+    } else if quiet {
+        volumes.iter().try_for_each(|volume| results.line(&volume.name))?;
+    } else {
+        let mut table = Table::new(&["DRIVER", "VOLUME NAME"]);
+        volumes.into_iter().for_each(|volume| table.row(["local".into(), volume.name]));
+        results.table(&table)?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn row(volume: &Volume) -> Value {
+    json!({
+        "name": volume.name,
+        "created": time::rfc3339_ms(volume.created_ms),
+        "labels": volume.labels,
+        "path": volume.path.to_string_lossy(),
+    })
+}
+
+fn inspect(store: &Store, names: &[String], results: &mut Results) -> Result<Outcome> {
+    let (mut found, mut outcome) = (Vec::new(), Outcome::Done);
+    for name in names {
+        match store.find_volume(name) {
+            Ok(volume) => found.push(json!({
+                "CreatedAt": time::rfc3339_ms(volume.created_ms),
+                "Driver": "local",
+                "Labels": volume.labels,
+                "Mountpoint": volume.path.to_string_lossy(),
+                "Name": volume.name,
+                "Options": null,
+                "Scope": "local",
+            })),
+            Err(error) => {
+                message::error(&error.into());
+                outcome = Outcome::SomeFailed;
+            }
+        }
+    }
+    results.json(&found)?;
+    Ok(outcome)
+}
+
+fn prune(store: &Store, all: bool, results: &mut Results) -> Result<Outcome> {
+    for volume in store.volumes()? {
+        if !all && !volume.labels.contains_key(ANONYMOUS) {
+            continue;
+        }
+        match store.remove_volume(&volume.name) {
+            // One that is used stays, and one that is gone by now is gone.
+            Err(StoreError::VolumeUsed { .. } | StoreError::NoSuchVolume(_)) => {}
+            removed => {
+                removed?;
+                results.line(&volume.name)?;
+            }
+        }
+    }
+    Ok(Outcome::Done)
+}
