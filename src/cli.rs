@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::bench::verb;
 use crate::changes::{commit, diff, still};
-use crate::container::{logs, ps, rename, rm, start, stop, supervise, volume, wait, words};
+use crate::container::{exec, logs, ps, rename, rm, start, stop, supervise, volume, wait, words};
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
 use crate::output::log::LogLevel;
@@ -118,6 +118,8 @@ pub enum Verb {
         words.value_name("IMAGE|COMMAND").help_heading(None::<&str>)
     }))]
     Run(words::RunArgs),
+    /// Run a further command in a container that runs
+    Exec(exec::ExecArgs),
     /// Make a container, to be started some time
     #[command(override_usage = CREATE_USAGE, after_long_help = words::CREATE_EXAMPLES, mut_arg("words", |words| {
         words.value_name("IMAGE|COMMAND").help_heading(None::<&str>)

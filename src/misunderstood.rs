@@ -12,7 +12,7 @@ use crate::output::message;
 
 /// The words were not understood.
 pub const USAGE: u8 = 2;
-/// The same of `run`, whose own statuses those of the command are told from, as docker has it.
+/// The same of `run` and `exec`, whose own statuses those of the command are told from, as docker has it.
 pub const USAGE_OF_RUN: u8 = 125;
 /// The same of who mounts for another program: mount(8) reads 2 as an error of the system, and fuse-overlayfs ends with
 /// nothing else.
@@ -23,13 +23,12 @@ const FAILED: u8 = 1;
 pub const READER_GONE: u8 = 141;
 
 /// Verbs of docker that are not there yet.
-const VERBS_TO_COME: [&str; 23] = [
+const VERBS_TO_COME: [&str; 22] = [
     "attach",
     "build",
     "container",
     "cp",
     "events",
-    "exec",
     "export",
     "image",
     "login",
@@ -120,7 +119,9 @@ pub fn tell(error: clap::Error, (words, caller): (&[OsString], Caller)) -> u8 {
 pub fn status((words, caller): (&[OsString], Caller)) -> u8 {
     match caller {
         Caller::Mounter => USAGE_OF_MOUNTERS,
-        Caller::User if is_run(words) => USAGE_OF_RUN,
+        Caller::User if is_run(words) || verb(words).is_some_and(|verb| verb == "exec") => {
+            USAGE_OF_RUN
+        }
         Caller::User => USAGE,
     }
 }

@@ -97,6 +97,7 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
         Verb::Inspect(args) => image::inspect::run(args, session, results),
         Verb::Tag(args) => image::tag::run(args, session),
         Verb::Rmi(args) => image::rmi::run(args, session, results),
+        Verb::Exec(args) => container::exec::run(args, session),
         Verb::Run(args) => container::run::run(args, session, results),
         Verb::Create(args) => container::run::create(args, session, results),
         Verb::Start(args) => container::start::run(args, session, results),

@@ -18,6 +18,8 @@ mod demo;
 mod detached;
 #[path = "run_container/ended.rs"]
 mod ended;
+#[path = "run_container/exec.rs"]
+mod exec;
 #[path = "run_container/hostile.rs"]
 mod hostile;
 #[path = "run_container/image.rs"]

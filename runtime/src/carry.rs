@@ -6,7 +6,7 @@
 //!    the supervisor carries the bytes. The null device has nothing to carry: the container's own stands for it.
 //! 2. A directory can't be carried, and would lead out of the container.
 //! 3. The supervisor waits in one place only, where signals are heard: before it takes or gives, it asks.
-//! 4. Where nobody looks, a log takes what comes. One that takes no more (a full disk) loses it: the program is not to end by it.
+//! 4. Where nobody looks, a log takes what comes (`log.rs`).
 //! 5. What is set on a stream of the caller's holds for everybody who shares it: nothing is.
 
 use std::io::{stderr, stdin, stdout};
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use layerfs_driver::sys::file::{self, FileType};
 
-use crate::log::{Form, Log};
+use crate::log::Log;
 use crate::spec::{ContainerSpec, Input, Streams};
 use crate::start::RunError;
 use crate::sys::watch::{self, Until};
@@ -61,8 +61,8 @@ struct Carrier {
     giving: Giving,
     /// Whether somebody at the other end of `to` may go. A file has none, and some of the kernel's say that it has gone.
     hangs_up: bool,
-    /// How it is written, where `to` is a log.
-    log: Option<Form>,
+    /// The log that takes it, and by which name, instead of `to`.
+    log: Option<(Log, &'static str)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,14 +77,19 @@ pub(crate) struct Carriers(Vec<Carrier>);
 
 /// Makes pipes for what has to be carried, and refuses what may not be given.
 pub(crate) fn part(spec: &ContainerSpec, log: Option<&Log>) -> Result<(Carriers, Ends), RunError> {
-    let (mut carriers, mut ends) = (Vec::new(), Ends::default());
     if spec.streams == Streams::Terminal {
-        return Ok((Carriers(carriers), ends));
+        return Ok(Default::default());
     }
-    if let Some(log) = log {
-        return logged(log).map_err(RunError::Process);
+    match log {
+        Some(log) => logged(log).map_err(RunError::Process),
+        None => callers(spec.input),
     }
-    if spec.input == Input::Caller && is_carried(stdin(), "standard input")? {
+}
+
+/// The same for a program whose streams are the caller's, with or without input.
+pub(crate) fn callers(input: Input) -> Result<(Carriers, Ends), RunError> {
+    let (mut carriers, mut ends) = (Vec::new(), Ends::default());
+    if input == Input::Caller && is_carried(stdin(), "standard input")? {
         let (read, write) = channel::pipe().map_err(RunError::Process)?;
         carriers.push(Carrier::from_caller(stdin(), write).map_err(RunError::Process)?);
         ends.input = Some(read);
@@ -112,10 +117,8 @@ pub(crate) fn part(spec: &ContainerSpec, log: Option<&Log>) -> Result<(Carriers,
 fn logged(log: &Log) -> Result<(Carriers, Ends), SysError> {
     let (output, write_output) = channel::pipe()?;
     let (error, write_error) = channel::pipe()?;
-    let carriers = vec![
-        Carrier::to_log(log.of("stdout")?, output)?,
-        Carrier::to_log(log.of("stderr")?, error)?,
-    ];
+    let carriers =
+        vec![Carrier::to_log((log, "stdout"), output)?, Carrier::to_log((log, "stderr"), error)?];
     let ends = Ends { input: None, output: Some(write_output), error: Some(write_error) };
     Ok((Carriers(carriers), ends))
 }
@@ -192,17 +195,24 @@ impl Carrier {
         Ok(Carrier { from: pipe, to, pending, direction, giving, hangs_up, log: None })
     }
 
-    fn to_log((to, form): (OwnedFd, Form), pipe: OwnedFd) -> Result<Self, SysError> {
+    fn to_log((log, stream): (&Log, &'static str), pipe: OwnedFd) -> Result<Self, SysError> {
         terminal::never_wait(&pipe)?;
-        let (pending, direction) = (Vec::new(), Direction::Out);
-        let (giving, hangs_up) = (Giving::Whole, false);
-        Ok(Carrier { from: pipe, to, pending, direction, giving, hangs_up, log: Some(form) })
+        Ok(Carrier {
+            from: pipe,
+            to: log.file()?,
+            pending: Vec::new(),
+            direction: Direction::Out,
+            giving: Giving::Whole,
+            hangs_up: false,
+            log: Some((log.clone(), stream)),
+        })
     }
 
     /// Takes some where nothing is left to give, and gives some.
     fn step(&mut self) -> Result<Step, SysError> {
         if self.pending.is_empty() {
             match self.take()? {
+                Step::Moved if self.log.is_some() => return Ok(Step::Moved),
                 Step::Moved => {}
                 Step::Waiting if self.hangs_up && watch::is_hung_up(&self.to)? => {
                     return Ok(Step::Through);
@@ -228,10 +238,10 @@ impl Carrier {
             }
             Err(error) => return Err(error),
         }
-        self.pending = match &mut self.log {
-            Some(form) => form.lines(&bytes),
-            None => bytes,
-        };
+        match &self.log {
+            Some((log, stream)) => log.add(stream, &bytes),
+            None => self.pending = bytes,
+        }
         Ok(Step::Moved)
     }
 
@@ -247,15 +257,8 @@ impl Carrier {
                 self.pending.drain(..len);
                 Ok(Step::Moved)
             }
-            Err(error) => {
-                if let Some(form) = &mut self.log {
-                    tracing::debug!("the log loses {} bytes: {error}", self.pending.len());
-                    self.pending.clear();
-                    form.refused();
-                    return Ok(Step::Moved);
-                }
-                if self.is_reader_gone(&error)? { Ok(Step::Through) } else { Err(error) }
-            }
+            Err(error) if self.is_reader_gone(&error)? => Ok(Step::Through),
+            Err(error) => Err(error),
         }
     }
 

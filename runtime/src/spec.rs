@@ -147,6 +147,34 @@ pub struct Process {
     pub user: String,
 }
 
+/// For how long a further process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// For as long as its caller, at most.
+    OfCaller,
+    /// For as long as the container, at most.
+    OfContainer,
+}
+
+/// A further process in a container that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecSpec {
+    /// What runs. Its directory has to be there.
+    pub process: Process,
+    /// Which of root's rights the container has.
+    pub capabilities: Capabilities,
+    /// Which system calls it may make.
+    pub filters: Filters,
+    /// Limits of its processes.
+    pub resource_limits: Vec<ResourceLimit>,
+    /// Standard input.
+    pub input: Input,
+    /// Standard streams; the null device where nobody waits for its end.
+    pub streams: Streams,
+    /// For how long it runs.
+    pub lifetime: Lifetime,
+}
+
 /// A container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerSpec {

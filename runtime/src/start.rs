@@ -8,6 +8,7 @@ use layerfs_driver::sys::SysError;
 use crate::build::{self, Given};
 use crate::carry::{self, Carriers};
 use crate::cgroup::{Cgroup, CgroupError};
+use crate::keeper;
 use crate::log::Log;
 use crate::network::{self, NetworkError};
 use crate::plan::plan;
@@ -20,7 +21,7 @@ use crate::sys::process::{self, Child, EndsHere, Forked};
 use crate::sys::{channel as ends, namespace, signals, watch};
 
 /// The exit status of a first process that panics: like any container that could not be made.
-const PANIC_STATUS: u8 = 125;
+pub(crate) const PANIC_STATUS: u8 = 125;
 
 /// The process that serves the root.
 #[derive(Debug)]
@@ -91,6 +92,15 @@ pub enum RunError {
     /// The process that serves the root ended while the program ran.
     #[error("the container has lost its file system: the process that serves it {0}")]
     ServerLost(Ended),
+    /// The container has ended.
+    #[error("the container has ended")]
+    ContainerEnded,
+    /// It stands still, and so would whoever enters it.
+    #[error("the container is paused; `layerfs unpause` lets it go on")]
+    Paused,
+    /// The process that was to go inside ended without a word.
+    #[error("the process that was to enter the container was killed")]
+    Entering,
     /// A signal asked to end before the program ran.
     #[error("ended by signal {0} before the program ran")]
     Interrupted(u8),
@@ -100,7 +110,10 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct Running {
     pub(crate) child: Child,
-    pub(crate) server: OwnedFd,
+    /// Who tells how it ended, where it is another's child.
+    pub(crate) told: Option<OwnedFd>,
+    /// The process that serves its root; none where others stand by that one.
+    pub(crate) server: Option<OwnedFd>,
     /// Held until the end: by its closing the serving process knows that this process is gone, or that nothing comes.
     pub(crate) to_server: Option<OwnedFd>,
     pub(crate) signals: Signals,
@@ -110,7 +123,7 @@ pub struct Running {
     /// What carries the caller's streams.
     pub(crate) carriers: Carriers,
     pub(crate) log: Option<Log>,
-    oom_score_adj: Option<i16>,
+    pub(crate) oom_score_adj: Option<i16>,
 }
 
 /// A channel between two processes of ours; both ends close on exec.
@@ -150,7 +163,8 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
                 .map_err(RunError::Process);
             let mut running = Running {
                 child,
-                server,
+                told: None,
+                server: Some(server),
                 to_server: Some(channel),
                 signals,
                 input: spec.input,
@@ -171,6 +185,11 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
 }
 
 impl Running {
+    /// Ends it at once. Whoever stands by is told as of any end.
+    pub fn kill(&self) -> Result<(), RunError> {
+        process::signal(&self.child.pidfd, signals::KILL).map_err(RunError::Process)
+    }
+
     /// The container's first process, as the host numbers it.
     pub fn pid(&self) -> u32 {
         self.child.pid
@@ -184,7 +203,8 @@ impl Running {
         report: &OwnedFd,
     ) -> Result<(), RunError> {
         loop {
-            let watched = [report.as_fd(), self.server.as_fd(), self.signals.taken.as_fd()]
+            let server = self.server.as_ref().ok_or(RunError::ServerEnded)?;
+            let watched = [report.as_fd(), server.as_fd(), self.signals.taken.as_fd()]
                 .map(|fd| (fd, watch::Until::Readable));
             let ready = watch::wait(&watched, None).map_err(RunError::Process)?;
             // First: what is being made is not worth its end any more.
@@ -229,16 +249,17 @@ impl Running {
     /// that does nothing more would be waited for without end; one that still waits for its device is told that none comes.
     fn give_up(&mut self, error: &RunError) -> Result<(), RunError> {
         process::signal(&self.child.pidfd, signals::KILL).map_err(RunError::Process)?;
+        let server = self.server.as_ref().ok_or(RunError::ServerEnded)?;
         if matches!(error, RunError::Interrupted(_)) {
-            process::signal(&self.server, signals::KILL).map_err(RunError::Process)?;
+            process::signal(server, signals::KILL).map_err(RunError::Process)?;
         }
         process::wait(&self.child.pidfd).map_err(RunError::Process)?;
         self.to_server = None;
-        let watched = [self.server.as_fd(), self.signals.taken.as_fd()];
+        let watched = [server.as_fd(), self.signals.taken.as_fd()];
         let watched = watched.map(|fd| (fd, watch::Until::Readable));
         // It may have words to say. Whoever does not want to wait for them sends a signal.
         if !watch::wait(&watched, Some(SERVER_END_MAX)).map_err(RunError::Process)?[0] {
-            process::signal(&self.server, signals::KILL).map_err(RunError::Process)?;
+            process::signal(server, signals::KILL).map_err(RunError::Process)?;
         }
         Ok(())
     }
@@ -246,11 +267,20 @@ impl Running {
     /// Ends it at once, with everything in its namespaces.
     pub(crate) fn end(&self) -> Result<Ended, RunError> {
         process::signal(&self.child.pidfd, signals::KILL).map_err(RunError::Process)?;
-        process::wait(&self.child.pidfd).map_err(RunError::Process)
+        self.ended()
+    }
+
+    /// How it ended, once it has.
+    pub(crate) fn ended(&self) -> Result<Ended, RunError> {
+        match &self.told {
+            Some(told) => keeper::told(told),
+            None => process::wait(&self.child.pidfd),
+        }
+        .map_err(RunError::Process)
     }
 }
 
-fn said(words: &[u8]) -> RunError {
+pub(crate) fn said(words: &[u8]) -> RunError {
     let (status, reason) =
         words.split_first().map_or((125, &[][..]), |(first, rest)| (*first, rest));
     RunError::Setup { status, reason: String::from_utf8_lossy(reason).into_owned() }

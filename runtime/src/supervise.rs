@@ -71,7 +71,8 @@ impl Running {
     }
 
     fn server_lost(&self) -> RunError {
-        match process::how_ended(&self.server) {
+        let Some(server) = &self.server else { return RunError::ServerEnded };
+        match process::how_ended(server) {
             Ok(Some(ended)) => RunError::ServerLost(ended),
             Ok(None) => RunError::ServerEnded,
             Err(error) => RunError::Process(error),
@@ -103,9 +104,7 @@ impl Running {
             self.carriers.carry(&carriers).map_err(RunError::Process)?;
             for source in ready {
                 match source {
-                    Source::Child => {
-                        return process::wait(&self.child.pidfd).map_err(RunError::Process);
-                    }
+                    Source::Child => return self.ended(),
                     Source::Carrier(_) => {}
                     Source::Server => return Err(self.server_lost()),
                     Source::Signals => {
@@ -152,7 +151,8 @@ impl Running {
         watched.extend(carried.map(|(number, file)| (Source::Carrier(number), file)));
         watched.push((Source::Child, (self.child.pidfd.as_fd(), Until::Readable)));
         // The server ends when the container's mounts go, which is a moment before the container's end is told.
-        watched.push((Source::Server, (self.server.as_fd(), Until::Readable)));
+        let server = self.server.iter();
+        watched.extend(server.map(|fd| (Source::Server, (fd.as_fd(), Until::Readable))));
         let files: Vec<_> = watched.iter().map(|(_, file)| *file).collect();
         let ready = watch::wait(&files, limit)?;
         let mut ready: Vec<Source> = watched
@@ -194,12 +194,13 @@ impl Running {
     /// Waits until the serving process has ended: its descriptors hold what is about to be removed. Answers how it ended;
     /// `None` where it had to be made to.
     pub(crate) fn await_server(&self) -> Result<Option<Ended>, RunError> {
-        let server = [(self.server.as_fd(), Until::Readable)];
-        let ended = watch::wait(&server, Some(SERVER_END_MAX)).map_err(RunError::Process)?[0];
+        let Some(server) = &self.server else { return Ok(None) };
+        let watched = [(server.as_fd(), Until::Readable)];
+        let ended = watch::wait(&watched, Some(SERVER_END_MAX)).map_err(RunError::Process)?[0];
         if !ended {
-            process::signal(&self.server, signals::KILL).map_err(RunError::Process)?;
+            process::signal(server, signals::KILL).map_err(RunError::Process)?;
             return Ok(None);
         }
-        process::how_ended(&self.server).map_err(RunError::Process)
+        process::how_ended(server).map_err(RunError::Process)
     }
 }

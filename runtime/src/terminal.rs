@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::log::{Form, Log};
+use crate::log::Log;
 use crate::spec::Input;
 use crate::sys::terminal::{self, Modes};
 use crate::sys::watch::Until;
@@ -41,8 +41,8 @@ pub(crate) struct Relay {
     output: OwnedFd,
     /// Taken from the container, not yet shown.
     unseen: Vec<u8>,
-    /// How it is written, where nobody looks and a log takes it.
-    log: Option<Form>,
+    /// What takes it where nobody looks.
+    log: Option<Log>,
 }
 
 impl Relay {
@@ -50,10 +50,8 @@ impl Relay {
     pub(crate) fn new(master: OwnedFd, input: Input, log: Option<&Log>) -> Result<Self, SysError> {
         terminal::never_wait(&master)?;
         let stdin = exec::duplicate(std::io::stdin())?;
-        let (output, log) = match log {
-            Some(log) => log.of("stdout").map(|(file, form)| (file, Some(form)))?,
-            None => (exec::duplicate(std::io::stdout())?, None),
-        };
+        let output = log.map_or_else(|| exec::duplicate(std::io::stdout()), Log::file)?;
+        let log = log.cloned();
         let user = match (input, terminal::is_terminal(&stdin)) {
             (Input::Caller, true) => {
                 let modes = terminal::make_raw(&stdin)?;
@@ -127,8 +125,8 @@ impl Relay {
             self.open = false;
             return Ok(Step::Waiting);
         };
-        match &mut self.log {
-            Some(form) => self.unseen.extend(form.lines(&bytes[..len])),
+        match &self.log {
+            Some(log) => log.add("stdout", &bytes[..len]),
             None => self.unseen.extend_from_slice(&bytes[..len]),
         }
         Ok(if len == 0 { Step::Waiting } else { Step::Moved })
@@ -147,15 +145,8 @@ impl Relay {
                 self.unseen.drain(..len);
                 Ok(Step::Moved)
             }
-            Err(error) => {
-                if let Some(form) = &mut self.log {
-                    tracing::debug!("the log loses {} bytes: {error}", self.unseen.len());
-                    self.unseen.clear();
-                    form.refused();
-                    return Ok(Step::Moved);
-                }
-                if self.is_user_gone(&error)? { Ok(Step::UserGone) } else { Err(error) }
-            }
+            Err(error) if self.is_user_gone(&error)? => Ok(Step::UserGone),
+            Err(error) => Err(error),
         }
     }
 

@@ -15,14 +15,21 @@ use layerfs_runtime::cgroup::Limits;
 use layerfs_runtime::seccomp::Filters;
 use layerfs_runtime::spec::{Access, Input, ResourceLimit, Streams, Sysctl, Tmpfs};
 
+use serde_json::{Value, json};
+
 use super::details::Noted;
 use super::mount::{self, Mount};
 use super::network::Wanted;
 use super::process::{Said, process, read_environment};
-use super::volumes::Mounted;
+use super::security::Filtering;
+use super::volumes::{Mounted, Shown};
 use super::words::RunArgs;
-use super::{files, stop, sysctls, tmpfs, volume, volumes};
+use super::{files, rights, stop, sysctls, tmpfs, volume, volumes};
 use crate::image::absent::find_to_use;
+use crate::output::message;
+
+/// The form in which the words of `run` are recorded, and the latest that is known.
+const RECORDED_VERSION: u64 = 1;
 
 /// What a container's files come from.
 pub enum From {
@@ -63,6 +70,8 @@ pub struct Asked<'a> {
     pub resource_limits: Vec<ResourceLimit>,
     /// Which of root's rights it has.
     pub capabilities: Capabilities,
+    /// The profile of its system calls.
+    pub filtering: Filtering,
     /// Which system calls it may make.
     pub filters: Filters,
     /// What becomes of it when it ends.
@@ -77,13 +86,25 @@ pub struct Asked<'a> {
 
 /// Understands the words, and looks for the image.
 pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
+    let rights = (args.security.capabilities()?, args.security.filtering()?);
+    asked_with(args, store, rights)
+}
+
+/// The same with rights that were understood before.
+pub fn asked_with<'a>(
+    args: &'a RunArgs,
+    store: &Store,
+    (capabilities, filtering): (Capabilities, Filtering),
+) -> Result<Asked<'a>> {
     let mut environment = read_environment(&args.env_file)?;
     environment.extend_from_slice(&args.env);
     let limits = args.limits.limits()?;
-    let capabilities = args.security.capabilities()?;
-    let filters = args.security.filters(capabilities)?;
+    let filters = filtering.filters(capabilities)?;
     let mut volumes: Vec<Mounted> =
         args.volume.iter().map(|words| volumes::read(words, store)).collect::<Result<_>>()?;
+    for shown in &args.shown {
+        volumes.push(shown.mounted(store)?);
+    }
     let mut tmpfs_words = args.tmpfs.clone();
     for said in &args.mount {
         match mount::read(said, store)? {
@@ -94,11 +115,8 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
     let in_memory: Vec<Tmpfs> =
         tmpfs_words.iter().map(|words| tmpfs::read(words)).collect::<Result<_>>()?;
     tmpfs::refuse_twice(&volumes, &in_memory)?;
-    if args.tty && args.interactive {
-        refuse_without_terminal()?;
-    }
     let (from, words) = match &args.rootfs {
-        Some(path) => (From::Rootfs(rootfs(path)?), &args.words[..]),
+        Some(path) => (From::Rootfs(rootfs(path.as_ref())?), &args.words[..]),
         None => {
             let (first, rest) = args.words.split_first().context("an image is needed")?;
             let called = first.to_str().context("the image's name is not UTF-8")?;
@@ -130,6 +148,7 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
         limits,
         resource_limits: args.limits.of_processes()?,
         capabilities,
+        filtering,
         filters,
         keep: if args.rm { Keep::Throwaway } else { Keep::Kept },
         input: if args.interactive { Input::Caller } else { Input::Nothing },
@@ -139,8 +158,8 @@ pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
 }
 
 /// Refuses to relay a terminal where standard input is none.
-pub fn refuse_without_terminal() -> Result<()> {
-    if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+pub fn refuse_without_terminal((tty, interactive): (bool, bool)) -> Result<()> {
+    if tty && interactive && !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
         bail!("-it: standard input is no terminal; leave -t out, or -i");
     }
     Ok(())
@@ -150,13 +169,20 @@ pub fn refuse_without_terminal() -> Result<()> {
 fn lasting(args: &RunArgs, asked: &Asked<'_>) -> Result<RunArgs> {
     let mut lasting = args.clone();
     lasting.env_file.clear();
-    lasting.env = asked.environment.iter().map(with_value).collect();
-    lasting.volume = asked.volumes.iter().map(volumes::words).collect();
+    let (with, without): (Vec<_>, Vec<_>) =
+        asked.environment.iter().map(with_value).partition(|line| has_value(line));
+    // What is said later of one variable counts.
+    lasting
+        .unset
+        .extend(without.into_iter().filter(|name| !with.iter().any(|line| is_of(line, name))));
+    lasting.env = with;
+    lasting.shown = asked.volumes.iter().map(Shown::of).collect();
+    lasting.volume.clear();
     lasting.tmpfs.clone_from(&asked.tmpfs_words);
     lasting.mount.clear();
     match (&asked.from, lasting.words.first_mut()) {
         (From::Image { image, .. }, Some(word)) => *word = image.id.to_string().into(),
-        (From::Rootfs(path), _) => lasting.rootfs = Some(path.clone()),
+        (From::Rootfs(path), _) => lasting.rootfs = Some(path.clone().into()),
         _ => {}
     }
     lasting.security.make_lasting()?;
@@ -165,10 +191,19 @@ fn lasting(args: &RunArgs, asked: &Asked<'_>) -> Result<RunArgs> {
     Ok(lasting)
 }
 
+fn has_value(line: &OsString) -> bool {
+    line.as_encoded_bytes().contains(&b'=')
+}
+
+fn is_of(line: &OsString, name: &OsString) -> bool {
+    let bytes = line.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+    bytes.is_some_and(|rest| rest.first() == Some(&b'='))
+}
+
 /// A variable with the value that the caller has for it now.
 fn with_value(line: &OsString) -> OsString {
     match std::env::var_os(line) {
-        Some(value) if !line.as_encoded_bytes().contains(&b'=') => {
+        Some(value) if !has_value(line) => {
             let mut whole = line.clone();
             whole.push("=");
             whole.push(value);
@@ -200,6 +235,7 @@ pub fn said<'a>(args: &'a RunArgs, asked: &'a Asked<'a>) -> Said<'a> {
         words: asked.words,
         entrypoint: args.entrypoint.as_deref(),
         environment: &asked.environment,
+        unset: &args.unset,
         directory: args.workdir.as_deref(),
         user: args.user.as_deref(),
     }
@@ -221,9 +257,34 @@ fn stop_signal(args: &RunArgs, config: &RunConfig) -> Result<String> {
     match (&args.stop_signal, config.stop_signal.as_str()) {
         (Some(word), _) => stop::name_of(word).context("--stop-signal"),
         (None, "") => Ok("SIGTERM".into()),
-        (None, word) => {
-            stop::name_of(word).context("the image's stop signal; --stop-signal names another")
+        (None, word) => Ok(stop::name_of(word).unwrap_or_else(|error| {
+            message::say(format_args!(
+                "the image's stop signal: {error:#}; SIGTERM is sent instead"
+            ));
+            "SIGTERM".into()
+        })),
+    }
+}
+
+/// What the record says to start it again; [`read_recorded`] reads it.
+fn recorded(words: &RunArgs) -> Result<Value> {
+    let words = serde_json::to_value(words).context("note the words of the container")?;
+    Ok(json!({ "version": RECORDED_VERSION, "words": words }))
+}
+
+/// The words that [`recorded`] has written; what a later or an earlier layerfs knew besides is as if it had not been said.
+pub fn read_recorded(said: &Value, name: &str) -> Result<RunArgs> {
+    let version = said.get("version").and_then(Value::as_u64);
+    match (version, said.get("words")) {
+        (Some(RECORDED_VERSION), Some(words)) => serde_json::from_value(words.clone())
+            .with_context(|| format!("container `{name}`: the words that start it can't be read; `layerfs commit {name}` keeps what it has")),
+        (Some(newer), _) if newer > RECORDED_VERSION => {
+            bail!("container `{name}`: a newer layerfs made it; start it with that")
         }
+        _ => bail!(
+            "container `{name}`: an earlier layerfs made it, which did not note how to start it again; `layerfs commit {name}` \
+             makes an image of what it has, and `layerfs run` a container of that"
+        ),
     }
 }
 
@@ -253,6 +314,7 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         stop_timeout: args.stop_timeout,
         keep: asked.keep,
         security: &args.security,
+        rights: rights::noted(asked.capabilities, &asked.filtering),
     };
     Ok(NewContainer {
         name: args.name.clone(),
@@ -262,7 +324,6 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         keep: asked.keep,
         details: noted.details(),
         volumes: asked.volumes.iter().filter_map(|volume| volume.name.clone()).collect(),
-        said: serde_json::to_value(lasting(args, asked)?)
-            .context("note the words of the container")?,
+        said: recorded(&lasting(args, asked)?)?,
     })
 }

@@ -10,6 +10,7 @@ use layerfs_runtime::spec::{Access, Process, ResourceLimit, Sysctl};
 use serde_json::{Map, Value, json};
 
 use super::network::{self, Wanted};
+use super::rights::RIGHTS;
 use super::security::SecurityArgs;
 use super::ulimits;
 use super::volumes::{self, Mounted};
@@ -56,6 +57,8 @@ pub struct Noted<'a> {
     pub keep: Keep,
     /// What was said of its rights.
     pub security: &'a SecurityArgs,
+    /// What came of that.
+    pub rights: Value,
 }
 
 impl Noted<'_> {
@@ -117,6 +120,7 @@ impl Noted<'_> {
             ("Config".to_owned(), config),
             ("HostConfig".to_owned(), host),
             ("Mounts".to_owned(), Value::Array(mounts)),
+            (RIGHTS.to_owned(), self.rights.clone()),
         ])
     }
 }

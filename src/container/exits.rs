@@ -33,7 +33,12 @@ fn try_note(session: &Session, id: &ContainerId, status: u8) -> Result<()> {
         let age_s =
             stat.map(|stat| i64::try_from(host::now_ms() / 1000).unwrap_or(0) - stat.st_mtime);
         if age_s.is_ok_and(|age_s| age_s > i64::try_from(KEPT_S).unwrap_or(0)) {
-            dir::unlink(&notes, &*old.name)?;
+            // Another one may have taken it away meanwhile.
+            if let Err(error) = dir::unlink(&notes, &*old.name)
+                && !error.is_absent()
+            {
+                tracing::debug!("an old note stays: {error}");
+            }
         }
     }
     // Whole when it has its name.

@@ -5,6 +5,7 @@ use layerfs_driver::store::container::{Base, Container};
 use serde_json::Value;
 
 use super::shown::Doing;
+use crate::session::Misused;
 
 /// Whether a container fits all words of `--filter`: of one key any value, of several keys all, as docker has it.
 pub fn fits(container: &Container, filters: &[(Key, String)]) -> bool {
@@ -40,9 +41,10 @@ const KEYS: [(&str, Key); 7] = [
 /// Docker's words for what a container is doing.
 const STATUSES: [&str; 4] = ["created", "running", "paused", "exited"];
 
-/// Reads the words of `--filter`.
+/// Reads the words of `--filter`; one that is none was not understood.
 pub fn read(words: &[String]) -> Result<Vec<(Key, String)>> {
-    words.iter().map(|word| one(word)).collect()
+    let read = |word: &String| one(word).map_err(|error| Misused::of(error.to_string()).into());
+    words.iter().map(read).collect()
 }
 
 fn one(word: &str) -> Result<(Key, String)> {

@@ -7,6 +7,7 @@ use layerfs_driver::store::container::{Base, Container};
 use serde_json::{Map, Value, json};
 
 use super::network::shown as network;
+use super::rights::RIGHTS;
 use super::shown::Doing;
 use crate::output::time;
 
@@ -44,7 +45,8 @@ pub fn inspected(store: &Store, run: Option<&Path>, container: &Container) -> Va
         Value::Object(known) => known,
         _ => Map::new(),
     };
-    for (key, value) in &container.details {
+    // What only a further process needs is no key of docker's.
+    for (key, value) in container.details.iter().filter(|(key, _)| *key != RIGHTS) {
         let place = all.entry(key).or_insert(Value::Null);
         if place.is_null() {
             *place = value.clone();

@@ -52,24 +52,28 @@ pub struct Life<'a> {
 }
 
 impl Life<'_> {
-    /// Has it live, and answers its exit status. `ready` is called when its program runs.
-    pub fn live(
-        &self,
-        living: Living,
-        (signals, log): (Signals, Option<Log>),
-        ready: impl FnOnce(),
-    ) -> Result<u8> {
-        let held = match Held::begin(&self.asked.network, &living, self.session.roots()) {
-            Ok(held) => held,
+    /// Has it live, and answers its exit status. `ready` is called when its program runs and that is known to all.
+    pub fn live(&self, living: Living, log: Option<Log>, ready: impl FnOnce()) -> Result<u8> {
+        let (volumes, fills) = match self.volumes() {
+            Ok(volumes) => volumes,
             Err(error) => {
                 self.put_back(living, &error);
                 return Err(error);
             }
         };
-        let cgroup = match Cgroup::create(living.id().hex(), &self.asked.limits) {
+        // Not before: until there is something to clear up, a signal ends this command as any other, also where it waits.
+        let signals = match Signals::take() {
+            Ok(signals) => signals,
+            Err(error) => return Err(self.take_back(living, error.into())),
+        };
+        let held = match Held::begin(&self.asked.network, &living, self.session.roots()) {
+            Ok(held) => held,
+            Err(error) => return Err(self.take_back(living, error)),
+        };
+        let cgroup = match self.cgroup(&living) {
             Ok(cgroup) => cgroup,
             Err(error) => {
-                let error = match error {
+                return Err(match error {
                     // Of another one: a sweep would end it.
                     CgroupError::Exists(_) => {
                         let error = error.into();
@@ -77,18 +81,8 @@ impl Life<'_> {
                         error
                     }
                     _ => self.take_back(living, error.into()),
-                };
-                return Err(error);
+                });
             }
-        };
-        let volumes = self.volumes();
-        let (volumes, fills) = match volumes {
-            Ok(volumes) => volumes,
-            Err(error) => return Err(self.take_back(living, error)),
-        };
-        let ready = || {
-            fills.into_iter().for_each(|fill| told(fill.done()));
-            ready();
         };
         let made = self.make((&living, &held), volumes).and_then(|(spec, serve)| {
             let place = dir::path_of(living.dir())?.join("work");
@@ -105,26 +99,45 @@ impl Life<'_> {
             begun(started, &mut server).map(|running| (running, server))
         });
         match made {
-            Ok((running, server)) => self.watch(running, server, (living, cgroup, held), ready),
+            Ok((running, server)) => {
+                let parts = (living, cgroup, fills);
+                self.watch((running, held), server, parts, ready)
+            }
             Err(error) => Err(self.take_back(living, error)),
         }
+    }
+
+    /// Its groups. Those of an earlier life that could not be removed when that ended go first.
+    fn cgroup(&self, living: &Living) -> Result<Cgroup, CgroupError> {
+        if matches!(self.before, Before::Was(_)) {
+            Cgroup::sweep(living.id().hex())?;
+        }
+        Cgroup::create(living.id().hex(), &self.asked.limits)
     }
 
     /// Stands by until it has ended, and says how it did.
     fn watch(
         &self,
-        running: Running,
+        (running, held): (Running, Held),
         mut server: Started,
-        (living, cgroup, held): (Living, Cgroup, Held),
+        (living, cgroup, fills): (Living, Cgroup, Vec<Fill>),
         ready: impl FnOnce(),
     ) -> Result<u8> {
         let (pid, started_ms) = (running.pid(), host::now_ms());
-        told(start_ticks(pid).map_err(anyhow::Error::from).and_then(|ticks| {
-            let pid_start_ticks = ticks.unwrap_or_default();
-            Ok(living.set_state(&State::Running { pid, pid_start_ticks, started_ms })?)
-        }));
-        ready();
-        let ended = running.supervise().map_err(anyhow::Error::from);
+        let known = fills
+            .into_iter()
+            .try_for_each(Fill::done)
+            .map_err(anyhow::Error::from)
+            .and_then(|()| say_running(&living, pid, started_ms));
+        // What can't be told of, and so not be ended by anybody, ends here; a volume that is not whole is no place to write.
+        let ended = match &known {
+            Ok(()) => {
+                ready();
+                running.supervise()
+            }
+            Err(_) => running.kill().and_then(|()| running.supervise()),
+        };
+        let ended = ended.map_err(anyhow::Error::from).and_then(|ended| known.map(|()| ended));
         if let Err(error) = cgroup.kill_all() {
             tracing::warn!("end what is left of the container: {error}");
         }
@@ -200,11 +213,11 @@ impl Life<'_> {
         named.dedup_by_key(|(name, _)| *name);
         for (name, (at, copies)) in named {
             self.store.make_volume(name, BTreeMap::new())?;
-            let fill = self.store.fill_volume(name, copies)?;
-            if fill.is_wanted() {
+            if let Some(fill) = self.store.fill_volume(name, copies)? {
+                shown[at].source.clone_from(&fill.path);
                 shown[at].contents = Contents::OfPlace;
+                fills.push(fill);
             }
-            fills.push(fill);
         }
         Ok((shown, fills))
     }
@@ -299,6 +312,11 @@ fn begun(started: Result<Running, RunError>, server: &mut Started) -> Result<Run
     Err(words.map_or_else(|| error.into(), |words| anyhow!("{words}")))
 }
 
+fn say_running(living: &Living, pid: u32, started_ms: u64) -> Result<()> {
+    let pid_start_ticks = start_ticks(pid)?.unwrap_or_default();
+    Ok(living.set_state(&State::Running { pid, pid_start_ticks, started_ms })?)
+}
+
 /// Says what went wrong beside the container, whose own end is the answer.
 fn told(beside: Result<(), impl Into<anyhow::Error>>) {
     if let Err(error) = beside {
@@ -315,7 +333,7 @@ pub fn status_of(error: &anyhow::Error) -> u8 {
     }
 }
 
-fn exit_status(ended: Ended) -> u8 {
+pub fn exit_status(ended: Ended) -> u8 {
     match ended {
         Ended::Exited(status) => status,
         Ended::Killed(signal) => 128_u8.saturating_add(signal),

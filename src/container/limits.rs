@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::ulimits;
 
 /// What a container may take.
-#[derive(Clone, Debug, Args, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+#[serde(default)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// Memory: bytes, or a number with k, m or g, such as 50m; no swap beyond it
@@ -82,7 +83,9 @@ impl LimitArgs {
 
     /// Bytes that `/dev/shm` has room for.
     pub fn shm_bytes(&self) -> Result<u64> {
-        words::bytes(&self.shm_size).with_context(|| format!("--shm-size `{}`", self.shm_size))
+        // A record of one that could not say it.
+        let said = if self.shm_size.is_empty() { "64m" } else { &self.shm_size };
+        words::bytes(said).with_context(|| format!("--shm-size `{}`", self.shm_size))
     }
 
     /// The limits; a word that is none is named with its option.

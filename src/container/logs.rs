@@ -2,14 +2,17 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use layerfs_driver::store::Store;
 use layerfs_driver::store::container::Container;
+use layerfs_driver::sys::file::{self, Symlinks};
 use layerfs_driver::sys::stream::FileReader;
-use layerfs_driver::sys::{file, host};
+use layerfs_driver::sys::{dir, host};
+use layerfs_runtime::{LOG, OLD_LOG};
 
 use crate::output::{Results, message, time};
 use crate::session::{Outcome, Session};
@@ -21,10 +24,7 @@ EXAMPLES:
   layerfs logs -t --since 10m web     with times, of the last ten minutes
 
 What a container writes is kept where it runs in the background (`run -d`, `start`), in `log` in its directory, until it is \
-removed. What came on standard error goes to standard error.";
-
-/// The log's name in the container's directory.
-pub const FILE: &str = "log";
+removed: 64 MiB, and the 64 before. What came on standard error goes to standard error.";
 
 /// How often a log is looked at that is followed.
 const STEP: Duration = Duration::from_millis(100);
@@ -91,10 +91,10 @@ pub fn run(args: &LogsArgs, session: &Session, results: &mut Results) -> Result<
     };
     let store = session.store()?;
     let container = store.find_container(&args.container)?;
-    let Some(mut reader) = open(&store, &container)? else { return Ok(Outcome::Done) };
+    let mut written = Written::open(&store, &container)?;
     let mut last = VecDeque::new();
     let mut lines = 0_usize;
-    while let Some(piece) = next(&mut reader)? {
+    while let Some(piece) = written.next()? {
         let Some(tail) = tail else {
             shown.show(&piece, results)?;
             continue;
@@ -110,50 +110,104 @@ pub fn run(args: &LogsArgs, session: &Session, results: &mut Results) -> Result<
     last.iter().try_for_each(|piece| shown.show(piece, results))?;
     results.flush()?;
     if args.follow {
-        follow((&store, &container), &mut reader, &mut shown, results)?;
+        follow((&store, &container), &mut written, &mut shown, results)?;
     }
     Ok(Outcome::Done)
 }
 
-/// Shows what comes until nobody runs the container any more.
+/// Shows what comes until nobody runs the container any more, or the time is over until which it was asked for.
 fn follow(
     (store, container): (&Store, &Container),
-    reader: &mut impl BufRead,
+    written: &mut Written,
     shown: &mut Shown,
     results: &mut Results,
 ) -> Result<()> {
     loop {
         // Asked first: what it wrote before it ended is there then.
-        let ended = store.wait_for_container(container, STEP)?;
-        while let Some(piece) = next(reader)? {
+        let lives = store.is_container_living(container)?;
+        while let Some(piece) = written.next()? {
             shown.show(&piece, results)?;
         }
         results.flush()?;
-        if ended {
+        let now_s = i64::try_from(host::now_ms() / 1000)?;
+        if !lives || shown.until_s.is_some_and(|until| now_s > until) {
             return Ok(());
         }
+        // tidy: allow(sleep) whoever writes a log tells nobody
+        std::thread::sleep(STEP);
     }
 }
 
-/// The log; `None` where the container has written none.
-fn open(store: &Store, container: &Container) -> Result<Option<BufReader<FileReader>>> {
-    let path = store.path().join("containers").join(container.id.hex()).join(FILE);
-    match file::open_read_path(path.as_path()) {
-        Err(error) if error.is_absent() => Ok(None),
-        log => Ok(Some(BufReader::new(FileReader::new(log?)))),
-    }
+/// What was written, the older file first; goes on in a newer one when that comes.
+struct Written {
+    dir: OwnedFd,
+    reader: Option<BufReader<FileReader>>,
+    /// What stands at the end of the file and has no end of a line yet.
+    begun: Vec<u8>,
 }
 
-/// The next whole piece; `None` where there is none yet. One that a full disk has cut off is passed over.
-fn next(reader: &mut impl BufRead) -> Result<Option<Piece>> {
-    loop {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\n") {
-            // The rest of a line that is being written comes within a moment.
-            if reader.read_until(b'\n', &mut line)? == 0 && line.is_empty() {
-                return Ok(None);
+impl Written {
+    fn open(store: &Store, container: &Container) -> Result<Self> {
+        let path = store.path().join("containers").join(container.id.hex());
+        let dir = dir::open_path(path.as_path()).context("open the container's directory")?;
+        let mut written = Written { dir, reader: None, begun: Vec::new() };
+        if !written.turn_to(OLD_LOG)? {
+            written.turn_to(LOG)?;
+        }
+        Ok(written)
+    }
+
+    /// Reads on in that file, where it is there.
+    fn turn_to(&mut self, name: &str) -> Result<bool> {
+        match file::open_read(&self.dir, name, Symlinks::Stop) {
+            Err(error) if error.is_absent() => Ok(false),
+            log => {
+                self.begun.clear();
+                self.reader = Some(BufReader::new(FileReader::new(log?)));
+                Ok(true)
             }
         }
+    }
+
+    /// The next whole piece; `None` where there is none yet. One that was cut off is passed over.
+    fn next(&mut self) -> Result<Option<Piece>> {
+        loop {
+            let Some(reader) = &mut self.reader else {
+                if !self.turn_to(LOG)? {
+                    return Ok(None);
+                }
+                continue;
+            };
+            if let Some(piece) = next(reader, &mut self.begun)? {
+                return Ok(Some(piece));
+            }
+            let own = file::stat(reader.get_ref().as_owned())?;
+            match file::stat_at(&self.dir, LOG, Symlinks::Stop) {
+                Err(error) if error.is_absent() => return Ok(None),
+                newest => {
+                    let newest = newest?;
+                    if (newest.st_dev, newest.st_ino) == (own.st_dev, own.st_ino) {
+                        return Ok(None);
+                    }
+                }
+            }
+            // Nothing is written into this one any more: what came in between is read before it is left.
+            match next(reader, &mut self.begun)? {
+                Some(piece) => return Ok(Some(piece)),
+                None if self.turn_to(LOG)? => {}
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+fn next(reader: &mut impl BufRead, begun: &mut Vec<u8>) -> Result<Option<Piece>> {
+    loop {
+        reader.read_until(b'\n', begun)?;
+        if !begun.ends_with(b"\n") {
+            return Ok(None);
+        }
+        let line = std::mem::take(begun);
         if let Some(piece) = piece(&line) {
             return Ok(Some(piece));
         }
@@ -228,9 +282,9 @@ mod tests {
     #[test]
     fn pieces_are_read_as_they_stand() {
         let read = |text: &[u8]| {
-            let mut reader = text;
+            let (mut reader, mut begun) = (text, Vec::new());
             let mut pieces = Vec::new();
-            while let Some(piece) = next(&mut reader).unwrap() {
+            while let Some(piece) = next(&mut reader, &mut begun).unwrap() {
                 pieces.push((piece.stream, piece.bytes, piece.ends_line));
             }
             pieces
@@ -242,7 +296,7 @@ mod tests {
             (Stream::Output, Vec::new(), true),
         ];
         assert_eq!(pieces, expected);
-        assert!(read(b"").is_empty());
+        assert!(read(b"").is_empty() && read(b"T stdout F no end").is_empty());
     }
 
     #[test]

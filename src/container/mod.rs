@@ -2,6 +2,7 @@
 
 mod asked;
 mod details;
+pub mod exec;
 mod exits;
 mod files;
 mod filter;
@@ -15,6 +16,7 @@ mod oom;
 mod process;
 pub mod ps;
 pub mod rename;
+mod rights;
 pub mod rm;
 pub mod run;
 mod sealed;

@@ -23,9 +23,11 @@ pub fn read(said: &str, store: &Store) -> Result<Mount> {
     let mut in_memory: Vec<String> = Vec::new();
     for word in said.split(',') {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        let is_flag = ["readonly", "ro", "volume-nocopy"].contains(&key);
         let is_on = match value {
-            "" | "true" | "1" => true,
-            "false" | "0" => false,
+            "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
+            _ if is_flag => bail!("{what}: `{word}`: write true or false"),
             _ => true,
         };
         match key {
@@ -87,6 +89,7 @@ mod tests {
             ("type=bind,src=/,dst=/a,x=y", "`x=y` is not known"),
             ("type=tmpfs,src=x,dst=/a", "has no source"),
             ("type=bind,src=/,dst=a", "begin with /"),
+            ("type=bind,src=/,dst=/a,readonly=nO", "write true or false"),
         ] {
             let error = format!("{:#}", read(said, &store).unwrap_err());
             assert!(error.contains(told), "{said}: {error}");

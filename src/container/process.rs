@@ -24,6 +24,8 @@ pub struct Said<'a> {
     pub entrypoint: Option<&'a str>,
     /// `--env`, in their order: `NAME=value`, or `NAME` for the caller's own.
     pub environment: &'a [OsString],
+    /// Variables of the image that it has not.
+    pub unset: &'a [OsString],
     /// `--workdir`.
     pub directory: Option<&'a str>,
     /// `--user`.
@@ -58,7 +60,7 @@ pub fn process(
     }
     Ok(Process {
         words: words(said, image)?,
-        environment: environment(said.environment, image, hostname, streams)?,
+        environment: environment((said.environment, said.unset), image, hostname, streams)?,
         directory: PathBuf::from(directory),
         user: said.user.unwrap_or(&image.user).to_owned(),
     })
@@ -88,7 +90,7 @@ fn words(said: &Said<'_>, image: &RunConfig) -> Result<Vec<CString>> {
 
 /// The image's environment, then the user's; the last value of a name counts.
 fn environment(
-    said: &[OsString],
+    (said, unset): (&[OsString], &[OsString]),
     image: &RunConfig,
     hostname: &str,
     streams: Streams,
@@ -100,6 +102,7 @@ fn environment(
     for line in &image.env {
         set(&mut lines, line.into());
     }
+    lines.retain(|line| !unset.iter().any(|gone| name(line) == gone.as_bytes()));
     for line in said {
         match line.as_bytes().iter().position(|byte| *byte == b'=') {
             Some(0) => bail!("--env `{}`: a name is missing before the `=`", line.display()),
@@ -208,9 +211,9 @@ mod tests {
 
     #[test]
     fn the_last_value_of_a_name_counts() {
-        let image = image(&[], &[], &["A=image", "PATH=/bin", "B=image"]);
+        let image = image(&[], &[], &["A=image", "NONE=image", "PATH=/bin", "B=image"]);
         let said = ["A=user".into(), "LAYERFS_TEST_IS_NOT_SET".into(), "C=a=b".into()];
-        let lines = environment(&said, &image, "box", Streams::Caller).unwrap();
+        let lines = environment((&said, &["NONE".into()]), &image, "box", Streams::Caller).unwrap();
         let lines: Vec<&str> = lines.iter().map(|line| line.to_str().unwrap()).collect();
         assert_eq!(lines, ["PATH=/bin", "HOSTNAME=box", "A=user", "B=image", "C=a=b"]);
     }

@@ -88,7 +88,7 @@ struct Row<'a> {
 /// Lists the containers of the store.
 pub fn run(args: &PsArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let filters = filter::read(&args.filter)?;
-    let format = args.format.as_deref().map(Format::parse).transpose()?;
+    let format = args.format.as_deref().map(Format::said).transpose()?;
     let mut containers = match session.store_if_there()? {
         Some(store) => store.containers()?,
         None => Vec::new(),

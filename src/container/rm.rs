@@ -84,7 +84,7 @@ fn remove(store: &Store, word: &str, force: Force) -> Result<()> {
 }
 
 /// The container once it says which process is its first: its program may run a moment before that.
-fn started(store: &Store, mut container: Container) -> Result<Container> {
+pub fn started(store: &Store, mut container: Container) -> Result<Container> {
     let until = Instant::now() + STARTS_WITHIN;
     while container.is_living && container.state == State::Created && Instant::now() < until {
         // tidy: allow(sleep) a state is a file that is replaced: nothing tells of it

@@ -5,9 +5,8 @@ use layerfs_driver::store::Store;
 use layerfs_driver::store::container::{Container, Keep};
 use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::{dir, file};
-use layerfs_runtime::Signals;
 
-use super::asked::{asked, new_container};
+use super::asked::{asked, new_container, refuse_without_terminal};
 use super::life::{Before, Life, status_of};
 use super::sealed;
 use super::supervise::{self, First};
@@ -63,6 +62,7 @@ fn contain(args: &RunArgs, session: &Session, results: &mut Results) -> Result<u
         return Ok(0);
     }
     let store = store(args, session)?;
+    refuse_without_terminal((args.tty, args.interactive))?;
     let asked = asked(args, &store)?;
     sweep(&store, session.roots())?;
     let living = store.create_container(new_container(args, &asked)?)?;
@@ -70,10 +70,8 @@ fn contain(args: &RunArgs, session: &Session, results: &mut Results) -> Result<u
         living.discard()?;
         return Err(error);
     }
-    // Not before: until there is something to clear up, a signal ends this command as any other, also where it waits.
-    let signals = Signals::take()?;
     let life = Life { args, asked: &asked, session, store: &store, before: Before::Nothing };
-    life.live(living, (signals, None), || {})
+    life.live(living, None, || {})
 }
 
 /// A container on a directory needs no image, and may be the first that is kept there.

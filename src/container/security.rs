@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 const PROFILE_LEN_MAX: u64 = 4 << 20;
 
 /// What a container may do.
-#[derive(Clone, Debug, Args, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+#[serde(default)]
 #[command(next_help_heading = "Security")]
 pub struct SecurityArgs {
     /// Give a capability beside the usual ones, such as NET_RAW; ALL for all that the caller has
@@ -28,11 +29,44 @@ pub struct SecurityArgs {
     security_opt: Vec<String>,
 }
 
-/// Which system calls are filtered.
+/// Which profile was asked for.
 enum Filtered<'a> {
     Usually,
     By(&'a str),
     Not,
+}
+
+/// Which system calls are filtered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filtering {
+    /// By the default profile.
+    Usual,
+    /// By that of a file, whose text this is.
+    Profile {
+        /// The text.
+        text: String,
+        /// Where it was found.
+        path: String,
+    },
+    /// None.
+    None,
+}
+
+impl Filtering {
+    /// The filters for a container with those capabilities.
+    pub fn filters(&self, capabilities: Capabilities) -> Result<Filters> {
+        let (kernel, _) = host::kernel();
+        let names: Vec<&str> = capabilities.names().collect();
+        match self {
+            Filtering::None => Ok(Filters::default()),
+            Filtering::Usual => Ok(Filters::compile(&Profile::usual()?, &names, &kernel)?),
+            Filtering::Profile { text, path } => {
+                let deed = || format!("--security-opt `seccomp={path}`");
+                let profile = Profile::parse(text.as_bytes()).with_context(deed)?;
+                Filters::compile(&profile, &names, &kernel).with_context(deed)
+            }
+        }
+    }
 }
 
 impl SecurityArgs {
@@ -80,22 +114,20 @@ impl SecurityArgs {
         })
     }
 
-    /// The filters of system calls for a container with those capabilities.
-    pub fn filters(&self, capabilities: Capabilities) -> Result<Filters> {
-        let (kernel, _) = host::kernel();
-        let names: Vec<&str> = capabilities.names().collect();
-        match self.filtered()? {
-            Filtered::Not => Ok(Filters::default()),
-            Filtered::Usually => Ok(Filters::compile(&Profile::usual()?, &names, &kernel)?),
-            Filtered::By(path) => {
-                let deed = || format!("--security-opt `seccomp={path}`");
-                let text = file::open_read_path(OsStr::new(path))
-                    .and_then(|file| file::read_all(file, PROFILE_LEN_MAX))
-                    .with_context(deed)?;
-                let profile = Profile::parse(&text).with_context(deed)?;
-                Filters::compile(&profile, &names, &kernel).with_context(deed)
-            }
-        }
+    /// Which system calls are filtered; a profile is read once, and is what it was then.
+    pub fn filtering(&self) -> Result<Filtering> {
+        let path = match self.filtered()? {
+            Filtered::Not => return Ok(Filtering::None),
+            Filtered::Usually => return Ok(Filtering::Usual),
+            Filtered::By(path) => path,
+        };
+        let deed = || format!("--security-opt `seccomp={path}`");
+        let text = file::open_read_path(OsStr::new(path))
+            .and_then(|file| file::read_all(file, PROFILE_LEN_MAX))
+            .with_context(deed)?;
+        // What is no text is no JSON either, and told as that.
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Ok(Filtering::Profile { text, path: path.to_owned() })
     }
 
     fn filtered(&self) -> Result<Filtered<'_>> {

@@ -1,7 +1,7 @@
 //! How a container is shown: its state as far as it can be known now, in words and in columns.
 
 use layerfs_driver::store::container::{Base, Container, State};
-use layerfs_driver::sys::process::Process;
+use layerfs_driver::sys::process::{self, Process};
 
 use crate::output::time;
 
@@ -84,6 +84,16 @@ impl Doing {
                 format!("Exited ({code}), died with its command")
             }
         }
+    }
+}
+
+/// Whether the first process has not ended: one that nobody has waited for yet has.
+pub fn has_first(container: &Container) -> bool {
+    match &container.state {
+        State::Running { pid, pid_start_ticks, .. } => {
+            is_there(*pid, *pid_start_ticks) && !process::has_ended(*pid)
+        }
+        _ => false,
     }
 }
 

@@ -1,10 +1,14 @@
 //! `layerfs start`: containers that were made, or have ended, live again.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use layerfs_driver::store::container::State;
 use layerfs_runtime::spec::Input;
 
 use super::run::{ended, may_contain};
+use super::shown::{self, Doing};
 use super::supervise::{self, First};
 use super::sweep::sweep;
 use crate::output::{Results, message};
@@ -17,6 +21,9 @@ EXAMPLES:
 
 A container starts with the words it was made with, and finds what it wrote before. Its output goes to the log, or here with \
 --attach.";
+
+/// How long one that has ended may take until all of it is cleared up.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// The words of `layerfs start`.
 #[derive(Debug, Args)]
@@ -57,9 +64,22 @@ pub fn run(args: &StartArgs, session: &Session, results: &mut Results) -> Result
 pub fn start(word: &str, session: &Session) -> Result<()> {
     let store = session.store()?;
     sweep(&store, session.roots())?;
-    let container = store.find_container(word)?;
-    if container.is_living {
-        return Ok(());
+    let mut container = store.find_container(word)?;
+    let until = Instant::now() + ENDS_WITHIN;
+    while container.is_living {
+        let runs =
+            matches!(Doing::of(&container), Doing::Running { .. }) && shown::has_first(&container);
+        if runs || container.state == State::Created {
+            return Ok(());
+        }
+        // It has ended, and is being cleared up.
+        if !store.wait_for_container(&container, until.saturating_duration_since(Instant::now()))? {
+            bail!(
+                "container `{}` is ending, and does not come to its end; `layerfs rm -f` removes it",
+                container.name
+            );
+        }
+        container = store.find_container(container.id.hex())?;
     }
     supervise::start(&container, First::No, session)
         .with_context(|| format!("start container `{}`", container.name))

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use layerfs_driver::store::Store;
-use layerfs_driver::store::container::{Container, State};
+use layerfs_driver::store::container::{Container, Keep, State};
 use layerfs_driver::sys::process::Process;
 use layerfs_runtime::{signal_name, signal_named};
 use serde_json::Value;
 
+use super::rm::started;
 use super::shown::Doing;
 use super::start::{each, must_run, start};
 use super::sweep::sweep;
@@ -105,7 +106,7 @@ pub fn kill(args: &KillArgs, session: &Session, results: &mut Results) -> Result
     sweep(&store, session.roots())?;
     let signal = number(&args.signal)?;
     each(&args.containers, results, |word| {
-        let container = store.find_container(word)?;
+        let container = started(&store, store.find_container(word)?)?;
         let Some(first) = first_process(&container)? else {
             return must_run(&container.name, false);
         };
@@ -118,6 +119,13 @@ pub fn restart(args: &RestartArgs, session: &Session, results: &mut Results) -> 
     let store = session.store()?;
     sweep(&store, session.roots())?;
     each(&args.containers, results, |word| {
+        let container = store.find_container(word)?;
+        if container.keep == Keep::Throwaway {
+            bail!(
+                "container `{}` goes when it ends (--rm), and can't be started again",
+                container.name
+            );
+        }
         stop(&store, word, &args.way)?;
         start(word, session)
     })
@@ -126,13 +134,14 @@ pub fn restart(args: &RestartArgs, session: &Session, results: &mut Results) -> 
 /// Asks the first process to end, kills it when it has had its time, and waits until all is cleared up. One that does not
 /// run is no failure.
 fn stop(store: &Store, word: &str, way: &Way) -> Result<()> {
-    let container = store.find_container(word)?;
+    let container = started(store, store.find_container(word)?)?;
     let Some(first) = first_process(&container)? else {
-        return settled(store, &container, Duration::ZERO);
+        return settled(store, &container, ENDS_WITHIN);
     };
     let (signal, patience) = asked(&container, way)?;
     first.send(signal)?;
-    let until = patience.map(|patience| Instant::now() + patience);
+    // What is longer than time can be counted is without end.
+    let until = patience.and_then(|patience| Instant::now().checked_add(patience));
     loop {
         let left =
             until.map_or(ENDS_WITHIN, |until| until.saturating_duration_since(Instant::now()));
@@ -202,7 +211,9 @@ mod tests {
         for word in ["TERM", "SIGTERM", "term", "15"] {
             assert_eq!(number(word).unwrap(), 15, "{word}");
         }
-        for word in ["", "SIG", "0", "99", "-1", "x"] {
+        assert_eq!(number("RTMIN+3").unwrap(), number("SIGRTMAX-27").unwrap());
+        assert_eq!(name_of("SIGRTMIN+3").unwrap(), "SIGRTMIN+3");
+        for word in ["", "SIG", "0", "99", "-1", "x", "RTMIN+99", "RTMAX+1", "32"] {
             assert!(number(word).unwrap_err().to_string().contains("kill -l"), "{word}");
         }
         assert_eq!(name_of("1").unwrap(), "SIGHUP");

@@ -11,11 +11,11 @@ use layerfs_driver::store::container::{Base, Container};
 use layerfs_driver::sys::again::{self, Input};
 use layerfs_driver::sys::{dir, file, signal};
 use layerfs_runtime::spec::Input as ContainerInput;
-use layerfs_runtime::{Log, RunError, Signals};
+use layerfs_runtime::{Log, RunError};
 
-use super::asked::{Asked, From, asked};
+use super::asked::{Asked, From, asked, asked_with, read_recorded, refuse_without_terminal};
 use super::life::{Before, Life, status_of};
-use super::logs;
+use super::rights;
 use super::run::may_contain;
 use super::words::RunArgs;
 use crate::mount::status::{self, Heard};
@@ -25,9 +25,6 @@ use crate::session::{Outcome, Session};
 const EXAMPLES: &str = "\
 EXAMPLES:
   layerfs supervise 0123456789abcdef";
-
-/// Who may read a log: its owner.
-const LOG_MODE: u32 = 0o600;
 
 /// The words of `layerfs supervise`, which no user says.
 #[derive(Debug, Args)]
@@ -97,43 +94,60 @@ fn supervised(args: &SuperviseArgs, session: &Session) -> Result<u8> {
     may_contain()?;
     layerfs_runtime::close_inherited()?;
     signal::leave_terminal()?;
-    let null = file::open_device("/dev/null")?;
+    // A log that may not grow any more is full, and no reason to end.
+    signal::ignore_file_size()?;
     let store = session.store()?;
     let container = store.find_container(&args.id)?;
-    let words = RunArgs { interactive: false, ..words_of(&container)? };
-    let asked = asked_again(&words, &container, &store)?;
-    let living = store.start_container(&container, asked.keep)?;
-    let signals = Signals::take()?;
-    let path = dir::path_of(living.dir())?.join(logs::FILE);
-    let log = file::open_append_path(path.as_path(), LOG_MODE).context("open the log")?;
-    let log = Log::new(log, time::now);
     let before = match args.first {
         true => Before::Nothing,
         false => Before::Was(container.state.clone()),
     };
-    let life = Life { args: &words, asked: &asked, session, store: &store, before };
-    life.live(living, (signals, Some(log)), || {
-        let told = status::tell_ready()
-            .and_then(|()| layerfs_runtime::leave_streams(&null).map_err(anyhow::Error::from));
-        if let Err(error) = told {
-            tracing::warn!("let go of the caller: {error:#}");
+    stand_by(&container, before, (session, &store)).inspect_err(|_| {
+        // What was taken is put back by who had it.
+        if args.first
+            && let Err(error) = store.remove_container(&container)
+        {
+            message::error(&error.into());
+        }
+    })
+}
+
+fn stand_by(
+    container: &Container,
+    before: Before,
+    (session, store): (&Session, &Store),
+) -> Result<u8> {
+    let null = file::open_device("/dev/null")?;
+    let words = RunArgs { interactive: false, ..words_of(container)? };
+    let asked = asked_again(&words, container, store)?;
+    // All paths are whole: the caller's directory is the caller's.
+    dir::enter("/")?;
+    let living = store.start_container(container, asked.keep)?;
+    let log = Log::open(living.dir(), time::now).context("open the log")?;
+    let life = Life { args: &words, asked: &asked, session, store, before };
+    life.live(living, Some(log), || {
+        let told = status::tell_ready();
+        let left = layerfs_runtime::leave_streams(&null);
+        if let Err(error) = told.and(left.map_err(anyhow::Error::from)) {
+            tracing::debug!("let go of the caller: {error:#}");
         }
     })
 }
 
 /// The words that a container was made with.
 pub fn words_of(container: &Container) -> Result<RunArgs> {
-    serde_json::from_value(container.said.clone()).with_context(|| {
-        format!(
-            "container `{}`: it can't be started again: an older layerfs made it, or it is a mount",
-            container.name
-        )
-    })
+    read_recorded(&container.said, &container.name)
 }
 
 /// What a container's words ask for, the image called as it was when it was made.
 fn asked_again<'a>(words: &'a RunArgs, container: &Container, store: &Store) -> Result<Asked<'a>> {
-    let mut asked = asked(words, store)?;
+    let asked = match rights::noted_of(container) {
+        // A profile is what it was when the container was made.
+        Some(rights) => asked_with(words, store, rights),
+        None => asked(words, store),
+    };
+    let mut asked =
+        asked.with_context(|| format!("container `{}` can't be started", container.name))?;
     if let (From::Image { called, .. }, Base::Image { called: was, .. }) =
         (&mut asked.from, &container.base)
     {
@@ -148,14 +162,10 @@ pub fn start_here(container: &Container, input: ContainerInput, session: &Sessio
     let store = session.store()?;
     let words = RunArgs { interactive: input == ContainerInput::Caller, ..words_of(container)? };
     let asked = asked_again(&words, container, &store)?;
+    refuse_without_terminal((words.tty, words.interactive))?;
     let living = store.start_container(container, asked.keep)?;
-    let signals = Signals::take()?;
     let before = Before::Was(container.state.clone());
-    Life { args: &words, asked: &asked, session, store: &store, before }.live(
-        living,
-        (signals, None),
-        || {},
-    )
+    Life { args: &words, asked: &asked, session, store: &store, before }.live(living, None, || {})
 }
 
 #[cfg(test)]

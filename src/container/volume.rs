@@ -129,9 +129,9 @@ fn invented() -> Result<String> {
 }
 
 fn list(session: &Session, (quiet, json): (bool, bool), results: &mut Results) -> Result<Outcome> {
-    let volumes = match session.store_if_there()? {
+    let (volumes, unread) = match session.store_if_there()? {
         Some(store) => store.volumes()?,
-        None => Vec::new(),
+        None => (Vec::new(), Vec::new()),
     };
     if json {
         results.json(&volumes.iter().map(row).collect::<Vec<_>>())?;
@@ -142,7 +142,7 @@ fn list(session: &Session, (quiet, json): (bool, bool), results: &mut Results) -
         volumes.into_iter().for_each(|volume| table.row(["local".into(), volume.name]));
         results.table(&table)?;
     }
-    Ok(Outcome::Done)
+    Ok(Outcome::of_unread(unread))
 }
 
 fn row(volume: &Volume) -> Value {
@@ -178,7 +178,8 @@ fn inspect(store: &Store, names: &[String], results: &mut Results) -> Result<Out
 }
 
 fn prune(store: &Store, all: bool, results: &mut Results) -> Result<Outcome> {
-    for volume in store.volumes()? {
+    let (volumes, unread) = store.volumes()?;
+    for volume in volumes {
         if !all && !volume.labels.contains_key(ANONYMOUS) {
             continue;
         }
@@ -191,5 +192,5 @@ fn prune(store: &Store, all: bool, results: &mut Results) -> Result<Outcome> {
             }
         }
     }
-    Ok(Outcome::Done)
+    Ok(Outcome::of_unread(unread))
 }

@@ -1,5 +1,6 @@
 //! The words of `--volume`: what of the host shows where, and whether it can be changed there.
 
+use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -7,6 +8,7 @@ use layerfs_driver::store::Store;
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::file;
 use layerfs_runtime::spec::{Access, Contents, Volume};
+use serde::{Deserialize, Serialize};
 
 /// A directory or file of the host's, or a volume of the store's, and where it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,48 @@ pub struct Mounted {
     pub name: Option<String>,
     /// Whether a new volume begins with what the image has there.
     pub copies: Copies,
+}
+
+/// The same in a record: paths are bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Shown {
+    source: OsString,
+    target: OsString,
+    read_only: bool,
+    name: Option<String>,
+    copies: bool,
+}
+
+impl Shown {
+    /// What is recorded of it.
+    pub fn of(mounted: &Mounted) -> Self {
+        Shown {
+            source: mounted.volume.source.clone().into(),
+            target: mounted.volume.target.clone().into(),
+            read_only: mounted.volume.access == Access::ReadOnly,
+            name: mounted.name.clone(),
+            copies: mounted.copies == Copies::Yes,
+        }
+    }
+
+    /// What is shown again. A directory of the host's has to be there still; a volume is found by its name.
+    pub fn mounted(&self, store: &Store) -> Result<Mounted> {
+        let source = match &self.name {
+            Some(name) => store.path_of_volume(name)?,
+            None => {
+                let source = Path::new(&self.source);
+                resolved(source, &format!("volume `{}`", source.display()))?
+            }
+        };
+        let access = if self.read_only { Access::ReadOnly } else { Access::ReadWrite };
+        let (target, contents) = (PathBuf::from(&self.target), Contents::Own);
+        let copies = if self.copies { Copies::Yes } else { Copies::No };
+        Ok(Mounted {
+            volume: Volume { source, target, access, contents },
+            name: self.name.clone(),
+            copies,
+        })
+    }
 }
 
 /// Whether a new volume begins with what the image has at its place.

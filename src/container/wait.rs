@@ -2,24 +2,23 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use layerfs_driver::store::{Store, StoreError};
 
 use super::exits;
-use super::shown::Doing;
+use super::shown::{DIED, Doing};
 use crate::output::{Results, message};
 use crate::session::{Outcome, Session};
 
 const EXAMPLES: &str = "\
 EXAMPLES:
-  layerfs wait job                    prints its exit status when it has ended";
+  layerfs wait job                    prints its exit status when it has ended
+
+One that nobody has started yet is not waited for: 0 is printed.";
 
 /// How long is waited at once.
 const STEP: Duration = Duration::from_secs(3600);
-
-/// How often it is looked whether one that nobody has started runs.
-const IDLE_STEP: Duration = Duration::from_millis(50);
 
 /// The words of `layerfs wait`.
 #[derive(Debug, Args)]
@@ -49,23 +48,20 @@ pub fn run(args: &WaitArgs, session: &Session, results: &mut Results) -> Result<
     Ok(outcome)
 }
 
+/// The exit status of one that has ended. One that was never started has not failed: nothing of it runs.
 fn wait(store: &Store, word: &str, session: &Session) -> Result<u8> {
     let mut container = store.find_container(word)?;
     loop {
-        if let Doing::Exited { code, .. } = Doing::of(&container) {
-            return Ok(code);
+        match Doing::of(&container) {
+            Doing::Exited { code, .. } => return Ok(code),
+            Doing::Created if !container.is_living => return Ok(0),
+            _ => {}
         }
-        if container.is_living {
-            store.wait_for_container(&container, STEP)?;
-        } else {
-            // tidy: allow(sleep) whoever starts it tells nobody
-            std::thread::sleep(IDLE_STEP);
-        }
+        store.wait_for_container(&container, STEP)?;
         container = match store.find_container(container.id.hex()) {
+            // Nobody noted it: the process that stood by it was killed, and the container with it.
             Err(StoreError::NoSuchContainer(_)) => {
-                return exits::of(session, &container.id).with_context(|| {
-                    format!("container `{}` is gone, and nobody noted how it ended", container.name)
-                });
+                return Ok(exits::of(session, &container.id).unwrap_or(DIED));
             }
             found => found?,
         };

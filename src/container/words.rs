@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::LimitArgs;
 use super::network::NetworkArgs;
 use super::security::SecurityArgs;
+use super::volumes::Shown;
 
 const EXAMPLES: &str = "\
 EXAMPLES:
@@ -37,14 +38,15 @@ EXAMPLES:
 All options are those of `layerfs run`. The container's id is printed; it runs when `layerfs start` says so.";
 
 /// The words of `layerfs run`.
-#[derive(Clone, Debug, Args, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
 #[command(after_long_help = EXAMPLES)]
+#[serde(default)]
 pub struct RunArgs {
     /// Remove the container when it ends
     #[arg(long)]
     pub rm: bool,
     /// Leave it in the background, and print its id
-    #[arg(short, long, conflicts_with = "interactive")]
+    #[arg(short, long)]
     pub detach: bool,
     /// Pass standard input on
     #[arg(short, long)]
@@ -104,11 +106,17 @@ pub struct RunArgs {
     pub read_only: bool,
     /// Work on a copy of this directory instead of an image; no word is an image then
     #[arg(long, value_name = "DIR")]
-    pub rootfs: Option<PathBuf>,
+    pub rootfs: Option<OsString>,
     #[command(flatten)]
     pub limits: LimitArgs,
     #[command(flatten)]
     pub security: SecurityArgs,
+    /// What was shown by volumes and mounts when it was made, in no user's words.
+    #[arg(skip)]
+    pub shown: Vec<Shown>,
+    /// Variables that the caller had not when it was made.
+    #[arg(skip)]
+    pub unset: Vec<OsString>,
     /// Name or id of the image, then the command and its words
     #[arg(value_name = "IMAGE [COMMAND", required = true, trailing_var_arg = true)]
     pub words: Vec<OsString>,

@@ -85,7 +85,7 @@ pub fn run(args: &ImagesArgs, session: &Session, results: &mut Results) -> Resul
     let ids = if args.no_trunc { Ids::Full } else { Ids::Short };
     if let Some(format) = &args.format {
         let fields: Vec<Value> = rows.iter().map(|row| row.fields(ids)).collect();
-        Format::parse(format)?.print(&fields, results)?;
+        Format::said(format)?.print(&fields, results)?;
     } else if args.json {
         results.json(&rows)?;
     } else if args.quiet {

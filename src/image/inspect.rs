@@ -71,7 +71,7 @@ struct Inspected {
 
 /// Prints one array with an object for each container and image that was found.
 pub fn run(args: &InspectArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
-    let format = args.format.as_deref().map(Format::parse).transpose()?;
+    let format = args.format.as_deref().map(Format::said).transpose()?;
     let store = session.store()?;
     let mut found = Vec::new();
     let mut outcome = Outcome::Done;

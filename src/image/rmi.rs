@@ -23,7 +23,7 @@ EXAMPLES:
   layerfs rmi -f $(layerfs images -q)    removes all images
 
 An image that a container uses stays. With --force its names go all the same, and the image too, unless a container \
-that runs uses it; what the container needs of it is kept until the container is removed. With --force an image that is \
+that runs uses it; what the container needs of it is kept until the container is removed, but that can't be started again. With --force an image that is \
 not there is told, and is no failure. An image that is mounted goes on being so. One that an upper directory (`layerfs mount \
 --upper`) has data or a renamed directory in stays, too, unless --force is said: of an upper that was moved, or that an earlier \
 layerfs mounted last, nothing is known. Words that mean several names remove none.";

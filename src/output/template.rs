@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 
 use super::{Results, Table};
+use crate::session::Misused;
 
 /// What is printed of each row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +35,12 @@ pub enum Piece {
 }
 
 impl Format {
-    /// Reads the word of `--format`.
-    pub fn parse(word: &str) -> Result<Format> {
+    /// Reads the word of `--format`; one that is none was not understood.
+    pub fn said(word: &str) -> Result<Format> {
+        Format::parse(word).map_err(|error| Misused::of(error.to_string()).into())
+    }
+
+    fn parse(word: &str) -> Result<Format> {
         if word == "json" {
             return Ok(Format::Json);
         }

@@ -44,6 +44,7 @@ pub fn run(args: &GcArgs, session: &Session, results: &mut Results) -> Result<Ou
     let store = session.store()?;
     let Swept { removed: containers, bytes: swept } = sweep(&store, session.roots())?;
     store.forget_absent_uppers()?;
+    store.sweep_volumes()?;
     let Collected { blobs, objects, layers, trees, imports, bytes } = store.collect()?;
     let bytes = bytes + swept;
     for stranger in store.strangers()? {

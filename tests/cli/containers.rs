@@ -384,7 +384,7 @@ fn containers_are_chosen_by_filters_and_shown_by_templates() {
         ("status=dead", "a status is one of"),
         ("exited=x", "a number from 0 to 255"),
     ] {
-        let line = place.run(&["ps", "--filter", filter]).refusal(1);
+        let line = place.run(&["ps", "--filter", filter]).refusal(2);
         assert!(line.contains(told), "{filter}: {line}");
     }
     let row = place.said(&["ps", "-a", "--latest", "--format", "table {{.Names}}\\t{{.State}}"]);

@@ -44,7 +44,8 @@ impl Window {
         (&self.master).write_all(words).unwrap();
     }
 
-    fn resize(&self, rows: u16, columns: u16) {
+    /// Gives it another size.
+    pub fn resize(&self, rows: u16, columns: u16) {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&self.master, size).unwrap();
     }

@@ -27,15 +27,21 @@ fn state(place: &Place) -> serde_json::Value {
 fn one_in_the_background_is_listed_waited_for_and_leaves_its_output() {
     need_root!();
     let place = Place::new();
-    let script = "echo one; echo two >&2; printf three; sleep 0.3; echo; exit 4";
-    let id = begun(&place, &["--name", "job"], script);
+    // It goes on when it is told to.
+    let go = place.join("go");
+    std::fs::create_dir(&go).unwrap();
+    let volume = format!("{}:/mnt", go.display());
+    let script = "echo one; echo two >&2; printf three; until test -e /mnt/go; do sleep 0.05; done; echo; exit 4";
+    let id = begun(&place, &["--name", "job", "-v", &volume], script);
     assert_eq!(state(&place)["state"], "running");
+    std::fs::write(go.join("go"), b"").unwrap();
     assert_eq!(place.layerfs(&["wait", "job"]).said(), "4\n");
     let said = state(&place);
     assert_eq!((&said["id"], &said["exit_code"]), (&id.into(), &4.into()));
     let logs = place.layerfs(&["logs", "job"]);
     assert_eq!((logs.out.as_str(), logs.err.as_str()), ("one\nthree\n", "two\n"));
     place.layerfs(&["rm", "job"]).said();
+    std::fs::remove_dir_all(&go).unwrap();
     place.assert_nothing_left();
 }
 
@@ -84,7 +90,10 @@ fn what_cannot_be_started_is_told_with_its_status_and_leaves_nothing() {
     assert_eq!((missing.status, missing.err.as_str()), (127, told));
     let plain = place.layerfs(&["run", "-d", "--rm", "--rootfs", "/", "/etc/passwd"]);
     assert_eq!(plain.status, 126, "{plain:?}");
-    assert_eq!(place.layerfs(&["run", "-d", "-i", "--rootfs", "/", "cat"]).status, 125);
+    let strange = ["--mount", "type=bind,source=/none,target=/mnt"];
+    let refused =
+        place.layerfs(&[&["run", "-d"], &strange[..], &["--rootfs", "/", "true"]].concat());
+    assert_eq!(refused.status, 125, "{refused:?}");
     place.assert_nothing_left();
 }
 
@@ -92,9 +101,16 @@ fn what_cannot_be_started_is_told_with_its_status_and_leaves_nothing() {
 fn a_throwaway_in_the_background_goes_when_it_ends_and_who_waits_is_told() {
     need_root!();
     let place = Place::new();
-    begun(&place, &["--rm", "--name", "job"], "sleep 0.5; exit 9");
+    begun(&place, &["--rm", "--name", "job"], "trap 'exit 9' TERM; while :; do sleep 0.05; done");
     assert_eq!(state(&place)["kept"], false);
-    assert_eq!(place.layerfs(&["wait", "job"]).said(), "9\n");
+    let again = place.layerfs(&["restart", "job"]);
+    assert!(again.err.contains("goes when it ends (--rm)"), "{again:?}");
+    let waits = place.command(&["wait", "job"]).stdout(Stdio::piped()).spawn().unwrap();
+    place.layerfs(&["kill", "-s", "TERM", "job"]).said();
+    until(|| place.containers().is_empty());
+    // Whoever began to wait while it was there is told, or that it is not there any more.
+    let told = waits.wait_with_output().unwrap();
+    assert!(["9\n", ""].contains(&String::from_utf8_lossy(&told.stdout).as_ref()), "{told:?}");
     assert!(place.containers().is_empty());
     std::fs::remove_dir_all(place.join("run")).unwrap();
     place.assert_nothing_left();
@@ -188,7 +204,29 @@ fn one_that_cannot_start_again_stays_and_says_why() {
     let source = place.join("data");
     std::fs::create_dir(&source).unwrap();
     let volume = format!("{}:/mnt", source.display());
+    // Nobody is there who could start it with a program of its own: what was taken is put back.
+    place
+        .layerfs(&[
+            "create",
+            "--rm",
+            "--name",
+            "bare",
+            "-v",
+            &volume,
+            "--rootfs",
+            "/",
+            "/mnt/program",
+        ])
+        .said();
+    let refused = place.layerfs(&["start", "bare"]);
+    assert!(refused.err.contains("/mnt/program"), "{refused:?}");
+    assert_eq!(
+        (&state(&place)["state"], &state(&place)["kept"]),
+        (&"created".into(), &true.into())
+    );
+    place.layerfs(&["rm", "bare"]).said();
     place.layerfs(&["create", "--name", "box", "-v", &volume, "--rootfs", "/", "true"]).said();
+    assert_eq!(place.layerfs(&["wait", "box"]).said(), "0\n");
     std::fs::remove_dir(&source).unwrap();
     let refused = place.layerfs(&["start", "box"]);
     assert_eq!(refused.status, 1);
@@ -334,5 +372,118 @@ fn a_full_disk_loses_lines_of_the_log_and_nothing_else() {
     assert_eq!(said, "room\nat the end\n");
     place.layerfs(&["rm", "job"]).said();
     std::fs::remove_dir_all(&place_of_go).unwrap();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn what_begins_or_ends_is_waited_for() {
+    need_root!();
+    let place = Place::new();
+    begun(&place, &["--name", "web"], "exec sleep 1000");
+    for _ in 0..5 {
+        place.layerfs(&["kill", "web"]).said();
+        place.layerfs(&["start", "web"]).said();
+        assert_eq!(state(&place)["state"], "running");
+        place.layerfs(&["kill", "web"]).said();
+        place.layerfs(&["stop", "web"]).said();
+        assert_eq!(state(&place)["exit_code"], 137);
+        place.layerfs(&["start", "web"]).said();
+    }
+    place.layerfs(&["stop", "-t", "0", "web"]).said();
+    place.layerfs(&["rm", "web"]).said();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_log_that_ends_within_a_line_is_read_to_its_last_whole_one() {
+    need_root!();
+    let place = Place::new();
+    begun(&place, &["--name", "job"], "echo one; echo two");
+    place.layerfs(&["wait", "job"]).said();
+    let log = place.containers()[0].join("log");
+    let len = std::fs::metadata(&log).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(len - 2).unwrap();
+    assert_eq!(place.layerfs(&["logs", "-f", "job"]).said(), "one\n");
+    place.layerfs(&["start", "job"]).said();
+    place.layerfs(&["wait", "job"]).said();
+    // What is left of the line is one by now, and none of the others is glued to it.
+    assert_eq!(place.layerfs(&["logs", "job"]).said(), "one\ntw\none\ntwo\n");
+    // The older file comes first.
+    std::fs::rename(&log, log.with_extension("1")).unwrap();
+    place.layerfs(&["start", "job"]).said();
+    place.layerfs(&["wait", "job"]).said();
+    assert_eq!(place.layerfs(&["logs", "job"]).said(), "one\ntw\none\ntwo\none\ntwo\n");
+    place.layerfs(&["rm", "job"]).said();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn words_and_paths_of_any_bytes_start_again() {
+    use std::os::unix::ffi::OsStringExt;
+    need_root!();
+    let place = Place::new();
+    let strange = place.join(std::ffi::OsString::from_vec(b"a:\xff".to_vec()));
+    std::fs::create_dir_all(strange.join("bin")).unwrap();
+    std::fs::write(strange.join("seen"), b"here\n").unwrap();
+    std::os::unix::fs::symlink(&strange, place.join("link")).unwrap();
+    let volume = format!("{}:/mnt", place.join("link").display());
+    let words =
+        ["create", "--name", "box", "-e", "LAYERFS_TEST_UNSET", "-v", &volume, "--rootfs", "/"];
+    let mut command = place.command(&words);
+    command.args(["sh", "-c", "cat /mnt/seen; echo ${LAYERFS_TEST_UNSET-unset}"]);
+    assert!(command.output().unwrap().status.success());
+    let mut again = place.command(&["start", "-a", "box"]);
+    let again = again.env("LAYERFS_TEST_UNSET", "set later").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&again.stdout), "here\nunset\n", "{again:?}");
+    place.layerfs(&["rm", "box"]).said();
+    // A root of such a name, too.
+    let mut command = place.command(&["run", "--name", "odd", "--rootfs"]);
+    let ran = command.arg(&strange).arg("/none").output().unwrap();
+    assert_eq!(ran.status.code(), Some(127), "{ran:?}");
+    std::fs::remove_file(place.join("link")).unwrap();
+    std::fs::remove_dir_all(&strange).unwrap();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_limit_of_the_callers_files_is_no_end_of_the_container() {
+    need_root!();
+    let place = Place::new();
+    let line = "ulimit -f 40; exec \"$0\" run -d --name job --rootfs / sh -c 'seq 90000; exit 6'";
+    let mut shell = std::process::Command::new("sh");
+    shell.env("LAYERFS_ROOT", place.join("store")).env("LAYERFS_RUNROOT", place.join("run"));
+    let ran = shell.args(["-c", line, env!("CARGO_BIN_EXE_layerfs")]).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    assert_eq!(place.layerfs(&["wait", "job"]).said(), "6\n");
+    assert!(place.layerfs(&["logs", "job"]).said().starts_with("1\n2\n"));
+    place.layerfs(&["rm", "job"]).said();
+    place.assert_nothing_left();
+}
+
+#[cfg(feature = "fault")]
+#[test]
+fn a_container_that_cannot_say_that_it_runs_ends() {
+    need_root!();
+    let place = Place::new();
+    // Of the states that are written the one that says so: each is written aside, and renamed.
+    let mut refused = 0;
+    for n in 1..12 {
+        let mut command =
+            place.command(&["run", "--name", "box", "--rootfs", "/", "sleep", "1000"]);
+        command.env("LAYERFS_FAULT", format!("fail:{n}:ENOSPC:renameat"));
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let began = Instant::now();
+        while child.try_wait().unwrap().is_none() && began.elapsed() < Duration::from_secs(3) {
+            std::thread::yield_now();
+        }
+        if child.try_wait().unwrap().is_none() {
+            place.layerfs(&["rm", "-f", "box"]).said();
+            child.wait().unwrap();
+            break;
+        }
+        refused += 1;
+        place.layerfs(&["rm", "-f", "box"]);
+    }
+    assert!(refused >= 3, "{refused}");
     place.assert_nothing_left();
 }

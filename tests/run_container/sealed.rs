@@ -28,13 +28,13 @@ const ATTACK: &str = "exec 2>&1; f=/proc/self/fd/9; stat -Lc %i $f; (: >$f) && e
                       chmod 4777 $f && echo chmod; chown 1:1 $f && echo chown; touch $f && echo touch; true";
 
 /// A copy of the program, and an image that attacks what runs it.
-struct Attack {
-    root: Root,
+pub struct Attack {
+    pub root: Root,
     program: PathBuf,
 }
 
 impl Attack {
-    fn new(place: &Place) -> Attack {
+    pub fn new(place: &Place) -> Attack {
         let root = Root::new(place, "root");
         let program = place.join("program");
         std::fs::copy(env!("CARGO_BIN_EXE_layerfs"), &program).unwrap();
@@ -58,6 +58,32 @@ impl Attack {
         command.args(["--entrypoint", entrypoint, "--rootfs"]).arg(&self.root.path).arg("x");
         ran(command.output().unwrap())
     }
+
+    /// The same as a further process of the container `box`.
+    pub fn exec(&self, place: &Place, program: &str) -> Ran {
+        let mut command = Command::new(&self.program);
+        command.env("LAYERFS_ROOT", place.join("store")).env("LAYERFS_RUNROOT", place.join("run"));
+        command.args(["exec", "-e", "LD_PRELOAD=/library.so", "box", program, "x"]);
+        ran(command.output().unwrap())
+    }
+}
+
+/// What the attack said: it got hold of the program and of nothing else.
+pub fn assert_held(attack: &Attack, entrypoint: &str, said: &str) {
+    let (inode, refused) = said.split_once('\n').unwrap();
+    let own = std::fs::metadata(&attack.program).unwrap().ino();
+    assert_eq!(inode, own.to_string(), "{entrypoint} does not reach the program: {said}");
+    let refused: Vec<&str> = refused.lines().collect();
+    assert_eq!(refused.len(), 5, "{entrypoint}: {said}");
+    for (at, line) in refused.iter().enumerate() {
+        // Of a file that is being executed, an open for writing is refused for that; touch tells why its open was.
+        let busy = at == 1 || at == 4;
+        let reasons: &[&str] = match busy {
+            true => &["Read-only file system", "Text file busy"],
+            false => &["Read-only file system"],
+        };
+        assert!(reasons.iter().any(|reason| line.ends_with(reason)), "{entrypoint}: {said}");
+    }
 }
 
 /// All that a container could have changed.
@@ -76,19 +102,7 @@ fn a_container_can_not_change_the_program_that_made_it() {
     let before = seen(&attack.program);
     for entrypoint in ["/proc/self/exe", "/proc/1/exe", "/script"] {
         let said = attack.run(&place, entrypoint, &[]).said();
-        let (inode, refused) = said.split_once('\n').unwrap();
-        assert_eq!(inode, before.0.to_string(), "{entrypoint} does not reach the program: {said}");
-        let refused: Vec<&str> = refused.lines().collect();
-        assert_eq!(refused.len(), 5, "{entrypoint}: {said}");
-        for (at, line) in refused.iter().enumerate() {
-            // Of a file that is being executed, an open for writing is refused for that; touch tells why its open was.
-            let busy = at == 1 || at == 4;
-            let reasons: &[&str] = match busy {
-                true => &["Read-only file system", "Text file busy"],
-                false => &["Read-only file system"],
-            };
-            assert!(reasons.iter().any(|reason| line.ends_with(reason)), "{entrypoint}: {said}");
-        }
+        assert_held(&attack, entrypoint, &said);
         assert!(seen(&attack.program) == before, "{entrypoint}");
     }
     // The control: a program that takes itself for sealed is reached and changed.

@@ -3,9 +3,11 @@
 //! 1. `volumes/NAME/volume.json` is written last when one is made and goes first when it is removed: whoever sees the record
 //!    sees a whole volume. What it holds lies in `data/`.
 //! 2. Making and removing takes the lock of `volumes/`. Removing takes the lock of `containers/` before that, and refuses
-//!    what a container names: whoever makes a container makes its volumes after its record.
-//! 3. A new one is filled once from what the first container's image has at its place. Whoever fills it holds the lock of its
-//!    directory; one whose filling was begun and that nobody holds was left half-way, and is filled anew.
+//!    what a container names: whoever makes a container makes its volumes after its record. What it holds goes after both
+//!    locks are given back, under a name that is no volume's; `gc` takes what is left of that.
+//! 3. A new one is filled once from what the first container's image has at its place: aside, in `new/`, which takes the
+//!    place of the empty `data/` when all of it is on disk. Whoever fills it holds the lock of its directory until then.
+//!    What is left aside by who did not come to the end is nobody's.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -24,6 +26,10 @@ use crate::sys::{SysError, deep, dir, host};
 const ROOM: &str = "volumes";
 const RECORD: &str = "volume.json";
 const DATA: &str = "data";
+/// What is to become that.
+const NEW: &str = "new";
+/// Before the name of what is being removed: no name of a volume begins so.
+const GONE: &str = ".gone-";
 
 /// The form that this build writes, and the latest it knows.
 const VERSION: u32 = 1;
@@ -44,47 +50,34 @@ pub struct Volume {
     pub path: PathBuf,
 }
 
-/// How far a volume is filled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Filling {
-    Not,
-    Begun,
-    Done,
-}
-
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct VolumeRecord {
     version: u32,
     name: String,
     created_ms: u64,
     labels: BTreeMap<String, String>,
-    filling: Filling,
+    /// Whether nothing of an image comes into it any more.
+    filled: bool,
 }
 
-/// A volume that this process fills, or finds filled. Others that want to wait until it is dropped.
+/// A volume that this process fills. Others that want it wait until it is dropped.
 #[derive(Debug)]
 pub struct Fill {
     own: OwnedFd,
     words: VolumeRecord,
+    /// The directory to fill, which is to be the volume's.
+    pub path: PathBuf,
 }
 
 impl Fill {
-    /// Whether it is to be filled.
-    pub fn is_wanted(&self) -> bool {
-        self.words.filling == Filling::Begun
-    }
-
-    /// Says that all of it is there.
+    /// Says that all of it is there, and makes it what the volume holds. Where this fails the volume is empty as before.
     pub fn done(mut self) -> Result<(), StoreError> {
-        match self.words.filling {
-            Filling::Done => Ok(()),
-            Filling::Not | Filling::Begun => self.set(Filling::Done),
-        }
-    }
-
-    fn set(&mut self, filling: Filling) -> Result<(), StoreError> {
-        self.words.filling = filling;
+        let deed = || format!("fill volume {}", self.words.name);
+        let new = dir::open(&self.own, NEW, Symlinks::Stop).during(deed)?;
+        file::sync_filesystem(&new).during(deed)?;
+        // What somebody has put there meanwhile stays: a directory takes the place of an empty one only.
+        dir::rename(&self.own, NEW, &self.own, DATA).during(deed)?;
+        self.words.filled = true;
         write(&self.own, &self.words)
     }
 }
@@ -107,36 +100,36 @@ impl Store {
         deep::remove(&room, name).during(deed)?;
         dir::make(&room, name, 0o700).during(deed)?;
         let own = dir::open(&room, name, Symlinks::Stop).during(deed)?;
-        dir::make(&own, DATA, 0o755).during(deed)?;
-        // The umask of the caller is not the volume's.
-        let data = dir::open(&own, DATA, Symlinks::Stop).during(deed)?;
-        file::chmod(&data, 0o755).during(deed)?;
+        make_data(&own, DATA).during(deed)?;
         let words = VolumeRecord {
             version: VERSION,
             name: name.to_owned(),
             created_ms: host::now_ms(),
             labels,
-            filling: Filling::Not,
+            filled: false,
         };
         write(&own, &words)?;
         file::sync(&room).during(deed)?;
         self.volume_of(words)
     }
 
-    /// All volumes, by name.
-    pub fn volumes(&self) -> Result<Vec<Volume>, StoreError> {
-        let Some(room) = self.open_volumes()? else { return Ok(Vec::new()) };
-        let mut found = Vec::new();
+    /// All volumes, by name, and what can't be read of others.
+    pub fn volumes(&self) -> Result<(Vec<Volume>, Vec<StoreError>), StoreError> {
+        let (mut found, mut unread) = (Vec::new(), Vec::new());
+        let Some(room) = self.open_volumes()? else { return Ok((found, unread)) };
         for entry in dir::list(&room).during(|| "list the volumes".into())? {
             let Ok(name) = std::str::from_utf8(&entry.name) else { continue };
-            if check_name(name).is_ok()
-                && let Some(words) = read(&room, name)?
-            {
-                found.push(self.volume_of(words)?);
+            if check_name(name).is_err() {
+                continue;
+            }
+            match read(&room, name) {
+                Ok(Some(words)) => found.push(self.volume_of(words)?),
+                Ok(None) => {}
+                Err(error) => unread.push(error),
             }
         }
         found.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(found)
+        Ok((found, unread))
     }
 
     /// The volume of that name.
@@ -154,50 +147,73 @@ impl Store {
         Ok(root.join(ROOM).join(name).join(DATA))
     }
 
-    /// Holds a volume for whoever may have to fill it: an empty one that nobody has filled yet, where `wanted`.
-    pub fn fill_volume(&self, name: &str, wanted: bool) -> Result<Fill, StoreError> {
+    /// Holds a volume for who fills it, where `wanted`: an empty one that nothing of an image was to come into before.
+    /// `None` where there is nothing to fill.
+    pub fn fill_volume(&self, name: &str, wanted: bool) -> Result<Option<Fill>, StoreError> {
         let deed = || format!("fill volume {name}");
         let absent = || StoreError::NoSuchVolume(name.to_owned());
         let room = self.open_volumes()?.ok_or_else(absent)?;
+        if read(&room, name)?.ok_or_else(absent)?.filled {
+            return Ok(None);
+        }
         let own = dir::open(&room, name, Symlinks::Stop).during(deed)?;
         lock::wait(&own, Share::Exclusive).during(deed)?;
-        let words = read(&room, name)?.ok_or_else(absent)?;
-        let mut fill = Fill { own, words };
-        let data = dir::open(&fill.own, DATA, Symlinks::Stop).during(deed)?;
-        match fill.words.filling {
-            Filling::Done => {}
-            Filling::Begun => {
-                for entry in dir::list(&data).during(deed)? {
-                    deep::remove(&data, &*entry.name).during(deed)?;
-                }
-            }
-            Filling::Not if wanted && dir::list(&data).during(deed)?.is_empty() => {
-                fill.set(Filling::Begun)?;
-            }
-            Filling::Not => fill.set(Filling::Done)?,
+        let mut words = read(&room, name)?.ok_or_else(absent)?;
+        if words.filled {
+            return Ok(None);
         }
-        Ok(fill)
+        deep::remove(&own, NEW).during(deed)?;
+        let data = dir::open(&own, DATA, Symlinks::Stop).during(deed)?;
+        if !wanted || !dir::list(&data).during(deed)?.is_empty() {
+            words.filled = true;
+            write(&own, &words)?;
+            return Ok(None);
+        }
+        make_data(&own, NEW).during(deed)?;
+        let path = self.path_of_volume(name)?.with_file_name(NEW);
+        Ok(Some(Fill { own, words, path }))
     }
 
     /// Removes a volume with all it holds, unless a container names it.
     pub fn remove_volume(&self, name: &str) -> Result<(), StoreError> {
         let deed = || format!("remove volume {name}");
-        self.find_volume(name)?;
-        let _containers = self.lock_containers()?;
-        let room = self.lock_volumes()?;
-        let users = self.containers()?;
-        if let Some(user) = users.iter().find(|one| one.volumes.iter().any(|used| used == name)) {
-            return Err(StoreError::VolumeUsed {
-                name: name.to_owned(),
-                container: user.name.clone(),
-            });
+        let absent = || StoreError::NoSuchVolume(name.to_owned());
+        check_name(name)?;
+        if self.open_volumes()?.is_none() {
+            return Err(absent());
         }
-        let own = match dir::open(&room, name, Symlinks::Stop) {
-            Err(error) if error.is_absent() => return Ok(()),
-            own => own.during(deed)?,
+        let gone = format!("{GONE}{:016x}", host::random_u64().during(deed)?);
+        let room = {
+            let _containers = self.lock_containers()?;
+            let room = self.lock_volumes()?;
+            let users = self.containers()?;
+            let user = users.iter().find(|one| one.volumes.iter().any(|used| used == name));
+            if let Some(user) = user {
+                return Err(StoreError::VolumeUsed {
+                    name: name.to_owned(),
+                    container: user.name.clone(),
+                });
+            }
+            match dir::rename(&room, name, &room, gone.as_str()) {
+                Err(error) if error.is_absent() => return Err(absent()),
+                renamed => renamed.and_then(|()| file::sync(&room)).during(deed)?,
+            }
+            // A lock belongs to the open file: this one has none.
+            dir::open(&room, ".", Symlinks::Stop).during(deed)?
         };
-        record::remove(&own, RECORD).during(deed)?;
-        deep::remove(&room, name).during(deed)
+        deep::remove(&room, gone.as_str()).during(deed)
+    }
+
+    /// Removes what is left of volumes whose removal did not come to its end.
+    pub fn sweep_volumes(&self) -> Result<(), StoreError> {
+        let deed = || "remove what is left of volumes".to_owned();
+        let Some(room) = self.open_volumes()? else { return Ok(()) };
+        for entry in dir::list(&room).during(deed)? {
+            if entry.name.starts_with(GONE.as_bytes()) {
+                deep::remove(&room, &*entry.name).during(deed)?;
+            }
+        }
+        Ok(())
     }
 
     fn volume_of(&self, words: VolumeRecord) -> Result<Volume, StoreError> {
@@ -219,6 +235,12 @@ impl Store {
         lock::wait(&room, Share::Exclusive).during(deed)?;
         Ok(room)
     }
+}
+
+/// An empty directory for what a volume holds. The umask of the caller is not the volume's.
+fn make_data(own: &OwnedFd, name: &str) -> Result<(), SysError> {
+    dir::make(own, name, 0o755)?;
+    file::chmod(dir::open(own, name, Symlinks::Stop)?, 0o755)
 }
 
 /// Docker's names: letters and digits first, then also `_`, `.` and `-`.
@@ -270,18 +292,23 @@ mod tests {
 
     #[test]
     fn a_volume_is_made_once_listed_and_removed() {
-        let (_scratch, store) = store();
-        assert!(store.volumes().unwrap().is_empty());
+        let (scratch, store) = store();
+        assert!(store.volumes().unwrap().0.is_empty());
         let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
         let made = store.make_volume("data", labels.clone()).unwrap();
         std::fs::write(made.path.join("file"), b"kept").unwrap();
         let again = store.make_volume("data", BTreeMap::new()).unwrap();
         assert_eq!(again, made);
-        assert_eq!(store.volumes().unwrap(), std::slice::from_ref(&made));
+        assert_eq!(store.volumes().unwrap().0, std::slice::from_ref(&made));
         store.remove_volume("data").unwrap();
         assert!(!made.path.exists());
         let error = store.remove_volume("data").unwrap_err().to_string();
         assert!(error.contains("no volume `data`"), "{error}");
+        let left = scratch.path().join("store/volumes/.gone-1");
+        std::fs::create_dir_all(left.join("data/deep")).unwrap();
+        assert!(store.volumes().unwrap().0.is_empty());
+        store.sweep_volumes().unwrap();
+        assert!(!left.exists());
     }
 
     #[test]
@@ -298,23 +325,35 @@ mod tests {
     fn an_empty_one_is_filled_once_and_one_left_half_way_anew() {
         let (_scratch, store) = store();
         let path = store.make_volume("data", BTreeMap::new()).unwrap().path;
-        let fill = store.fill_volume("data", true).unwrap();
-        assert!(fill.is_wanted());
-        std::fs::create_dir(path.join("half")).unwrap();
+        let fill = store.fill_volume("data", true).unwrap().unwrap();
+        std::fs::create_dir(fill.path.join("half")).unwrap();
         drop(fill);
-        let fill = store.fill_volume("data", true).unwrap();
-        assert!(fill.is_wanted() && std::fs::read_dir(&path).unwrap().count() == 0);
-        std::fs::write(path.join("whole"), b"").unwrap();
+        let fill = store.fill_volume("data", true).unwrap().unwrap();
+        assert_eq!(std::fs::read_dir(&fill.path).unwrap().count(), 0);
+        std::fs::write(fill.path.join("whole"), b"").unwrap();
         fill.done().unwrap();
-        assert!(!store.fill_volume("data", true).unwrap().is_wanted());
+        assert!(store.fill_volume("data", true).unwrap().is_none());
         assert!(path.join("whole").exists());
-        // Whoever has put something there wants that, and whoever wants none has none.
-        let path = store.make_volume("other", BTreeMap::new()).unwrap().path;
-        std::fs::write(path.join("own"), b"").unwrap();
-        assert!(!store.fill_volume("other", true).unwrap().is_wanted());
+        // Whoever wants none has none, and no later one has.
         store.make_volume("bare", BTreeMap::new()).unwrap();
-        store.fill_volume("bare", false).unwrap().done().unwrap();
-        assert!(!store.fill_volume("bare", true).unwrap().is_wanted());
+        assert!(store.fill_volume("bare", false).unwrap().is_none());
+        assert!(store.fill_volume("bare", true).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_somebody_has_put_into_a_volume_is_never_taken_away() {
+        let (_scratch, store) = store();
+        let path = store.make_volume("own", BTreeMap::new()).unwrap().path;
+        drop(store.fill_volume("own", true).unwrap().unwrap());
+        std::fs::write(path.join("backup"), b"").unwrap();
+        assert!(store.fill_volume("own", true).unwrap().is_none());
+        assert!(path.join("backup").exists());
+        // Beside a filling, too: that fails then.
+        let path = store.make_volume("both", BTreeMap::new()).unwrap().path;
+        let fill = store.fill_volume("both", true).unwrap().unwrap();
+        std::fs::write(path.join("backup"), b"").unwrap();
+        assert!(fill.done().unwrap_err().to_string().contains("fill volume both"));
+        assert!(path.join("backup").exists());
     }
 
     #[test]
@@ -325,11 +364,15 @@ mod tests {
         for (text, told) in [
             ("{", "EOF"),
             (r#"{"version":2}"#, "newer"),
-            (r#"{"version":1,"name":"x1","created_ms":1,"labels":{},"filling":"not"}"#, "x1"),
+            (r#"{"version":1,"name":"x1","created_ms":1,"labels":{},"filled":true}"#, "x1"),
         ] {
             std::fs::write(&record, text).unwrap();
             let error = store.find_volume("data").unwrap_err().to_string();
             assert!(error.contains(told), "{error}");
         }
+        store.make_volume("other", BTreeMap::new()).unwrap();
+        let (whole, unread) = store.volumes().unwrap();
+        assert_eq!((whole.len(), unread.len()), (1, 1), "one that is damaged hides no other");
+        store.remove_volume("data").unwrap();
     }
 }

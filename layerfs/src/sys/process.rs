@@ -1,10 +1,11 @@
 //! Processes of others, by pid and the moment they started: a pid alone may have gone to another process meanwhile.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::error::{SysError, call};
+use super::signal::last_errno;
 use super::{Errno, file};
 
 /// Bytes of `/proc/PID/stat`: 52 numbers and a name of at most 15.
@@ -15,6 +16,12 @@ const STAT_LEN_MAX: u64 = 4096;
 pub struct Process {
     pidfd: OwnedFd,
     pid: u32,
+}
+
+impl AsFd for Process {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
 }
 
 impl Process {
@@ -34,6 +41,11 @@ impl Process {
         Ok((self::start_ticks(pid)? == Some(start_ticks)).then_some(Process { pidfd, pid }))
     }
 
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Ends it with SIGKILL. One that has ended meanwhile is no error.
     pub fn kill(&self) -> Result<(), SysError> {
         self.send(Signal::KILL.as_raw())
@@ -42,10 +54,14 @@ impl Process {
     /// Sends it a signal by its number. One that has ended meanwhile is no error.
     pub fn send(&self, number: i32) -> Result<(), SysError> {
         let shown = || format!("{}, signal {number}", self.pid);
-        let Some(signal) = Signal::from_named_raw(number) else {
-            return Err(SysError::new("pidfd_send_signal", shown(), Errno::INVAL));
+        let send = || {
+            let (pidfd, none) = (self.pidfd.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
+            // SAFETY: the descriptor is open, and no information about the signal is passed. The kernel refuses what is no
+            // signal; those above 31 have no names to send them by.
+            let sent =
+                unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, number, none, 0) };
+            if sent == 0 { Ok(()) } else { Err(last_errno()) }
         };
-        let send = || rustix::process::pidfd_send_signal(&self.pidfd, signal);
         let sent = call("pidfd_send_signal", shown, send);
         match sent {
             Err(error) if error.errno() == Errno::SRCH => Ok(()),
@@ -68,6 +84,15 @@ pub fn start_ticks(pid: u32) -> Result<Option<u64>, SysError> {
         Some(ticks) => Ok(Some(ticks)),
         None => Err(SysError::new("read", path, Errno::INVAL)),
     }
+}
+
+/// Whether a process has ended and waits for its status to be taken away, or is gone.
+pub fn has_ended(pid: u32) -> bool {
+    let path = format!("/proc/{pid}/stat");
+    let text = file::open_read_path(path.as_str()).and_then(|fd| file::read_all(fd, STAT_LEN_MAX));
+    let Ok(text) = text else { return true };
+    let after = text.iter().rposition(|byte| *byte == b')');
+    after.and_then(|at| text.get(at + 2)).is_none_or(|state| b"ZXx".contains(state))
 }
 
 /// The name in parentheses may itself hold spaces and parentheses: fields are counted from the last one that closes.
@@ -107,6 +132,11 @@ mod tests {
         let started = start_ticks(child.id()).unwrap().unwrap();
         assert!(Process::find(child.id(), started + 1).unwrap().is_none(), "another's start");
         let found = Process::find(child.id(), started).unwrap().unwrap();
+        assert!(!has_ended(child.id()));
+        found.send(64).unwrap();
+        while !has_ended(child.id()) {
+            std::thread::yield_now();
+        }
         found.kill().unwrap();
         assert!(!child.wait().unwrap().success());
         found.kill().unwrap();

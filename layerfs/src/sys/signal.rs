@@ -47,7 +47,7 @@ pub fn ignore_leases() -> Result<(), SysError> {
     }
 }
 
-fn last_errno() -> Errno {
+pub(super) fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 

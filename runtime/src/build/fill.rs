@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::rc::Rc;
 
 use layerfs_driver::sys::change::{self, Access, SetTime, Special};
+use layerfs_driver::sys::dir::{self, Listed};
 use layerfs_driver::sys::file::{self, FileType, Stat, Symlinks};
-use layerfs_driver::sys::{dir, xattr};
+use layerfs_driver::sys::xattr;
 
 use super::error::{Doing, SetupError};
 use crate::sys::{Errno, SysError};
@@ -17,13 +17,18 @@ use crate::sys::{Errno, SysError};
 /// Bytes that are copied at a time.
 const CHUNK: usize = 1 << 20;
 
-/// What is left to do.
-enum Step {
-    /// Copy what is in a directory.
-    Copy { from: Rc<OwnedFd>, to: Rc<OwnedFd> },
-    /// Give a directory, whose contents are there by now, what the other has beside them.
-    Finish { from: Rc<OwnedFd>, to: Rc<OwnedFd>, stat: Box<Stat> },
+/// A directory whose contents are being copied; each lies in the one before.
+struct Level {
+    from: OwnedFd,
+    to: OwnedFd,
+    stat: Stat,
+    /// Its path below the volume, which ends in a slash.
+    path: Vec<u8>,
+    left: Vec<Listed>,
 }
+
+/// Of files with several names, by what they are one: the path of the first name below the volume.
+type Firsts = HashMap<(u64, u64), Vec<u8>>;
 
 /// Copies what is in a directory into an empty one, with owners, permissions, attributes, times and hard links.
 pub(super) fn fill(place: &OwnedFd, volume: &OwnedFd, shown: &str) -> Result<(), SetupError> {
@@ -31,75 +36,75 @@ pub(super) fn fill(place: &OwnedFd, volume: &OwnedFd, shown: &str) -> Result<(),
 }
 
 fn copy(place: impl AsFd, volume: impl AsFd) -> Result<(), SysError> {
-    let from = Rc::new(dir::open(place, ".", Symlinks::Stop)?);
-    let to = Rc::new(dir::open(volume, ".", Symlinks::Stop)?);
-    let stat = Box::new(file::stat(&from)?);
-    change::chown_at(&to, ".", Some(stat.st_uid), Some(stat.st_gid))?;
-    let mut left = vec![
-        Step::Finish { from: Rc::clone(&from), to: Rc::clone(&to), stat },
-        Step::Copy { from, to },
-    ];
-    // Of files with several names, where the first stands.
-    let mut first = HashMap::new();
-    while let Some(step) = left.pop() {
-        match step {
-            Step::Copy { from, to } => {
-                for entry in dir::list(&from)? {
-                    one((&from, &to), &entry.name, (&mut left, &mut first))?;
-                }
-            }
-            Step::Finish { from, to, stat } => adorn(&from, &to, &stat)?,
+    let top = dir::open(&volume, ".", Symlinks::Stop)?;
+    let from = dir::open(place, ".", Symlinks::Stop)?;
+    let stat = file::stat(&from)?;
+    change::chown_at(&top, ".", Some(stat.st_uid), Some(stat.st_gid))?;
+    let to = dir::open(&top, ".", Symlinks::Stop)?;
+    let left = dir::list(&from)?;
+    let mut levels = vec![Level { from, to, stat, path: Vec::new(), left }];
+    let mut firsts = Firsts::new();
+    while let Some(level) = levels.last_mut() {
+        let Some(entry) = level.left.pop() else {
+            adorn(&level.from, &level.to, &level.stat)?;
+            levels.pop();
+            continue;
+        };
+        let stat = file::stat_at(&level.from, &*entry.name, Symlinks::Stop)?;
+        if file::type_of(&stat) == FileType::Directory {
+            let below = enter(level, &entry.name, stat)?;
+            levels.push(below);
+        } else {
+            one(level, &entry.name, &stat, (&top, &mut firsts))?;
         }
     }
     Ok(())
 }
 
-type Firsts = HashMap<(u64, u64), (Rc<OwnedFd>, Box<[u8]>)>;
+/// Makes a directory, to be filled next.
+fn enter(level: &Level, name: &[u8], stat: Stat) -> Result<Level, SysError> {
+    dir::make(&level.to, name, 0o700)?;
+    change::chown_at(&level.to, name, Some(stat.st_uid), Some(stat.st_gid))?;
+    let from = dir::open(&level.from, name, Symlinks::Stop)?;
+    let to = dir::open(&level.to, name, Symlinks::Stop)?;
+    let left = dir::list(&from)?;
+    Ok(Level { from, to, stat, path: [&level.path, name, b"/"].concat(), left })
+}
 
 fn one(
-    (from, to): (&Rc<OwnedFd>, &Rc<OwnedFd>),
+    Level { from, to, path, .. }: &Level,
     name: &[u8],
-    (left, first): (&mut Vec<Step>, &mut Firsts),
+    stat: &Stat,
+    (top, firsts): (&OwnedFd, &mut Firsts),
 ) -> Result<(), SysError> {
-    let stat = file::stat_at(from, name, Symlinks::Stop)?;
-    let kind = file::type_of(&stat);
-    let several = stat.st_nlink > 1 && kind != FileType::Directory;
-    if several && let Some((at, known)) = first.get(&(stat.st_dev, stat.st_ino)) {
-        return change::link(&**at, &**known, to, name);
+    let same = (stat.st_dev, stat.st_ino);
+    if let Some(first) = firsts.get(&same) {
+        return change::link(top, &**first, to, name);
     }
-    match kind {
-        FileType::Directory => {
-            dir::make(to, name, 0o700)?;
-            change::chown_at(to, name, Some(stat.st_uid), Some(stat.st_gid))?;
-            let from = Rc::new(dir::open(from, name, Symlinks::Stop)?);
-            let to = Rc::new(dir::open(to, name, Symlinks::Stop)?);
-            let stat = Box::new(stat);
-            left.push(Step::Finish { from: Rc::clone(&from), to: Rc::clone(&to), stat });
-            left.push(Step::Copy { from, to });
-            return Ok(());
-        }
+    let own = || change::chown_at(to, name, Some(stat.st_uid), Some(stat.st_gid));
+    match file::type_of(stat) {
         FileType::RegularFile => {
             let source = change::open_file(from, name, Access::Read)?;
             let copy = file::create_new(to, name, 0o600)?;
             contents(&source, &copy)?;
-            change::chown_at(to, name, Some(stat.st_uid), Some(stat.st_gid))?;
-            adorn(&source, &copy, &stat)?;
+            own()?;
+            adorn(&source, &copy, stat)?;
         }
         FileType::Symlink => {
             change::make_symlink(&dir::read_link(from, name)?, to, name)?;
-            change::chown_at(to, name, Some(stat.st_uid), Some(stat.st_gid))?;
-            change::set_times_at(to, name, SetTime::Keep, changed(&stat))?;
+            own()?;
+            change::set_times_at(to, name, SetTime::Keep, changed(stat))?;
         }
         FileType::Fifo => {
             change::make_special(to, name, Special::Fifo, 0o600)?;
-            change::chown_at(to, name, Some(stat.st_uid), Some(stat.st_gid))?;
+            own()?;
             change::chmod_at(to, name, stat.st_mode & 0o7777)?;
-            change::set_times_at(to, name, SetTime::Keep, changed(&stat))?;
+            change::set_times_at(to, name, SetTime::Keep, changed(stat))?;
         }
         _ => return Ok(()),
     }
-    if several {
-        first.insert((stat.st_dev, stat.st_ino), (Rc::clone(to), name.into()));
+    if stat.st_nlink > 1 {
+        firsts.insert(same, [path, name].concat());
     }
     Ok(())
 }
@@ -163,6 +168,8 @@ mod tests {
         let fifo_at = from.join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo_at, FileType::Fifo, fifo, 0).unwrap();
         std::os::unix::net::UnixListener::bind(from.join("socket")).unwrap();
+        // More directories in one than a process may have open files, in most places.
+        (0..2000).for_each(|name| std::fs::create_dir(from.join(format!("dir/{name}"))).unwrap());
 
         let open = |path: &std::path::Path| dir::open_path(path).unwrap();
         copy(open(&from), open(&to)).unwrap();

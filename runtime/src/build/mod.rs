@@ -4,6 +4,7 @@
 mod error;
 mod files;
 mod fill;
+mod join;
 mod place;
 mod program;
 mod root;
@@ -14,5 +15,7 @@ mod walls;
 mod way;
 
 pub use error::SetupError;
+pub(crate) use join::{INSIDE, Joining, join};
+pub(crate) use streams::TERMINAL;
 pub use walk::{Given, walk};
 pub(crate) use walk::{MESSAGE_MAX, OPENED};

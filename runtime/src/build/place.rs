@@ -45,6 +45,20 @@ pub(super) fn to_start_in(root: &OwnedFd, path: &Path) -> Result<OwnedFd, SetupE
     }
 }
 
+/// A directory to start in that is there, links resolved inside the root.
+pub(super) fn that_is_there(root: &OwnedFd, path: &Path) -> Result<OwnedFd, SetupError> {
+    let deed = || format!("start in `{}`", path.display());
+    let found = inside::open(root, path.as_os_str()).doing(deed)?;
+    match kind(&found).doing(deed)? {
+        FileType::Directory => Ok(found),
+        other => Err(SetupError::WrongKind {
+            path: path.display().to_string(),
+            is: shown(other),
+            needs: "a directory",
+        }),
+    }
+}
+
 /// What a descriptor is open on.
 pub(super) fn kind(object: impl AsFd) -> Result<FileType, SysError> {
     Ok(file::type_of(&inside::stat(object)?))

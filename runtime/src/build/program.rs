@@ -1,6 +1,7 @@
 //! The program: who it is, where it is found, how it starts.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 
 use layerfs_driver::sys::file::FileType;
@@ -8,7 +9,6 @@ use layerfs_driver::sys::{change, file};
 
 use super::error::{Doing, SetupError};
 use super::place;
-use super::walk::Made;
 use crate::spec::Process;
 use crate::sys::inside;
 use crate::sys::{Errno, SysError, exec, signals};
@@ -21,17 +21,16 @@ const LIST_MAX: u64 = 4 << 20;
 const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Decides who the program is.
-pub(super) fn find_user(made: &Made<'_>) -> Result<User, SetupError> {
-    let passwd = list(made, "etc/passwd")?;
-    let group = list(made, "etc/group")?;
-    UserWords::new(&made.given.spec.process.user).find(&passwd, &group).map_err(SetupError::User)
+pub(super) fn find_user(words: &str, places: (&OwnedFd, &OwnedFd)) -> Result<User, SetupError> {
+    let (passwd, group) = (list(places, "etc/passwd")?, list(places, "etc/group")?);
+    UserWords::new(words).find(&passwd, &group).map_err(SetupError::User)
 }
 
 /// One of the image's lists; an image without it has an empty one. It is opened for reading only when it is known to be
 /// a file that keeps bytes: opening or reading what a link of the image leads to may wait, or do more than that.
-fn list(made: &Made<'_>, path: &str) -> Result<String, SetupError> {
+fn list((root, proc): (&OwnedFd, &OwnedFd), path: &str) -> Result<String, SetupError> {
     let deed = || format!("read `/{path}` of the image");
-    let place = match inside::open(made.root()?, OsStr::new(path)) {
+    let place = match inside::open(root, OsStr::new(path)) {
         Err(error) if error.is_absent() => return Ok(String::new()),
         opened => opened.doing(deed)?,
     };
@@ -40,7 +39,7 @@ fn list(made: &Made<'_>, path: &str) -> Result<String, SetupError> {
             "a file of the kernel's"
         }
         FileType::RegularFile => {
-            let list = inside::open_again(made.proc()?, &place).doing(deed)?;
+            let list = inside::open_again(proc, &place).doing(deed)?;
             let bytes = file::read_all(&list, LIST_MAX).doing(deed)?;
             return Ok(String::from_utf8_lossy(&bytes).into_owned());
         }

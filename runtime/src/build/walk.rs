@@ -1,6 +1,6 @@
 //! The walk through the plan.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,12 +9,13 @@ use layerfs_driver::sys::change;
 use super::error::{Doing, SetupError};
 use super::program::Program;
 use super::{files, place, program, root, streams, systems, walls};
+use crate::capability::Capabilities;
 use crate::carry::Ends;
 use crate::cgroup::View;
 use crate::network;
 use crate::plan::Step;
 use crate::seccomp::{Filters, Instruction};
-use crate::spec::ContainerSpec;
+use crate::spec::{ContainerSpec, ResourceLimit};
 use crate::sys::{
     Errno, channel, identity, inside, keyring, limits, mounts, namespace, process, seccomp,
     terminal, watch,
@@ -134,7 +135,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
             made.device = Some(root::open_device()?);
             channel::send(&made.given.report, OPENED, None).doing(|| "begin".into())
         }
-        Step::AwaitLimits => await_limits(made),
+        Step::AwaitLimits => await_word(&made.given.report),
         Step::UnshareCgroups => {
             namespace::unshare_cgroups().doing(|| "make a cgroup namespace".into())
         }
@@ -166,17 +167,22 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         Step::NewSession => terminal::new_session().doing(|| "begin a session".into()),
         Step::NewKeyring => part_from_keys(),
         Step::TakeTerminal => streams::take_terminal(made),
-        Step::TakeStreams => streams::take_callers(made),
+        Step::TakeStreams => streams::take_callers(&made.given.ends, made.null()?),
         Step::FindUser => {
-            made.user = Some(program::find_user(made)?);
+            let words = &made.given.spec.process.user;
+            made.user = Some(program::find_user(words, (made.root()?, made.proc()?))?);
             Ok(())
         }
-        Step::GiveStreams => streams::give(made, made.user()?),
+        Step::GiveStreams => streams::give((&made.given.ends, &made.terminal), made.user()?),
         Step::EnterDirectory => {
             let directory = made.directory.as_ref().ok_or(SetupError::Order("its directory"))?;
             files::enter(directory, &made.given.spec.process.directory)
         }
-        Step::DropPrivileges => drop_privileges(made),
+        Step::DropPrivileges => {
+            let spec = made.given.spec;
+            let rights = (spec.capabilities, &spec.resource_limits[..]);
+            drop_privileges(made.user()?, rights, &made.given.report)
+        }
         Step::FindProgram => {
             made.program = Some(program::find(&made.given.spec.process, made.user()?)?);
             Ok(())
@@ -189,51 +195,54 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
     }
 }
 
-fn await_limits(made: &Made<'_>) -> Result<(), SetupError> {
-    let word = channel::receive(&made.given.report, 1).doing(|| "wait for the limits".into())?;
+/// Waits for the word of the supervisor that things may go on.
+pub(super) fn await_word(report: &OwnedFd) -> Result<(), SetupError> {
+    let word = channel::receive(report, 1).doing(|| "wait for the supervisor".into())?;
     word.map(drop).ok_or(SetupError::Alone)
 }
 
 /// Whoever shares a session keyring possesses the keys in it, whatever user it is. The kernel refuses a new one to nobody by
 /// `EPERM`: that comes of a filter of system calls which this process is under, and the container will be, too.
-fn part_from_keys() -> Result<(), SetupError> {
+pub(super) fn part_from_keys() -> Result<(), SetupError> {
     match keyring::join_new() {
         Err(error) if matches!(error.errno(), Errno::NOSYS | Errno::PERM) => Ok(()),
         joined => joined.doing(|| "part from the caller's keys".into()),
     }
 }
 
-fn drop_privileges(made: &Made<'_>) -> Result<(), SetupError> {
-    let user = made.user()?;
+pub(super) fn drop_privileges(
+    user: &User,
+    (capabilities, resource_limits): (Capabilities, &[ResourceLimit]),
+    report: &OwnedFd,
+) -> Result<(), SetupError> {
     // By who may still raise them.
-    for limit in &made.given.spec.resource_limits {
+    for limit in resource_limits {
         limits::set(limit).doing(|| "limit the processes".into())?;
     }
-    let capabilities = made.given.spec.capabilities;
     identity::bound(capabilities).doing(|| "limit capabilities".into())?;
     identity::become_user(user.uid, user.gid, &user.groups)
         .doing(|| format!("become user {}:{}", user.uid, user.gid))?;
     identity::keep(capabilities).doing(|| "drop capabilities".into())?;
     // The change of ids has taken it back; where the supervisor ended meanwhile, its end of the channel is closed.
     process::die_with_parent().doing(|| "drop privileges".into())?;
-    let report = (std::os::fd::AsFd::as_fd(&made.given.report), watch::Until::Readable);
-    if watch::wait(&[report], Some(Duration::ZERO)).doing(|| "drop privileges".into())?[0] {
+    let end = (report.as_fd(), watch::Until::Readable);
+    if watch::wait(&[end], Some(Duration::ZERO)).doing(|| "drop privileges".into())?[0] {
         return Err(SetupError::Alone);
     }
     identity::forbid_new_privileges().doing(|| "drop privileges".into())?;
-    crate::sys::exec::close_all_but(std::os::fd::AsFd::as_fd(&made.given.report))
+    crate::sys::exec::close_all_but(report.as_fd())
         .doing(|| "close what the program shall not have".into())
 }
 
 /// What forbids this call itself is the last of them.
-fn filter_calls(filters: &Filters) -> Result<(), SetupError> {
+pub(super) fn filter_calls(filters: &Filters) -> Result<(), SetupError> {
     let load = |program: &Vec<Instruction>| seccomp::load(program);
     filters.0.iter().try_for_each(load).doing(|| {
         "filter the container's system calls (--security-opt seccomp=unconfined does not)".into()
     })
 }
 
-fn tell(report: &OwnedFd, error: &SetupError) {
+pub(super) fn tell(report: &OwnedFd, error: &SetupError) {
     let words = message(error.status(), &error.to_string());
     if let Err(error) = channel::send(report, &words, None) {
         tracing::debug!("nobody hears why the container was not made: {error}");

@@ -17,6 +17,7 @@ mod group;
 mod host;
 mod io;
 mod limits;
+mod pause;
 mod place;
 mod tree;
 mod v1;

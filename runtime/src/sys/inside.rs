@@ -31,6 +31,9 @@ const KERNELS: [u32; 18] = [
     0x6573_5543, // fusectl
 ];
 
+/// `DEVPTS_SUPER_MAGIC` of `linux/magic.h`.
+const TERMINALS: u32 = 0x1cd1;
+
 /// Opens `path`, as it would resolve in a container whose root is `root`, as a place: to mount on, to ask what it is.
 pub fn open(root: impl AsFd, path: &OsStr) -> Result<OwnedFd, SysError> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -60,6 +63,20 @@ pub fn open_again(proc: impl AsFd, place: impl AsFd) -> Result<OwnedFd, SysError
     let name = format!("self/fd/{}", place.as_fd().as_raw_fd());
     let open = || rustix::fs::openat(&proc, &*name, flags, Mode::empty());
     call("openat", || format!("{name:?}"), open)
+}
+
+/// The same for reading and writing: a device, which is known to be one that does nothing by that.
+pub fn open_again_to_write(proc: impl AsFd, place: impl AsFd) -> Result<OwnedFd, SysError> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let name = format!("self/fd/{}", place.as_fd().as_raw_fd());
+    let open = || rustix::fs::openat(&proc, &*name, flags, Mode::empty());
+    call("openat", || format!("{name:?}, O_RDWR"), open)
+}
+
+/// Whether it lies in a file system of terminals.
+pub fn is_of_terminals(object: impl AsFd) -> Result<bool, SysError> {
+    let stat = call("fstatfs", String::new, || rustix::fs::fstatfs(&object))?;
+    Ok(u32::try_from(stat.f_type) == Ok(TERMINALS))
 }
 
 /// Writes a setting of the kernel's below `sys` of `proc`, which is the root of a `/proc` of ours.

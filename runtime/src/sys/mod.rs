@@ -9,6 +9,7 @@ mod errno;
 pub mod exec;
 pub mod identity;
 pub mod inside;
+pub mod join;
 pub mod keyring;
 pub mod kill;
 pub mod limits;

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 
 use layerfs_driver::sys::file;
-use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions};
+use rustix::process::{DumpableBehavior, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions};
 
 use super::{Errno, SysError, call, last_errno};
 
@@ -64,11 +64,21 @@ struct CloneArgs {
 ///
 /// The caller runs no other thread: what such a thread holds would stay locked in the child for ever.
 pub fn fork_into(namespaces: i32) -> Result<Forked, SysError> {
+    clone(namespaces, libc::SIGCHLD)
+}
+
+/// The same without new namespaces, as a child of this process's parent: that one is to wait for it. The kernel tells the
+/// parent of its end by the signal of this process's own.
+pub fn fork_beside() -> Result<Forked, SysError> {
+    clone(libc::CLONE_PARENT, 0)
+}
+
+fn clone(flags: i32, exit_signal: i32) -> Result<Forked, SysError> {
     let mut pidfd: RawFd = -1;
     let mut args = CloneArgs {
-        flags: u64::from((namespaces | libc::CLONE_PIDFD).cast_unsigned()),
+        flags: u64::from((flags | libc::CLONE_PIDFD).cast_unsigned()),
         pidfd: (&raw mut pidfd) as u64,
-        exit_signal: u64::from(libc::SIGCHLD.cast_unsigned()),
+        exit_signal: u64::from(exit_signal.cast_unsigned()),
         ..CloneArgs::default()
     };
     let pid = call(
@@ -169,6 +179,13 @@ fn ended(status: &WaitIdStatus) -> Ended {
     }
 }
 
+/// How soon the kernel ends a process where memory runs out.
+pub fn oom_score(pid: u32) -> Result<i16, SysError> {
+    let proc = layerfs_driver::sys::dir::open_path(format!("/proc/{pid}").as_str())?;
+    let text = super::control::read(&proc, "oom_score_adj")?;
+    text.trim().parse().map_err(|_| SysError::new("read", format!("{text:?}"), Errno::INVAL))
+}
+
 /// Tells the kernel how soon to end a process where memory runs out (`proc_pid_oom_score_adj(5)`); its children take it over.
 pub fn set_oom_score(pid: u32, score: i16) -> Result<(), SysError> {
     let proc = layerfs_driver::sys::dir::open_path(format!("/proc/{pid}").as_str())?;
@@ -179,6 +196,13 @@ pub fn set_oom_score(pid: u32, score: i16) -> Result<(), SysError> {
 pub fn die_with_parent() -> Result<(), SysError> {
     let set = || rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     call("prctl", || "PR_SET_PDEATHSIG, SIGKILL".to_owned(), set)
+}
+
+/// Lets no process look into this one, its memory or its descriptors, but who has CAP_SYS_PTRACE over it. Holds until it is
+/// another program, or another user.
+pub fn hide() -> Result<(), SysError> {
+    let set = || rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    call("prctl", || "PR_SET_DUMPABLE, 0".to_owned(), set)
 }
 
 /// Ends this process at once: no buffer that its parent has filled is written a second time.

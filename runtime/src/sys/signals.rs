@@ -66,12 +66,40 @@ const NAMES: [(&str, i32); 31] = [
 pub fn named(word: &str) -> Option<i32> {
     let upper = word.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    NAMES.iter().find(|(known, at)| *known == name || at.to_string() == word).map(|(_, at)| *at)
+    let known = NAMES.iter().find(|(known, _)| *known == name).map(|(_, at)| *at);
+    known.or_else(|| real_time(name)).or_else(|| {
+        let number: i32 = word.parse().ok()?;
+        name_of_number(number).is_some().then_some(number)
+    })
+}
+
+/// Those without a name of their own, from the least or the greatest on.
+fn real_time(name: &str) -> Option<i32> {
+    let (least, most) = (libc::SIGRTMIN(), libc::SIGRTMAX());
+    let distance = |rest: &str, sign: char| match rest {
+        "" => Some(0),
+        rest => rest.strip_prefix(sign)?.parse::<i32>().ok(),
+    };
+    let number = match name.strip_prefix("RTMIN") {
+        Some(rest) => least.checked_add(distance(rest, '+')?)?,
+        None => most.checked_sub(distance(name.strip_prefix("RTMAX")?, '-')?)?,
+    };
+    (least..=most).contains(&number).then_some(number)
+}
+
+fn name_of_number(number: i32) -> Option<String> {
+    let (least, most) = (libc::SIGRTMIN(), libc::SIGRTMAX());
+    match NAMES.iter().find(|(_, known)| *known == number) {
+        Some((name, _)) => Some(format!("SIG{name}")),
+        None if number == least => Some("SIGRTMIN".into()),
+        None if (least..=most).contains(&number) => Some(format!("SIGRTMIN+{}", number - least)),
+        None => None,
+    }
 }
 
 /// The name of a signal, with SIG.
 pub fn name(number: i32) -> Option<String> {
-    NAMES.iter().find(|(_, known)| *known == number).map(|(name, _)| format!("SIG{name}"))
+    name_of_number(number)
 }
 
 fn set_of(signals: &[i32]) -> libc::sigset_t {

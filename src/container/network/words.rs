@@ -14,6 +14,7 @@ use crate::output::message;
 
 /// The words about the network.
 #[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NetworkArgs {
     /// Which network it sees: `bridge`, `none`, `host`, `container:NAME` or `ns:PATH`; the default is `bridge`
     #[arg(long, visible_alias = "net", value_name = "NETWORK", env = "LAYERFS_NETWORK")]

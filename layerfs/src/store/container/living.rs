@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::id::ContainerId;
-use super::record::{ContainerRecord, Keep};
+use super::record::{self, ContainerRecord, Keep};
 use super::remove::remove_whole;
 use super::state::{self, Exited, State};
 use crate::store::error::{During, StoreError};
@@ -92,8 +92,13 @@ impl Living {
         self.remove()
     }
 
-    /// Lets go of one that is kept and has not run: it stays as it is, to be started some time.
-    pub fn set_aside(self) -> Result<(), StoreError> {
+    /// Lets go of one that has not run: it is kept as it is, to be started some time.
+    pub fn set_aside(mut self) -> Result<(), StoreError> {
+        let deed = || format!("set container {} aside", self.name());
+        if self.keep == Keep::Throwaway {
+            record::keep_again(&self.dir).during(deed)?;
+            self.keep = Keep::Kept;
+        }
         self.set_state(&State::Idle)
     }
 

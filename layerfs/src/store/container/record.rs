@@ -113,6 +113,12 @@ pub(super) fn keep_no_longer(dir: &OwnedFd) -> Result<(), SysError> {
     dir::rename(dir, Keep::Kept.file(), dir, Keep::Throwaway.file())
 }
 
+/// The other way round, of one that has not run.
+pub(super) fn keep_again(dir: &OwnedFd) -> Result<(), SysError> {
+    dir::rename(dir, Keep::Throwaway.file(), dir, Keep::Kept.file())?;
+    file::sync(dir)
+}
+
 /// Makes a container invisible: the first step of removing it. Absent is no error.
 pub(super) fn remove(dir: &OwnedFd) -> Result<(), StoreError> {
     let deed = || "remove the record of a container".to_owned();

@@ -46,12 +46,18 @@ impl Store {
     }
 }
 
-/// Removes a container's directory, its record first. The caller holds the directory's lock.
+/// Removes a container's directory, its record first: under the lock of the containers, so that nobody who writes it anew
+/// meets that. The caller holds the directory's lock.
 pub(super) fn remove_whole(
     containers: &OwnedFd,
     own: &OwnedFd,
     name: &[u8],
 ) -> Result<(), StoreError> {
-    record::remove(own)?;
+    let deed = || "lock the containers".to_owned();
+    // A descriptor of its own: the caller may hold that lock by another, and gives it back itself.
+    lock::wait(containers, Share::Exclusive).during(deed)?;
+    let removed = record::remove(own);
+    lock::release(containers).during(deed)?;
+    removed?;
     deep::remove(containers, name).during(|| "remove what a container left".into())
 }

@@ -43,6 +43,15 @@ impl Store {
         Ok(Living::new(self.open_containers()?, own, keep, words))
     }
 
+    /// Whether a process runs the container now.
+    pub fn is_container_living(&self, container: &Container) -> Result<bool, StoreError> {
+        let deed = || format!("look after container {}", container.name);
+        match dir::open(&self.open_containers()?, container.id.hex(), Symlinks::Stop) {
+            Err(error) if error.is_absent() => Ok(false),
+            own => is_living(&own.during(deed)?).during(deed),
+        }
+    }
+
     /// Gives a container another name.
     pub fn rename_container(&self, container: &Container, name: &str) -> Result<(), StoreError> {
         let deed = || format!("rename container {}", container.name);
