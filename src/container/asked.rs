@@ -170,7 +170,7 @@ fn lasting(args: &RunArgs, asked: &Asked<'_>) -> Result<RunArgs> {
     let mut lasting = args.clone();
     lasting.env_file.clear();
     let (with, without): (Vec<_>, Vec<_>) =
-        asked.environment.iter().map(with_value).partition(|line| has_value(line));
+        asked.environment.iter().map(with_value).partition(has_value);
     // What is said later of one variable counts.
     lasting
         .unset
