@@ -64,7 +64,7 @@ fn a_taken_port_is_refused_by_name_before_anything_is_made() {
     let mut web = host.start(&["--name", "web", "-p", "8080:80"], &["python3", "-c", SERVE, "80"]);
     refused(&["127.0.0.1:8080:80"], "8080/tcp: the port is taken by the container `web`");
     // Nor does a program of the host get it.
-    let bind = format!("python3 -c \"{SERVE}\" 8080 2>&1 || true");
+    let bind = format!("timeout 5 python3 -c \"{SERVE}\" 8080 2>&1 || true");
     assert!(host.sh(&bind).contains("Address already in use"));
     assert_eq!(host.script(&["-p", "8080:80/udp"], "echo ran").said(), "ran\n");
     web.end();

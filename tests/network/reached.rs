@@ -68,16 +68,26 @@ fn what_listens_on_the_hosts_loopback_is_not_reached_from_a_container() {
     need_root!();
     need!("nft", "ip", "nsenter", "unshare", "python3");
     let host = Host::new();
-    let loopback = SERVE.replace("('', ", "('127.0.0.1', ");
-    let mut server = host.start_here(&["python3", "-c", &loopback, "80"]);
-    assert!(host.ask("tcp", "127.0.0.1", 80).contains("sees 127.0.0.1"));
+    let counts = "
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(('127.0.0.1', 80))
+print('ready', flush=True)
+others = 0
+while True:
+    d, a = s.recvfrom(99)
+    others += a[0] != '127.0.0.1'
+    s.sendto(b'%d others' % others, a)
+";
+    let mut server = host.start_here(&["python3", "-c", counts]);
     let around = "ip route del local 127.0.0.0/8 dev lo table local; ip route del local 127.0.0.1 dev lo table local; \
-                  ip route add 127.0.0.0/8 via 10.80.0.1 && exec python3 -c \"$0\" tcp 127.0.0.1 80";
+                  ip route add 127.0.0.0/8 via 10.80.0.1 && exec python3 -c \"$0\" udp 127.0.0.1 80";
     let options =
         ["--rm", "--cap-add", "NET_ADMIN", "--sysctl", "net.ipv4.conf.all.route_localnet=1"];
     let words = ["--rootfs", "/", "sh", "-c", around, crate::host::ASK];
     let asked = host.layerfs(&[&["run"], &options[..], &words].concat());
     assert_eq!(asked.out, "no answer: TimeoutError\n", "{asked:?}");
+    assert_eq!(host.ask("udp", "127.0.0.1", 80), "0 others");
     server.end();
     host.assert_nothing_left();
 }
