@@ -12,6 +12,7 @@ mod daemon;
 mod exec;
 mod keeper;
 mod log;
+pub mod network;
 mod outside;
 mod plan;
 mod plan_exec;

@@ -7,7 +7,9 @@
 //! 4. What the host has to give (volumes, files) is taken before the root is changed, and can't be reached after it.
 //! 5. Privileges go last: user, capabilities, descriptors, system calls, and only then the program.
 
-use crate::spec::{Access, ContainerSpec, Network, Streams, Sysctl, Tmpfs, Users, Volume};
+use crate::spec::{
+    Access, Connection, ContainerSpec, Network, Streams, Sysctl, Tmpfs, Users, Volume,
+};
 
 /// A file system of the kernel's that every container has of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,8 @@ pub enum Step {
     SetHostname(String),
     /// Bring the loopback up.
     RaiseLoopback,
+    /// Give the link that the supervisor has made its address, and route everything through it.
+    Connect(Connection),
     /// Begin a session that no terminal of the host controls.
     NewSession,
     /// Part from the session keyring, which is the caller's.
@@ -143,8 +147,12 @@ pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
         steps.push(Step::ProtectRoot);
     }
     steps.extend([Step::Pivot, Step::SetHostname(spec.hostname.clone())]);
-    if spec.network == Network::None {
-        steps.push(Step::RaiseLoopback);
+    match &spec.network {
+        Network::None => steps.push(Step::RaiseLoopback),
+        Network::Bridge(connection) => {
+            steps.extend([Step::RaiseLoopback, Step::Connect(connection.clone())]);
+        }
+        Network::Host | Network::Joined => {}
     }
     steps.extend([Step::NewSession, Step::NewKeyring]);
     steps.push(match spec.streams {
@@ -307,9 +315,33 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_network_is_left_as_it_is() {
-        let spec = ContainerSpec { network: Network::Host, ..spec() };
-        assert!(!plan(&spec).contains(&Step::RaiseLoopback));
+    fn a_network_of_others_is_left_as_it_is() {
+        for network in [Network::Host, Network::Joined] {
+            let spec = ContainerSpec { network, ..spec() };
+            let changes = |step: &Step| matches!(step, Step::RaiseLoopback | Step::Connect(_));
+            assert!(!plan(&spec).iter().any(changes));
+        }
+    }
+
+    #[test]
+    fn the_network_is_whole_while_there_is_the_right_to_make_it() {
+        let address = std::net::Ipv4Addr::new(10, 1, 2, 3);
+        let connection = Connection {
+            bridge: "bridge".into(),
+            link: "link".into(),
+            mac: [2; 6],
+            mtu: 1500,
+            address,
+            subnet: crate::network::Subnet::of(address, 24),
+            gateway: address,
+        };
+        let spec = ContainerSpec { network: Network::Bridge(connection.clone()), ..spec() };
+        let steps = plan(&spec);
+        let connected = place(&steps, |step| *step == Step::Connect(connection.clone()));
+        // The supervisor has made the links when it says that the limits hold.
+        assert!(place(&steps, |step| *step == Step::AwaitLimits) < connected);
+        assert!(place(&steps, |step| *step == Step::RaiseLoopback) < connected);
+        assert!(connected < place(&steps, |step| *step == Step::DropPrivileges));
     }
 
     #[test]

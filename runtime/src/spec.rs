@@ -1,9 +1,11 @@
 //! What a container is to be: plain data, complete, decided by the caller.
 
 use std::ffi::CString;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use crate::capability::Capabilities;
+use crate::network::Subnet;
 use crate::seccomp::Filters;
 pub use crate::sys::limits::Resource;
 
@@ -17,12 +19,35 @@ pub enum Access {
 }
 
 /// Which network a container sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Network {
     /// Its own: a loopback, nothing else.
     None,
     /// The host's.
     Host,
+    /// Its own, connected with a bridge of the host's.
+    Bridge(Connection),
+    /// One that is there already; who starts the container says which.
+    Joined,
+}
+
+/// How a container is connected with a bridge. The bridge is there before the container is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The bridge.
+    pub bridge: String,
+    /// The host's end of the pair of links.
+    pub link: String,
+    /// The hardware address of the container's end.
+    pub mac: [u8; 6],
+    /// Bytes that both carry at once.
+    pub mtu: u32,
+    /// The container's address.
+    pub address: Ipv4Addr,
+    /// The range that it is of.
+    pub subnet: Subnet,
+    /// The bridge's address: the way out.
+    pub gateway: Ipv4Addr,
 }
 
 /// The ids of the host that a container's own stand for: so many as there are ids of 16 bits.

@@ -10,12 +10,14 @@ use crate::carry::{self, Carriers};
 use crate::cgroup::{Cgroup, CgroupError};
 use crate::keeper;
 use crate::log::Log;
+use crate::network::{self, NetworkError};
 use crate::outside::Outside;
 use crate::plan::plan;
 use crate::served;
 use crate::signals::Signals;
 use crate::spec::{ContainerSpec, Input, Network};
 use crate::supervise::{Ended, SERVER_END_MAX};
+use crate::sys::namespace::Visit;
 use crate::sys::process::{self, Child, EndsHere, Forked};
 use crate::sys::{channel as ends, namespace, signals, watch};
 
@@ -53,6 +55,8 @@ pub struct Request<'a> {
     pub signals: Signals,
     /// What the process that serves its root is to hold until that goes.
     pub held: Option<&'a OwnedFd>,
+    /// The network to join, where it is to be one that is there already.
+    pub network: Option<&'a OwnedFd>,
     /// What takes its output where nobody looks; the caller's streams are left alone then.
     pub log: Option<Log>,
 }
@@ -90,6 +94,9 @@ pub enum RunError {
     /// It can't be put within its limits.
     #[error(transparent)]
     Limits(CgroupError),
+    /// It can't be connected.
+    #[error(transparent)]
+    Network(NetworkError),
     /// The kernel is not to be told so how soon it ends the container's processes.
     #[error(
         "--oom-score-adj: {0}; less than this command's own (/proc/self/oom_score_adj) takes CAP_SYS_RESOURCE"
@@ -153,7 +160,7 @@ pub fn channel() -> Result<(OwnedFd, OwnedFd), SysError> {
 
 /// Makes the container, and returns when its program runs. The caller has one thread.
 pub fn start(request: Request<'_>) -> Result<Running, RunError> {
-    let Request { spec, cgroup, place, server, signals, log, held } = request;
+    let Request { spec, cgroup, place, server, signals, network, log, held } = request;
     let Server { pidfd: server, channel } = server;
     let steps = plan(spec);
     let view = cgroup.view();
@@ -162,20 +169,27 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
     outside.give_ends(&ends)?;
     let (ours, report) = ends::pair().map_err(RunError::Process)?;
     let own_network = match spec.network {
-        Network::None => namespace::NETWORK,
-        Network::Host => 0,
+        Network::None | Network::Bridge(_) => namespace::NETWORK,
+        Network::Host | Network::Joined => 0,
     };
+    // The child begins in it: everything of a network that is made for it later fits.
+    let joined = network.map(Visit::begin).transpose().map_err(RunError::Process)?;
     let namespaces = outside.namespaces() | own_network;
     match process::fork_into(namespaces).map_err(|error| outside.of_fork(error))? {
         Forked::Child => {
             let _here = EndsHere { status: PANIC_STATUS };
+            if let Some(visit) = joined {
+                visit.stay();
+            }
             drop((ours, carriers));
             let given = Given { spec, view: &view, place, report, ends, server: Some(channel) };
             build::walk(&steps, given)
         }
         Forked::Parent(child) => {
             drop((report, ends));
-            let handed = served::hand_first(&channel, &child.pidfd)
+            let back = joined.map_or(Ok(()), Visit::end);
+            let handed = back
+                .and_then(|()| served::hand_first(&channel, &child.pidfd))
                 .and_then(|()| held.map_or(Ok(()), |held| served::hand_held(&channel, held)))
                 .map_err(RunError::Process);
             let mut running = Running {
@@ -190,7 +204,8 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
                 log,
                 oom_score_adj: spec.oom_score_adj,
             };
-            match handed.and_then(|()| running.settle(cgroup, &mut outside, &ours)) {
+            match handed.and_then(|()| running.settle(cgroup, (&mut outside, &spec.network), &ours))
+            {
                 Ok(()) => Ok(running),
                 Err(error) => {
                     running.give_up(&error)?;
@@ -216,7 +231,7 @@ impl Running {
     fn settle(
         &mut self,
         cgroup: &Cgroup,
-        outside: &mut Outside<'_>,
+        (outside, network): (&mut Outside<'_>, &Network),
         report: &OwnedFd,
     ) -> Result<(), RunError> {
         loop {
@@ -235,6 +250,10 @@ impl Running {
                     Some((words, None)) if words == build::OPENED => {
                         outside.give_ids(self.child.pid)?;
                         cgroup.add_payload(self.child.pid).map_err(RunError::Limits)?;
+                        if let Network::Bridge(connection) = network {
+                            network::connect(connection, self.child.pid)
+                                .map_err(RunError::Network)?;
+                        }
                         if let Some(score) = self.oom_score_adj {
                             process::set_oom_score(self.child.pid, score)
                                 .map_err(RunError::OomScore)?;

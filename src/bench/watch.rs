@@ -23,6 +23,7 @@ use super::step;
 use super::tell::{Lines, Teller, Told};
 use crate::container::sweep;
 use crate::output::message;
+use crate::roots::Roots;
 
 /// How often the keeper takes away the status of orphans that have ended.
 const REAP: Duration = Duration::from_millis(300);
@@ -180,7 +181,7 @@ fn clear(ground: &Path) -> Result<()> {
     serving::now()?.end()?;
     let store = ground.join("disk/store");
     if let Ok(store) = Store::open_existing(&store) {
-        sweep::sweep(&store)?;
+        sweep::sweep(&store, &Roots { store: None, run: Some(ground.join("disk/run")) })?;
     }
     contender::unmount(ground)
 }

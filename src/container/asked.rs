@@ -13,16 +13,17 @@ use layerfs_driver::sys::dir;
 use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::cgroup::Limits;
 use layerfs_runtime::seccomp::Filters;
-use layerfs_runtime::spec::{Access, Input, Network, ResourceLimit, Streams, Sysctl, Tmpfs};
+use layerfs_runtime::spec::{Access, Input, ResourceLimit, Streams, Sysctl, Tmpfs};
 
 use serde_json::{Value, json};
 
 use super::details::Noted;
 use super::mount::{self, Mount};
+use super::network::Wanted;
 use super::process::{Said, process, read_environment};
 use super::security::Filtering;
 use super::volumes::{Mounted, Shown};
-use super::words::{NetworkWord, RunArgs};
+use super::words::RunArgs;
 use super::{files, rights, stop, sysctls, tmpfs, volume, volumes};
 use crate::image::absent::find_to_use;
 use crate::output::message;
@@ -51,8 +52,8 @@ pub struct Asked<'a> {
     pub words: &'a [OsString],
     /// `--env-file` and `--env`, in their order.
     pub environment: Vec<OsString>,
-    /// What `hostname` says, where that was said.
-    pub hostname: Option<&'a str>,
+    /// What `hostname` says, where that is not its short id.
+    pub hostname: Option<Cow<'a, str>>,
     /// What of the host it sees.
     pub volumes: Vec<Mounted>,
     /// File systems in memory.
@@ -80,7 +81,7 @@ pub struct Asked<'a> {
     /// Standard streams.
     pub streams: Streams,
     /// Which network it sees.
-    pub network: Network,
+    pub network: Wanted,
 }
 
 /// Understands the words, and looks for the image.
@@ -114,10 +115,6 @@ pub fn asked_with<'a>(
     let in_memory: Vec<Tmpfs> =
         tmpfs_words.iter().map(|words| tmpfs::read(words)).collect::<Result<_>>()?;
     tmpfs::refuse_twice(&volumes, &in_memory)?;
-    let network = match args.network {
-        NetworkWord::None => Network::None,
-        NetworkWord::Host => Network::Host,
-    };
     let (from, words) = match &args.rootfs {
         Some(path) => (From::Rootfs(rootfs(path.as_ref())?), &args.words[..]),
         None => {
@@ -132,11 +129,13 @@ pub fn asked_with<'a>(
             )
         }
     };
+    let hostname = args.hostname.as_deref().map_or(Ok(None), files::hostname)?;
+    let network = args.network.wanted(store, &config_of(&from).exposed_ports, hostname)?;
     Ok(Asked {
         from,
         words,
         environment,
-        hostname: args.hostname.as_deref().map_or(Ok(None), files::hostname)?,
+        hostname: files::hostname_in(hostname, &network.mode)?,
         volumes,
         tmpfs: in_memory,
         tmpfs_words,
@@ -144,7 +143,7 @@ pub fn asked_with<'a>(
         sysctls: args
             .sysctl
             .iter()
-            .map(|words| sysctls::read(words, network))
+            .map(|words| sysctls::read(words, &network.mode))
             .collect::<Result<_>>()?,
         limits,
         resource_limits: args.limits.of_processes()?,
@@ -187,6 +186,7 @@ fn lasting(args: &RunArgs, asked: &Asked<'_>) -> Result<RunArgs> {
         _ => {}
     }
     lasting.security.make_lasting()?;
+    lasting.network.make_lasting(&asked.network);
     (lasting.name, lasting.cidfile) = (None, None);
     Ok(lasting)
 }
@@ -303,7 +303,7 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         users: args.userns,
         disks: args.limits.io_words(),
         oom_score_adj: args.limits.oom_score_adj(),
-        network: asked.network,
+        network: &asked.network,
         root: root_of(args),
         volumes: &asked.volumes,
         sysctls: &asked.sysctls,
@@ -321,7 +321,7 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         name: args.name.clone(),
         base,
         command: noted.command(),
-        hostname: asked.hostname.map(str::to_owned),
+        hostname: asked.hostname.as_deref().map(str::to_owned),
         keep: asked.keep,
         details: noted.details(),
         volumes: asked.volumes.iter().filter_map(|volume| volume.name.clone()).collect(),

@@ -84,7 +84,7 @@ pub fn run(args: &CpArgs, session: &Session) -> Result<Outcome> {
     };
     may_contain()?;
     let store = session.store()?;
-    sweep(&store)?;
+    sweep(&store, session.roots())?;
     let container = store.find_container(word)?;
     if let State::Running { pid, pid_start_ticks, .. } = container.state
         && has_first(&container)

@@ -6,9 +6,10 @@ use std::ffi::CString;
 
 use layerfs_driver::store::container::Keep;
 use layerfs_runtime::cgroup::{Cpus, Limits, Swap, words};
-use layerfs_runtime::spec::{Access, Network, Process, ResourceLimit, Sysctl};
+use layerfs_runtime::spec::{Access, Process, ResourceLimit, Sysctl};
 use serde_json::{Map, Value, json};
 
+use super::network::{self, Wanted};
 use super::rights::RIGHTS;
 use super::security::SecurityArgs;
 use super::ulimits;
@@ -36,7 +37,7 @@ pub struct Noted<'a> {
     /// Whose users its own are.
     pub users: UsersWord,
     /// Which network it sees.
-    pub network: Network,
+    pub network: &'a Wanted,
     /// What can be done to its root.
     pub root: Access,
     /// What of the host it sees.
@@ -98,10 +99,8 @@ impl Noted<'_> {
             "CpuShares": self.limits.cpu_shares.unwrap_or(0),
             "PidsLimit": self.limits.pids_max,
             "OomScoreAdj": self.oom_score_adj.unwrap_or(0),
-            "NetworkMode": match self.network {
-                Network::None => "none",
-                Network::Host => "host",
-            },
+            "NetworkMode": self.network.mode.word(),
+            "PortBindings": network::shown::bindings(&self.network.ports),
             "UsernsMode": match self.users {
                 UsersWord::Auto => "auto",
                 UsersWord::Host => "host",

@@ -1,11 +1,20 @@
 //! Files made for one container: `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`.
 
+use std::borrow::Cow;
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use layerfs_driver::store::Store;
 use layerfs_driver::store::container::Living;
 use layerfs_driver::sys::{dir, file};
 use layerfs_runtime::spec::{Access, Contents, Network, Volume};
+
+use super::network::names::{self, Resolv};
+use super::network::words::Dns;
+use super::network::{Held, Mode, Wanted};
+use crate::output::message;
 
 /// Bytes that the kernel has room for in a host's name.
 const HOSTNAME_MAX: usize = 64;
@@ -13,10 +22,11 @@ const HOSTNAME_MAX: usize = 64;
 /// What is read of a file of the host's, at most.
 const FILE_MAX: u64 = 1 << 20;
 
-const LOOPBACK: &str = "\
-127.0.0.1\tlocalhost
-::1\tlocalhost ip6-localhost ip6-loopback
-";
+/// What systemd's resolver on the loopback asks itself.
+const SYSTEMD_RESOLV: &str = "/run/systemd/resolve/resolv.conf";
+
+/// The name of the machine that this process sees.
+const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 
 /// A host's name as the kernel and `/etc/hosts` take one; docker's for none is empty.
 pub fn hostname(word: &str) -> Result<Option<&str>> {
@@ -29,24 +39,87 @@ pub fn hostname(word: &str) -> Result<Option<&str>> {
     Ok(Some(word).filter(|word| !word.is_empty()))
 }
 
-/// Makes them. With the host's network they say what the host's say.
-pub fn make(living: &Living, network: Network) -> Result<Vec<Volume>> {
+/// The host name of a container: what was said, or that of the network which it does not have for itself.
+pub fn hostname_in<'a>(said: Option<&'a str>, mode: &Mode) -> Result<Option<Cow<'a, str>>> {
+    match (said, mode) {
+        (Some(said), _) => Ok(Some(Cow::Borrowed(said))),
+        (None, Mode::Container(other)) => Ok(Some(Cow::Owned(other.hostname.clone()))),
+        (None, Mode::Host) => {
+            let own = of_host(HOSTNAME)?.unwrap_or_default();
+            let own = String::from_utf8_lossy(own.trim_ascii()).into_owned();
+            Ok((!own.is_empty()).then_some(Cow::Owned(own)))
+        }
+        (None, Mode::None | Mode::Bridge(_) | Mode::Namespace(..)) => Ok(None),
+    }
+}
+
+/// Makes them, as they are right in its network. Whoever joins the network of a container sees what that one's say.
+pub fn make(living: &Living, store: &Store, wanted: &Wanted, held: &Held) -> Result<Vec<Volume>> {
     let own = living.make_dir("etc")?;
     let hostname = living.hostname();
-    let hosts = match network {
-        Network::None => format!("{LOOPBACK}127.0.1.1\t{hostname}\n").into_bytes(),
-        Network::Host => of_host("/etc/hosts")?.unwrap_or_else(|| LOOPBACK.into()),
+    let other = match &wanted.mode {
+        Mode::Container(other) => Some(store.path().join("containers").join(&other.id).join("etc")),
+        _ => None,
+    };
+    let of_other = |name: &str| match &other {
+        Some(dir) => of_host(dir.join(name).as_path()),
+        None => Ok(None),
+    };
+    let hosts = match of_other("hosts")? {
+        Some(hosts) => hosts,
+        None => hosts(wanted, held, hostname)?,
+    };
+    let resolv = match of_other("resolv.conf")? {
+        Some(resolv) => Some(resolv),
+        None => resolv(wanted, held)?,
     };
     let mut files = vec![
         written(&own, "hosts", &hosts)?,
         written(&own, "hostname", format!("{hostname}\n").as_bytes())?,
     ];
-    if network == Network::Host
-        && let Some(text) = of_host("/etc/resolv.conf")?
-    {
+    if let Some(text) = resolv {
         files.push(written(&own, "resolv.conf", &text)?);
     }
     Ok(files)
+}
+
+fn hosts(wanted: &Wanted, held: &Held, hostname: &str) -> Result<Vec<u8>> {
+    let lease = held.lease();
+    // With the host's network the host is where the container is.
+    let gateway = lease.map_or(Ipv4Addr::LOCALHOST, |lease| lease.gateway);
+    let mut hosts = match (&wanted.mode, lease) {
+        (Mode::Host, _) => of_host("/etc/hosts")?.unwrap_or_else(|| names::LOOPBACK.into()),
+        (_, Some(lease)) => format!("{}{}\t{hostname}\n", names::LOOPBACK, lease.address).into(),
+        (_, None) => format!("{}127.0.1.1\t{hostname}\n", names::LOOPBACK).into(),
+    };
+    hosts.extend(names::lines(&wanted.hosts, gateway).into_bytes());
+    Ok(hosts)
+}
+
+/// `None` for what the image says: where no server is reached, and none was said.
+fn resolv(wanted: &Wanted, held: &Held) -> Result<Option<Vec<u8>>> {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let host = of_host("/etc/resolv.conf")?.map(text);
+    if matches!(wanted.mode, Mode::Host) {
+        let said = wanted.dns != Dns::default();
+        let host = if said { Some(host.unwrap_or_default()) } else { host };
+        return Ok(host.map(|host| names::as_host(&host, &wanted.dns).into_bytes()));
+    }
+    if *held.network() == Network::None && wanted.dns == Dns::default() {
+        return Ok(None);
+    }
+    let real = of_host(SYSTEMD_RESOLV)?.map(text);
+    let host = host.unwrap_or_default();
+    Ok(Some(match names::resolv(&host, real.as_deref(), &wanted.dns) {
+        Resolv::Text(text) => text.into_bytes(),
+        Resolv::Unreachable => {
+            message::say(
+                "no names are resolved in the container: every server of the host's /etc/resolv.conf is on the host's \
+                 loopback; give --dns IP",
+            );
+            Vec::new()
+        }
+    }))
 }
 
 fn written(own: &OwnedFd, name: &str, bytes: &[u8]) -> Result<Volume> {
@@ -71,8 +144,8 @@ fn written(own: &OwnedFd, name: &str, bytes: &[u8]) -> Result<Volume> {
     })
 }
 
-fn of_host(path: &str) -> Result<Option<Vec<u8>>> {
-    match file::open_read_path(path) {
+fn of_host(path: impl AsRef<Path>) -> Result<Option<Vec<u8>>> {
+    match file::open_read_path(path.as_ref()) {
         Err(error) if error.is_absent() => Ok(None),
         opened => Ok(Some(file::read_all(&opened?, FILE_MAX)?)),
     }

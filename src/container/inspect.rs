@@ -1,10 +1,13 @@
 //! What `layerfs inspect` says of a container, under docker's keys.
 
+use std::path::Path;
+
 use layerfs_driver::store::Store;
 use layerfs_driver::store::container::{Base, Container};
 use serde_json::{Map, Value, json};
 
 use super::ids;
+use super::network::shown as network;
 use super::pause::is_paused;
 use super::rights::RIGHTS;
 use super::shown::{self, Doing};
@@ -15,7 +18,7 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// All that is known of a container. What its command noted when it was made (`Config`, `HostConfig`) comes last, and
 /// takes no key of these.
-pub fn inspected(store: &Store, container: &Container) -> Value {
+pub fn inspected(store: &Store, run: Option<&Path>, container: &Container) -> Value {
     let own = container.id.hex();
     let upper = store.path().join("containers").join(own).join("upper");
     let image = match &container.base {
@@ -57,6 +60,9 @@ pub fn inspected(store: &Store, container: &Container) -> Value {
     if let Some(Value::Object(host)) = all.get_mut("HostConfig") {
         host.insert("IDMappings".into(), ids::shown(container));
     }
+    let mode = all.get("HostConfig").and_then(|it| it["NetworkMode"].as_str()).unwrap_or_default();
+    let settings = network::settings(mode, network::lease_of(run, container).as_ref());
+    all.insert("NetworkSettings".into(), settings);
     Value::Object(all)
 }
 

@@ -15,6 +15,7 @@ use layerfs_runtime::{ContainerSpec, Ended, Log, Request, RunError, Running, Sig
 
 use super::asked::{Asked, From, config_of, root_of, said};
 use super::ids::Taken;
+use super::network::Held;
 use super::process::process;
 use super::server::{self, Started};
 use super::volumes::Copies;
@@ -66,6 +67,10 @@ impl Life<'_> {
             Ok(signals) => signals,
             Err(error) => return Err(self.take_back(living, error.into())),
         };
+        let held = match Held::begin(&self.asked.network, &living, self.session.roots()) {
+            Ok(held) => held,
+            Err(error) => return Err(self.take_back(living, error)),
+        };
         let cgroup = match self.cgroup(&living) {
             Ok(cgroup) => cgroup,
             Err(error) => {
@@ -85,7 +90,7 @@ impl Life<'_> {
             Err(error) => return Err(self.take_back(living, error)),
         };
         let users = ids.as_ref().map_or(Users::Hosts, |ids| Users::Own(ids.range));
-        let made = self.make(&living, volumes, users).and_then(|(spec, serve)| {
+        let made = self.make((&living, &held), volumes, users).and_then(|(spec, serve)| {
             let place = match users {
                 Users::Hosts => dir::path_of(living.dir())?.join("work"),
                 // Its root may not go there; in a mount namespace of its own this does as well.
@@ -96,8 +101,10 @@ impl Life<'_> {
             let started = cgroup.add_server(server.pid()).map_err(RunError::Limits);
             let started = started.and_then(|()| {
                 let (cgroup, place) = (&cgroup, place.as_path());
-                let held = ids.as_ref().map(|ids| &ids.held);
-                let request = Request { spec, cgroup, place, server: channel, signals, held, log };
+                let network = self.asked.network.mode.joined();
+                let (server, ranges) = (channel, ids.as_ref().map(|ids| &ids.held));
+                let request =
+                    Request { spec, cgroup, place, server, signals, network, held: ranges, log };
                 layerfs_runtime::start(request)
             });
             begun(started, &mut server).map(|running| (running, server))
@@ -105,7 +112,7 @@ impl Life<'_> {
         match made {
             Ok((running, server)) => {
                 let parts = (living, cgroup, fills);
-                self.watch(running, server, parts, ready)
+                self.watch((running, held), server, parts, ready)
             }
             Err(error) => Err(self.take_back(living, error)),
         }
@@ -130,7 +137,7 @@ impl Life<'_> {
     /// Stands by until it has ended, and says how it did.
     fn watch(
         &self,
-        running: Running,
+        (running, held): (Running, Held),
         mut server: Started,
         (living, cgroup, fills): (Living, Cgroup, Vec<Fill>),
         ready: impl FnOnce(),
@@ -154,6 +161,7 @@ impl Life<'_> {
             tracing::warn!("end what is left of the container: {error}");
         }
         server.reap();
+        told(held.end());
         let oom_kills = cgroup.oom_kills().unwrap_or_else(|error| {
             tracing::warn!("whether memory ran out is not known: {error}");
             0
@@ -236,14 +244,14 @@ impl Life<'_> {
     /// The directories and files of the container, and how it is to be run and served.
     fn make(
         &self,
-        living: &Living,
+        (living, held): (&Living, &Held),
         volumes: Vec<Volume>,
         users: Users,
     ) -> Result<(ContainerSpec, ServeArgs)> {
         let (args, asked) = (self.args, self.asked);
         let upper = dir::path_of(living.make_dir("upper")?)?;
         let work = dir::path_of(living.make_dir("work")?)?;
-        let files = files::make(living, asked.network)?;
+        let files = files::make(living, self.store, &asked.network, held)?;
         let source = match &asked.from {
             From::Image { called, .. } => called.clone(),
             From::Rootfs(path) => path.to_string_lossy().into_owned(),
@@ -265,7 +273,7 @@ impl Life<'_> {
             gains: args.security.gains(args.userns),
             capabilities: asked.capabilities,
             filters: asked.filters.clone(),
-            network: asked.network,
+            network: held.network().clone(),
             input: asked.input,
             streams: asked.streams,
         };

@@ -15,6 +15,7 @@ mod life;
 mod limits;
 pub mod logs;
 mod mount;
+pub mod network;
 mod oom;
 pub mod pause;
 mod process;

@@ -48,7 +48,7 @@ pub struct UnpauseArgs {
 /// Has each stand still.
 pub fn run(args: &PauseArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let store = session.store()?;
-    sweep(&store)?;
+    sweep(&store, session.roots())?;
     each(&args.containers, results, |word| {
         let (container, cgroup) = running(&store, word)?;
         if cgroup.is_paused()? {
@@ -61,7 +61,7 @@ pub fn run(args: &PauseArgs, session: &Session, results: &mut Results) -> Result
 /// Lets each go on.
 pub fn unpause(args: &UnpauseArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let store = session.store()?;
-    sweep(&store)?;
+    sweep(&store, session.roots())?;
     each(&args.containers, results, |word| {
         let (container, cgroup) = running(&store, word)?;
         if !cgroup.is_paused()? {

@@ -1,5 +1,7 @@
 //! `layerfs ps`: one row for each container.
 
+use std::path::Path;
+
 use anyhow::Result;
 use clap::Args;
 use layerfs_driver::store::container::{Base, Container, Keep};
@@ -8,6 +10,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::filter::{self, Key};
+use super::network;
+use super::network::ports::{Publish, column};
 use super::shown::{self, Doing};
 use crate::output::template::Format;
 use crate::output::text::cut;
@@ -77,6 +81,7 @@ struct Row<'a> {
     exit_code: Option<u8>,
     oom_killed: bool,
     error: String,
+    ports: Vec<Value>,
     kept: bool,
 }
 
@@ -97,22 +102,23 @@ pub fn run(args: &PsArgs, session: &Session, results: &mut Results) -> Result<Ou
     if !all {
         containers.retain(|one| matches!(Doing::of(one), Doing::Running { .. }));
     }
-    let now_ms = host::now_ms();
+    let (now_ms, run) = (host::now_ms(), session.roots().run.as_deref());
     if let Some(format) = format {
-        let rows: Vec<Value> = containers.iter().map(|one| fields(one, args, now_ms)).collect();
+        let rows: Vec<Value> =
+            containers.iter().map(|one| fields(one, args, run, now_ms)).collect();
         format.print(&rows, results)?;
     } else if args.json {
-        results.json(&containers.iter().map(|one| row(one, now_ms)).collect::<Vec<_>>())?;
+        results.json(&containers.iter().map(|one| row(one, run, now_ms)).collect::<Vec<_>>())?;
     } else if args.quiet {
         containers.iter().try_for_each(|one| results.line(id(one, args)))?;
     } else {
-        results.table(&table(&containers, args, now_ms))?;
+        results.table(&table(&containers, args, run, now_ms))?;
     }
     Ok(Outcome::Done)
 }
 
 /// What a template can say, under docker's names.
-fn fields(container: &Container, args: &PsArgs, now_ms: u64) -> Value {
+fn fields(container: &Container, args: &PsArgs, run: Option<&Path>, now_ms: u64) -> Value {
     let secs = |ms: u64| i64::try_from(ms / 1000).unwrap_or(i64::MAX);
     let command = container.command.join(" ");
     let command = if args.no_trunc { command } else { cut(&command, COMMAND_MAX) };
@@ -129,6 +135,8 @@ fn fields(container: &Container, args: &PsArgs, now_ms: u64) -> Value {
         "RunningFor": time::ago(secs(container.created_ms), secs(now_ms)),
         "State": shown::word_of(container),
         "Status": shown::status_of(container, now_ms),
+        "Ports": column(&published(container, run)),
+        "Networks": container.details.get("HostConfig").and_then(|it| it["NetworkMode"].as_str()).unwrap_or(""),
         "Names": container.name,
         "Labels": labels.join(","),
         "Mounts": container.volumes.join(","),
@@ -139,8 +147,9 @@ fn id<'a>(container: &'a Container, args: &PsArgs) -> &'a str {
     if args.no_trunc { container.id.hex() } else { container.id.short() }
 }
 
-fn table(containers: &[Container], args: &PsArgs, now_ms: u64) -> Table {
-    let mut table = Table::new(&["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"]);
+fn table(containers: &[Container], args: &PsArgs, run: Option<&Path>, now_ms: u64) -> Table {
+    let mut table =
+        Table::new(&["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]);
     let secs = |ms: u64| i64::try_from(ms / 1000).unwrap_or(i64::MAX);
     for one in containers {
         let command = one.command.join(" ");
@@ -151,13 +160,20 @@ fn table(containers: &[Container], args: &PsArgs, now_ms: u64) -> Table {
             format!("\"{command}\""),
             time::ago(secs(one.created_ms), secs(now_ms)),
             shown::status_of(one, now_ms),
+            column(&published(one, run)),
             one.name.clone(),
         ]);
     }
     table
 }
 
-fn row(container: &Container, now_ms: u64) -> Row<'_> {
+/// What leads there now.
+fn published(container: &Container, run: Option<&Path>) -> Vec<Publish> {
+    let lease = network::shown::lease_of(run, container);
+    lease.map(|lease| lease.ports).unwrap_or_default()
+}
+
+fn row<'a>(container: &'a Container, run: Option<&Path>, now_ms: u64) -> Row<'a> {
     let doing = Doing::of(container);
     let (image, image_id, rootfs) = match &container.base {
         Base::Image { id, called, .. } => (Some(called.as_str()), Some(id.to_string()), None),
@@ -180,6 +196,7 @@ fn row(container: &Container, now_ms: u64) -> Row<'_> {
         exit_code: None,
         oom_killed: false,
         error: String::new(),
+        ports: network::shown::rows(&published(container, run)),
         kept: container.keep == Keep::Kept,
     };
     match doing {

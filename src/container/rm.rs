@@ -51,7 +51,7 @@ enum Force {
 /// Removes each container; those that can't be have their line.
 pub fn run(args: &RmArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let store = session.store()?;
-    sweep(&store)?;
+    sweep(&store, session.roots())?;
     let force = if args.force { Force::Yes } else { Force::No };
     let mut outcome = Outcome::Done;
     for word in &args.containers {

@@ -64,7 +64,7 @@ fn contain(args: &RunArgs, session: &Session, results: &mut Results) -> Result<u
     let store = store(args, session)?;
     refuse_without_terminal((args.tty, args.interactive))?;
     let asked = asked(args, &store)?;
-    sweep(&store)?;
+    sweep(&store, session.roots())?;
     let living = store.create_container(new_container(args, &asked)?)?;
     if let Err(error) = note_id(args, living.id().hex()) {
         living.discard()?;
@@ -83,7 +83,7 @@ fn store(args: &RunArgs, session: &Session) -> Result<Store> {
 fn prepare(args: &RunArgs, session: &Session) -> Result<Container> {
     let store = store(args, session)?;
     let asked = asked(args, &store)?;
-    sweep(&store)?;
+    sweep(&store, session.roots())?;
     let mut new = new_container(args, &asked)?;
     new.keep = Keep::Kept;
     let living = store.create_container(new)?;

@@ -50,7 +50,7 @@ pub fn run(args: &StartArgs, session: &Session, results: &mut Results) -> Result
         return Err(Misused::of("--attach: it is possible with one container alone").into());
     };
     let store = session.store()?;
-    sweep(&store)?;
+    sweep(&store, session.roots())?;
     let input = if args.interactive { Input::Caller } else { Input::Nothing };
     ended(
         store
@@ -63,7 +63,7 @@ pub fn run(args: &StartArgs, session: &Session, results: &mut Results) -> Result
 /// Starts one in the background. One that runs already is let be.
 pub fn start(word: &str, session: &Session) -> Result<()> {
     let store = session.store()?;
-    sweep(&store)?;
+    sweep(&store, session.roots())?;
     let mut container = store.find_container(word)?;
     let until = Instant::now() + ENDS_WITHIN;
     while container.is_living {

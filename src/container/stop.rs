@@ -100,14 +100,14 @@ const KILL: i32 = 9;
 /// Stops each; those that can't be have their line.
 pub fn run(args: &StopArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let store = session.store()?;
-    sweep(&store)?;
+    sweep(&store, session.roots())?;
     each(&args.containers, results, |word| stop(&store, word, &args.way))
 }
 
 /// Sends each a signal.
 pub fn kill(args: &KillArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let store = session.store()?;
-    sweep(&store)?;
+    sweep(&store, session.roots())?;
     let signal = number(&args.signal)?;
     each(&args.containers, results, |word| {
         let container = started(&store, store.find_container(word)?)?;
@@ -125,7 +125,7 @@ pub fn kill(args: &KillArgs, session: &Session, results: &mut Results) -> Result
 /// Stops each and starts it again.
 pub fn restart(args: &RestartArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let store = session.store()?;
-    sweep(&store)?;
+    sweep(&store, session.roots())?;
     each(&args.containers, results, |word| {
         let container = store.find_container(word)?;
         if container.keep == Keep::Throwaway {

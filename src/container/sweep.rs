@@ -6,7 +6,9 @@ use layerfs_driver::store::container::{ContainerId, Dead, Settled, State};
 use layerfs_driver::sys::process::Process;
 use layerfs_runtime::cgroup::Cgroup;
 
+use super::network;
 use crate::output::message;
+use crate::roots::Roots;
 
 /// What a sweep came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub struct Swept {
 }
 
 /// Settles every container whose process died. One that can't be has its line, and is tried again by the next sweep.
-pub fn sweep(store: &Store) -> Result<Swept> {
+pub fn sweep(store: &Store, roots: &Roots) -> Result<Swept> {
     let mut swept = Swept::default();
     for dead in store.dead_containers()? {
         match one(dead) {
@@ -30,6 +32,8 @@ pub fn sweep(store: &Store) -> Result<Swept> {
             Err(error) => message::error(&error),
         }
     }
+    // After them: their processes are gone, and with them most of their networks.
+    network::sweep(roots)?;
     Ok(swept)
 }
 

@@ -1,7 +1,9 @@
 //! The words of `--sysctl`: settings of the kernel that each container has of its own.
 
 use anyhow::{Result, bail};
-use layerfs_runtime::spec::{Network, Sysctl};
+use layerfs_runtime::spec::Sysctl;
+
+use super::network::Mode;
 
 /// Of the IPC namespace (`ipc_namespaces(7)`); others of the kernel's are the host's.
 const OF_IPC: [&str; 11] = [
@@ -19,7 +21,7 @@ const OF_IPC: [&str; 11] = [
 ];
 
 /// Reads `NAME=VALUE`. A setting of the host's is refused.
-pub fn read(said: &str, network: Network) -> Result<Sysctl> {
+pub fn read(said: &str, network: &Mode) -> Result<Sysctl> {
     let Some((name, value)) = said.split_once('=') else {
         bail!("--sysctl `{said}`: write NAME=VALUE, such as net.ipv4.ip_forward=1");
     };
@@ -45,8 +47,16 @@ pub fn read(said: &str, network: Network) -> Result<Sysctl> {
     }
     let dotted = path.replace('/', ".");
     let is_of_network = dotted.starts_with("net.");
-    if is_of_network && network == Network::Host {
-        bail!("--sysctl `{said}`: with --network host it would change the host's");
+    if is_of_network && !network.is_own() {
+        match network {
+            Mode::Host => {
+                bail!("--sysctl `{said}`: with --network host it would change the host's")
+            }
+            other => bail!(
+                "--sysctl `{said}`: with --network {} it would change that of others",
+                other.word()
+            ),
+        }
     }
     let is_own = OF_IPC.contains(&dotted.as_str())
         || dotted == "kernel.shm_rmid_forced"
@@ -74,20 +84,20 @@ mod tests {
             ("kernel.shmmax=1", "kernel/shmmax"),
         ] {
             let expected = Sysctl { path: path.into(), value: "1".into() };
-            assert_eq!(read(said, Network::None).unwrap(), expected, "{said}");
+            assert_eq!(read(said, &Mode::None).unwrap(), expected, "{said}");
         }
-        assert_eq!(read("kernel.sem=1 2 3=4", Network::Host).unwrap().value, "1 2 3=4");
+        assert_eq!(read("kernel.sem=1 2 3=4", &Mode::Host).unwrap().value, "1 2 3=4");
     }
 
     #[test]
     fn settings_of_the_host_are_refused() {
         for (said, network, told) in [
-            ("kernel.hostname=x", Network::None, "no container has that of its own"),
-            ("vm.swappiness=1", Network::None, "no container has that of its own"),
-            ("net.core.somaxconn=1", Network::Host, "would change the host's"),
-            ("net.core.somaxconn", Network::None, "write NAME=VALUE"),
-            ("net/../kernel/core_pattern=|x", Network::None, "no name of a setting"),
-            ("net.=1", Network::None, "no name of a setting"),
+            ("kernel.hostname=x", &Mode::None, "no container has that of its own"),
+            ("vm.swappiness=1", &Mode::None, "no container has that of its own"),
+            ("net.core.somaxconn=1", &Mode::Host, "would change the host's"),
+            ("net.core.somaxconn", &Mode::None, "write NAME=VALUE"),
+            ("net/../kernel/core_pattern=|x", &Mode::None, "no name of a setting"),
+            ("net.=1", &Mode::None, "no name of a setting"),
         ] {
             let error = read(said, network).unwrap_err().to_string();
             assert!(error.contains(told), "{said}: {error}");

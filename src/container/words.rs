@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::limits::LimitArgs;
+use super::network::NetworkArgs;
 use super::security::SecurityArgs;
 use super::volumes::Shown;
 
@@ -15,12 +16,13 @@ EXAMPLES:
   layerfs run --rm debian:bookworm cat /etc/os-release
   layerfs run --rm -it debian:bookworm bash
   layerfs run --rm --memory 50m --cpus 0.5 debian:bookworm sh -c 'cat /sys/fs/cgroup/memory.max'
-  layerfs run --name web -v ./site:/srv:ro --network host debian:bookworm python3 -m http.server
+  layerfs run --name web -v ./site:/srv:ro -p 8080:8000 debian:bookworm python3 -m http.server -d /srv
   layerfs run --rm --rootfs / bash
   layerfs run -d --name job debian:bookworm sh -c 'sleep 60; echo done'
   layerfs logs -f job
 
-The network is `none` unless said otherwise: a loopback and nothing else. Changes are kept with the container, which \
+The network is `bridge` unless said otherwise: an address of its own and a way out, which `nft` is needed for; without it, \
+and with --network none, a loopback and nothing else. Changes are kept with the container, which \
 `layerfs ps -a` lists and `layerfs rm` removes; with --rm they go when it ends. A directory given by --rootfs is never \
 changed: the container works on a copy that is made as it writes.
 
@@ -34,16 +36,6 @@ EXAMPLES:
   layerfs start web
 
 All options are those of `layerfs run`. The container's id is printed; it runs when `layerfs start` says so.";
-
-/// Which network a container sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-pub enum NetworkWord {
-    /// Its own: a loopback and nothing else
-    #[default]
-    None,
-    /// The host's
-    Host,
-}
 
 /// Whose users those of a container are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -105,12 +97,11 @@ pub struct RunArgs {
     /// Run this instead of the image's entrypoint; empty for none
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<String>,
-    /// Which network it sees
-    #[arg(long, visible_alias = "net", value_enum, default_value = "none")]
-    pub network: NetworkWord,
     /// Whose users its own are: `auto` gives it ids of its own, which nobody has on the host
     #[arg(long, value_enum, default_value = "auto")]
     pub userns: UsersWord,
+    #[command(flatten)]
+    pub network: NetworkArgs,
     /// Show a directory or file of the host, or a volume by its name, at a place in the container
     #[arg(short, long, value_name = "SOURCE|NAME:TARGET[:ro]")]
     pub volume: Vec<String>,

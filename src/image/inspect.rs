@@ -1,5 +1,7 @@
 //! `layerfs inspect`: all that is known of containers and images, under docker's keys.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use layerfs_driver::store::image::Image;
@@ -74,7 +76,7 @@ pub fn run(args: &InspectArgs, session: &Session, results: &mut Results) -> Resu
     let mut found = Vec::new();
     let mut outcome = Outcome::Done;
     for words in &args.names {
-        match any(&store, words, args.kind) {
+        match any(&store, session.roots().run.as_deref(), words, args.kind) {
             Ok(one) => found.push(one),
             Err(error) => {
                 message::error(&error);
@@ -90,10 +92,10 @@ pub fn run(args: &InspectArgs, session: &Session, results: &mut Results) -> Resu
 }
 
 /// What the words mean: a container first, as docker has it.
-fn any(store: &Store, words: &str, kind: Option<Kind>) -> Result<Value> {
+fn any(store: &Store, run: Option<&Path>, words: &str, kind: Option<Kind>) -> Result<Value> {
     if kind != Some(Kind::Image) {
         match store.find_container(words) {
-            Ok(container) => return Ok(container::inspect::inspected(store, &container)),
+            Ok(container) => return Ok(container::inspect::inspected(store, run, &container)),
             Err(StoreError::NoSuchContainer(_)) if kind.is_none() => {}
             Err(error) => return Err(error.into()),
         }

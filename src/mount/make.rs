@@ -183,7 +183,7 @@ fn of_image(
     let store = session.store().and_then(|store| find_to_use(&store, &image).map(|_| store));
     let store =
         store.map_err(|error| meant::directories(&image).map_or(error, |tip| anyhow!("{tip}")))?;
-    sweep(&store)?;
+    sweep(&store, session.roots())?;
     if args.upper.is_some() && said.upper.is_some() {
         return Err(Misused::of(
             "the upper directory is said twice: by --upper and by -o upperdir=",

@@ -42,7 +42,7 @@ struct Row {
 /// Collects, and prints what went.
 pub fn run(args: &GcArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let store = session.store()?;
-    let Swept { removed: containers, bytes: swept } = sweep(&store)?;
+    let Swept { removed: containers, bytes: swept } = sweep(&store, session.roots())?;
     store.forget_absent_uppers()?;
     store.sweep_volumes()?;
     let Collected { blobs, objects, layers, trees, imports, bytes } = store.collect()?;

@@ -26,7 +26,7 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// What images say in words of their own, and containers in those that `run` noted: its tests compare them with the page.
-const FOREIGN: [&str; 3] = ["Config", "HostConfig", "labels"];
+const FOREIGN: [&str; 4] = ["Config", "HostConfig", "NetworkSettings", "labels"];
 
 fn is_foreign(key: &str) -> bool {
     key.split_once('.').is_some_and(|(first, _)| FOREIGN.contains(&first))

@@ -59,7 +59,8 @@ fn inspect_says_what_runs_within_which_limits() {
         "Memory": 50 << 20, "MemorySwap": 50 << 20, "MemoryReservation": 0, "CpusetCpus": "", "CpusetMems": "",
         "BlkioWeight": 0, "BlkioDeviceReadBps": null, "BlkioDeviceWriteBps": null, "BlkioDeviceReadIOps": null,
         "BlkioDeviceWriteIOps": null, "OomScoreAdj": 0, "NanoCpus": 500_000_000, "CpuShares": 512, "PidsLimit": 64,
-        "NetworkMode": "none", "UsernsMode": "host", "IDMappings": null, "AutoRemove": false, "ReadonlyRootfs": true, "Binds": ["/etc:/mnt:ro"],
+        "NetworkMode": "none", "PortBindings": {}, "UsernsMode": "host", "IDMappings": null, "AutoRemove": false,
+        "ReadonlyRootfs": true, "Binds": ["/etc:/mnt:ro"],
         "Sysctls": null, "Tmpfs": null, "ShmSize": 64 << 20, "Ulimits": [], "CapAdd": null, "CapDrop": null, "SecurityOpt": null,
     });
     assert_eq!(box_["HostConfig"], host);

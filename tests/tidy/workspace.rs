@@ -64,8 +64,8 @@ const ALLOWED: [(&str, &[&str], &[&str]); 3] = [
         &[
             "layerfs-driver",
             "libc",
+            "netlink-packet-core",
             "netlink-packet-route",
-            "netlink-sys",
             "nix",
             "rustix",
             "seccompiler",

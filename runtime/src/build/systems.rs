@@ -47,9 +47,9 @@ pub(super) fn mount(system: System, made: &mut Made<'_>) -> Result<(), SetupErro
         System::Sys => {
             let attributes = QUIET.and(Attributes::READ_ONLY);
             let spec = made.given.spec;
-            made.sys = Some(match (spec.users, spec.network) {
+            made.sys = Some(match (spec.users, &spec.network) {
                 // Who mounts a new one needs a network of these users.
-                (Users::Own(_), Network::Host) => hosts_sys(made, attributes)?,
+                (Users::Own(_), Network::Host | Network::Joined) => hosts_sys(made, attributes)?,
                 _ => top(made, "sys", ("sysfs", &[]), attributes)?,
             });
         }

@@ -12,6 +12,7 @@ use super::{files, place, program, root, streams, systems, walls};
 use crate::capability::Capabilities;
 use crate::carry::Ends;
 use crate::cgroup::View;
+use crate::network;
 use crate::plan::Step;
 use crate::seccomp::{Filters, Instruction};
 use crate::spec::{ContainerSpec, Gains, IdRange, ResourceLimit, Users};
@@ -162,6 +163,8 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
             namespace::set_hostname(name).doing(|| format!("name the container `{name}`"))
         }
         Step::RaiseLoopback => namespace::raise_loopback().doing(|| "bring the loopback up".into()),
+        Step::Connect(connection) => network::set_up(connection)
+            .doing(|| format!("give the container the address {}", connection.address)),
         Step::NewSession => terminal::new_session().doing(|| "begin a session".into()),
         Step::NewKeyring => part_from_keys(),
         Step::TakeTerminal => streams::take_terminal(made),

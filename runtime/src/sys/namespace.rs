@@ -1,9 +1,11 @@
 //! What belongs to a namespace: made new, named, set up.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::file::{self, Symlinks};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::{SysError, call, control, last_errno};
@@ -76,6 +78,66 @@ fn unshare(namespace: i32, shown: &str) -> Result<(), SysError> {
 pub fn set_hostname(name: &str) -> Result<(), SysError> {
     let set = || rustix::system::sethostname(name.as_bytes());
     call("sethostname", || format!("{name:?}"), set)
+}
+
+/// Opens what may be a namespace.
+pub fn open(path: &Path) -> Result<OwnedFd, SysError> {
+    // What is none may be a pipe without a writer.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let open = || rustix::fs::openat(CWD, path, flags, Mode::empty());
+    call("openat", || format!("{path:?}"), open)
+}
+
+/// Whether it is a network. An error where it is no namespace at all.
+pub fn is_network(file: impl AsFd) -> Result<bool, SysError> {
+    /// `linux/nsfs.h`: `_IO(0xb7, 3)`.
+    const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+    let ask = || {
+        // SAFETY: takes no argument and touches no memory of ours.
+        let kind = unsafe { libc::ioctl(file.as_fd().as_raw_fd(), NS_GET_NSTYPE) };
+        if kind < 0 { Err(last_errno()) } else { Ok(kind == NETWORK) }
+    };
+    call("ioctl", || "NS_GET_NSTYPE".to_owned(), ask)
+}
+
+/// Enters a network.
+fn enter_network(network: impl AsFd) -> Result<(), SysError> {
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+    let enter = || move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network));
+    call("setns", || "CLONE_NEWNET".to_owned(), enter)
+}
+
+/// This process in another network for a while: dropped or ended, it is in its own again.
+#[derive(Debug)]
+pub struct Visit {
+    own: Option<OwnedFd>,
+}
+
+impl Visit {
+    /// Goes there. The caller has one thread.
+    pub fn begin(network: impl AsFd) -> Result<Self, SysError> {
+        let own = open(Path::new("/proc/self/ns/net"))?;
+        enter_network(network)?;
+        Ok(Visit { own: Some(own) })
+    }
+
+    /// Comes back.
+    pub fn end(mut self) -> Result<(), SysError> {
+        self.own.take().map_or(Ok(()), enter_network)
+    }
+
+    /// Does not come back: for the child that was made there.
+    pub fn stay(mut self) {
+        self.own = None;
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.own.take().map(enter_network) {
+            tracing::warn!("come back to the host's network: {error}");
+        }
+    }
 }
 
 /// `struct ifreq` of `linux/if.h`, its flags only.

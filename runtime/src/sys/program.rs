@@ -46,6 +46,27 @@ pub fn run(program: &Program<'_>) -> Result<Told, SysError> {
     Ok(told(output))
 }
 
+/// Runs a program that reads `input`, and waits until it has ended. It reads all of that before it says much.
+pub fn feed(name: &Path, words: &[OsString], input: &[u8]) -> Result<Told, SysError> {
+    use std::io::Write;
+    let run = || {
+        let mut command = Command::new(name);
+        command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input));
+        let output = child.wait_with_output()?;
+        // Who ended before it had read everything tells why.
+        match written {
+            Err(error) if output.status.success() => Err(error),
+            _ => Ok(output),
+        }
+    };
+    let run = || {
+        run().map_err(|error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
+    };
+    Ok(told(call("execve", || format!("{name:?}"), run)?))
+}
+
 fn told(output: Output) -> Told {
     let number = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
     let ended = match output.status.signal() {

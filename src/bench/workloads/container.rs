@@ -52,7 +52,8 @@ impl Workload for Container {
             Contender::Tool(Tool::Crun) => ("crun", "--cgroup-manager=disabled"),
             Contender::Tool(Tool::Runc) => ("runc", ""),
             _ => {
-                let run = place.lab.layerfs().words("run --rm").word(&place.shelf.image);
+                let run =
+                    place.lab.layerfs().words("run --rm --network none").word(&place.shelf.image);
                 return run.run().map(drop);
             }
         };

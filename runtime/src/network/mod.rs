@@ -1,0 +1,27 @@
+//! The network of a container: links and addresses by netlink, rules by `nft`, namespaces that others made.
+//!
+//! Two sides make one: the host's has the bridge, the rules and one end of each pair (`bridge.rs`, `pair.rs`, `rules.rs`), and
+//! is made by the supervisor; the container's has the other end, and is set up by its first process (`inside.rs`), which has
+//! every right in its own network and needs none in the host's.
+
+mod bridge;
+mod error;
+mod inside;
+mod joined;
+mod pair;
+mod ports;
+mod routes;
+mod rules;
+mod subnet;
+mod talk;
+
+pub use bridge::{Bridge, find, make, remove};
+pub use error::NetworkError;
+pub(crate) use inside::set_up;
+pub use joined::{host_network, of_file, of_process};
+pub(crate) use pair::connect;
+pub use pair::disconnect;
+pub use ports::{Reserved, Transport, reserve};
+pub use routes::{Routes, routes};
+pub use rules::{drop_table, feed, is_there, program};
+pub use subnet::Subnet;

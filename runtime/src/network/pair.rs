@@ -1,0 +1,47 @@
+//! The pair of links of each container: one end on the host's bridge, the other in its network.
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage as Message;
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
+};
+
+use super::bridge::{described, index_of, remove_link};
+use super::error::{Doing, NetworkError};
+use super::talk::Talk;
+use crate::spec::Connection;
+
+/// How the container's end is called, as everywhere.
+pub(super) const INSIDE: &str = "eth0";
+
+/// Makes the pair: the host's end up and on the bridge, the other one, still down, in the network of process `pid`.
+pub(crate) fn connect(connection: &Connection, pid: u32) -> Result<(), NetworkError> {
+    let name = &connection.link;
+    let deed = || format!("connect the container with the bridge `{}`", connection.bridge);
+    let mut talk = Talk::open()?;
+    let bridge = index_of(&mut talk, &connection.bridge).doing(deed)?;
+    let peer = described(vec![
+        LinkAttribute::IfName(INSIDE.to_owned()),
+        LinkAttribute::Address(connection.mac.to_vec()),
+        LinkAttribute::Mtu(connection.mtu),
+        LinkAttribute::NetNsPid(pid),
+    ]);
+    let mut ours = described(vec![
+        LinkAttribute::IfName(name.clone()),
+        LinkAttribute::Mtu(connection.mtu),
+        LinkAttribute::Controller(bridge),
+        LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+        ]),
+    ]);
+    ours.header.flags = LinkFlags::Up;
+    ours.header.change_mask = LinkFlags::Up;
+    talk.change(Message::NewLink(ours), NLM_F_CREATE | NLM_F_EXCL).doing(deed)
+}
+
+/// Takes the host's end away, and with it the other; one that has gone with its container is no failure.
+pub fn disconnect(name: &str) -> Result<(), NetworkError> {
+    let mut talk = Talk::open()?;
+    remove_link(&mut talk, name).doing(|| format!("remove the link `{name}`"))
+}

@@ -1,0 +1,176 @@
+//! The leases of a run directory: one file for each container, all under one lock.
+//!
+//! A file is locked for as long as the process that runs its container lives, so that whoever comes next knows the dead ones.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use layerfs_driver::sys::dir;
+use layerfs_driver::sys::file::{self, Symlinks};
+use layerfs_driver::sys::lock::{self, Share};
+use layerfs_runtime::network;
+
+use super::lease::Lease;
+use super::{rules, site};
+use crate::output::message;
+
+/// The directory in the run directory.
+const DIR: &str = "network";
+
+/// The file that whoever reads or writes holds.
+const LOCK: &str = "lock";
+
+/// What a file is called until it is whole.
+const UNFINISHED: &str = "new";
+
+/// Bytes of a lease, at most: 65,535 ports of each kind.
+const LEN_MAX: u64 = 32 << 20;
+
+/// The leases, held: nobody else reads or changes them.
+#[derive(Debug)]
+pub struct Leases {
+    run: PathBuf,
+    dir: OwnedFd,
+    host_network: u64,
+    _lock: OwnedFd,
+}
+
+/// A lease of a container that this process runs.
+#[derive(Debug)]
+pub struct Mine {
+    /// What it says.
+    pub lease: Lease,
+    _file: OwnedFd,
+}
+
+/// A file of the directory.
+struct Found {
+    lease: Option<Lease>,
+    name: String,
+    is_dead: bool,
+}
+
+impl Leases {
+    /// Waits until they are had. The directory is made where it is absent.
+    pub fn hold(run: &Path) -> Result<Self> {
+        let place = run.join(DIR);
+        let deed = || format!("hold the leases of addresses in `{}`", place.display());
+        dir::make_all(&place, 0o700).with_context(deed)?;
+        let dir = dir::open(dir::open_path(run).with_context(deed)?, DIR, Symlinks::Stop)
+            .with_context(deed)?;
+        let file = file::open_or_create(&dir, LOCK, 0o600).with_context(deed)?;
+        lock::wait(&file, Share::Exclusive).with_context(deed)?;
+        let run = dir::path_of(dir::open_path(run)?).with_context(deed)?;
+        Ok(Leases { run, dir, host_network: network::host_network()?, _lock: file })
+    }
+
+    /// The same where there are some; a run directory that never had any is left alone.
+    pub fn hold_if_there(run: &Path) -> Result<Option<Self>> {
+        match dir::open_path(run.join(DIR).as_path()) {
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(_) => Leases::hold(run).map(Some),
+        }
+    }
+
+    /// The run directory.
+    pub fn run(&self) -> &Path {
+        &self.run
+    }
+
+    /// The number of the network that plays the host.
+    pub fn host_network(&self) -> u64 {
+        self.host_network
+    }
+
+    /// Those of containers that live, in this network.
+    pub fn living(&self) -> Result<Vec<Lease>> {
+        let all = self.found()?.into_iter().filter(|found| !found.is_dead);
+        Ok(all.filter_map(|found| found.lease).filter(|lease| self.is_here(lease)).collect())
+    }
+
+    /// Whether it is of the network that this process is in.
+    fn is_here(&self, lease: &Lease) -> bool {
+        lease.host_network == self.host_network
+    }
+
+    /// Writes one, whole, and locked from the start.
+    pub fn add(&self, lease: Lease) -> Result<Mine> {
+        let deed = || format!("write the lease of container {}", lease.name);
+        match dir::unlink(&self.dir, UNFINISHED) {
+            Err(error) if error.is_absent() => {}
+            done => done.with_context(deed)?,
+        }
+        let file = file::create_new(&self.dir, UNFINISHED, 0o600).with_context(deed)?;
+        lock::wait(&file, Share::Exclusive).with_context(deed)?;
+        file::write_all(&file, &serde_json::to_vec(&lease)?).with_context(deed)?;
+        dir::rename(&self.dir, UNFINISHED, &self.dir, lease.id.as_str()).with_context(deed)?;
+        Ok(Mine { lease, _file: file })
+    }
+
+    /// Takes away what a container has of the bridge, and with the last one the bridge. Its lease goes last: as long as it is
+    /// there, whoever comes next finds what is left.
+    pub fn release(&self, lease: &Lease) -> Result<()> {
+        if self.is_here(lease) {
+            network::disconnect(&lease.link)?;
+            let others: Vec<_> =
+                self.here()?.into_iter().filter(|other| other.id != lease.id).collect();
+            if others.is_empty() {
+                site::remove(&self.run, &lease.bridge)?;
+            } else if !lease.ports.is_empty() {
+                let site = site::make_sure(&self.run)?;
+                network::feed(&rules::text(&site, &others))?;
+            }
+        }
+        self.forget(&lease.id)
+    }
+
+    /// All of this network, dead ones too: until those are released, they have what they say.
+    pub fn here(&self) -> Result<Vec<Lease>> {
+        let all = self.found()?.into_iter().filter_map(|found| found.lease);
+        Ok(all.filter(|lease| self.is_here(lease)).collect())
+    }
+
+    /// Releases those of containers that are dead. One that can't be has its line, and is tried again by the next sweep.
+    pub fn release_dead(&self) -> Result<()> {
+        for found in self.found()?.into_iter().filter(|found| found.is_dead) {
+            let released = match &found.lease {
+                Some(lease) => self.release(lease),
+                // Cut by a full disk or a power cut: it was never believed.
+                None => self.forget(&found.name),
+            };
+            if let Err(error) = released {
+                message::error(&error);
+            }
+        }
+        self.clear_unused()
+    }
+
+    /// Takes away a bridge that nobody has a lease of: whoever made it got no further.
+    pub fn clear_unused(&self) -> Result<()> {
+        if self.here()?.is_empty() { site::remove_all(&self.run) } else { Ok(()) }
+    }
+
+    fn forget(&self, name: &str) -> Result<()> {
+        match dir::unlink(&self.dir, name) {
+            Err(error) if error.is_absent() => Ok(()),
+            done => done.with_context(|| format!("remove the lease `{name}`")),
+        }
+    }
+
+    fn found(&self) -> Result<Vec<Found>> {
+        let mut all = Vec::new();
+        for listed in dir::list(&self.dir)? {
+            let Ok(name) = std::str::from_utf8(&listed.name) else { continue };
+            if name == LOCK || name == UNFINISHED {
+                continue;
+            }
+            let file = file::open_read(&self.dir, name, Symlinks::Stop)?;
+            let is_dead = lock::try_take(&file, Share::Exclusive)?;
+            let lease = Lease::read(&file::read_all(&file, LEN_MAX)?);
+            all.push(Found { lease, name: name.to_owned(), is_dead });
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,131 @@
+//! Nothing is left, however many there are and however they end.
+
+use std::collections::BTreeSet;
+
+use crate::host::Host;
+use crate::support::{need, need_root};
+
+const READY: [&str; 3] = ["sh", "-c", "echo ready; exec sleep 600"];
+
+#[test]
+fn what_a_killed_command_left_the_next_one_clears() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare");
+    let host = Host::new();
+    for clearing in [
+        &["gc"][..],
+        &["rm", "-f", "no-such"],
+        &["run", "--rm", "--network", "none", "--rootfs", "/", "true"],
+    ] {
+        let mut web = host.start(&["-p", "8080:80"], &READY);
+        let mut other = host.start(&[], &READY);
+        web.kill();
+        let left = host.left();
+        assert!(left.contains("layerfs0") && left.contains("inet layerfs"), "{left}");
+        assert_eq!(host.layerfs(clearing).status, 0, "{clearing:?}");
+        // The other one has its own still.
+        let rules = host.sh("PATH=$PATH:/usr/sbin nft list table inet layerfs");
+        assert!(!rules.contains("8080"), "{rules}");
+        assert_eq!(
+            host.left().lines().filter(|line| line.contains("lf")).count(),
+            1,
+            "{}",
+            host.left()
+        );
+        other.kill();
+        assert_eq!(host.layerfs(clearing).status, 0, "{clearing:?}");
+        host.assert_nothing_left();
+    }
+}
+
+#[test]
+fn twenty_that_are_started_at_once_have_twenty_addresses() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare");
+    let host = Host::new();
+    let said: Vec<String> = std::thread::scope(|scope| {
+        let one = || {
+            let script = "ip -4 -o addr show eth0 | awk '{print $4}'; read -r _";
+            let mut command =
+                host.command(&["run", "--rm", "-i", "--rootfs", "/", "sh", "-c", script]);
+            let mut child = command
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut line = String::new();
+            let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+            std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+            (child, line)
+        };
+        let all: Vec<_> = (0..20).map(|_| scope.spawn(one)).collect();
+        // All of them are there before the first one ends.
+        let going: Vec<_> = all.into_iter().map(|one| one.join().unwrap()).collect();
+        assert_eq!(host.sh("ip -o link show master layerfs0 | wc -l"), "20");
+        going
+            .into_iter()
+            .map(|(mut child, line)| {
+                drop(child.stdin.take());
+                child.wait().unwrap();
+                line
+            })
+            .collect()
+    });
+    let different: BTreeSet<_> = said.iter().filter(|line| line.starts_with("10.80.0.")).collect();
+    assert_eq!(different.len(), 20, "{said:?}");
+    host.assert_nothing_left();
+}
+
+/// The list of rules is the user's own to empty.
+#[test]
+fn rules_and_links_that_somebody_took_away_are_no_hindrance() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare");
+    let host = Host::new();
+    let mut web = host.start(&["-p", "8080:80"], &READY);
+    host.sh("PATH=$PATH:/usr/sbin nft flush ruleset");
+    assert_eq!(host.script(&[], "echo ran").said(), "ran\n");
+    assert!(host.sh("PATH=$PATH:/usr/sbin nft list table inet layerfs").contains("dport 8080"));
+    host.sh("ip link del layerfs0");
+    web.end();
+    host.assert_nothing_left();
+}
+
+#[test]
+fn without_nft_there_is_no_bridge_and_the_default_is_none() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare", "mount");
+    let host = Host::new();
+    let run = |options: &[&str]| {
+        let words =
+            [&["run", "--rm"], options, &["--rootfs", "/", "ls", "/sys/class/net"]].concat();
+        let mut plain = host.command(&words);
+        let mut hidden = std::process::Command::new("unshare");
+        hidden.args([
+            "-m",
+            "sh",
+            "-c",
+            "mount --bind /dev/null \"$(readlink -f /usr/sbin/nft)\" && exec \"$@\"",
+            "sh",
+        ]);
+        hidden.arg(plain.get_program()).args(plain.get_args()).stdin(std::process::Stdio::null());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => hidden.env(name, value),
+                None => hidden.env_remove(name),
+            };
+        }
+        plain.stdin(std::process::Stdio::null());
+        crate::place::ran(hidden.output().unwrap())
+    };
+    let usual = run(&[]);
+    assert_eq!((usual.status, usual.out.as_str()), (0, "lo\n"), "{usual:?}");
+    assert_eq!(usual.err.lines().count(), 1, "{usual:?}");
+    assert!(usual.err.contains("package nftables"), "{usual:?}");
+    for options in [&["--network", "bridge"], &["-p", "8080:80"]] {
+        let asked = run(options);
+        assert_eq!((asked.status, asked.out.as_str()), (125, ""), "{asked:?}");
+        assert!(asked.err.contains("install the package nftables"), "{asked:?}");
+    }
+    host.assert_nothing_left();
+}

@@ -1,0 +1,160 @@
+//! Published ports.
+
+use serde_json::{Value, json};
+
+use crate::host::{HOST, Host, SERVE, SERVE_UDP};
+use crate::support::{need, need_root};
+
+#[test]
+fn a_published_port_is_reached_from_everywhere() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare", "python3");
+    let host = Host::new();
+    let options = ["--hostname", "web", "-p", "8080:80", "-p", "5353:53/udp"];
+    let both = "python3 -c \"$0\" 53 >/dev/null & exec python3 -c \"$1\" 80";
+    let mut web = host.start(&options, &["sh", "-c", both, SERVE_UDP, SERVE]);
+    for (kind, port) in [("tcp", 8080), ("udp", 5353)] {
+        assert_eq!(host.ask_outside(kind, HOST, port), "web sees 192.168.77.2", "{kind}");
+        for address in ["127.0.0.1", HOST, "10.80.0.1"] {
+            let said = host.ask(kind, address, port);
+            assert!(said.starts_with("web sees "), "{kind} {address}: {said}");
+        }
+        // It turns back at the host.
+        assert_eq!(host.ask_inside(kind, HOST, port), "web sees 10.80.0.1", "{kind}");
+    }
+    assert!(host.ask("tcp", "127.0.0.1", 8081).contains("ConnectionRefusedError"));
+    web.end();
+    assert!(host.ask("tcp", "127.0.0.1", 8080).contains("ConnectionRefusedError"));
+    host.assert_nothing_left();
+}
+
+#[test]
+fn what_is_not_published_is_not_reached_from_outside() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare", "python3");
+    let host = Host::new();
+    let mut web = host.start(&["-p", "127.0.0.1:8080:80"], &["python3", "-c", SERVE, "80"]);
+    assert!(host.ask("tcp", "127.0.0.1", 8080).contains("sees"));
+    // Of one address only, and that one is the host's own.
+    assert!(host.ask_outside("tcp", HOST, 8080).starts_with("no answer"));
+    host.outside(&format!("ip route add 10.80.0.0/22 via {HOST}"));
+    assert!(host.ask_outside("tcp", "10.80.0.2", 80).starts_with("no answer"));
+    web.end();
+    host.assert_nothing_left();
+}
+
+#[test]
+fn a_taken_port_is_refused_by_name_before_anything_is_made() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare", "python3");
+    let host = Host::new();
+    let refused = |ports: &[&str], told: &str| {
+        let options: Vec<&str> = ports.iter().flat_map(|port| ["-p", port]).collect();
+        let ran = host.script(&[&["--name", "late"], &options[..]].concat(), "echo ran");
+        assert_eq!((ran.status, ran.out.as_str()), (125, ""), "{ran:?}");
+        assert!(ran.err.contains(told), "{ran:?}");
+        assert!(!host.layerfs(&["ps", "-a"]).said().contains("late"));
+    };
+    let mut server = host.start_here(&["python3", "-c", SERVE, "8080"]);
+    refused(&["8080:80"], "8080/tcp: the port is taken by a program of the host");
+    refused(&["1.2.3.4:8080:80"], "the host has no address 1.2.3.4");
+    refused(&["81:80", "81:82"], "81/tcp: it is published twice");
+    host.assert_nothing_left();
+    server.end();
+    let mut web = host.start(&["--name", "web", "-p", "8080:80"], &["python3", "-c", SERVE, "80"]);
+    refused(&["127.0.0.1:8080:80"], "8080/tcp: the port is taken by the container `web`");
+    // Nor does a program of the host get it.
+    let bind = format!("timeout 5 python3 -c \"{SERVE}\" 8080 2>&1 || true");
+    assert!(host.sh(&bind).contains("Address already in use"));
+    assert_eq!(host.script(&["-p", "8080:80/udp"], "echo ran").said(), "ran\n");
+    web.end();
+    assert_eq!(host.script(&["-p", "8080:80"], "echo ran").said(), "ran\n");
+    host.assert_nothing_left();
+}
+
+#[test]
+fn ps_and_inspect_tell_of_ports_and_addresses_as_docker_does() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare", "python3");
+    let host = Host::new();
+    let options = ["--name", "web", "-p", "8080-8081:80-81", "-p", "127.0.0.1::53/udp"];
+    let mut web = host.start(&options, &["sh", "-c", "echo ready; exec sleep 600"]);
+    let listed = host.layerfs(&["ps"]).said();
+    assert!(
+        listed.contains("PORTS") && listed.contains("0.0.0.0:8080-8081->80-81/tcp, "),
+        "{listed}"
+    );
+    let told = host.layerfs(&["inspect", "web"]).said();
+    let told: Value = serde_json::from_str::<Value>(&told).unwrap()[0].clone();
+    assert_eq!(told["HostConfig"]["NetworkMode"], "bridge");
+    assert_eq!(
+        told["HostConfig"]["PortBindings"]["53/udp"],
+        json!([{"HostIp": "127.0.0.1", "HostPort": ""}])
+    );
+    let network = &told["NetworkSettings"];
+    assert_eq!(network["Ports"]["80/tcp"], json!([{"HostIp": "0.0.0.0", "HostPort": "8080"}]));
+    let chosen =
+        network["Ports"]["53/udp"][0]["HostPort"].as_str().unwrap().parse::<u16>().unwrap();
+    assert!(listed.contains(&format!("127.0.0.1:{chosen}->53/udp")), "{listed}");
+    for part in [network, &network["Networks"]["bridge"]] {
+        assert_eq!(part["IPAddress"], "10.80.0.2");
+        assert_eq!(part["IPPrefixLen"], 22);
+        assert_eq!(part["Gateway"], "10.80.0.1");
+        assert_eq!(part["MacAddress"], "02:42:0a:50:00:02");
+    }
+    let page = include_str!("../../docs/json.md");
+    let documented =
+        page.lines().filter_map(|line| line.strip_prefix("| `NetworkSettings.")?.split('`').next());
+    let mut documented: Vec<_> = documented.collect();
+    documented.sort_unstable();
+    let mut keys: Vec<_> = network.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, documented);
+    let rows: Value = serde_json::from_str(&host.layerfs(&["ps", "--json"]).said()).unwrap();
+    let first = json!({"host_ip": "0.0.0.0", "host_port": 8080, "port": 80, "protocol": "tcp"});
+    assert_eq!(rows[0]["ports"][0], first);
+    web.end();
+    host.assert_nothing_left();
+}
+
+#[test]
+fn ports_without_a_bridge_are_refused_or_said_to_be_nothing() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare");
+    let host = Host::new();
+    let none = host.script(&["--network", "none", "-p", "8080:80"], "echo ran");
+    assert_eq!(none.status, 125, "{none:?}");
+    assert!(none.err.contains("--network none"), "{none:?}");
+    let own = host.script(&["--network", "host", "-p", "8080:80"], "echo ran");
+    assert_eq!((own.status, own.out.as_str()), (0, "ran\n"), "{own:?}");
+    assert!(own.err.contains("--network host"), "{own:?}");
+    host.assert_nothing_left();
+}
+
+#[test]
+fn one_in_the_background_has_its_port_until_it_ends_and_when_it_is_started_again() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare", "python3");
+    let host = Host::new();
+    let words =
+        ["run", "-d", "--name", "web", "--hostname", "web", "-p", "8080:80", "--rootfs", "/"];
+    let serve = ["python3", "-c", SERVE, "80"];
+    let ready = || while !host.layerfs(&["logs", "web"]).out.contains("ready") {};
+    let made = host.layerfs(&[&words[..], &serve].concat());
+    assert_eq!((made.status, made.err.as_str()), (0, ""), "{made:?}");
+    ready();
+    assert_eq!(host.ask("tcp", "127.0.0.1", 8080), "web sees 10.80.0.1");
+    let ports = host.layerfs(&["ps", "--format", "{{.Ports}} {{.Networks}}"]).said();
+    assert_eq!(ports, "0.0.0.0:8080->80/tcp bridge\n");
+    assert_eq!(host.layerfs(&["stop", "-t", "0", "web"]).said(), "web\n");
+    assert_eq!(host.left(), "");
+    let mut taken = host.start_here(&["python3", "-c", SERVE, "8080"]);
+    let refused = host.layerfs(&["start", "web"]);
+    assert!(refused.err.contains("taken by a program of the host"), "{refused:?}");
+    assert_eq!(host.left(), "");
+    taken.end();
+    assert_eq!(host.layerfs(&["start", "web"]).said(), "web\n");
+    while host.ask("tcp", "127.0.0.1", 8080) != "web sees 10.80.0.1" {}
+    assert_eq!(host.layerfs(&["rm", "-f", "web"]).said(), "web\n");
+    host.assert_nothing_left();
+}
