@@ -8,8 +8,9 @@ use std::os::fd::OwnedFd;
 
 use crate::carry::Ends;
 use crate::plan::Step;
-use crate::spec::{ContainerSpec, IdRange, ResourceLimit, Users, Volume};
+use crate::spec::{ContainerSpec, IdRange, Network, ResourceLimit, Users, Volume};
 use crate::start::RunError;
+use crate::sys::mounts::Attributes;
 use crate::sys::{Errno, SysError, exec, limits, mounts, namespace};
 
 /// What is still to be done for one container.
@@ -17,6 +18,8 @@ use crate::sys::{Errno, SysError, exec, limits, mounts, namespace};
 pub(crate) struct Outside<'a> {
     users: Users,
     limits: &'a [ResourceLimit],
+    /// `/sys` of a network that is not its users' own, which they can't mount: the first that is asked for.
+    sys: Option<OwnedFd>,
     /// What it shows of the host's, in the order of the plan, each with whose it is.
     shown: std::vec::IntoIter<(&'a Volume, Whose)>,
 }
@@ -40,8 +43,18 @@ impl<'a> Outside<'a> {
         Outside {
             users: spec.users,
             limits: &spec.resource_limits,
+            sys: None,
             shown: shown.collect::<Vec<_>>().into_iter(),
         }
+    }
+
+    /// Mounts `/sys` of the network that this process is in now, where the container is to see that one.
+    pub(crate) fn take_sys(&mut self, network: &Network) -> Result<(), RunError> {
+        if let (Users::Own(_), Network::Host | Network::Joined) = (self.users, network) {
+            let sys = mounts::new_filesystem("sysfs", &[], Attributes::READ_ONLY);
+            self.sys = Some(sys.map_err(RunError::Process)?);
+        }
+        Ok(())
     }
 
     /// The namespaces that its first process is made in. What belongs to IPC belongs to who makes that: root of its own users does,
@@ -82,6 +95,9 @@ impl<'a> Outside<'a> {
 
     /// Takes what it shows next, as its users are to see it.
     pub(crate) fn take_next(&mut self, child: u32) -> Result<OwnedFd, RunError> {
+        if let Some(sys) = self.sys.take() {
+            return Ok(sys);
+        }
         let (Users::Own(range), Some((volume, whose))) = (self.users, self.shown.next()) else {
             return Err(RunError::Process(SysError::of_deed(
                 "open_tree",

@@ -174,6 +174,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
     };
     // The child begins in it: everything of a network that is made for it later fits.
     let joined = network.map(Visit::begin).transpose().map_err(RunError::Process)?;
+    outside.take_sys(&spec.network)?;
     let namespaces = outside.namespaces() | own_network;
     match process::fork_into(namespaces).map_err(|error| outside.of_fork(error))? {
         Forked::Child => {

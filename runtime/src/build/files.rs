@@ -54,6 +54,14 @@ fn take(volume: &Volume, made: &Made<'_>) -> Result<OwnedFd, SetupError> {
     if made.given.spec.users == Users::Hosts {
         return mounts::clone_path(volume.source.as_os_str()).doing(deed);
     }
+    ask(made, deed)
+}
+
+/// What the supervisor has taken next, in the order of the plan.
+pub(super) fn ask(
+    made: &Made<'_>,
+    deed: impl Fn() -> String + Copy,
+) -> Result<OwnedFd, SetupError> {
     channel::send(&made.given.report, ASKED, None).doing(deed)?;
     let taken = channel::receive(&made.given.report, 1).doing(deed)?;
     taken.and_then(|(_, mount)| mount).ok_or(SetupError::Alone)

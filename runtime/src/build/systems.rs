@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use layerfs_driver::sys::file::{self, FileType};
 
 use super::error::{Doing, SetupError};
-use super::place;
 use super::walk::Made;
 use super::way::{self, End};
+use super::{files, place};
 use crate::carry::NULL;
 use crate::cgroup::View;
 use crate::plan::System;
@@ -197,9 +197,9 @@ fn hosts_devices(dev: &OwnedFd) -> Result<(), SetupError> {
 
 /// Shows the `/sys` of the host, with all that is mounted in it.
 fn hosts_sys(made: &Made<'_>, attributes: Attributes) -> Result<OwnedFd, SetupError> {
-    let deed = || "show the `/sys` of the host".to_owned();
+    let deed = || "show the `/sys` of the network".to_owned();
     let place = place::of_system(made.root()?, "sys")?;
-    let sys = mounts::clone_path(OsStr::new("/sys")).doing(deed)?;
+    let sys = files::ask(made, deed)?;
     mounts::attach(&sys, &place).doing(deed)?;
     super::walls::restrict(&sys, attributes, Depth::All).doing(deed)?;
     Ok(sys)

@@ -15,7 +15,7 @@ use crate::cgroup::View;
 use crate::network;
 use crate::plan::Step;
 use crate::seccomp::{Filters, Instruction};
-use crate::spec::{ContainerSpec, Gains, IdRange, ResourceLimit, Users};
+use crate::spec::{Connection, ContainerSpec, Gains, IdRange, ResourceLimit, Users};
 use crate::sys::{
     Errno, channel, identity, inside, keyring, limits, mounts, namespace, process, seccomp,
     terminal, watch,
@@ -128,6 +128,14 @@ pub fn walk(steps: &[Step], given: Given<'_>) -> ! {
     process::exit_now(SetupError::Order("the program").status())
 }
 
+fn unshare_cgroups() -> Result<(), SetupError> {
+    namespace::unshare_cgroups().doing(|| "make a cgroup namespace".into())
+}
+
+fn address_of(connection: &Connection) -> String {
+    format!("give the container the address {}", connection.address)
+}
+
 fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
     match step {
         Step::DieWithParent => process::die_with_parent().doing(|| "begin".into()),
@@ -137,9 +145,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         }
         Step::AwaitLimits => await_word(&made.given.report),
         Step::BecomeRoot => become_root(made),
-        Step::UnshareCgroups => {
-            namespace::unshare_cgroups().doing(|| "make a cgroup namespace".into())
-        }
+        Step::UnshareCgroups => unshare_cgroups(),
         Step::PrivateMounts => {
             mounts::make_all_private().doing(|| "part from the host's mounts".into())
         }
@@ -163,8 +169,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
             namespace::set_hostname(name).doing(|| format!("name the container `{name}`"))
         }
         Step::RaiseLoopback => namespace::raise_loopback().doing(|| "bring the loopback up".into()),
-        Step::Connect(connection) => network::set_up(connection)
-            .doing(|| format!("give the container the address {}", connection.address)),
+        Step::Connect(connection) => network::set_up(connection).doing(|| address_of(connection)),
         Step::NewSession => terminal::new_session().doing(|| "begin a session".into()),
         Step::NewKeyring => part_from_keys(),
         Step::TakeTerminal => streams::take_terminal(made),
