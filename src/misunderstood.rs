@@ -44,18 +44,13 @@ const VERBS_TO_COME: [&str; 17] = [
 ];
 
 /// Options of docker's `run` that are not there yet.
-const RUN_OPTIONS_TO_COME: [&str; 27] = [
-    "-P",
+const RUN_OPTIONS_TO_COME: [&str; 21] = [
     "-a",
-    "-h",
-    "-p",
-    "--add-host",
     "--annotation",
     "--attach",
     "--cgroup-parent",
     "--cgroupns",
     "--device",
-    "--dns",
     "--domainname",
     "--expose",
     "--gpus",
@@ -68,7 +63,6 @@ const RUN_OPTIONS_TO_COME: [&str; 27] = [
     "--pid",
     "--platform",
     "--privileged",
-    "--publish",
     "--pull",
     "--restart",
     "--uts",

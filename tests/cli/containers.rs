@@ -79,7 +79,7 @@ fn containers_are_listed_in_dockers_columns() {
     store(&place);
     assert_eq!(
         place.said(&["ps"]),
-        "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    NAMES\n"
+        "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES\n"
     );
     place.pull_small("small");
     let web = make(&place, "web", of_image(&place, "small:1"), Keep::Kept);

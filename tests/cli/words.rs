@@ -120,7 +120,7 @@ fn no_verb_is_offered_that_users_do_not_say() {
 #[test]
 fn words_of_run_that_are_not_understood_end_with_125() {
     let place = Place::new();
-    for option in ["-p", "--privileged", "--device", "--init"] {
+    for option in ["--gpus", "--privileged", "--device", "--init"] {
         let line = place.run(&["run", "--rm", option, "debian"]).refusal(125);
         assert_eq!(
             line,
@@ -133,7 +133,7 @@ fn words_of_run_that_are_not_understood_end_with_125() {
         (&["run"], "an image is needed; usage: layerfs run [OPTIONS] IMAGE [COMMAND...]"),
         (&["run", "--frob"], usage),
         (&["run", "--frob", "debian"], "unexpected argument '--frob' found"),
-        (&["run", "--network", "bridge", "debian"], "possible values: none, host"),
+        (&["run", "--userns", "keep-id", "debian"], "possible values: auto, host"),
         (&["run", "--rm", "--rootfs", "."], "a command is needed"),
     ];
     for (words, expected) in rows {
