@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use crate::misunderstood::place_of_verb;
 
 /// Verbs of `container` that have another name alone, and those that have the same.
-const OF_CONTAINER: [(&str, &[&str]); 18] = [
+const OF_CONTAINER: [(&str, &[&str]); 22] = [
     ("ls", &["ps"]),
     ("list", &["ps"]),
     ("ps", &["ps"]),
@@ -24,6 +24,10 @@ const OF_CONTAINER: [(&str, &[&str]); 18] = [
     ("commit", &["commit"]),
     ("exec", &["exec"]),
     ("cp", &["cp"]),
+    ("top", &["top"]),
+    ("stats", &["stats"]),
+    ("pause", &["pause"]),
+    ("unpause", &["unpause"]),
 ];
 
 const OF_IMAGE: [(&str, &[&str]); 11] = [

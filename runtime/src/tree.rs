@@ -13,12 +13,15 @@ use crate::sys::{SysError, identity, inside, process};
 /// never see this one. The caller has one thread, and sees to it that the number is that process's.
 pub fn enter_running(pid: u32, first: impl AsFd) -> Result<(), SysError> {
     process::hide()?;
+    process::die_with_parent()?;
     let others = Others::of(pid)?.of_files();
     join::join(first, others)?;
     if others.have_users() {
         // Until then it is a user whom that namespace does not know.
         identity::become_user(0, 0, &[])?;
         process::hide()?;
+        // The change of ids has taken it back.
+        process::die_with_parent()?;
     }
     dir::enter("/")
 }

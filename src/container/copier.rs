@@ -85,7 +85,7 @@ fn copy(args: &CopierArgs, results: &mut Results) -> Result<()> {
                 bail!("{}: it has to be a directory", shown());
             }
             let owners = if args.owners { Owners::AsTheyAre } else { Owners::Copier };
-            archive::read(&path, owners, io::stdin().lock()).with_context(shown)
+            archive::read(&path, None, owners, io::stdin().lock()).with_context(shown)
         }
     }
 }

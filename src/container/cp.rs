@@ -171,15 +171,15 @@ impl Inside {
     /// Starts the process that works in there.
     fn copier(
         &self,
-        args: &CpArgs,
+        (owners, follow): (bool, bool),
         deed: Deed,
         (path, name): (&Path, &OsStr),
         input: Input,
     ) -> Result<Again> {
         let mut words = vec![OsString::from("copier")];
         words.extend_from_slice(&self.words);
-        words.extend(args.archive.then(|| OsString::from("--owners")));
-        words.extend(args.follow_link.then(|| OsString::from("--follow")));
+        words.extend(owners.then(|| OsString::from("--owners")));
+        words.extend(follow.then(|| OsString::from("--follow")));
         let deed = match deed {
             Deed::Look => "look",
             Deed::Read => "read",
@@ -190,8 +190,10 @@ impl Inside {
             .context("start the process that copies")
     }
 
-    fn kind(&self, args: &CpArgs, path: &Path) -> Result<Kind> {
-        let mut copier = self.copier(args, Deed::Look, (path, OsStr::new(".")), Input::Nothing)?;
+    /// What stands there; a link is looked through where it is followed.
+    fn kind(&self, follow: bool, path: &Path) -> Result<Kind> {
+        let (deed, name) = (Deed::Look, OsStr::new("."));
+        let mut copier = self.copier((false, follow), deed, (path, name), Input::Nothing)?;
         let mut said = String::new();
         copier.said().read_to_string(&mut said)?;
         end_of(copier)?;
@@ -270,6 +272,11 @@ fn place(source: &Path, target: &Path, kind: Kind) -> Result<(PathBuf, OsString)
     }
 }
 
+/// Whether the words mean a directory, also through a link.
+fn means_directory(path: &Path) -> bool {
+    ends_in_slash(path) || is_contents(path)
+}
+
 /// Whether the words mean what is in a directory, without itself.
 fn is_contents(path: &Path) -> bool {
     path.as_os_str().as_bytes().ends_with(b"/.") || path == Path::new(".")
@@ -291,13 +298,14 @@ fn check((from, to): (Kind, Kind), (source, target): (&Path, &Path)) -> Result<(
 }
 
 fn from_container(args: &CpArgs, inside: &Inside, path: &Path, to: End) -> Result<()> {
-    let from = inside.kind(args, path)?;
+    let from = inside.kind(args.follow_link || means_directory(path), path)?;
     let owners = if args.archive { Owners::AsTheyAre } else { Owners::Copier };
+    let way = (args.archive, args.follow_link || means_directory(path));
     match to {
         End::Stream => {
             check((from, Kind::Absent), (path, Path::new("-")))?;
             let name = path.file_name().unwrap_or(OsStr::new("."));
-            let mut copier = inside.copier(args, Deed::Read, (path, name), Input::Nothing)?;
+            let mut copier = inside.copier(way, Deed::Read, (path, name), Input::Nothing)?;
             let mut out = io::stdout().lock();
             io::copy(copier.said(), &mut out)?;
             out.flush()?;
@@ -307,18 +315,20 @@ fn from_container(args: &CpArgs, inside: &Inside, path: &Path, to: End) -> Resul
             let kind = archive::kind(&std::path::absolute(&target)?, true)?;
             check((from, kind), (path, &target))?;
             let (directory, name) = place(path, &target, kind)?;
-            let mut copier = inside.copier(args, Deed::Read, (path, &name), Input::Nothing)?;
-            let taken = archive::read(&directory, owners, copier.said())
-                .with_context(|| format!("copy to `{}`", target.display()));
-            // Who fails first says why; the other only sees its end.
-            end_of(copier).and(taken)
+            let mut copier = inside.copier(way, Deed::Read, (path, &name), Input::Nothing)?;
+            let only = Some(Path::new(&name));
+            archive::read(&directory, only, owners, copier.said())
+                .with_context(|| format!("copy to `{}`", target.display()))?;
+            // What it may still say is nothing: it is not held up by that.
+            io::copy(copier.said(), &mut io::sink())?;
+            end_of(copier)
         }
         End::Inside { .. } => Ok(()),
     }
 }
 
 fn into_container(args: &CpArgs, inside: &Inside, from: End, path: &Path) -> Result<()> {
-    let kind = inside.kind(args, path)?;
+    let kind = inside.kind(true, path)?;
     match from {
         End::Stream => {
             if kind != Kind::Directory {
@@ -354,7 +364,8 @@ fn write_in(
 ) -> Result<()> {
     let (theirs, ours) = layerfs_runtime::pipe()?;
     let name = OsStr::new(".");
-    let copier = inside.copier(args, Deed::Write, (directory, name), Input::File(theirs))?;
+    let copier =
+        inside.copier((args.archive, true), Deed::Write, (directory, name), Input::File(theirs))?;
     let mut to = FileWriter::new(ours);
     let filled = fill(&mut to);
     drop(to);

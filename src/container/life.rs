@@ -20,7 +20,7 @@ use super::process::process;
 use super::server::{self, Started};
 use super::volumes::Copies;
 use super::words::{RunArgs, UsersWord};
-use super::{exits, files, ids, oom};
+use super::{exits, files, ids, oom, sysctls};
 use crate::mount::owners::Owners;
 use crate::mount::serve::{Flag, ServeArgs};
 use crate::output::message;
@@ -265,7 +265,7 @@ impl Life<'_> {
             volumes,
             tmpfs: asked.tmpfs.clone(),
             shm_bytes: asked.shm_bytes,
-            sysctls: asked.sysctls.clone(),
+            sysctls: sysctls::with_usual(&asked.sysctls, held.network()),
             resource_limits: asked.resource_limits.clone(),
             oom_score_adj: args.limits.oom_score_adj(),
             files,

@@ -151,8 +151,12 @@ impl Written {
         let path = store.path().join("containers").join(container.id.hex());
         let dir = dir::open_path(path.as_path()).context("open the container's directory")?;
         let mut written = Written { dir, reader: None, begun: Vec::new() };
-        if !written.turn_to(OLD_LOG)? {
-            written.turn_to(LOG)?;
+        if !written.turn_to(OLD_LOG)? && !written.turn_to(LOG)? {
+            message::say(format_args!(
+                "container `{}` has no log: it has not run in the background yet (`run -d`, `start`), and what it wrote went to \
+                 whoever ran it",
+                container.name
+            ));
         }
         Ok(written)
     }

@@ -36,6 +36,9 @@ pub struct RmArgs {
     /// Kill the processes of containers that run; an absent container is no failure
     #[arg(short, long)]
     force: bool,
+    /// Changes nothing: no container has volumes without a name, and those that have one stay
+    #[arg(short, long)]
+    volumes: bool,
     /// Names, ids, or beginnings of ids
     #[arg(value_name = "CONTAINER", required = true)]
     containers: Vec<String>,

@@ -115,10 +115,12 @@ pub fn kill(args: &KillArgs, session: &Session, results: &mut Results) -> Result
             return must_run(&container.name, false);
         };
         first.send(signal)?;
-        if signal == KILL {
-            let_end(&container)?;
+        if signal != KILL {
+            return Ok(());
         }
-        Ok(())
+        // What can't be refused is over when this is.
+        let_end(&container)?;
+        settled(&store, &container, ENDS_WITHIN)
     })
 }
 

@@ -9,6 +9,7 @@ use layerfs_driver::sys::host;
 use serde_json::{Value, json};
 
 use super::start::each;
+use crate::output::template::Format;
 use crate::output::{Results, Table, message, time};
 use crate::session::{Outcome, Session};
 
@@ -56,6 +57,9 @@ enum Verb {
     },
     /// Show all that is known of volumes, as JSON
     Inspect {
+        /// Print a line of each, such as '{{.Mountpoint}}', or `json`
+        #[arg(short, long, value_name = "TEMPLATE")]
+        format: Option<String>,
         /// Their names
         #[arg(value_name = "VOLUME", required = true)]
         volumes: Vec<String>,
@@ -95,7 +99,10 @@ pub fn run(args: &VolumeArgs, session: &Session, results: &mut Results) -> Resul
             Ok(Outcome::Done)
         }
         Verb::Ls { quiet, json } => list(session, (*quiet, *json), results),
-        Verb::Inspect { volumes } => inspect(&session.store()?, volumes, results),
+        Verb::Inspect { format, volumes } => {
+            let format = format.as_deref().map(Format::said).transpose()?;
+            inspect(&session.store()?, volumes, format, results)
+        }
         Verb::Rm { force, volumes } => {
             let store = session.store()?;
             each(volumes, results, |name| match store.remove_volume(name) {
@@ -154,7 +161,12 @@ fn row(volume: &Volume) -> Value {
     })
 }
 
-fn inspect(store: &Store, names: &[String], results: &mut Results) -> Result<Outcome> {
+fn inspect(
+    store: &Store,
+    names: &[String],
+    format: Option<Format>,
+    results: &mut Results,
+) -> Result<Outcome> {
     let (mut found, mut outcome) = (Vec::new(), Outcome::Done);
     for name in names {
         match store.find_volume(name) {
@@ -173,7 +185,10 @@ fn inspect(store: &Store, names: &[String], results: &mut Results) -> Result<Out
             }
         }
     }
-    results.json(&found)?;
+    match format {
+        Some(format) => format.print(&found, results)?,
+        None => results.json(&found)?,
+    }
     Ok(outcome)
 }
 

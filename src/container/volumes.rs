@@ -79,7 +79,10 @@ pub fn read(words: &str, store: &Store) -> Result<Mounted> {
     let (source, target, options) = match parts[..] {
         [source, target] => (source, target, ""),
         [source, target, options] => (source, target, options),
-        _ => bail!("{what}: write SOURCE:TARGET, SOURCE:TARGET:ro or SOURCE:TARGET:rw"),
+        _ => bail!(
+            "{what}: write SOURCE:TARGET, SOURCE:TARGET:ro or SOURCE:TARGET:rw; a SOURCE without `/` is a volume, made where it is \
+             not there, such as data:{words}"
+        ),
     };
     let (mut access, mut copies) = (Access::ReadWrite, Copies::Yes);
     for option in options.split(',').filter(|option| !option.is_empty()) {

@@ -49,9 +49,13 @@ pub enum UsersWord {
 
 /// The words of `layerfs run`.
 #[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
-#[command(after_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES, disable_help_flag = true)]
 #[serde(default)]
 pub struct RunArgs {
+    /// Print help; -h is --hostname, as docker has it
+    #[arg(long, action = clap::ArgAction::HelpLong)]
+    #[serde(skip)]
+    pub help: Option<bool>,
     /// Remove the container when it ends
     #[arg(long)]
     pub rm: bool,
@@ -80,7 +84,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     pub label: Vec<String>,
     /// What `hostname` says in it; the default is its short id
-    #[arg(long)]
+    #[arg(short = 'h', long)]
     pub hostname: Option<String>,
     /// Set a variable; without a value, the caller's own
     #[arg(short, long, value_name = "NAME[=VALUE]")]

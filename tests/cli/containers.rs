@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use layerfs_driver::store::Store;
 use layerfs_driver::store::container::{Base, Exited, Keep, Living, NewContainer, State};
+use layerfs_driver::sys::host;
 use layerfs_driver::sys::process;
 use serde_json::{Map, Value, json};
 
@@ -361,6 +362,11 @@ fn containers_are_chosen_by_filters_and_shown_by_templates() {
     let place = Place::new();
     place.pull_small("small");
     let web = make(&place, "web", of_image(&place, "small:1"), Keep::Kept);
+    // Of two that were made in one millisecond either may come first.
+    let made_ms = host::now_ms();
+    while host::now_ms() == made_ms {
+        std::thread::yield_now();
+    }
     drop(make(&place, "old", of_image(&place, "small:1"), Keep::Kept));
     let ps =
         |words: &[&str]| place.said(&[&["ps", "-a", "--format", "{{.Names}}"], words].concat());

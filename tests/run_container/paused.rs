@@ -13,6 +13,9 @@ use crate::support::{need, need_root};
 /// Makes a file longer, for as long as it runs.
 const COUNTS: &str = "while :; do echo >> /dev/shm/count; done";
 
+/// Root of a container's own users shows its files to nobody outside.
+const USERS: [&str; 2] = ["--userns", "host"];
+
 /// How far it has come. From outside: who enters a paused container stands still, too.
 fn counted(up: &Up<'_>) -> u64 {
     let path = format!("/proc/{}/root/dev/shm/count", up.pid());
@@ -38,7 +41,7 @@ fn states(place: &Place) -> (String, String, Value) {
 fn a_paused_container_stands_still_is_shown_so_and_goes_on() {
     need_root!();
     let place = Place::new();
-    let up = Up::new(&place, &[], COUNTS);
+    let up = Up::new(&place, &USERS, COUNTS);
     assert_counts_on(&up);
     assert_eq!(place.layerfs(&["pause", "box"]).said(), "box\n");
     let before = counted(&up);
@@ -110,7 +113,7 @@ fn a_commit_of_a_paused_container_leaves_it_paused() {
     need!("busybox", "tar");
     let place = Place::new();
     crate::image::make(&place, "small", &serde_json::json!({}));
-    let up = Up::of(&place, &["small"], COUNTS);
+    let up = Up::of(&place, &["--userns", "host", "small"], COUNTS);
     assert_counts_on(&up);
     assert_eq!(place.layerfs(&["pause", "box"]).said(), "box\n");
     assert_eq!(place.layerfs(&["commit", "box", "kept:1"]).status, 0);

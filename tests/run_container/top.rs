@@ -18,8 +18,9 @@ fn the_processes_of_a_container_are_told_as_ps_tells_them() {
     need!("ps");
     let place = Place::new();
     let other = "import os, time; os.setuid(1); time.sleep(1000)";
+    // Users of its own have no names on the host.
     let script = format!("sleep 1000 & python3 -c '{other}' & wait");
-    let up = Up::new(&place, &[], &script);
+    let up = Up::new(&place, &["--userns", "host"], &script);
     let first = up.pid();
     let mut all = Vec::new();
     // They come one by one.

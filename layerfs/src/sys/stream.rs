@@ -40,6 +40,11 @@ impl FileWriter {
     pub fn new(file: OwnedFd) -> Self {
         FileWriter { file }
     }
+
+    /// The descriptor, for calls that are not writes.
+    pub fn as_owned(&self) -> &OwnedFd {
+        &self.file
+    }
 }
 
 impl io::Write for FileWriter {

@@ -29,7 +29,7 @@ table inet {table} {{
 {published} }}
  chain loopback {{
   type filter hook prerouting priority -300; policy accept;
-  iifname "{bridge}" ip daddr 127.0.0.0/8 drop
+  iifname != "lo" ip daddr 127.0.0.0/8 drop
  }}
  chain from_outside {{
   type nat hook prerouting priority -100; policy accept;
