@@ -83,9 +83,13 @@ fn rules_and_links_that_somebody_took_away_are_no_hindrance() {
     need!("nft", "ip", "nsenter", "unshare");
     let host = Host::new();
     let mut web = host.start(&["-p", "8080:80"], &READY);
-    host.sh("PATH=$PATH:/usr/sbin nft flush ruleset");
-    assert_eq!(host.script(&[], "echo ran").said(), "ran\n");
-    assert!(host.sh("PATH=$PATH:/usr/sbin nft list table inet layerfs").contains("dport 8080"));
+    // All of them, and those of our table alone, which is there still.
+    for flushed in ["ruleset", "table inet layerfs"] {
+        host.sh(&format!("PATH=$PATH:/usr/sbin nft flush {flushed}"));
+        assert_eq!(host.script(&[], "echo ran").said(), "ran\n");
+        let table = host.sh("PATH=$PATH:/usr/sbin nft list table inet layerfs");
+        assert!(table.contains("dport 8080"), "{flushed}: {table}");
+    }
     host.sh("ip link del layerfs0");
     web.end();
     host.assert_nothing_left();

@@ -39,6 +39,12 @@ fn what_is_not_published_is_not_reached_from_outside() {
     assert!(host.ask_outside("tcp", HOST, 8080).starts_with("no answer"));
     host.outside(&format!("ip route add 10.80.0.0/22 via {HOST}"));
     assert!(host.ask_outside("tcp", "10.80.0.2", 80).starts_with("no answer"));
+    // Nor by who sends to the host what is for a loopback, and may do so.
+    host.outside(&format!(
+        "ip addr flush dev lo scope host; ip route add 127.0.0.1/32 via {HOST} && \
+         echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet"
+    ));
+    assert!(host.ask_outside("tcp", "127.0.0.1", 8080).starts_with("no answer"));
     web.end();
     host.assert_nothing_left();
 }
