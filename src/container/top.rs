@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use layerfs_driver::sys::{SysError, dir, file, host};
+use layerfs_driver::sys::stream::FileReader;
+use layerfs_driver::sys::{dir, file, host};
 use layerfs_runtime::apart::{Ended, Program, run as run_program};
 use layerfs_runtime::cgroup::Cgroup;
 
@@ -22,7 +24,7 @@ EXAMPLES:
 Numbers of processes are the host's; times of day are UTC. With words after the container the host's `ps` is asked, which has to \
 print a column PID.";
 
-/// What is read of a file of a process, at most.
+/// What is read of a file, at most; the words of a process may be more.
 const LEN_MAX: u64 = 1 << 20;
 /// `USER_HZ`: what the kernel counts times in for programs, on every machine.
 const TICKS_PER_SEC: u64 = 100;
@@ -192,8 +194,9 @@ fn asked_of_ps(options: &[OsString], pids: &BTreeSet<u32>) -> Result<Vec<String>
     Ok(std::iter::once(headings).chain(lines.filter(is_ours)).map(str::to_owned).collect())
 }
 
-fn text(path: &str) -> Result<String, SysError> {
-    let bytes = file::open_read_path(path).and_then(|fd| file::read_all(fd, LEN_MAX))?;
+fn text(path: &str) -> Result<String> {
+    let mut bytes = Vec::new();
+    FileReader::new(file::open_read_path(path)?).take(LEN_MAX).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -31,8 +31,14 @@ impl Table {
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let line = |row: &Vec<String>| {
-            let padded = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-            padded.collect::<String>().trim_end().to_owned()
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                line.push_str(cell);
+                // By hand: a width of `format!` has sixteen bits, and a cell may have more characters.
+                line.extend(std::iter::repeat_n(' ', width - cell.chars().count()));
+            }
+            line.truncate(line.trim_end().len());
+            line
         };
         self.rows.iter().map(line).collect()
     }
@@ -53,5 +59,13 @@ mod tests {
             "b\\u{1b}      t",
         ];
         assert_eq!(table.lines(), expected);
+    }
+
+    #[test]
+    fn a_cell_may_have_more_characters_than_a_width_of_format_can_say() {
+        let mut table = Table::new(&["A", "B"]);
+        table.row(["x".repeat(70_000), "y".into()]);
+        let line = &table.lines()[1];
+        assert!(line.len() == 70_004 && line.ends_with("x   y"));
     }
 }

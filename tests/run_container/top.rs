@@ -52,6 +52,24 @@ fn the_processes_of_a_container_are_told_as_ps_tells_them() {
 }
 
 #[test]
+fn a_process_with_very_many_words_is_listed() {
+    need_root!();
+    let place = Place::new();
+    let script = "set --; for n in 1 2 3 4 5 6 7 8 9 10 11 12; do set -- \"$@\" \
+        \"$(head -c 100000 /dev/zero | tr '\\0' x)\"; done; exec python3 -c 'import time; time.sleep(1000)' \"$@\"";
+    let up = Up::new(&place, &[], script);
+    crate::carried::until(|| {
+        let words = std::fs::read(format!("/proc/{}/cmdline", up.pid())).unwrap();
+        words.len() > 1 << 20
+    });
+    let listed = rows(&place.layerfs(&["top", "box"]).said());
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0][1], up.pid().to_string());
+    up.end();
+    place.assert_nothing_left();
+}
+
+#[test]
 fn what_top_can_not_tell_is_one_line() {
     need_root!();
     need!("ps");
