@@ -363,12 +363,15 @@ fn a_further_process_can_not_change_the_program_that_brought_it() {
     let place = Place::new();
     let attack = Attack::new(&place);
     let root = attack.root.path.display().to_string();
-    let up = Up::of(&place, &["-v", "/usr:/usr:ro", "--rootfs", &root], "exec sleep 1000");
-    for program in ["/proc/self/exe", "/script"] {
-        let said = attack.exec(&place, program).said();
-        assert_held(&attack, program, &said);
+    for users in ["host", "auto"] {
+        let words = ["--userns", users, "-v", "/usr:/usr:ro", "--rootfs", &root];
+        let up = Up::of(&place, &words, "exec sleep 1000");
+        for program in ["/proc/self/exe", "/script"] {
+            let said = attack.exec(&place, program).said();
+            assert_held(&attack, (program, users), &said);
+        }
+        up.end();
     }
-    up.end();
     place.assert_nothing_left();
 }
 
