@@ -157,3 +157,19 @@ fn variables_come_from_a_file_and_words_after_it_count() {
     assert!(ran.status == 125 && ran.err.contains("--env-file `/none`"), "{ran:?}");
     place.assert_nothing_left();
 }
+
+#[test]
+fn who_is_not_root_listens_on_any_port_of_a_network_of_the_containers_own() {
+    need_root!();
+    let place = Place::new();
+    let listen = "exec python3 -c 'import socket; socket.create_server((\"127.0.0.1\", 80)); print(\"listens\")'";
+    let said = place.script(&["-u", "1000"], listen).said();
+    assert_eq!(said, "listens\n");
+    // What was asked for holds instead.
+    let options = ["-u", "1000", "--sysctl", "net.ipv4.ip_unprivileged_port_start=1024"];
+    let refused = place.script(&options, listen);
+    assert!(refused.err.contains("Permission denied"), "{refused:?}");
+    let groups = place.script(&[], "cat /proc/sys/net/ipv4/ping_group_range").said();
+    assert_eq!(groups.split_whitespace().collect::<Vec<_>>(), ["0", "65535"]);
+    place.assert_nothing_left();
+}

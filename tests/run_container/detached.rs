@@ -382,6 +382,8 @@ fn what_begins_or_ends_is_waited_for() {
     begun(&place, &["--name", "web"], "exec sleep 1000");
     for _ in 0..5 {
         place.layerfs(&["kill", "web"]).said();
+        // It is over when that returns.
+        assert_eq!(state(&place)["state"], "exited");
         place.layerfs(&["start", "web"]).said();
         assert_eq!(state(&place)["state"], "running");
         place.layerfs(&["kill", "web"]).said();
