@@ -195,7 +195,7 @@ fn hosts_devices(dev: &OwnedFd) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// Shows the `/sys` of the host, with all that is mounted in it.
+/// Shows the `/sys` of a network that is not the users' own, which the supervisor has mounted there.
 fn hosts_sys(made: &Made<'_>, attributes: Attributes) -> Result<OwnedFd, SetupError> {
     let deed = || "show the `/sys` of the network".to_owned();
     let place = place::of_system(made.root()?, "sys")?;
