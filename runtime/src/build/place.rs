@@ -16,14 +16,7 @@ pub(super) fn of_system(root: impl AsFd, name: &'static str) -> Result<OwnedFd, 
     let deed = || format!("find a place for `/{name}`");
     inside::make_directory(&root, OsStr::new(name), 0o755).doing(deed)?;
     let place = inside::open_name(&root, name).doing(deed)?;
-    match kind(&place).doing(deed)? {
-        FileType::Directory => Ok(place),
-        other => Err(SetupError::WrongKind {
-            path: format!("/{name}"),
-            is: shown(other),
-            needs: "a directory",
-        }),
-    }
+    directory(place, &Path::new("/").join(name), deed)
 }
 
 /// A directory to start in, links resolved inside the root, made with those it lies in where they are missing.
@@ -35,20 +28,22 @@ pub(super) fn to_start_in(root: &OwnedFd, path: &Path) -> Result<OwnedFd, SetupE
         }
         opened => opened.doing(deed)?,
     };
-    match kind(&found).doing(deed)? {
-        FileType::Directory => Ok(found),
-        other => Err(SetupError::WrongKind {
-            path: path.display().to_string(),
-            is: shown(other),
-            needs: "a directory",
-        }),
-    }
+    directory(found, path, deed)
 }
 
 /// A directory to start in that is there, links resolved inside the root.
 pub(super) fn that_is_there(root: &OwnedFd, path: &Path) -> Result<OwnedFd, SetupError> {
     let deed = || format!("start in `{}`", path.display());
     let found = inside::open(root, path.as_os_str()).doing(deed)?;
+    directory(found, path, deed)
+}
+
+/// What was found at `path`, where it is a directory.
+fn directory(
+    found: OwnedFd,
+    path: &Path,
+    deed: impl Fn() -> String,
+) -> Result<OwnedFd, SetupError> {
     match kind(&found).doing(deed)? {
         FileType::Directory => Ok(found),
         other => Err(SetupError::WrongKind {
