@@ -79,7 +79,7 @@ impl Again {
         &mut self.said
     }
 
-    /// The same, and whether it ended with status 0.
+    /// Waits until it has ended, and takes its status away; answers whether that was 0.
     pub fn ended_well(&mut self) -> Result<bool, SysError> {
         let pid = self.pid();
         let wait = || match self.child.wait() {
@@ -89,14 +89,9 @@ impl Again {
         call("wait4", || pid.to_string(), wait)
     }
 
-    /// Waits until it has ended, and takes its status away.
+    /// The same, whatever the status.
     pub fn wait(&mut self) -> Result<(), SysError> {
-        let pid = self.pid();
-        let wait = || match self.child.wait() {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::INVAL)),
-        };
-        call("wait4", || pid.to_string(), wait)
+        self.ended_well().map(drop)
     }
 }
 
