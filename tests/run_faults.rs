@@ -85,6 +85,8 @@ impl Lane {
         );
         let left = machine::entries(&self.scratch.join("store/containers"));
         assert!(left.is_empty(), "{plan}: {left:?} is left");
+        let left = machine::entries(&self.scratch.join("run/exits"));
+        assert!(left.is_empty(), "{plan}: {left:?} is left");
         let left = self.groups.left();
         assert!(left.is_empty(), "{plan}: {left:?} is left");
         photograph(&Scope::Below(self.scratch.path().to_path_buf())).assert_same(&self.before);

@@ -1,58 +1,89 @@
-//! How containers ended that went with their end: noted in the directory of what is running, for whoever waits for one.
+//! How containers ended that went with their end: told to whoever waits for one.
+//!
+//! Who waits opens a file with the container's id for name, below the directory of what is running, and keeps it open; who
+//! ends the container writes its exit status there before its record goes, and takes the name away after that. So there are
+//! as many files as containers that are waited for or just ending, and each has gone with its container.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use anyhow::Result;
 use layerfs_driver::store::container::ContainerId;
-use layerfs_driver::sys::file::{self, Symlinks};
-use layerfs_driver::sys::{dir, host};
+use layerfs_driver::store::{Store, StoreError};
+use layerfs_driver::sys::{dir, file};
 
-use crate::session::Session;
+use crate::roots::Roots;
 
 /// Below the directory of what is running.
 const DIR: &str = "exits";
 
-/// Whoever waits reads a note at once; older ones go.
-const KEPT_S: u64 = 600;
-
 /// Bytes of a note.
-const LEN_MAX: u64 = 16;
+const LEN_MAX: usize = 16;
 
-/// Notes it. Only who waits for it misses it.
-pub fn note(session: &Session, id: &ContainerId, status: u8) {
-    if let Err(error) = try_note(session, id, status) {
+/// Where the exit status of one container will stand.
+#[derive(Debug)]
+pub struct Awaited(Option<OwnedFd>);
+
+impl Awaited {
+    /// Of a container that has a record after this was made: it is told of then, however soon it ends.
+    pub fn of(roots: &Roots, id: &ContainerId) -> Awaited {
+        Awaited(opened(roots, id).unwrap_or_else(|error| {
+            tracing::debug!("wait for how container {} ends: {error:#}", id.short());
+            None
+        }))
+    }
+
+    /// How it ended; `None` where nobody noted it.
+    pub fn status(&self) -> Option<u8> {
+        let mut bytes = [0; LEN_MAX];
+        let len = file::read_at(self.0.as_ref()?, &mut bytes, 0).unwrap_or(0);
+        std::str::from_utf8(bytes.get(..len)?).ok()?.parse().ok()
+    }
+}
+
+/// Notes it, before the container's record goes. Only who waits for it misses it.
+pub fn note(roots: &Roots, id: &ContainerId, status: u8) {
+    let noted = opened(roots, id).and_then(|note| {
+        note.map_or(Ok(()), |note| Ok(file::write_all_at(note, status.to_string().as_bytes(), 0)?))
+    });
+    if let Err(error) = noted {
         tracing::debug!("note how container {} ended: {error:#}", id.short());
     }
 }
 
-fn try_note(session: &Session, id: &ContainerId, status: u8) -> Result<()> {
-    let Some(run) = &session.roots().run else { return Ok(()) };
+/// Takes the name away, after the container's record has gone, and those of others whose record has: whoever would have
+/// done that was killed.
+pub fn forget(store: &Store, roots: &Roots, id: &ContainerId) {
+    if let Some(run) = &roots.run
+        && let Err(error) = try_forget(store, run, id)
+    {
+        tracing::debug!("the note how container {} ended stays: {error:#}", id.short());
+    }
+}
+
+fn try_forget(store: &Store, run: &Path, id: &ContainerId) -> Result<()> {
+    let notes = match dir::open_path(run.join(DIR).as_path()) {
+        Err(error) if error.is_absent() => return Ok(()),
+        notes => notes?,
+    };
+    for entry in dir::list(&notes)? {
+        let name = String::from_utf8_lossy(&entry.name);
+        let is_over = *name == *id.hex()
+            || matches!(store.find_container(&name), Err(StoreError::NoSuchContainer(_)));
+        if is_over
+            && let Err(error) = dir::unlink(&notes, &*entry.name)
+            && !error.is_absent()
+        {
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+fn opened(roots: &Roots, id: &ContainerId) -> Result<Option<OwnedFd>> {
+    let Some(run) = &roots.run else { return Ok(None) };
     let path = run.join(DIR);
     dir::make_all(&path, 0o700)?;
     let notes = dir::open_path(path.as_path())?;
-    for old in dir::list(&notes)? {
-        let stat = file::stat_at(&notes, &*old.name, Symlinks::Stop);
-        let age_s =
-            stat.map(|stat| i64::try_from(host::now_ms() / 1000).unwrap_or(0) - stat.st_mtime);
-        if age_s.is_ok_and(|age_s| age_s > i64::try_from(KEPT_S).unwrap_or(0)) {
-            // Another one may have taken it away meanwhile.
-            if let Err(error) = dir::unlink(&notes, &*old.name)
-                && !error.is_absent()
-            {
-                tracing::debug!("an old note stays: {error}");
-            }
-        }
-    }
-    // Whole when it has its name.
-    let aside = format!("{}.new", id.hex());
-    file::write_all(
-        file::create_new(&notes, aside.as_str(), 0o600)?,
-        status.to_string().as_bytes(),
-    )?;
-    Ok(dir::rename(&notes, aside.as_str(), &notes, id.hex())?)
-}
-
-/// How a container ended that is not there any more; `None` where nobody noted it.
-pub fn of(session: &Session, id: &ContainerId) -> Option<u8> {
-    let path = session.roots().run.as_ref()?.join(DIR).join(id.hex());
-    let text = file::open_read_path(path.as_path()).and_then(|file| file::read_all(file, LEN_MAX));
-    String::from_utf8(text.ok()?).ok()?.parse().ok()
+    Ok(Some(file::open_or_create(&notes, id.hex(), 0o600)?))
 }

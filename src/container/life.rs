@@ -172,13 +172,14 @@ impl Life<'_> {
         }
         let exit_code = ended.as_ref().map_or_else(status_of, |ended| exit_status(*ended));
         if self.asked.keep == Keep::Throwaway {
-            exits::note(self.session, living.id(), exit_code);
+            exits::note(self.session.roots(), living.id(), exit_code);
             // By its record the next command finds its groups; those of a kept one go with it.
             if removed.is_err() {
                 living.leave();
                 return ended.map(exit_status);
             }
         }
+        let (id, keep) = (living.id().clone(), self.asked.keep);
         told(living.end(Exited {
             exit_code,
             oom_killed: oom_kills > 0,
@@ -186,6 +187,9 @@ impl Life<'_> {
             finished_ms: host::now_ms(),
             error: ended.as_ref().err().map(message::line_of).unwrap_or_default(),
         }));
+        if keep == Keep::Throwaway {
+            exits::forget(self.store, self.session.roots(), &id);
+        }
         ended.map(exit_status)
     }
 

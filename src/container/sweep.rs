@@ -6,7 +6,7 @@ use layerfs_driver::store::container::{ContainerId, Dead, Settled, State};
 use layerfs_driver::sys::process::Process;
 use layerfs_runtime::cgroup::Cgroup;
 
-use super::network;
+use super::{exits, network};
 use crate::output::message;
 use crate::roots::Roots;
 
@@ -23,7 +23,7 @@ pub struct Swept {
 pub fn sweep(store: &Store, roots: &Roots) -> Result<Swept> {
     let mut swept = Swept::default();
     for dead in store.dead_containers()? {
-        match one(dead) {
+        match one(dead, store, roots) {
             Ok(Settled::Removed { bytes }) => {
                 swept.removed += 1;
                 swept.bytes += bytes;
@@ -37,15 +37,20 @@ pub fn sweep(store: &Store, roots: &Roots) -> Result<Swept> {
     Ok(swept)
 }
 
-fn one(dead: Dead) -> Result<Settled> {
+fn one(dead: Dead, store: &Store, roots: &Roots) -> Result<Settled> {
     // First: once the store has settled it, nobody finds its id any more.
     if let Some(State::Running { pid, pid_start_ticks, .. }) = dead.state()
         && let Some(orphan) = Process::find(pid, pid_start_ticks)?
     {
         orphan.kill()?;
     }
-    clear_runtime(dead.id())?;
-    Ok(dead.settle()?)
+    let id = dead.id().clone();
+    clear_runtime(&id)?;
+    let settled = dead.settle()?;
+    if matches!(settled, Settled::Removed { .. }) {
+        exits::forget(store, roots, &id);
+    }
+    Ok(settled)
 }
 
 /// What the runtime left under this id outside of the store goes here: control groups, and who is still in them.

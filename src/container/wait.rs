@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use layerfs_driver::store::container::Container;
 use layerfs_driver::store::{Store, StoreError};
 
-use super::exits;
+use super::exits::{self, Awaited};
 use super::shown::{DIED, Doing};
 use crate::output::{Results, message};
 use crate::session::{Outcome, Session};
@@ -48,22 +49,44 @@ pub fn run(args: &WaitArgs, session: &Session, results: &mut Results) -> Result<
     Ok(outcome)
 }
 
-/// The exit status of one that has ended. One that was never started has not failed: nothing of it runs.
+/// The exit status of one that has ended.
 fn wait(store: &Store, word: &str, session: &Session) -> Result<u8> {
-    let mut container = store.find_container(word)?;
+    let container = store.find_container(word)?;
+    if let Some(status) = known(&container) {
+        return Ok(status);
+    }
+    let awaited = Awaited::of(session.roots(), &container.id);
+    let status = ended(store, word, &container, &awaited);
+    exits::forget(store, session.roots(), &container.id);
+    status
+}
+
+fn ended(store: &Store, word: &str, container: &Container, awaited: &Awaited) -> Result<u8> {
+    let mut was_there = false;
     loop {
-        match Doing::of(&container) {
-            Doing::Exited { code, .. } => return Ok(code),
-            Doing::Created if !container.is_living => return Ok(0),
-            _ => {}
-        }
-        store.wait_for_container(&container, STEP)?;
-        container = match store.find_container(container.id.hex()) {
-            // Nobody noted it: the process that stood by it was killed, and the container with it.
+        let found = match store.find_container(container.id.hex()) {
             Err(StoreError::NoSuchContainer(_)) => {
-                return Ok(exits::of(session, &container.id).unwrap_or(DIED));
+                // It went before there was anything to tell it by.
+                let unknown = || StoreError::NoSuchContainer(word.into());
+                // Nobody noted it: the process that stood by it was killed, and the container with it.
+                let died = was_there.then_some(DIED);
+                return Ok(awaited.status().or(died).ok_or_else(unknown)?);
             }
             found => found?,
         };
+        if let Some(status) = known(&found) {
+            return Ok(status);
+        }
+        was_there = true;
+        store.wait_for_container(&found, STEP)?;
+    }
+}
+
+/// How it ended, where it runs no more. One that was never started has not failed: nothing of it runs.
+fn known(container: &Container) -> Option<u8> {
+    match Doing::of(container) {
+        Doing::Exited { code, .. } => Some(code),
+        Doing::Created if !container.is_living => Some(0),
+        _ => None,
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::carried::until;
 use crate::place::Place;
 use crate::support::rights::have_loop_devices;
-use crate::support::{Scratch, need, need_root};
+use crate::support::{Scratch, machine, need, need_root};
 
 /// A container on a copy of this machine's root, in the background.
 fn begun(place: &Place, options: &[&str], script: &str) -> String {
@@ -106,12 +106,18 @@ fn a_throwaway_in_the_background_goes_when_it_ends_and_who_waits_is_told() {
     let again = place.layerfs(&["restart", "job"]);
     assert!(again.err.contains("goes when it ends (--rm)"), "{again:?}");
     let waits = place.command(&["wait", "job"]).stdout(Stdio::piped()).spawn().unwrap();
+    let notes = place.join("run/exits");
+    until(|| notes.is_dir() && machine::entries(&notes).len() == 1);
     place.layerfs(&["kill", "-s", "TERM", "job"]).said();
-    until(|| place.containers().is_empty());
-    // Whoever began to wait while it was there is told, or that it is not there any more.
     let told = waits.wait_with_output().unwrap();
-    assert!(["9\n", ""].contains(&String::from_utf8_lossy(&told.stdout).as_ref()), "{told:?}");
-    assert!(place.containers().is_empty());
+    assert_eq!(String::from_utf8_lossy(&told.stdout), "9\n", "{told:?}");
+    until(|| place.containers().is_empty() && machine::entries(&notes).is_empty());
+    // One that nobody waits for leaves no note, and neither does waiting for a kept one.
+    place.layerfs(&["run", "--rm", "--rootfs", "/", "true"]).said();
+    begun(&place, &["--name", "kept"], "sleep 0.2; exit 3");
+    assert_eq!(place.layerfs(&["wait", "kept"]).said(), "3\n");
+    place.layerfs(&["rm", "kept"]).said();
+    assert!(machine::entries(&notes).is_empty());
     std::fs::remove_dir_all(place.join("run")).unwrap();
     place.assert_nothing_left();
 }
