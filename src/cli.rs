@@ -7,8 +7,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::bench::verb;
 use crate::changes::{commit, diff, still};
 use crate::container::{
-    copier, cp, exec, logs, pause, ps, rename, rm, start, stats, stop, supervise, top, volume,
-    wait, words,
+    copier, cp, exec, logs, pause, ps, rename, rm, start, stats, stop, supervise, top, update,
+    volume, wait, words,
 };
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
@@ -144,6 +144,8 @@ pub enum Verb {
     Pause(pause::PauseArgs),
     /// Let containers go on that were paused
     Unpause(pause::UnpauseArgs),
+    /// Change the limits of containers, running or not
+    Update(update::UpdateArgs),
     /// Wait until containers have ended, and print how
     Wait(wait::WaitArgs),
     /// Show what a container in the background has written

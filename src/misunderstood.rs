@@ -23,7 +23,7 @@ const FAILED: u8 = 1;
 pub const READER_GONE: u8 = 141;
 
 /// Verbs of docker that are not there yet.
-const VERBS_TO_COME: [&str; 17] = [
+const VERBS_TO_COME: [&str; 16] = [
     "attach",
     "build",
     "container",
@@ -37,7 +37,6 @@ const VERBS_TO_COME: [&str; 17] = [
     "prune",
     "search",
     "system",
-    "update",
     "buildx",
     "compose",
     "manifest",

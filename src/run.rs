@@ -108,6 +108,7 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
         Verb::Top(args) => container::top::run(args, session, results),
         Verb::Pause(args) => container::pause::run(args, session, results),
         Verb::Unpause(args) => container::pause::unpause(args, session, results),
+        Verb::Update(args) => container::update::run(args, session, results),
         Verb::Wait(args) => container::wait::run(args, session, results),
         Verb::Logs(args) => container::logs::run(args, session, results),
         Verb::Rename(args) => container::rename::run(args, session),

@@ -59,6 +59,8 @@ mod stats;
 mod streams;
 #[path = "run_container/top.rs"]
 mod top;
+#[path = "run_container/updated.rs"]
+mod updated;
 #[path = "run_container/userns.rs"]
 mod userns;
 #[path = "run_container/volumes.rs"]

@@ -267,7 +267,7 @@ fn stop_signal(args: &RunArgs, config: &RunConfig) -> Result<String> {
 }
 
 /// What the record says to start it again; [`read_recorded`] reads it.
-fn recorded(words: &RunArgs) -> Result<Value> {
+pub fn recorded(words: &RunArgs) -> Result<Value> {
     let words = serde_json::to_value(words).context("note the words of the container")?;
     Ok(json!({ "version": RECORDED_VERSION, "words": words }))
 }

@@ -89,15 +89,6 @@ impl Noted<'_> {
             "StopTimeout": self.stop_timeout,
         });
         let host = json!({
-            "Memory": self.limits.memory_bytes.unwrap_or(0),
-            "MemorySwap": swap(self.limits),
-            "MemoryReservation": self.limits.memory_reservation_bytes.unwrap_or(0),
-            "CpusetCpus": self.limits.cpuset_cpus.as_deref().unwrap_or(""),
-            "CpusetMems": self.limits.cpuset_mems.as_deref().unwrap_or(""),
-            "BlkioWeight": self.limits.io_weight.unwrap_or(0),
-            "NanoCpus": self.limits.cpus.map_or(0, nano_cpus),
-            "CpuShares": self.limits.cpu_shares.unwrap_or(0),
-            "PidsLimit": self.limits.pids_max,
             "OomScoreAdj": self.oom_score_adj.unwrap_or(0),
             "NetworkMode": self.network.mode.word(),
             "PortBindings": network::shown::bindings(&self.network.ports),
@@ -118,6 +109,7 @@ impl Noted<'_> {
         });
         let mounts = self.volumes.iter().map(shown).collect();
         let mut host = host;
+        show_limits(&mut host, self.limits);
         for (key, said) in self.disks {
             host[key] = json!(
                 some(said).map(|said| said.iter().map(|said| rate(said)).collect::<Vec<_>>())
@@ -130,6 +122,19 @@ impl Noted<'_> {
             (RIGHTS.to_owned(), self.rights.clone()),
         ])
     }
+}
+
+/// Notes limits in a `HostConfig`.
+pub fn show_limits(host: &mut Value, limits: &Limits) {
+    host["Memory"] = json!(limits.memory_bytes.unwrap_or(0));
+    host["MemorySwap"] = json!(swap(limits));
+    host["MemoryReservation"] = json!(limits.memory_reservation_bytes.unwrap_or(0));
+    host["CpusetCpus"] = json!(limits.cpuset_cpus.as_deref().unwrap_or(""));
+    host["CpusetMems"] = json!(limits.cpuset_mems.as_deref().unwrap_or(""));
+    host["BlkioWeight"] = json!(limits.io_weight.unwrap_or(0));
+    host["NanoCpus"] = json!(limits.cpus.map_or(0, nano_cpus));
+    host["CpuShares"] = json!(limits.cpu_shares.unwrap_or(0));
+    host["PidsLimit"] = json!(limits.pids_max);
 }
 
 /// Docker's way: memory and swap together, 0 for no limit of memory, -1 for any swap.

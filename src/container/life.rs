@@ -18,6 +18,7 @@ use super::ids::Taken;
 use super::network::Held;
 use super::process::process;
 use super::server::{self, Started};
+use super::supervise::words_of;
 use super::volumes::Copies;
 use super::words::{RunArgs, UsersWord};
 use super::{exits, files, ids, oom, sysctls};
@@ -118,6 +119,15 @@ impl Life<'_> {
         }
     }
 
+    /// What was said of its memory, when it was made or since.
+    fn memory_word(&self, living: &Living) -> Option<String> {
+        let now = self.store.find_container(living.id().hex()).map_err(anyhow::Error::from);
+        let now = now.and_then(|container| words_of(&container));
+        let now = now.inspect_err(|error| tracing::debug!("the limits of a container: {error:#}"));
+        let limits = now.map_or_else(|_| self.args.limits.clone(), |words| words.limits);
+        limits.memory_word().map(str::to_owned)
+    }
+
     /// The ids of its own users, where it has some.
     fn ids(&self, living: &Living) -> Result<Option<Taken>> {
         match self.args.userns {
@@ -168,7 +178,7 @@ impl Life<'_> {
         });
         let removed = cgroup.remove().map_err(|error| message::error(&error.into()));
         if let Ok(ended) = ended {
-            oom::tell(oom_kills, ended, living.name(), &self.args.limits);
+            oom::tell(oom_kills, ended, living.name(), self.memory_word(&living));
         }
         let exit_code = ended.as_ref().map_or_else(status_of, |ended| exit_status(*ended));
         if self.asked.keep == Keep::Throwaway {

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::ulimits;
 
-/// What a container may take.
-#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+/// What a container may take, and may be told otherwise while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(default)]
 #[command(next_help_heading = "Limits")]
-pub struct LimitArgs {
+pub struct AdjustableArgs {
     /// Memory: bytes, or a number with k, m or g, such as 50m; no swap beyond it
     #[arg(short, long, value_name = "SIZE")]
     memory: Option<String>,
@@ -32,6 +32,25 @@ pub struct LimitArgs {
     /// Weight against other containers where a disk is busy, 10 to 1000
     #[arg(long, value_name = "WEIGHT")]
     blkio_weight: Option<String>,
+    /// Processors, in part or several, such as 0.5
+    #[arg(long, value_name = "NUMBER")]
+    cpus: Option<String>,
+    /// Weight against other containers where processors are short; 1024 is usual
+    #[arg(short, long, value_name = "WEIGHT")]
+    cpu_shares: Option<String>,
+    /// Processes and threads; -1 for any number
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pids_limit: Option<String>,
+}
+
+/// What a container may take.
+#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+#[serde(default)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
+    #[command(flatten)]
+    #[serde(flatten)]
+    adjustable: AdjustableArgs,
     /// Bytes a second that it may read from a disk, such as /dev/sda:10m
     #[arg(long, value_name = "DEVICE:RATE")]
     device_read_bps: Vec<String>,
@@ -44,15 +63,6 @@ pub struct LimitArgs {
     /// Writes a second that it may make on a disk
     #[arg(long, value_name = "DEVICE:RATE")]
     device_write_iops: Vec<String>,
-    /// Processors, in part or several, such as 0.5
-    #[arg(long, value_name = "NUMBER")]
-    cpus: Option<String>,
-    /// Weight against other containers where processors are short; 1024 is usual
-    #[arg(short, long, value_name = "WEIGHT")]
-    cpu_shares: Option<String>,
-    /// Processes and threads; -1 for any number
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    pids_limit: Option<String>,
     /// A limit of each process, such as nofile=1024:4096 or core=0; -1 for none
     #[arg(long, value_name = "NAME=SOFT[:HARD]", allow_hyphen_values = true)]
     ulimit: Vec<String>,
@@ -68,7 +78,7 @@ pub struct LimitArgs {
 impl LimitArgs {
     /// What was said of memory.
     pub fn memory_word(&self) -> Option<&str> {
-        self.memory.as_deref()
+        self.adjustable.memory.as_deref()
     }
 
     /// How soon its processes are ended where memory runs out.
@@ -90,54 +100,17 @@ impl LimitArgs {
 
     /// The limits; a word that is none is named with its option.
     pub fn limits(&self) -> Result<Limits> {
-        let read = |option: &str, word: &Option<String>, read: &dyn Fn(&str) -> Read| match word {
-            Some(word) => read(word).with_context(|| format!("{option} `{word}`")),
-            None => Ok(None),
-        };
-        let memory_bytes = read("--memory", &self.memory, &words::memory)?;
-        let list = |option: &str, word: &Option<String>| match word {
-            Some(word) => words::list(word).with_context(|| format!("{option} `{word}`")),
-            None => Ok(None),
-        };
-        Ok(Limits {
-            memory_bytes,
-            swap: self.swap(memory_bytes)?,
-            memory_reservation_bytes: read(
-                "--memory-reservation",
-                &self.memory_reservation,
-                &words::memory,
-            )?,
-            cpuset_cpus: list("--cpuset-cpus", &self.cpuset_cpus)?,
-            cpuset_mems: list("--cpuset-mems", &self.cpuset_mems)?,
-            io_weight: read("--blkio-weight", &self.blkio_weight, &words::io_weight)?,
-            io: self.io()?,
-            cpus: match &self.cpus {
-                Some(word) => words::cpus(word, cgroup::processors()?)
-                    .with_context(|| format!("--cpus `{word}`"))?,
-                None => None,
-            },
-            cpu_shares: read("--cpu-shares", &self.cpu_shares, &words::cpu_shares)?,
-            pids_max: read("--pids-limit", &self.pids_limit, &words::pids)?,
-        })
+        Ok(Limits { io: self.io()?, ..self.adjustable.limits()? })
     }
-}
 
-impl LimitArgs {
-    /// Swap beside the memory.
-    fn swap(&self, memory_bytes: Option<u64>) -> Result<Option<Swap>> {
-        let Some(word) = &self.memory_swap else { return Ok(None) };
-        let shown = || format!("--memory-swap `{word}`");
-        let Some(memory) = memory_bytes else {
-            bail!("{}: it goes with --memory alone, which it is added up with", shown());
-        };
-        if word == "-1" {
-            return Ok(Some(Swap::Any));
-        }
-        let both = words::bytes(word).with_context(shown)?;
-        match both.checked_sub(memory) {
-            Some(swap) => Ok(Some(Swap::Bytes(swap))),
-            None => bail!("{}: memory and swap together are less than --memory alone", shown()),
-        }
+    /// Those that can be told otherwise while it runs.
+    pub fn adjustable(&self) -> &AdjustableArgs {
+        &self.adjustable
+    }
+
+    /// Has others hold.
+    pub fn adjust(&mut self, adjustable: AdjustableArgs) {
+        self.adjustable = adjustable;
     }
 
     fn io(&self) -> Result<Vec<IoLimit>> {
@@ -160,6 +133,79 @@ impl LimitArgs {
             ("BlkioDeviceReadIOps", &self.device_read_iops),
             ("BlkioDeviceWriteIOps", &self.device_write_iops),
         ]
+    }
+}
+
+impl AdjustableArgs {
+    /// These, with those that were said in place of theirs.
+    pub fn changed_by(&self, said: &AdjustableArgs) -> AdjustableArgs {
+        let of = |said: &Option<String>, before: &Option<String>| said.clone().or(before.clone());
+        let is_lifted = matches!(said.memory.as_deref().map(words::memory), Some(Ok(None)));
+        AdjustableArgs {
+            memory: of(&said.memory, &self.memory),
+            memory_swap: match is_lifted {
+                // It goes with a limit of memory alone.
+                true => said.memory_swap.clone(),
+                false => of(&said.memory_swap, &self.memory_swap),
+            },
+            memory_reservation: of(&said.memory_reservation, &self.memory_reservation),
+            cpuset_cpus: of(&said.cpuset_cpus, &self.cpuset_cpus),
+            cpuset_mems: of(&said.cpuset_mems, &self.cpuset_mems),
+            blkio_weight: of(&said.blkio_weight, &self.blkio_weight),
+            cpus: of(&said.cpus, &self.cpus),
+            cpu_shares: of(&said.cpu_shares, &self.cpu_shares),
+            pids_limit: of(&said.pids_limit, &self.pids_limit),
+        }
+    }
+
+    /// The limits but those of single disks; a word that is none is named with its option.
+    pub fn limits(&self) -> Result<Limits> {
+        let read = |option: &str, word: &Option<String>, read: &dyn Fn(&str) -> Read| match word {
+            Some(word) => read(word).with_context(|| format!("{option} `{word}`")),
+            None => Ok(None),
+        };
+        let memory_bytes = read("--memory", &self.memory, &words::memory)?;
+        let list = |option: &str, word: &Option<String>| match word {
+            Some(word) => words::list(word).with_context(|| format!("{option} `{word}`")),
+            None => Ok(None),
+        };
+        Ok(Limits {
+            memory_bytes,
+            swap: self.swap(memory_bytes)?,
+            memory_reservation_bytes: read(
+                "--memory-reservation",
+                &self.memory_reservation,
+                &words::memory,
+            )?,
+            cpuset_cpus: list("--cpuset-cpus", &self.cpuset_cpus)?,
+            cpuset_mems: list("--cpuset-mems", &self.cpuset_mems)?,
+            io_weight: read("--blkio-weight", &self.blkio_weight, &words::io_weight)?,
+            io: Vec::new(),
+            cpus: match &self.cpus {
+                Some(word) => words::cpus(word, cgroup::processors()?)
+                    .with_context(|| format!("--cpus `{word}`"))?,
+                None => None,
+            },
+            cpu_shares: read("--cpu-shares", &self.cpu_shares, &words::cpu_shares)?,
+            pids_max: read("--pids-limit", &self.pids_limit, &words::pids)?,
+        })
+    }
+
+    /// Swap beside the memory.
+    fn swap(&self, memory_bytes: Option<u64>) -> Result<Option<Swap>> {
+        let Some(word) = &self.memory_swap else { return Ok(None) };
+        let shown = || format!("--memory-swap `{word}`");
+        let Some(memory) = memory_bytes else {
+            bail!("{}: it goes with --memory alone, which it is added up with", shown());
+        };
+        if word == "-1" {
+            return Ok(Some(Swap::Any));
+        }
+        let both = words::bytes(word).with_context(shown)?;
+        match both.checked_sub(memory) {
+            Some(swap) => Ok(Some(Swap::Bytes(swap))),
+            None => bail!("{}: memory and swap together are less than --memory alone", shown()),
+        }
     }
 }
 

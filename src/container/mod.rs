@@ -37,6 +37,7 @@ mod sysctls;
 mod tmpfs;
 pub mod top;
 mod ulimits;
+pub mod update;
 pub mod volume;
 mod volumes;
 pub mod wait;

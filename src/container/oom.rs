@@ -2,18 +2,17 @@
 
 use layerfs_runtime::Ended;
 
-use super::limits::LimitArgs;
 use crate::output::message;
 
 /// The number of SIGKILL.
 const KILL: u8 = 9;
 
 /// Says in words that memory ran out: the status alone is that of any kill.
-pub fn tell(oom_kills: u64, ended: Ended, name: &str, limits: &LimitArgs) {
+pub fn tell(oom_kills: u64, ended: Ended, name: &str, memory: Option<String>) {
     if oom_kills == 0 {
         return;
     }
-    let limit = match limits.memory_word() {
+    let limit = match memory {
         Some(word) => format!("its limit is {word}, --memory sets another"),
         None => "the machine had no more".to_owned(),
     };

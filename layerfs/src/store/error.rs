@@ -240,6 +240,9 @@ pub enum StoreError {
     /// A container that is to be started runs.
     #[error("container `{0}` is running already")]
     ContainerRuns(String),
+    /// A container is not any more what it was when it was looked at.
+    #[error("container `{0}` was changed, started or ended meanwhile; try again")]
+    ContainerChanged(String),
 }
 
 impl StoreError {

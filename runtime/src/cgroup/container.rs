@@ -11,6 +11,7 @@ use super::limits::Limits;
 use super::place::Place;
 use super::v1::V1Group;
 use super::v2::V2Group;
+use super::words;
 
 /// No id is longer.
 const ID_LEN_MAX: usize = 128;
@@ -117,14 +118,37 @@ impl Cgroup {
         }
         self.v1.iter_mut().try_for_each(V1Group::make_payload)?;
         self.v2.iter_mut().try_for_each(V2Group::make_leaves)?;
+        self.check(host, limits, &closed)?;
+        self.v1.iter().try_for_each(|group| group.apply(limits))?;
+        self.v2.iter().try_for_each(|group| group.apply(limits))
+    }
+
+    /// Refuses limits that can't hold here: their controller is missing, or processors that they name are.
+    pub(super) fn check(
+        &self,
+        host: &Host,
+        limits: &Limits,
+        closed: &[PathBuf],
+    ) -> Result<(), CgroupError> {
         for (flag, controller) in limits.needs() {
             if !self.has(controller)? {
-                let why = self.why_not(host, controller, &closed);
+                let why = self.why_not(host, controller, closed);
                 return Err(CgroupError::NoController { flag, controller, why });
             }
         }
-        self.v1.iter().try_for_each(|group| group.apply(limits))?;
-        self.v2.iter().try_for_each(|group| group.apply(limits))
+        for (flag, asked, file) in limits.sets() {
+            let of_v1 = self.v1.iter().find(|group| group.has("cpuset"));
+            let there = match (of_v1, &self.v2) {
+                (Some(group), _) => group.place.shared().read(file)?,
+                (None, Some(group)) => group.place.shared().read(&format!("{file}.effective"))?,
+                (None, None) => continue,
+            };
+            let there = there.trim().to_owned();
+            if words::list(&format!("{there},{asked}")) != words::list(&there) {
+                return Err(CgroupError::NotThere { flag, asked: asked.to_owned(), there });
+            }
+        }
+        Ok(())
     }
 
     fn has(&self, controller: &str) -> Result<bool, CgroupError> {

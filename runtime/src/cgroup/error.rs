@@ -35,6 +35,21 @@ pub enum CgroupError {
          and its like"
     )]
     NoWeight,
+    /// A limit of memory is below what is in use.
+    #[error(
+        "--memory: the container uses more than that now, and the kernel can't take it away; end some of its processes, or allow more"
+    )]
+    MemoryInUse,
+    /// A processor or a memory node was named that a container can't have.
+    #[error("{flag} `{asked}`: a container can have {there} here; name those alone")]
+    NotThere {
+        /// The flag that names them, as people write it.
+        flag: &'static str,
+        /// Those that were named.
+        asked: String,
+        /// Those that there are.
+        there: String,
+    },
     /// No hierarchy has a freezer for the container.
     #[error(
         "no control group of the container can be frozen: mount the freezer controller of version 1 or a tree of version 2, then \

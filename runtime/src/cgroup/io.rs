@@ -119,3 +119,18 @@ pub fn apply_weight(groups: &[&Group], weight: u64, version: u8) -> Result<bool,
     }
     Ok(has)
 }
+
+/// Writes the weight of who was given none.
+pub fn reset_weight(groups: &[&Group], version: u8) -> Result<(), CgroupError> {
+    let files = if version == 1 { V1_WEIGHTS } else { V2_WEIGHTS };
+    for (file, _) in files {
+        for group in groups {
+            let Some(before) = group.read_if_there(file)? else { continue };
+            let usual = if file == "blkio.weight" { "500" } else { "100" };
+            let is_default = before.starts_with("default ");
+            group
+                .tell(file, &if is_default { format!("default {usual}") } else { usual.into() })?;
+        }
+    }
+    Ok(())
+}

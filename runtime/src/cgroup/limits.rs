@@ -51,6 +51,17 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// Those processors and memory nodes that are named: the flag, the list, the kernel's file for it.
+    pub(super) fn sets(&self) -> impl Iterator<Item = (&'static str, &str, &'static str)> {
+        let rows = [
+            ("--cpuset-cpus", &self.cpuset_cpus, "cpuset.cpus"),
+            ("--cpuset-mems", &self.cpuset_mems, "cpuset.mems"),
+        ];
+        rows.into_iter().filter_map(|(flag, list, file)| Some((flag, list.as_deref()?, file)))
+    }
+}
+
 /// Swap beside the memory of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Swap {

@@ -21,6 +21,7 @@ mod limits;
 mod pause;
 mod place;
 mod tree;
+mod update;
 mod usage;
 mod v1;
 mod v2;

@@ -53,17 +53,24 @@ impl V2Group {
 
     /// Makes the leaves. Where this fails, what there is of them is removed with `<id>/`.
     pub fn make_leaves(&mut self) -> Result<(), CgroupError> {
-        // Asked again from the top on, now for the answers: nothing above can vanish any more.
-        let limited = self.limited.insert(self.place.own.make(LIMITED)?);
-        for group in [self.place.top(), self.place.shared(), &self.place.own, limited] {
+        self.limited = Some(self.place.own.make(LIMITED)?);
+        self.ask_controllers()?;
+        let payload = self.limited.as_ref().map(|limited| limited.make(PAYLOAD));
+        self.payload = payload.transpose()?;
+        self.server = Some(self.place.own.make(SERVER)?);
+        Ok(())
+    }
+
+    /// Has the controllers handed down from the top on, now for the answers: nothing above can vanish any more.
+    pub fn ask_controllers(&mut self) -> Result<(), CgroupError> {
+        let above = [self.place.top(), self.place.shared(), &self.place.own];
+        for group in above.into_iter().chain(&self.limited) {
             for (name, why) in hand_down(group)? {
                 if self.refused.iter().all(|(other, _)| *other != name) {
                     self.refused.push((name, why));
                 }
             }
         }
-        self.payload = Some(limited.make(PAYLOAD)?);
-        self.server = Some(self.place.own.make(SERVER)?);
         Ok(())
     }
 

@@ -1,6 +1,8 @@
-//! What is done to a container that is there already: it is started, or called by another name.
+//! What is done to a container that is there already: it is started, called by another name, or made with other words.
 
 use std::os::fd::OwnedFd;
+
+use serde_json::{Map, Value};
 
 use super::create::check_name_is_free;
 use super::find::{Container, is_living};
@@ -27,6 +29,10 @@ impl Store {
         let Some((Keep::Kept, words)) = record::read(&own, &container.id)? else {
             return Err(absent());
         };
+        // The caller goes by the words that it has read.
+        if words.said != container.said {
+            return Err(StoreError::ContainerChanged(container.name.clone()));
+        }
         state::write(&own, Keep::Kept, &State::Created).during(deed)?;
         if keep == Keep::Throwaway {
             record::keep_no_longer(&own).during(deed)?;
@@ -78,6 +84,31 @@ impl Store {
             return Err(absent());
         };
         words.name = Some(name.to_owned());
+        record::write(&own, keep, &words)
+    }
+
+    /// Notes other words for a container, and what `inspect` shows of them, unless somebody else did, or it began or ended,
+    /// since it was looked at.
+    pub fn change_container(
+        &self,
+        container: &Container,
+        (details, said): (Map<String, Value>, Value),
+    ) -> Result<(), StoreError> {
+        let deed = || format!("change container {}", container.name);
+        let containers = self.lock_containers()?;
+        let absent = || StoreError::NoSuchContainer(container.name.clone());
+        let own = match dir::open(&containers, container.id.hex(), Symlinks::Stop) {
+            Err(error) if error.is_absent() => return Err(absent()),
+            own => own.during(deed)?,
+        };
+        let Some((keep, mut words)) = record::read(&own, &container.id)? else {
+            return Err(absent());
+        };
+        let state = state::read(&own, &format!("container {}", container.name))?;
+        if words.said != container.said || state != container.state {
+            return Err(StoreError::ContainerChanged(container.name.clone()));
+        }
+        (words.details, words.said) = (details, said);
         record::write(&own, keep, &words)
     }
 }
