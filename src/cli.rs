@@ -7,8 +7,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::bench::verb;
 use crate::changes::{commit, diff, still};
 use crate::container::{
-    copier, cp, exec, logs, pause, ps, rename, rm, start, stats, stop, supervise, top, update,
-    volume, wait, words,
+    copier, cp, exec, logs, pause, port, ps, rename, rm, start, stats, stop, supervise, top,
+    update, volume, wait, words,
 };
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
@@ -150,6 +150,8 @@ pub enum Verb {
     Wait(wait::WaitArgs),
     /// Show what a container in the background has written
     Logs(logs::LogsArgs),
+    /// Show where the published ports of a container are reached
+    Port(port::PortArgs),
     /// Give a container another name
     Rename(rename::RenameArgs),
     /// Copy files from a container, or into one

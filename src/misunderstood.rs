@@ -23,7 +23,7 @@ const FAILED: u8 = 1;
 pub const READER_GONE: u8 = 141;
 
 /// Verbs of docker that are not there yet.
-const VERBS_TO_COME: [&str; 16] = [
+const VERBS_TO_COME: [&str; 15] = [
     "attach",
     "build",
     "container",
@@ -33,7 +33,6 @@ const VERBS_TO_COME: [&str; 16] = [
     "login",
     "logout",
     "network",
-    "port",
     "prune",
     "search",
     "system",

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use crate::misunderstood::place_of_verb;
 
 /// Verbs of `container` that have another name alone, and those that have the same.
-const OF_CONTAINER: [(&str, &[&str]); 23] = [
+const OF_CONTAINER: [(&str, &[&str]); 24] = [
     ("ls", &["ps"]),
     ("list", &["ps"]),
     ("ps", &["ps"]),
@@ -28,6 +28,7 @@ const OF_CONTAINER: [(&str, &[&str]); 23] = [
     ("stats", &["stats"]),
     ("pause", &["pause"]),
     ("unpause", &["unpause"]),
+    ("port", &["port"]),
     ("update", &["update"]),
 ];
 

@@ -111,6 +111,7 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
         Verb::Update(args) => container::update::run(args, session, results),
         Verb::Wait(args) => container::wait::run(args, session, results),
         Verb::Logs(args) => container::logs::run(args, session, results),
+        Verb::Port(args) => container::port::run(args, session, results),
         Verb::Rename(args) => container::rename::run(args, session),
         Verb::Cp(args) => container::cp::run(args, session),
         Verb::Copier(args) => container::copier::run_in_background(args, results),

@@ -18,6 +18,7 @@ mod mount;
 pub mod network;
 mod oom;
 pub mod pause;
+pub mod port;
 mod process;
 pub mod ps;
 pub mod rename;

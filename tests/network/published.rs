@@ -79,6 +79,38 @@ fn a_taken_port_is_refused_by_name_before_anything_is_made() {
 }
 
 #[test]
+fn port_tells_where_published_ports_are_reached() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare");
+    let host = Host::new();
+    let options = ["--name", "web", "-p", "127.0.0.1:53:53/udp", "-p", "8080:80", "-p", "8081:80"];
+    let mut web = host.start(&options, &["sh", "-c", "echo ready; exec sleep 600"]);
+    let all = "53/udp -> 127.0.0.1:53\n80/tcp -> 0.0.0.0:8080\n80/tcp -> 0.0.0.0:8081\n";
+    assert_eq!(host.layerfs(&["port", "web"]).said(), all);
+    assert_eq!(host.layerfs(&["container", "port", "web"]).said(), all);
+    for port in ["80", "80/tcp"] {
+        let said = host.layerfs(&["port", "web", port]).said();
+        assert_eq!(said, "0.0.0.0:8080\n0.0.0.0:8081\n");
+    }
+    assert_eq!(host.layerfs(&["port", "web", "53/udp"]).said(), "127.0.0.1:53\n");
+    let told = |words: &[&str], status: i32, told: &str| {
+        let ran = host.layerfs(&[&["port"], words].concat());
+        assert_eq!((ran.status, ran.out.as_str()), (status, ""), "{ran:?}");
+        assert_eq!(ran.err, format!("layerfs: {told}\n"));
+    };
+    let not = "container `web`: port 53/tcp is not published; 53/udp, 80/tcp are";
+    told(&["web", "53"], 1, not);
+    told(&["web", "x"], 2, "`x` is no port: write one such as 80, 80/tcp or 53/udp");
+    told(&["no"], 1, "no container `no` in the store; `layerfs ps -a` lists all");
+    web.end();
+    host.layerfs(&["create", "--name", "web", "-p", "8080:80", "--rootfs", "/", "true"]).said();
+    assert_eq!(host.layerfs(&["port", "web"]).said(), "");
+    told(&["web", "80"], 1, "container `web`: port 80/tcp is not published; it does not run");
+    host.layerfs(&["rm", "web"]).said();
+    host.assert_nothing_left();
+}
+
+#[test]
 fn ps_and_inspect_tell_of_ports_and_addresses_as_docker_does() {
     need_root!();
     need!("nft", "ip", "nsenter", "unshare", "python3");

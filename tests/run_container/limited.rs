@@ -153,7 +153,8 @@ fn processors_are_those_that_are_listed() {
     let absent = place.script(&["--cpuset-cpus", "4000"], "true");
     assert_eq!((absent.status, absent.err.lines().count()), (125, 1), "{absent:?}");
     let there = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
-    let told = format!("layerfs: --cpuset-cpus `4000`: a container can have {} here; ", there.trim());
+    let told =
+        format!("layerfs: --cpuset-cpus `4000`: a container can have {} here; ", there.trim());
     assert!(absent.err.starts_with(&told), "{absent:?}");
     place.assert_nothing_left();
 }
