@@ -42,7 +42,7 @@ const VERBS_TO_COME: [&str; 15] = [
 ];
 
 /// Options of docker's `run` that are not there yet.
-const RUN_OPTIONS_TO_COME: [&str; 21] = [
+const RUN_OPTIONS_TO_COME: [&str; 20] = [
     "-a",
     "--annotation",
     "--attach",
@@ -54,7 +54,6 @@ const RUN_OPTIONS_TO_COME: [&str; 21] = [
     "--gpus",
     "--group-add",
     "--health-cmd",
-    "--init",
     "--ip",
     "--ipc",
     "--link",

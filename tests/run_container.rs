@@ -26,6 +26,8 @@ mod exec;
 mod hostile;
 #[path = "run_container/image.rs"]
 mod image;
+#[path = "run_container/init.rs"]
+mod init;
 #[path = "run_container/limited.rs"]
 mod limited;
 #[path = "run_container/links.rs"]

@@ -17,7 +17,7 @@ use crate::keeper::{self, Keeper};
 use crate::outside;
 use crate::plan_exec::plan_exec;
 use crate::signals::Signals;
-use crate::spec::{ExecSpec, Lifetime, Streams};
+use crate::spec::{ExecSpec, First, Lifetime, Streams};
 use crate::start::{RunError, Running, said};
 use crate::supervise::Ended;
 use crate::sys::join::Others;
@@ -205,6 +205,7 @@ impl Entering<'_> {
             carriers,
             log: None,
             oom_score_adj: None,
+            first: First::Program,
         };
         Ok(Inside { running, keeper: keeper.child })
     }

@@ -8,7 +8,7 @@
 //! 5. Privileges go last: user, capabilities, descriptors, system calls, and only then the program.
 
 use crate::spec::{
-    Access, Connection, ContainerSpec, Network, Streams, Sysctl, Tmpfs, Users, Volume,
+    Access, Connection, ContainerSpec, First, Network, Streams, Sysctl, Tmpfs, Users, Volume,
 };
 
 /// A file system of the kernel's that every container has of its own.
@@ -89,6 +89,8 @@ pub enum Step {
     EnterDirectory,
     /// Keep few capabilities and one user.
     DropPrivileges,
+    /// Go on as a child of this process, which becomes the one that stands by the program.
+    LeaveInit,
     /// Find the program, and give it its signals.
     FindProgram,
     /// Make no system calls any more but those that the program may make.
@@ -159,15 +161,11 @@ pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
         Streams::Terminal => Step::TakeTerminal,
         Streams::Caller => Step::TakeStreams,
     });
-    steps.extend([
-        Step::FindUser,
-        Step::GiveStreams,
-        Step::EnterDirectory,
-        Step::DropPrivileges,
-        Step::FindProgram,
-        Step::FilterCalls,
-        Step::Start,
-    ]);
+    steps.extend([Step::FindUser, Step::GiveStreams, Step::EnterDirectory, Step::DropPrivileges]);
+    if spec.first == First::Init {
+        steps.push(Step::LeaveInit);
+    }
+    steps.extend([Step::FindProgram, Step::FilterCalls, Step::Start]);
     steps
 }
 
@@ -186,7 +184,7 @@ mod tests {
     use super::*;
     use crate::capability::Capabilities;
     use crate::seccomp::Filters;
-    use crate::spec::{Contents, Gains, IdRange, Input, Process};
+    use crate::spec::{Contents, First, Gains, IdRange, Input, Process};
 
     fn spec() -> ContainerSpec {
         let volume = |target: &str| Volume {
@@ -203,6 +201,7 @@ mod tests {
                 directory: "/".into(),
                 user: String::new(),
             },
+            first: First::Program,
             source: "image".into(),
             root: Access::ReadOnly,
             volumes: vec![volume("/data/cache/deep"), volume("/data")],
@@ -312,6 +311,20 @@ mod tests {
             ];
             assert_eq!(steps[steps.len() - last.len()..], last);
         }
+    }
+
+    /// It has no right that the program has not.
+    #[test]
+    fn the_init_stays_behind_when_privileges_are_gone() {
+        let steps = plan(&ContainerSpec { first: First::Init, ..spec() });
+        let last = [
+            Step::DropPrivileges,
+            Step::LeaveInit,
+            Step::FindProgram,
+            Step::FilterCalls,
+            Step::Start,
+        ];
+        assert_eq!(steps[steps.len() - last.len()..], last);
     }
 
     #[test]

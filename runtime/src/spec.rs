@@ -205,6 +205,15 @@ pub struct ExecSpec {
     pub lifetime: Lifetime,
 }
 
+/// What the first process of a container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// The program itself.
+    Program,
+    /// One of ours, which hands signals on to the program and takes away what has ended.
+    Init,
+}
+
 /// A container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerSpec {
@@ -212,6 +221,8 @@ pub struct ContainerSpec {
     pub hostname: String,
     /// What runs in it.
     pub process: Process,
+    /// What its first process is.
+    pub first: First,
     /// What is shown as the source of its root.
     pub source: String,
     /// Whether its root can be changed.

@@ -15,7 +15,7 @@ use crate::outside::Outside;
 use crate::plan::plan;
 use crate::served;
 use crate::signals::Signals;
-use crate::spec::{ContainerSpec, Input, Network};
+use crate::spec::{ContainerSpec, First, Input, Network};
 use crate::supervise::{Ended, SERVER_END_MAX};
 use crate::sys::namespace::Visit;
 use crate::sys::process::{self, Child, EndsHere, Forked};
@@ -151,6 +151,7 @@ pub struct Running {
     pub(crate) carriers: Carriers,
     pub(crate) log: Option<Log>,
     pub(crate) oom_score_adj: Option<i16>,
+    pub(crate) first: First,
 }
 
 /// A channel between two processes of ours; both ends close on exec.
@@ -204,6 +205,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
                 carriers,
                 log,
                 oom_score_adj: spec.oom_score_adj,
+                first: spec.first,
             };
             match handed.and_then(|()| running.settle(cgroup, (&mut outside, &spec.network), &ours))
             {

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use crate::spec::First;
 use crate::start::{RunError, Running};
 pub use crate::sys::process::Ended;
 use crate::sys::watch::Until;
@@ -176,8 +177,9 @@ impl Running {
                 (signals::WINDOW, None) => {}
                 _ => process::signal(&self.child.pidfd, signal)?,
             }
-            // The first process of a namespace gets only signals that it asked for.
-            if matches!(signal, signals::INTERRUPT | signals::TERMINATE)
+            // The first process of a namespace gets only signals that it asked for; an init hands on what it gets.
+            if self.first == First::Program
+                && matches!(signal, signals::INTERRUPT | signals::TERMINATE)
                 && !process::catches(self.child.pid, signal)?
             {
                 let now = Instant::now();

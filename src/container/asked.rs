@@ -304,6 +304,7 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         disks: args.limits.io_words(),
         oom_score_adj: args.limits.oom_score_adj(),
         network: &asked.network,
+        init: args.init,
         root: root_of(args),
         volumes: &asked.volumes,
         sysctls: &asked.sysctls,

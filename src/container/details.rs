@@ -38,6 +38,8 @@ pub struct Noted<'a> {
     pub users: UsersWord,
     /// Which network it sees.
     pub network: &'a Wanted,
+    /// Whether its first process is one of ours.
+    pub init: bool,
     /// What can be done to its root.
     pub root: Access,
     /// What of the host it sees.
@@ -96,6 +98,7 @@ impl Noted<'_> {
                 UsersWord::Auto => "auto",
                 UsersWord::Host => "host",
             },
+            "Init": self.init,
             "AutoRemove": self.keep == Keep::Throwaway,
             "ReadonlyRootfs": self.root == Access::ReadOnly,
             "Sysctls": sysctls(self.sysctls),

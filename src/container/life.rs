@@ -10,7 +10,7 @@ use layerfs_driver::sys::dir;
 use layerfs_driver::sys::host;
 use layerfs_driver::sys::process::start_ticks;
 use layerfs_runtime::cgroup::{Cgroup, CgroupError};
-use layerfs_runtime::spec::{Contents, Users, Volume};
+use layerfs_runtime::spec::{Contents, First, Users, Volume};
 use layerfs_runtime::{ContainerSpec, Ended, Log, Request, RunError, Running, Signals};
 
 use super::asked::{Asked, From, config_of, root_of, said};
@@ -274,6 +274,7 @@ impl Life<'_> {
         let spec = ContainerSpec {
             hostname: living.hostname().to_owned(),
             process: process(&said, &config, living.hostname(), asked.streams)?,
+            first: if args.init { First::Init } else { First::Program },
             source: source.clone(),
             root: root_of(args),
             volumes,

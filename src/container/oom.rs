@@ -6,6 +6,8 @@ use crate::output::message;
 
 /// The number of SIGKILL.
 const KILL: u8 = 9;
+/// How an init tells of that.
+const KILLED: u8 = 128 + KILL;
 
 /// Says in words that memory ran out: the status alone is that of any kill.
 pub fn tell(oom_kills: u64, ended: Ended, name: &str, memory: Option<String>) {
@@ -17,7 +19,9 @@ pub fn tell(oom_kills: u64, ended: Ended, name: &str, memory: Option<String>) {
         None => "the machine had no more".to_owned(),
     };
     message::say(match ended {
-        Ended::Killed(KILL) => format!("container {name} was killed: out of memory; {limit}"),
+        Ended::Killed(KILL) | Ended::Exited(KILLED) => {
+            format!("container {name} was killed: out of memory; {limit}")
+        }
         _ => format!("in container {name} processes were killed: out of memory; {limit}"),
     });
 }

@@ -118,6 +118,9 @@ pub struct RunArgs {
     /// Mount a file system in memory at a place in the container
     #[arg(long, value_name = "TARGET[:OPTION,...]")]
     pub tmpfs: Vec<String>,
+    /// Have a process of ours be its first, which hands signals on and takes away what has ended
+    #[arg(long)]
+    pub init: bool,
     /// Refuse changes of the container's root
     #[arg(long)]
     pub read_only: bool,

@@ -15,10 +15,11 @@ use crate::cgroup::View;
 use crate::network;
 use crate::plan::Step;
 use crate::seccomp::{Filters, Instruction};
-use crate::spec::{Connection, ContainerSpec, Gains, IdRange, ResourceLimit, Users};
+use crate::spec::{Connection, ContainerSpec, Gains, IdRange, ResourceLimit, Streams, Users};
+use crate::sys::process::Forked;
 use crate::sys::{
-    Errno, channel, identity, inside, keyring, limits, mounts, namespace, process, seccomp,
-    terminal, watch,
+    Errno, channel, identity, init, inside, keyring, limits, mounts, namespace, process, seccomp,
+    signals, terminal, watch,
 };
 use crate::user::User;
 
@@ -195,6 +196,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
             };
             drop_privileges(made.user()?, &rights, &made.given.report)
         }
+        Step::LeaveInit => leave_init(made.given.spec),
         Step::FindProgram => {
             made.program = Some(program::find(&made.given.spec.process, made.user()?)?);
             Ok(())
@@ -285,6 +287,28 @@ pub(super) fn drop_privileges(
     }
     crate::sys::exec::close_all_but(report.as_fd())
         .doing(|| "close what the program shall not have".into())
+}
+
+/// Returns in a child, the only one of this process, which becomes the init: under the same filters, or who gets hold of it
+/// would be free of them.
+fn leave_init(spec: &ContainerSpec) -> Result<(), SetupError> {
+    let deed = || "start the init of the container (--init)".to_owned();
+    let init = init::load().doing(deed)?;
+    signals::hold_all().doing(deed)?;
+    match process::fork_into(0).doing(deed)? {
+        // What is typed goes to it alone: the init would hand it on once more.
+        Forked::Child => {
+            process::begin_group().doing(deed)?;
+            match spec.streams {
+                Streams::Terminal => terminal::come_to_front(std::io::stdin()).doing(deed),
+                Streams::Caller => Ok(()),
+            }
+        }
+        Forked::Parent(child) => {
+            filter_calls(&spec.filters)?;
+            Err(init::become_init(&init, child.pid)).doing(deed)
+        }
+    }
 }
 
 /// What forbids this call itself is the last of them.

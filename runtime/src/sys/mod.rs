@@ -8,6 +8,7 @@ pub mod control;
 mod errno;
 pub mod exec;
 pub mod identity;
+pub mod init;
 pub mod inside;
 pub mod join;
 pub mod keyring;

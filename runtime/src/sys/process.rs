@@ -198,6 +198,11 @@ pub fn die_with_parent() -> Result<(), SysError> {
     call("prctl", || "PR_SET_PDEATHSIG, SIGKILL".to_owned(), set)
 }
 
+/// Begins a group of processes of its own in its session.
+pub fn begin_group() -> Result<(), SysError> {
+    call("setpgid", || "0, 0".to_owned(), || rustix::process::setpgid(None, None))
+}
+
 /// Lets no process look into this one, its memory or its descriptors, but who has CAP_SYS_PTRACE over it. Holds until it is
 /// another program, or another user.
 pub fn hide() -> Result<(), SysError> {

@@ -169,6 +169,14 @@ pub fn give_back() -> Result<(), SysError> {
     mask(libc::SIG_SETMASK, &set_of(&[]))
 }
 
+/// Keeps every signal from being delivered, until they are given back.
+pub fn hold_all() -> Result<(), SysError> {
+    let mut set = set_of(&[]);
+    // SAFETY: the set is initialised.
+    unsafe { libc::sigfillset(&raw mut set) };
+    mask(libc::SIG_SETMASK, &set)
+}
+
 fn mask(how: i32, set: &libc::sigset_t) -> Result<(), SysError> {
     call("sigprocmask", String::new, || {
         // SAFETY: the set is initialised and outlives the call; no old set is asked for.

@@ -36,6 +36,13 @@ pub fn control(terminal: impl AsFd) -> Result<(), SysError> {
     call("ioctl", || "TIOCSCTTY".to_owned(), || rustix::process::ioctl_tiocsctty(&terminal))
 }
 
+/// Has this process's group be the one in the foreground of the terminal that controls its session. The caller lets no
+/// signal stop it for that.
+pub fn come_to_front(terminal: impl AsFd) -> Result<(), SysError> {
+    let own = rustix::process::getpgrp();
+    call("ioctl", || "TIOCSPGRP".to_owned(), || rustix::termios::tcsetpgrp(&terminal, own))
+}
+
 /// Whether this is a terminal.
 pub fn is_terminal(file: impl AsFd) -> bool {
     rustix::termios::isatty(file)
