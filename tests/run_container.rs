@@ -42,6 +42,8 @@ mod paused;
 mod place;
 #[path = "run_container/planted.rs"]
 mod planted;
+#[path = "run_container/probed.rs"]
+mod probed;
 #[path = "run_container/ranges.rs"]
 mod ranges;
 #[cfg(feature = "fault")]
