@@ -42,13 +42,12 @@ const VERBS_TO_COME: [&str; 15] = [
 ];
 
 /// Options of docker's `run` that are not there yet.
-const RUN_OPTIONS_TO_COME: [&str; 20] = [
+const RUN_OPTIONS_TO_COME: [&str; 18] = [
     "-a",
     "--annotation",
     "--attach",
     "--cgroup-parent",
     "--cgroupns",
-    "--device",
     "--domainname",
     "--expose",
     "--gpus",
@@ -59,7 +58,6 @@ const RUN_OPTIONS_TO_COME: [&str; 20] = [
     "--link",
     "--pid",
     "--platform",
-    "--privileged",
     "--pull",
     "--restart",
     "--uts",

@@ -130,7 +130,7 @@ impl Life<'_> {
 
     /// The ids of its own users, where it has some.
     fn ids(&self, living: &Living) -> Result<Option<Taken>> {
-        match self.args.userns {
+        match self.args.users() {
             UsersWord::Auto => ids::take(self.session, living.id()).map(Some),
             UsersWord::Host => Ok(None),
         }
@@ -283,9 +283,11 @@ impl Life<'_> {
             sysctls: sysctls::with_usual(&asked.sysctls, held.network()),
             resource_limits: asked.resource_limits.clone(),
             oom_score_adj: args.limits.oom_score_adj(),
+            devices: asked.devices.devices.clone(),
+            walls: args.security.walls(),
             files,
             users,
-            gains: args.security.gains(args.userns),
+            gains: args.security.gains(args.users()),
             capabilities: asked.capabilities,
             filters: asked.filters.clone(),
             network: held.network().clone(),

@@ -8,7 +8,7 @@ use layerfs_driver::sys::change;
 
 use super::error::{Doing, SetupError};
 use super::program::Program;
-use super::{files, place, program, root, streams, systems, walls};
+use super::{devices, files, place, program, root, streams, systems, walls};
 use crate::capability::Capabilities;
 use crate::carry::Ends;
 use crate::cgroup::View;
@@ -152,6 +152,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         }
         Step::MountRoot => root::mount(made),
         Step::MountSystem(system) => systems::mount(*system, made),
+        Step::GiveDevices(given) => devices::give(given, made),
         Step::Mask(path) => walls::mask(path, made),
         Step::SetSysctl(sysctl) => inside::write_setting(made.proc()?, &sysctl.path, &sysctl.value)
             .doing(|| format!("set `{}`", sysctl.path)),
