@@ -40,8 +40,10 @@ pub fn plain(words: Vec<OsString>) -> Vec<OsString> {
             (_, last) => {
                 plain.push(word.clone());
                 let takes_next = last.is_some_and(|last| !is_flag(last) && ends_with(text, last));
-                plain.extend(rest.next().filter(|_| takes_next).cloned());
-                if takes_next || text.starts_with('-') {
+                if takes_next {
+                    plain.extend(rest.next().cloned());
+                }
+                if text.starts_with('-') {
                     continue;
                 }
                 match verb.find_subcommand(text) {

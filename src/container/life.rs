@@ -255,6 +255,18 @@ impl Life<'_> {
         Ok((shown, fills))
     }
 
+    /// How its root is served, whatever it consists of.
+    fn flags(&self, users: Users) -> Vec<Flag> {
+        let mut flags = vec![Flag::NoSuid, Flag::NoDev, Flag::Everyone];
+        if self.asked.keep == Keep::Throwaway {
+            flags.push(Flag::Volatile);
+        }
+        if users != Users::Hosts {
+            flags.push(Flag::OwnUsers);
+        }
+        flags
+    }
+
     /// The directories and files of the container, and how it is to be run and served.
     fn make(
         &self,
@@ -294,13 +306,7 @@ impl Life<'_> {
             input: asked.input,
             streams: asked.streams,
         };
-        let mut flags = vec![Flag::NoSuid, Flag::NoDev, Flag::Everyone];
-        if asked.keep == Keep::Throwaway {
-            flags.push(Flag::Volatile);
-        }
-        if users != Users::Hosts {
-            flags.push(Flag::OwnUsers);
-        }
+        let mut flags = self.flags(users);
         let (image, lower, timeout_ms) = match &asked.from {
             From::Image { image, .. } => {
                 flags.extend([Flag::Partial, Flag::Blocks]);

@@ -176,12 +176,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         Step::NewKeyring => part_from_keys(),
         Step::TakeTerminal => streams::take_terminal(made),
         Step::TakeStreams => streams::take_callers(&made.given.ends, made.null()?),
-        Step::FindUser => {
-            let words = &made.given.spec.process.user;
-            let room = (made.given.spec.users != Users::Hosts).then_some(IdRange::LEN);
-            made.user = Some(program::find_user(words, (made.root()?, made.proc()?), room)?);
-            Ok(())
-        }
+        Step::FindUser => find_user(made),
         Step::GiveStreams => streams::give((&made.given.ends, &made.terminal), made.user()?),
         Step::EnterDirectory => {
             let directory = made.directory.as_ref().ok_or(SetupError::Order("its directory"))?;
@@ -208,6 +203,13 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
             Err(program::start(program, &made.given.spec.process.words))
         }
     }
+}
+
+fn find_user(made: &mut Made<'_>) -> Result<(), SetupError> {
+    let words = &made.given.spec.process.user;
+    let room = (made.given.spec.users != Users::Hosts).then_some(IdRange::LEN);
+    made.user = Some(program::find_user(words, (made.root()?, made.proc()?), room)?);
+    Ok(())
 }
 
 /// Waits for the word of the supervisor that things may go on.
