@@ -13,7 +13,7 @@ use crate::container::{
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
 use crate::output::log::LogLevel;
-use crate::system::{check, completion, df, fsck, gc, info, man};
+use crate::system::{check, completion, df, fsck, gc, info, man, verbs};
 use crate::upper::normalize;
 
 const ABOUT: &str = "\
@@ -190,6 +190,8 @@ pub enum Verb {
     Gc(gc::GcArgs),
     /// Prove that all contents of the store are what they were
     Fsck(fsck::FsckArgs),
+    /// Work on the store as a whole
+    System(verbs::SystemArgs),
     /// Show where things are, and how many
     Info(info::InfoArgs),
     /// Show what this machine can do, and the cure for what it can't

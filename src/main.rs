@@ -1,6 +1,7 @@
 //! The `layerfs` command: words in, words out. What it does lives in the packages below it.
 
 mod bench;
+mod booleans;
 mod called;
 mod changes;
 mod cli;
@@ -17,7 +18,7 @@ mod system;
 mod upper;
 
 fn main() -> std::process::ExitCode {
-    let words = nested::flat(std::env::args_os().collect());
+    let words = booleans::plain(nested::flat(std::env::args_os().collect()));
     match called::help(&words) {
         Some(text) => run::print(&text),
         None => {

@@ -23,7 +23,7 @@ const FAILED: u8 = 1;
 pub const READER_GONE: u8 = 141;
 
 /// Verbs of docker that are not there yet.
-const VERBS_TO_COME: [&str; 15] = [
+const VERBS_TO_COME: [&str; 14] = [
     "attach",
     "build",
     "container",
@@ -35,20 +35,18 @@ const VERBS_TO_COME: [&str; 15] = [
     "network",
     "prune",
     "search",
-    "system",
     "buildx",
     "compose",
     "manifest",
 ];
 
 /// Options of docker's `run` that are not there yet.
-const RUN_OPTIONS_TO_COME: [&str; 20] = [
+const RUN_OPTIONS_TO_COME: [&str; 18] = [
     "-a",
     "--annotation",
     "--attach",
     "--cgroup-parent",
     "--cgroupns",
-    "--device",
     "--domainname",
     "--expose",
     "--gpus",
@@ -59,7 +57,6 @@ const RUN_OPTIONS_TO_COME: [&str; 20] = [
     "--link",
     "--pid",
     "--platform",
-    "--privileged",
     "--pull",
     "--restart",
     "--uts",
@@ -201,14 +198,11 @@ fn usage_line(text: &str) -> String {
         // Usages stand one below the other.
         let between = if lines.starts_with("Usage: ") { " or " } else { " " };
         let lines = lines.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
-        lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(between)
+        let helps = |line: &String| !NO_HELP.iter().any(|start| line.starts_with(start));
+        lines.filter(|line| !line.is_empty()).filter(helps).collect::<Vec<_>>().join(between)
     });
     let said: Vec<String> = paragraphs
-        .filter(|line| {
-            !line.is_empty()
-                && line != "tip:"
-                && !NO_HELP.iter().any(|start| line.starts_with(start))
-        })
+        .filter(|line| !line.is_empty() && line != "tip:")
         .map(|line| match line.strip_prefix("Usage: ") {
             Some(usage) => format!("usage: {usage}"),
             None => line,
@@ -243,6 +237,17 @@ mod tests {
             ),
             "{line}"
         );
+    }
+
+    #[test]
+    fn a_near_option_is_named_and_nothing_that_leads_astray() {
+        for (said, near) in [("--memroy", "--memory"), ("--privleged", "--privileged")] {
+            let line = told(&["run", said, "x"]);
+            let told = format!(
+                "unexpected argument '{said}' found; tip: a similar argument exists: '{near}'; usage: "
+            );
+            assert!(line.starts_with(&told), "{line}");
+        }
     }
 
     #[test]

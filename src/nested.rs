@@ -46,8 +46,6 @@ const OF_IMAGE: [(&str, &[&str]); 11] = [
     ("tag", &["tag"]),
 ];
 
-const OF_SYSTEM: [(&str, &[&str]); 2] = [("df", &["df"]), ("info", &["info"])];
-
 /// The words with one verb where there were two. Others stay, for clap to name.
 pub fn flat(words: Vec<OsString>) -> Vec<OsString> {
     let Some(at) = place_of_verb(&words) else { return words };
@@ -55,7 +53,6 @@ pub fn flat(words: Vec<OsString>) -> Vec<OsString> {
     let table: &[(&str, &[&str])] = match kind {
         "container" => &OF_CONTAINER,
         "image" => &OF_IMAGE,
-        "system" => &OF_SYSTEM,
         _ => return words,
     };
     let Some((_, own)) = table.iter().find(|(name, _)| verb == *name) else { return words };
@@ -79,7 +76,6 @@ mod tests {
             ("layerfs container ls -a", "layerfs ps -a"),
             ("layerfs --root /x image rm a b", "layerfs --root /x rmi a b"),
             ("layerfs image inspect a", "layerfs inspect --type=image a"),
-            ("layerfs system df", "layerfs df"),
             ("layerfs container frob", "layerfs container frob"),
             ("layerfs container", "layerfs container"),
             ("layerfs run container ls", "layerfs run container ls"),
@@ -92,7 +88,7 @@ mod tests {
     #[test]
     fn every_verb_that_is_meant_is_there() {
         let verbs = crate::cli::command();
-        for (_, own) in OF_CONTAINER.iter().chain(&OF_IMAGE).chain(&OF_SYSTEM) {
+        for (_, own) in OF_CONTAINER.iter().chain(&OF_IMAGE) {
             let is_there = verbs.get_subcommands().any(|verb| verb.get_name() == own[0]);
             assert!(is_there, "{own:?}");
         }

@@ -126,6 +126,7 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
         Verb::Diff(args) => changes::diff::run(args, session, results),
         Verb::Commit(args) => changes::commit::run(args, session, results),
         Verb::Still(args) => changes::still::run_in_background(args),
+        Verb::System(args) => system::verbs::run(args, session, results),
         Verb::Df(args) => system::df::run(args, session, results),
         Verb::Gc(args) => system::gc::run(args, session, results),
         Verb::Fsck(args) => system::fsck::run(args, session, results),

@@ -20,6 +20,8 @@ mod images;
 mod layout;
 #[path = "cli/place.rs"]
 mod place;
+#[path = "cli/pruned.rs"]
+mod pruned;
 #[path = "cli/removal.rs"]
 mod removal;
 #[path = "cli/sources.rs"]

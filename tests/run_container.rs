@@ -18,6 +18,8 @@ mod copied;
 mod demo;
 #[path = "run_container/detached.rs"]
 mod detached;
+#[path = "run_container/devices.rs"]
+mod devices;
 #[path = "run_container/ended.rs"]
 mod ended;
 #[path = "run_container/exec.rs"]

@@ -6,9 +6,10 @@
 
 use std::os::fd::OwnedFd;
 
+use crate::build::make_node;
 use crate::carry::Ends;
 use crate::plan::Step;
-use crate::spec::{ContainerSpec, IdRange, Network, ResourceLimit, Users, Volume};
+use crate::spec::{ContainerSpec, Device, IdRange, Network, ResourceLimit, Users, Volume};
 use crate::start::RunError;
 use crate::sys::mounts::Attributes;
 use crate::sys::{Errno, SysError, exec, limits, mounts, namespace};
@@ -20,6 +21,8 @@ pub(crate) struct Outside<'a> {
     limits: &'a [ResourceLimit],
     /// `/sys` of a network that is not its users' own, which they can't mount: the first that is asked for.
     sys: Option<OwnedFd>,
+    /// The devices that it is given, each by its number in the list: what is asked for next.
+    devices: Option<OwnedFd>,
     /// What it shows of the host's, in the order of the plan, each with whose it is.
     shown: std::vec::IntoIter<(&'a Volume, Whose)>,
 }
@@ -44,6 +47,7 @@ impl<'a> Outside<'a> {
             users: spec.users,
             limits: &spec.resource_limits,
             sys: None,
+            devices: None,
             shown: shown.collect::<Vec<_>>().into_iter(),
         }
     }
@@ -54,6 +58,25 @@ impl<'a> Outside<'a> {
             let sys = mounts::new_filesystem("sysfs", &[], Attributes::READ_ONLY);
             self.sys = Some(sys.map_err(RunError::Process)?);
         }
+        Ok(())
+    }
+
+    /// Makes the devices that it is given, as its root's: those of the host belong to nobody in there, and it can make none.
+    pub(crate) fn make_devices(&mut self, devices: &[Device]) -> Result<(), RunError> {
+        let Users::Own(range) = self.users else { return Ok(()) };
+        if devices.is_empty() {
+            return Ok(());
+        }
+        let attributes = Attributes::NO_SUID.and(Attributes::NO_EXEC);
+        let options = [("source", "devices"), ("mode", "755"), ("size", "64k")];
+        let made = mounts::new_filesystem("tmpfs", &options, attributes).and_then(|made| {
+            for (device, number) in devices.iter().zip(0_u32..) {
+                let owner = (range.first, range.first);
+                make_node(&made, number.to_string().as_ref(), device, owner)?;
+            }
+            Ok(made)
+        });
+        self.devices = Some(made.map_err(RunError::Devices)?);
         Ok(())
     }
 
@@ -97,6 +120,9 @@ impl<'a> Outside<'a> {
     pub(crate) fn take_next(&mut self, child: u32) -> Result<OwnedFd, RunError> {
         if let Some(sys) = self.sys.take() {
             return Ok(sys);
+        }
+        if let Some(devices) = self.devices.take() {
+            return Ok(devices);
         }
         let (Users::Own(range), Some((volume, whose))) = (self.users, self.shown.next()) else {
             return Err(RunError::Process(SysError::of_deed(

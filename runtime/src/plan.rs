@@ -8,7 +8,8 @@
 //! 5. Privileges go last: user, capabilities, descriptors, system calls, and only then the program.
 
 use crate::spec::{
-    Access, Connection, ContainerSpec, First, Network, Streams, Sysctl, Tmpfs, Users, Volume,
+    Access, Connection, ContainerSpec, Device, First, Network, Streams, Sysctl, Tmpfs, Users,
+    Volume, Walls,
 };
 
 /// A file system of the kernel's that every container has of its own.
@@ -49,6 +50,8 @@ pub enum Step {
     MountRoot,
     /// Mount a file system of the kernel's.
     MountSystem(System),
+    /// Give it devices of the host's.
+    GiveDevices(Vec<Device>),
     /// Make part of `/proc` or `/sys` unreadable.
     Mask(&'static str),
     /// Change a setting of the kernel that is the container's own.
@@ -139,10 +142,17 @@ pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
     }
     steps.extend([Step::UnshareCgroups, Step::PrivateMounts, Step::MountRoot]);
     steps.extend(SYSTEMS.map(Step::MountSystem));
-    steps.extend(MASKED.map(Step::Mask));
+    if !spec.devices.is_empty() {
+        steps.push(Step::GiveDevices(spec.devices.clone()));
+    }
+    if spec.walls == Walls::Usual {
+        steps.extend(MASKED.map(Step::Mask));
+    }
     // Before they are made unchangeable.
     steps.extend(spec.sysctls.iter().cloned().map(Step::SetSysctl));
-    steps.extend(PROTECTED.map(Step::Protect));
+    if spec.walls == Walls::Usual {
+        steps.extend(PROTECTED.map(Step::Protect));
+    }
     steps.extend(mounts(spec));
     steps.push(Step::FindDirectory);
     if spec.root == Access::ReadOnly {
@@ -211,6 +221,8 @@ mod tests {
                 refused: Vec::new(),
             }],
             shm_bytes: 1 << 20,
+            devices: Vec::new(),
+            walls: Walls::Usual,
             files: vec![volume("/etc/hosts")],
             users: Users::Hosts,
             gains: Gains::Never,
@@ -311,6 +323,13 @@ mod tests {
             ];
             assert_eq!(steps[steps.len() - last.len()..], last);
         }
+    }
+
+    #[test]
+    fn walls_stand_unless_nothing_is_to_be_kept_from_it() {
+        let is_wall = |step: &Step| matches!(step, Step::Mask(_) | Step::Protect(_));
+        assert_eq!(plan(&spec()).iter().filter(|step| is_wall(step)).count(), 18);
+        assert!(!plan(&ContainerSpec { walls: Walls::None, ..spec() }).iter().any(is_wall));
     }
 
     /// It has no right that the program has not.

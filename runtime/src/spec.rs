@@ -164,6 +164,41 @@ pub struct ResourceLimit {
     pub hard: Option<u64>,
 }
 
+/// Which kind of device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// Of characters.
+    Character,
+    /// Of blocks: a disk.
+    Block,
+}
+
+/// A device of the host's that a container has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Where it is on the host, absolute.
+    pub source: PathBuf,
+    /// Where it is in the container, absolute as that sees it.
+    pub target: PathBuf,
+    /// Which kind it is of.
+    pub kind: DeviceKind,
+    /// Its numbers.
+    pub numbers: (u32, u32),
+    /// Who may open it: the bits of its mode, without its kind.
+    pub mode: u32,
+    /// Its user and its group on the host.
+    pub owner: (u32, u32),
+}
+
+/// What keeps a container from reading and changing the settings of the host's kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walls {
+    /// Parts of `/proc` and `/sys` can't be read, others not be changed.
+    Usual,
+    /// Nothing but what its rights don't reach.
+    None,
+}
+
 /// The program of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -233,6 +268,10 @@ pub struct ContainerSpec {
     pub tmpfs: Vec<Tmpfs>,
     /// Bytes that `/dev/shm` has room for.
     pub shm_bytes: u64,
+    /// Devices of the host's that it has.
+    pub devices: Vec<Device>,
+    /// What it can't reach of the kernel's settings.
+    pub walls: Walls,
     /// Files made for this container, each shown at its target: `/etc/hosts` and the like.
     pub files: Vec<Volume>,
     /// Whose users its own are.

@@ -91,6 +91,9 @@ pub enum RunError {
         /// The refused call.
         source: SysError,
     },
+    /// A device that it is given can't be made.
+    #[error("give the container devices (--device): {0}")]
+    Devices(#[source] SysError),
     /// It can't be put within its limits.
     #[error(transparent)]
     Limits(CgroupError),
@@ -176,6 +179,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
     // The child begins in it: everything of a network that is made for it later fits.
     let joined = network.map(Visit::begin).transpose().map_err(RunError::Process)?;
     outside.take_sys(&spec.network)?;
+    outside.make_devices(&spec.devices)?;
     let namespaces = outside.namespaces() | own_network;
     match process::fork_into(namespaces).map_err(|error| outside.of_fork(error))? {
         Forked::Child => {

@@ -18,6 +18,7 @@ use layerfs_runtime::spec::{Access, Input, ResourceLimit, Streams, Sysctl, Tmpfs
 use serde_json::{Value, json};
 
 use super::details::Noted;
+use super::devices::Given;
 use super::mount::{self, Mount};
 use super::network::Wanted;
 use super::process::{Said, process, read_environment};
@@ -64,8 +65,10 @@ pub struct Asked<'a> {
     pub shm_bytes: u64,
     /// Settings of the kernel.
     pub sysctls: Vec<Sysctl>,
-    /// Limits of all its processes together.
+    /// Limits of all its processes together, and what they may do with which devices.
     pub limits: Limits,
+    /// Devices of the host's that it has.
+    pub devices: Given,
     /// Limits of each of its processes.
     pub resource_limits: Vec<ResourceLimit>,
     /// Which of root's rights it has.
@@ -98,7 +101,8 @@ pub fn asked_with<'a>(
 ) -> Result<Asked<'a>> {
     let mut environment = read_environment(&args.env_file)?;
     environment.extend_from_slice(&args.env);
-    let limits = args.limits.limits()?;
+    let devices = args.security.devices()?;
+    let limits = Limits { devices: devices.rules.clone(), ..args.limits.limits()? };
     let filters = filtering.filters(capabilities)?;
     let mut volumes: Vec<Mounted> =
         args.volume.iter().map(|words| volumes::read(words, store)).collect::<Result<_>>()?;
@@ -146,6 +150,7 @@ pub fn asked_with<'a>(
             .map(|words| sysctls::read(words, &network.mode))
             .collect::<Result<_>>()?,
         limits,
+        devices,
         resource_limits: args.limits.of_processes()?,
         capabilities,
         filtering,
@@ -300,7 +305,7 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         entrypoint_len: said.entrypoint_len(&config),
         terminal: asked.streams == Streams::Terminal,
         limits: &asked.limits,
-        users: args.userns,
+        users: args.users(),
         disks: args.limits.io_words(),
         oom_score_adj: args.limits.oom_score_adj(),
         network: &asked.network,

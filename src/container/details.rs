@@ -9,6 +9,7 @@ use layerfs_runtime::cgroup::{Cpus, Limits, Swap, words};
 use layerfs_runtime::spec::{Access, Process, ResourceLimit, Sysctl};
 use serde_json::{Map, Value, json};
 
+use super::devices;
 use super::network::{self, Wanted};
 use super::rights::RIGHTS;
 use super::security::SecurityArgs;
@@ -105,6 +106,8 @@ impl Noted<'_> {
             "Tmpfs": in_memory(self.tmpfs),
             "ShmSize": self.shm_bytes,
             "Ulimits": self.resource_limits.iter().map(ulimit).collect::<Vec<_>>(),
+            "Devices": self.security.device_words().iter().map(|said| device(said)).collect::<Vec<_>>(),
+            "Privileged": self.security.is_privileged(),
             "CapAdd": some(self.security.added()),
             "CapDrop": some(self.security.dropped()),
             "SecurityOpt": some(self.security.options()),
@@ -170,6 +173,11 @@ fn shown(mounted: &Mounted) -> Value {
         "Destination": volume.target.to_string_lossy(),
         "RW": volume.access == Access::ReadWrite,
     })
+}
+
+fn device(said: &str) -> Value {
+    let (host, inside, access) = devices::parts(said);
+    json!({"PathOnHost": host, "PathInContainer": inside, "CgroupPermissions": access})
 }
 
 /// Docker's way: none is `null`.

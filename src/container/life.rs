@@ -130,7 +130,7 @@ impl Life<'_> {
 
     /// The ids of its own users, where it has some.
     fn ids(&self, living: &Living) -> Result<Option<Taken>> {
-        match self.args.userns {
+        match self.args.users() {
             UsersWord::Auto => ids::take(self.session, living.id()).map(Some),
             UsersWord::Host => Ok(None),
         }
@@ -255,6 +255,18 @@ impl Life<'_> {
         Ok((shown, fills))
     }
 
+    /// How its root is served, whatever it consists of.
+    fn flags(&self, users: Users) -> Vec<Flag> {
+        let mut flags = vec![Flag::NoSuid, Flag::NoDev, Flag::Everyone];
+        if self.asked.keep == Keep::Throwaway {
+            flags.push(Flag::Volatile);
+        }
+        if users != Users::Hosts {
+            flags.push(Flag::OwnUsers);
+        }
+        flags
+    }
+
     /// The directories and files of the container, and how it is to be run and served.
     fn make(
         &self,
@@ -283,22 +295,18 @@ impl Life<'_> {
             sysctls: sysctls::with_usual(&asked.sysctls, held.network()),
             resource_limits: asked.resource_limits.clone(),
             oom_score_adj: args.limits.oom_score_adj(),
+            devices: asked.devices.devices.clone(),
+            walls: args.security.walls(),
             files,
             users,
-            gains: args.security.gains(args.userns),
+            gains: args.security.gains(args.users()),
             capabilities: asked.capabilities,
             filters: asked.filters.clone(),
             network: held.network().clone(),
             input: asked.input,
             streams: asked.streams,
         };
-        let mut flags = vec![Flag::NoSuid, Flag::NoDev, Flag::Everyone];
-        if asked.keep == Keep::Throwaway {
-            flags.push(Flag::Volatile);
-        }
-        if users != Users::Hosts {
-            flags.push(Flag::OwnUsers);
-        }
+        let mut flags = self.flags(users);
         let (image, lower, timeout_ms) = match &asked.from {
             From::Image { image, .. } => {
                 flags.extend([Flag::Partial, Flag::Blocks]);

@@ -181,6 +181,7 @@ impl AdjustableArgs {
             cpuset_mems: list("--cpuset-mems", &self.cpuset_mems)?,
             io_weight: read("--blkio-weight", &self.blkio_weight, &words::io_weight)?,
             io: Vec::new(),
+            devices: Vec::new(),
             cpus: match &self.cpus {
                 Some(word) => words::cpus(word, cgroup::processors()?)
                     .with_context(|| format!("--cpus `{word}`"))?,

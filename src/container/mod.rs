@@ -5,6 +5,7 @@ mod asked;
 pub mod copier;
 pub mod cp;
 mod details;
+mod devices;
 pub mod exec;
 mod exits;
 mod files;

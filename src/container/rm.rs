@@ -46,8 +46,10 @@ pub struct RmArgs {
 
 /// Whether a container that runs is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Force {
+pub enum Force {
+    /// It is.
     Yes,
+    /// It is left.
     No,
 }
 
@@ -75,7 +77,8 @@ pub fn run(args: &RmArgs, session: &Session, results: &mut Results) -> Result<Ou
     Ok(outcome)
 }
 
-fn remove(store: &Store, word: &str, force: Force) -> Result<()> {
+/// Removes one.
+pub fn remove(store: &Store, word: &str, force: Force) -> Result<()> {
     let container = store.find_container(word)?;
     if force == Force::Yes && container.is_living {
         end(store, &started(store, container.clone())?)?;

@@ -8,9 +8,10 @@ use clap::Args;
 use layerfs_driver::sys::{dir, file, host};
 use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::seccomp::{Filters, Profile};
-use layerfs_runtime::spec::Gains;
+use layerfs_runtime::spec::{Gains, Walls};
 use serde::{Deserialize, Serialize};
 
+use super::devices::Given;
 use super::words::UsersWord;
 
 /// Bytes of a profile that are read.
@@ -27,6 +28,13 @@ pub struct SecurityArgs {
     /// Take a capability away; ALL for all that --cap-add does not give
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     cap_drop: Vec<String>,
+    /// Give it a device of the host's, or all that a directory has; what it may do with it is rwm: read, write, make nodes
+    #[arg(long, value_name = "HOST[:CONTAINER][:rwm]")]
+    device: Vec<String>,
+    /// Keep nothing from it: all capabilities and devices, no filter of system calls, the host's users and settings. Its root
+    /// is root of this machine
+    #[arg(long)]
+    privileged: bool,
     /// seccomp=FILE for a profile in Docker's form, seccomp=unconfined for none; no-new-privileges, which
     /// holds always with --userns host
     #[arg(long, value_name = "WORD[=VALUE]")]
@@ -89,12 +97,37 @@ impl SecurityArgs {
         &self.security_opt
     }
 
-    /// Whether its programs may gain rights by what they execute: those of the host's users never.
+    /// `--device`, as it was said.
+    pub fn device_words(&self) -> &[String] {
+        &self.device
+    }
+
+    /// Whether nothing is kept from it.
+    pub fn is_privileged(&self) -> bool {
+        self.privileged
+    }
+
+    /// What it can't reach of the kernel's settings.
+    pub fn walls(&self) -> Walls {
+        if self.privileged { Walls::None } else { Walls::Usual }
+    }
+
+    /// The devices that it is given.
+    pub fn devices(&self) -> Result<Given> {
+        let mut given = if self.privileged { Given::all()? } else { Given::default() };
+        self.device.iter().try_for_each(|said| given.add(said))?;
+        Ok(given)
+    }
+
+    /// Whether its programs may gain rights by what they execute: those of the host's users never, unless nothing is kept from
+    /// them.
     pub fn gains(&self, users: UsersWord) -> Gains {
         let is_said = |option: &String| option.starts_with("no-new-privileges");
         match users {
-            UsersWord::Auto if !self.security_opt.iter().any(is_said) => Gains::OfFiles,
-            UsersWord::Auto | UsersWord::Host => Gains::Never,
+            _ if self.security_opt.iter().any(is_said) => Gains::Never,
+            UsersWord::Auto => Gains::OfFiles,
+            UsersWord::Host if self.privileged => Gains::OfFiles,
+            UsersWord::Host => Gains::Never,
         }
     }
 
@@ -121,7 +154,7 @@ impl SecurityArgs {
                 "--cap-add `{name}`: this process has not that capability itself, and can't give it"
             );
         }
-        Ok(match (all_added, all_dropped) {
+        Ok(match (all_added || self.privileged, all_dropped) {
             (true, _) => has.without(dropped),
             (false, true) => added,
             (false, false) => Capabilities::usual().without(dropped).with(added),
@@ -145,7 +178,7 @@ impl SecurityArgs {
     }
 
     fn filtered(&self) -> Result<Filtered<'_>> {
-        let mut filtered = Filtered::Usually;
+        let mut filtered = if self.privileged { Filtered::Not } else { Filtered::Usually };
         for option in &self.security_opt {
             // Docker's older form has a colon.
             let (word, value) = option

@@ -110,7 +110,10 @@ pub fn run(args: &VolumeArgs, session: &Session, results: &mut Results) -> Resul
                 removed => Ok(removed?),
             })
         }
-        Verb::Prune { all, .. } => prune(&session.store()?, *all, results),
+        Verb::Prune { all, .. } => {
+            let which = if *all { Which::All } else { Which::Unnamed };
+            prune(&session.store()?, which, results)
+        }
     }
 }
 
@@ -192,10 +195,20 @@ fn inspect(
     Ok(outcome)
 }
 
-fn prune(store: &Store, all: bool, results: &mut Results) -> Result<Outcome> {
+/// Which of those that no container shows are removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All.
+    All,
+    /// Those that nobody named.
+    Unnamed,
+}
+
+/// Removes volumes that no container shows, and prints their names.
+pub fn prune(store: &Store, which: Which, results: &mut Results) -> Result<Outcome> {
     let (volumes, unread) = store.volumes()?;
     for volume in volumes {
-        if !all && !volume.labels.contains_key(ANONYMOUS) {
+        if which == Which::Unnamed && !volume.labels.contains_key(ANONYMOUS) {
             continue;
         }
         match store.remove_volume(&volume.name) {

@@ -101,9 +101,10 @@ pub struct RunArgs {
     /// Run this instead of the image's entrypoint; empty for none
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<String>,
-    /// Whose users its own are: `auto` gives it ids of its own, which nobody has on the host
-    #[arg(long, value_enum, default_value = "auto")]
-    pub userns: UsersWord,
+    /// Whose users its own are: `auto`, which is usual, gives it ids of its own, which nobody has on the host; `host` is
+    /// usual with --privileged
+    #[arg(long, value_enum)]
+    pub userns: Option<UsersWord>,
     #[command(flatten)]
     pub network: NetworkArgs,
     /// Show a directory or file of the host, or a volume by its name, at a place in the container
@@ -140,4 +141,15 @@ pub struct RunArgs {
     /// Name or id of the image, then the command and its words
     #[arg(value_name = "IMAGE [COMMAND", required = true, trailing_var_arg = true)]
     pub words: Vec<OsString>,
+}
+
+impl RunArgs {
+    /// Whose users its own are.
+    pub fn users(&self) -> UsersWord {
+        match (self.userns, self.security.is_privileged()) {
+            (Some(said), _) => said,
+            (None, true) => UsersWord::Host,
+            (None, false) => UsersWord::Auto,
+        }
+    }
 }

@@ -73,6 +73,32 @@ pub fn run(args: &RmiArgs, session: &Session, results: &mut Results) -> Result<O
     Ok(outcome)
 }
 
+/// Which of the images that nothing uses are removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All.
+    All,
+    /// Those without names.
+    Unnamed,
+}
+
+/// Removes images that no container, no mount and no upper directory uses, and prints them. Their space is not free yet.
+pub fn prune(store: &Store, which: Which, results: &mut Results) -> Result<()> {
+    for image in store.images()? {
+        let is_meant = which == Which::All || image.names.is_empty();
+        let is_used = || -> Result<bool> {
+            Ok(keeper(store, &image, Force::No)?.is_some()
+                || !store.mountpoints_of(&image.id)?.is_empty()
+                || uppers::needing(store, &image)?.is_some())
+        };
+        if is_meant && !is_used()? {
+            store.forget(&image)?;
+            told_gone(&image, results)?;
+        }
+    }
+    Ok(())
+}
+
 /// Takes away what the words mean. Answers the layers of an image that went.
 fn remove(store: &Store, words: &str, force: Force, results: &mut Results) -> Result<Vec<Digest>> {
     let hit = store.find(words)?;

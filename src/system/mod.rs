@@ -8,3 +8,6 @@ pub mod fsck;
 pub mod gc;
 pub mod info;
 pub mod man;
+mod prune;
+mod reset;
+pub mod verbs;

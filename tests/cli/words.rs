@@ -4,7 +4,10 @@ use std::process::Stdio;
 
 use crate::place::{Place, finished};
 
-const VERBS: [&str; 25] = [
+const VERBS: [&str; 28] = [
+    "update",
+    "port",
+    "system",
     "exec",
     "top",
     "stats",
@@ -90,7 +93,7 @@ fn help_of_a_verb_can_be_asked_for_in_two_ways() {
 #[test]
 fn verbs_to_come_are_told_from_misspelled_ones() {
     let place = Place::new();
-    for verb in ["update", "attach", "container", "build"] {
+    for verb in ["events", "attach", "container", "build"] {
         let line = place.run(&[verb, "debian", "/mnt"]).refusal(2);
         assert_eq!(line, format!("`{verb}` is not there yet; `layerfs --help` lists what is"));
     }
@@ -99,7 +102,12 @@ fn verbs_to_come_are_told_from_misspelled_ones() {
 #[test]
 fn dockers_longer_words_mean_the_same() {
     let place = Place::new();
-    for (long, short) in [("container ls --help", "ps --help"), ("image rm --help", "rmi --help")] {
+    for (long, short) in [
+        ("container ls --help", "ps --help"),
+        ("image rm --help", "rmi --help"),
+        ("container update --help", "update --help"),
+        ("ps --all=true --quiet=false", "ps --all"),
+    ] {
         let said = |words: &str| place.said(&words.split(' ').collect::<Vec<_>>());
         assert_eq!(said(long), said(short));
     }
@@ -120,7 +128,7 @@ fn no_verb_is_offered_that_users_do_not_say() {
 #[test]
 fn words_of_run_that_are_not_understood_end_with_125() {
     let place = Place::new();
-    for option in ["--gpus", "--privileged", "--device", "--init"] {
+    for option in ["--gpus", "--restart", "--pid", "--ip"] {
         let line = place.run(&["run", "--rm", option, "debian"]).refusal(125);
         assert_eq!(
             line,

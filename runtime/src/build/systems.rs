@@ -13,7 +13,7 @@ use super::{files, place};
 use crate::carry::NULL;
 use crate::cgroup::View;
 use crate::plan::System;
-use crate::spec::{Network, Refused, Tmpfs, Users};
+use crate::spec::{Network, Refused, Tmpfs, Users, Walls};
 use crate::sys::SysError;
 use crate::sys::inside;
 use crate::sys::mounts::{self, Attributes, Depth};
@@ -45,7 +45,7 @@ pub(super) fn mount(system: System, made: &mut Made<'_>) -> Result<(), SetupErro
     match system {
         System::Proc => made.proc = Some(top(made, "proc", ("proc", &[]), QUIET)?),
         System::Sys => {
-            let attributes = QUIET.and(Attributes::READ_ONLY);
+            let attributes = settled(made);
             let spec = made.given.spec;
             made.sys = Some(match (spec.users, &spec.network) {
                 // Who mounts a new one needs a network of these users.
@@ -82,6 +82,14 @@ pub(super) fn mount(system: System, made: &mut Made<'_>) -> Result<(), SetupErro
         }
     }
     Ok(())
+}
+
+/// What a file system of the kernel's settings refuses: changes, too, unless nothing is to be kept from root of the host.
+fn settled(made: &Made<'_>) -> Attributes {
+    match (made.given.spec.walls, made.given.spec.users) {
+        (Walls::None, Users::Hosts) => QUIET,
+        _ => QUIET.and(Attributes::READ_ONLY),
+    }
 }
 
 /// Mounts a file system in memory at a place of the user's.
@@ -230,7 +238,7 @@ fn null(dev: &OwnedFd) -> Result<OwnedFd, SetupError> {
 /// Shows the container its own groups, and no other's.
 fn cgroups(made: &Made<'_>) -> Result<(), SetupError> {
     let deed = || "mount `/sys/fs/cgroup`".to_owned();
-    let attributes = QUIET.and(Attributes::READ_ONLY);
+    let attributes = settled(made);
     let place = match inside::open(made.sys()?, OsStr::new("fs/cgroup")) {
         // A kernel without groups has no such directory.
         Err(error) if error.is_absent() => return Ok(()),
@@ -242,15 +250,15 @@ fn cgroups(made: &Made<'_>) -> Result<(), SetupError> {
             let mount = new("cgroup2", &[], attributes).doing(deed)?;
             mounts::attach(&mount, &place).doing(deed)
         }
-        View::Directory { binds, links } => legacy(binds, links, &place),
+        View::Directory { binds, links } => legacy((binds, links), &place, attributes),
     }
 }
 
 /// One directory for each hierarchy of version 1, and links by which programs find limits where version 2 has them.
 fn legacy(
-    groups: &[(String, PathBuf)],
-    links: &[(String, String)],
+    (groups, links): (&[(String, PathBuf)], &[(String, String)]),
     place: &OwnedFd,
+    attributes: Attributes,
 ) -> Result<(), SetupError> {
     let deed = || "mount `/sys/fs/cgroup`".to_owned();
     let options = [("mode", "755"), ("size", "64k")];
@@ -262,10 +270,10 @@ fn legacy(
         let place = inside::open_name(&top, name).doing(deed)?;
         let group = mounts::clone_path(path.as_os_str()).doing(deed)?;
         mounts::attach(&group, &place).doing(deed)?;
-        super::walls::restrict(&group, QUIET.and(Attributes::READ_ONLY), Depth::One).doing(deed)?;
+        super::walls::restrict(&group, attributes, Depth::One).doing(deed)?;
     }
     for (name, target) in links {
         inside::make_link(target, &top, name).doing(deed)?;
     }
-    super::walls::restrict(&top, QUIET.and(Attributes::READ_ONLY), Depth::One).doing(deed)
+    super::walls::restrict(&top, attributes, Depth::One).doing(deed)
 }

@@ -8,7 +8,7 @@ use layerfs_driver::sys::change;
 
 use super::error::{Doing, SetupError};
 use super::program::Program;
-use super::{files, place, program, root, streams, systems, walls};
+use super::{devices, files, place, program, root, streams, systems, walls};
 use crate::capability::Capabilities;
 use crate::carry::Ends;
 use crate::cgroup::View;
@@ -152,6 +152,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         }
         Step::MountRoot => root::mount(made),
         Step::MountSystem(system) => systems::mount(*system, made),
+        Step::GiveDevices(given) => devices::give(given, made),
         Step::Mask(path) => walls::mask(path, made),
         Step::SetSysctl(sysctl) => inside::write_setting(made.proc()?, &sysctl.path, &sysctl.value)
             .doing(|| format!("set `{}`", sysctl.path)),
@@ -175,12 +176,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         Step::NewKeyring => part_from_keys(),
         Step::TakeTerminal => streams::take_terminal(made),
         Step::TakeStreams => streams::take_callers(&made.given.ends, made.null()?),
-        Step::FindUser => {
-            let words = &made.given.spec.process.user;
-            let room = (made.given.spec.users != Users::Hosts).then_some(IdRange::LEN);
-            made.user = Some(program::find_user(words, (made.root()?, made.proc()?), room)?);
-            Ok(())
-        }
+        Step::FindUser => find_user(made),
         Step::GiveStreams => streams::give((&made.given.ends, &made.terminal), made.user()?),
         Step::EnterDirectory => {
             let directory = made.directory.as_ref().ok_or(SetupError::Order("its directory"))?;
@@ -207,6 +203,13 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
             Err(program::start(program, &made.given.spec.process.words))
         }
     }
+}
+
+fn find_user(made: &mut Made<'_>) -> Result<(), SetupError> {
+    let words = &made.given.spec.process.user;
+    let room = (made.given.spec.users != Users::Hosts).then_some(IdRange::LEN);
+    made.user = Some(program::find_user(words, (made.root()?, made.proc()?), room)?);
+    Ok(())
 }
 
 /// Waits for the word of the supervisor that things may go on.

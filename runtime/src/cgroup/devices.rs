@@ -5,6 +5,8 @@
 
 use super::error::CgroupError;
 use super::group::Group;
+use super::limits::DeviceRule;
+use crate::spec::DeviceKind;
 
 const ALLOWED: [&str; 10] = [
     "c *:* m",
@@ -23,4 +25,20 @@ const ALLOWED: [&str; 10] = [
 pub fn allow_only_ours(group: &Group) -> Result<(), CgroupError> {
     group.tell("devices.deny", "a")?;
     ALLOWED.iter().try_for_each(|rule| group.tell("devices.allow", rule))
+}
+
+/// Allows these, too.
+pub fn allow(group: &Group, rules: &[DeviceRule]) -> Result<(), CgroupError> {
+    for rule in rules {
+        let kind = match rule.kind {
+            DeviceKind::Character => 'c',
+            DeviceKind::Block => 'b',
+        };
+        let numbers = match rule.numbers {
+            Some((major, minor)) => format!("{major}:{minor}"),
+            None => "*:*".into(),
+        };
+        group.tell("devices.allow", &format!("{kind} {numbers} {}", rule.access))?;
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! What a container may take at most, as numbers that the kernel understands.
 
 use super::io::IoLimit;
+use crate::spec::DeviceKind;
 
 /// The period over which a share of processor time is measured out, in microseconds.
 pub const PERIOD_US: u64 = 100_000;
@@ -28,6 +29,26 @@ pub struct Limits {
     pub cpu_shares: Option<u64>,
     /// Processes and threads.
     pub pids_max: Option<u64>,
+    /// Devices that it may use beside the usual ones.
+    pub devices: Vec<DeviceRule>,
+}
+
+/// What a container may do with a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRule {
+    /// Which kind it is of.
+    pub kind: DeviceKind,
+    /// Its numbers; any where there are none.
+    pub numbers: Option<(u32, u32)>,
+    /// Some of `rwm`: read it, write to it, make nodes of it.
+    pub access: String,
+}
+
+impl DeviceRule {
+    /// Whether something of it is refused.
+    fn refuses(&self) -> bool {
+        !"rwm".chars().all(|one| self.access.contains(one))
+    }
 }
 
 impl Limits {
@@ -43,9 +64,13 @@ impl Limits {
             (self.cpu_shares.is_some(), "--cpu-shares", "cpu"),
             (self.pids_max.is_some(), "--pids-limit", "pids"),
         ];
+        // Where nothing is refused nobody has to refuse it.
+        let refused = self.devices.iter().any(DeviceRule::refuses);
+        let of_devices = [(refused, "--device with less than rwm", "devices")];
         let of_disks = self.io.iter().map(|limit| (true, limit.kind.flag(), "blkio"));
         rows.into_iter()
             .chain(of_disks)
+            .chain(of_devices)
             .filter(|(asked, ..)| *asked)
             .map(|(_, flag, controller)| (flag, controller))
     }

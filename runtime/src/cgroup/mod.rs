@@ -34,6 +34,6 @@ pub use empty::Paused;
 pub use error::{CgroupError, WhyNot};
 pub use host::{Hierarchy, Host};
 pub use io::{IoKind, IoLimit};
-pub use limits::{Cpus, Limits, Swap, weight_of_shares};
+pub use limits::{Cpus, DeviceRule, Limits, Swap, weight_of_shares};
 pub use usage::Usage;
 pub use view::View;

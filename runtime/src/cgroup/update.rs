@@ -67,6 +67,7 @@ fn changed(old: &Limits, new: &Limits) -> Limits {
     changed.cpuset_cpus = new.cpuset_cpus.clone().filter(|_| old.cpuset_cpus != new.cpuset_cpus);
     changed.cpuset_mems = new.cpuset_mems.clone().filter(|_| old.cpuset_mems != new.cpuset_mems);
     changed.io.clear();
+    changed.devices.clear();
     changed
 }
 

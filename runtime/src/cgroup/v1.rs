@@ -82,6 +82,9 @@ impl V1Group {
             if self.has("cpu") {
                 apply_cpu(group, limits)?;
             }
+            if self.has("devices") {
+                devices::allow(group, &limits.devices)?;
+            }
             if let Some(count) = limits.pids_max.filter(|_| self.has("pids")) {
                 group.set("pids.max", &count.to_string())?;
             }

@@ -184,6 +184,13 @@ pub fn pivot(root: impl AsFd) -> Result<(), SysError> {
     call("chdir", || "/".to_owned(), || rustix::process::chdir("/"))
 }
 
+/// Takes the attached mount away that `mount` is the root of.
+pub fn detach(mount: impl AsFd) -> Result<(), SysError> {
+    let path = format!("/proc/self/fd/{}", mount.as_fd().as_raw_fd());
+    let leave = || rustix::mount::unmount(&*path, UnmountFlags::DETACH);
+    call("umount2", || "a mount of ours".to_owned(), leave)
+}
+
 /// Whether the kernel is too old for a call, which something else stands in for.
 pub fn is_missing(error: &SysError) -> bool {
     error.errno() == Errno::NOSYS

@@ -1,0 +1,141 @@
+//! Docker's `--rm=true` and `--rm=false`, for every option that takes no value: the plain option, or none.
+
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, Command};
+
+use crate::cli;
+use crate::misunderstood::place_of_verb;
+
+/// The words that stand for yes and for no, as Go reads them.
+const YES: [&str; 6] = ["1", "t", "T", "TRUE", "true", "True"];
+const NO: [&str; 6] = ["0", "f", "F", "FALSE", "false", "False"];
+
+/// The words without such values. What is not understood stays, for clap to name.
+pub fn plain(words: Vec<OsString>) -> Vec<OsString> {
+    // Most have none, and need not know what options there are.
+    let has_value = |word: &OsString| word.to_str().and_then(said).is_some();
+    let Some(at) = place_of_verb(&words).filter(|_| words.iter().any(has_value)) else {
+        return words;
+    };
+    let all = cli::command();
+    let Some(mut verb) = words[at].to_str().and_then(|word| all.find_subcommand(word)) else {
+        return words;
+    };
+    let mut plain = words[..=at].to_vec();
+    let mut rest = words[at + 1..].iter();
+    while let Some(word) = rest.next() {
+        let text = word.to_str().unwrap_or_default();
+        if text == "--" {
+            plain.push(word.clone());
+            break;
+        }
+        let options = options_of(text, verb, &all);
+        match (said(text), options.last()) {
+            (Some((option, answer)), Some(last)) if is_flag(last) => {
+                // What is said last counts.
+                plain.retain(|word| !word.to_str().is_some_and(|word| is_alone(word, last)));
+                plain.extend(answer.then(|| option.into()));
+            }
+            (_, last) => {
+                plain.push(word.clone());
+                let takes_next = last.is_some_and(|last| !is_flag(last) && ends_with(text, last));
+                if takes_next {
+                    plain.extend(rest.next().cloned());
+                }
+                if text.starts_with('-') {
+                    continue;
+                }
+                match verb.find_subcommand(text) {
+                    Some(inner) => verb = inner,
+                    // Whatever comes now is another program's.
+                    None if verb.get_positionals().any(Arg::is_trailing_var_arg_set) => break,
+                    None => {}
+                }
+            }
+        }
+    }
+    plain.extend(rest.cloned());
+    plain
+}
+
+/// An option and the answer that stands with it.
+fn said(word: &str) -> Option<(&str, bool)> {
+    let (option, value) = word.split_once('=').filter(|(option, _)| option.starts_with('-'))?;
+    let answer = YES.contains(&value);
+    (answer || NO.contains(&value)).then_some((option, answer))
+}
+
+/// The options that a word names, up to the first that takes a value.
+fn options_of<'a>(word: &str, verb: &'a Command, all: &'a Command) -> Vec<&'a Arg> {
+    let known = || verb.get_arguments().chain(all.get_arguments());
+    let name = word.split_once('=').map_or(word, |(name, _)| name);
+    if let Some(long) = name.strip_prefix("--") {
+        return known().find(|arg| arg.get_long() == Some(long)).into_iter().collect();
+    }
+    let mut found = Vec::new();
+    for letter in name.strip_prefix('-').unwrap_or_default().chars() {
+        let Some(arg) = known().find(|arg| arg.get_short() == Some(letter)) else { break };
+        found.push(arg);
+        if !is_flag(arg) {
+            break;
+        }
+    }
+    found
+}
+
+fn is_flag(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::SetTrue)
+}
+
+/// Whether the word is this option and nothing else.
+fn is_alone(word: &str, arg: &Arg) -> bool {
+    match word.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => word.strip_prefix('-').is_some_and(|rest| rest.chars().eq(arg.get_short())),
+    }
+}
+
+/// Whether the word ends with the option, so that its value is the next word.
+fn ends_with(word: &str, arg: &Arg) -> bool {
+    match word.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => word.chars().last() == arg.get_short(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain_of(words: &str) -> String {
+        let words = words.split(' ').map(OsString::from).collect();
+        plain(words).iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn options_without_a_value_take_yes_and_no_before_other_programs_words() {
+        for (said, expected) in [
+            ("layerfs run --rm=true --init=1 x", "layerfs run --rm --init x"),
+            ("layerfs run --rm=false -d=true x", "layerfs run -d x"),
+            ("layerfs run --rm --rm=false x --rm=false", "layerfs run x --rm=false"),
+            ("layerfs run -d --rm --detach=false x", "layerfs run --rm x"),
+            ("layerfs run -it=true x", "layerfs run -it x"),
+            ("layerfs run --rm=true -- x --rm=true", "layerfs run --rm -- x --rm=true"),
+            // These are values.
+            ("layerfs run -e --rm=true x", "layerfs run -e --rm=true x"),
+            ("layerfs run --env A=true -eB=true x", "layerfs run --env A=true -eB=true x"),
+            ("layerfs run --name=true --rm=true x", "layerfs run --name=true --rm x"),
+            ("layerfs run --userns=host --rm=true x", "layerfs run --userns=host --rm x"),
+            ("layerfs exec -t=true box a --rm=true", "layerfs exec -t box a --rm=true"),
+            ("layerfs ps --all=true web -q=true", "layerfs ps --all web -q"),
+            ("layerfs volume prune --force=true", "layerfs volume prune --force"),
+            // For clap to name.
+            ("layerfs run --frob=true x", "layerfs run --frob=true x"),
+            ("layerfs run --rm=maybe x", "layerfs run --rm=maybe x"),
+            ("layerfs frob --rm=true", "layerfs frob --rm=true"),
+        ] {
+            assert_eq!(plain_of(said), expected, "{said}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! `run --device` and `--privileged`: devices of the host's that a container is given, and one from which nothing is kept.
+
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, makedev};
+
+use crate::exec::Up;
+use crate::place::Place;
+use crate::support::{need, need_root, rights};
+
+const USERS: [&[&str]; 2] = [&[], &["--userns", "host"]];
+
+/// Whether it can be opened for reading and for writing, and how it is refused.
+const OPEN: &str = r#"
+import errno, os, sys
+for path in sys.argv[1:]:
+    for how in os.O_RDONLY, os.O_WRONLY:
+        try:
+            os.close(os.open(path, how))
+            print('opened', end=' ')
+        except OSError as error:
+            print(errno.errorcode[error.errno], end=' ')
+print()
+"#;
+
+fn opened(place: &Place, options: &[&str], paths: &[&str]) -> String {
+    let words = [&["run", "--rm"], options, &["--rootfs", "/", "python3", "-c", OPEN], paths];
+    place.layerfs(&words.concat()).said()
+}
+
+#[test]
+fn a_device_that_is_given_can_be_opened_and_no_other() {
+    need_root!();
+    need!("python3");
+    let place = Place::new();
+    for users in USERS {
+        let given =
+            |options: &[&str], paths: &[&str]| opened(&place, &[users, options].concat(), paths);
+        // Here, and at another place, below /dev and not.
+        assert_eq!(given(&["--device", "/dev/fuse"], &["/dev/fuse"]), "opened opened \n");
+        let elsewhere =
+            ["--device", "/dev/fuse:/dev/own/fuse", "--device", "/dev/fuse:/opt/x/fuse"];
+        let found = given(&elsewhere, &["/dev/own/fuse", "/opt/x/fuse", "/dev/fuse"]);
+        assert_eq!(found, "opened opened opened opened ENOENT ENOENT \n");
+        // What it has of its own stays.
+        assert_eq!(given(&["--device", "/dev/null"], &["/dev/null"]), "opened opened \n");
+        let script = "stat -c '%t:%T %F %u:%g' /dev/fuse; ls -A /dev | grep -c layerfs; grep -c -- '/.layerfs ' /proc/self/mountinfo";
+        let said = place.script(&[users, &["--device", "/dev/fuse"]].concat(), script);
+        assert_eq!(said.out, "a:e5 character special file 0:0\n0\n0\n", "{said:?}");
+    }
+    place.assert_nothing_left();
+}
+
+/// As the host has it: root of the container's own users is not root of the host, to whom alone it would open.
+#[test]
+fn a_device_belongs_to_root_of_the_container_and_keeps_its_mode() {
+    need_root!();
+    need!("python3");
+    let place = Place::new();
+    let node = place.join("zero");
+    rustix::fs::mknodat(CWD, &node, FileType::CharacterDevice, Mode::from(0o600), makedev(1, 5))
+        .unwrap();
+    let said = format!("{}:/dev/mine", node.display());
+    for users in USERS {
+        let options = [users, &["--device", &said]].concat();
+        let script = "stat -c '%a %u:%g' /dev/mine; head -c 3 /dev/mine | od -An -tx1";
+        assert_eq!(place.script(&options, script).said(), "600 0:0\n 00 00 00\n");
+        let other = [&options[..], &["--user", "33"]].concat();
+        assert_eq!(opened(&place, &other, &["/dev/mine"]), "EACCES EACCES \n");
+    }
+    std::fs::remove_file(node).unwrap();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_device_that_is_given_to_be_read_can_not_be_written() {
+    need_root!();
+    need!("python3");
+    if !Path::new("/sys/fs/cgroup/devices/devices.allow").exists() {
+        let place = Place::new();
+        let ran = place.script(&["--device", "/dev/fuse:r"], "true");
+        assert!(
+            ran.status == 125 && ran.err.contains("--device with less than rwm needs the devices"),
+            "{ran:?}"
+        );
+        rights::skip("no devices controller");
+        return;
+    }
+    let place = Place::new();
+    for users in USERS {
+        for (access, found) in
+            [("r", "opened EPERM \n"), ("w", "EPERM opened \n"), ("rw", "opened opened \n")]
+        {
+            let said = format!("/dev/fuse:{access}");
+            assert_eq!(
+                opened(&place, &[users, &["--device", &said]].concat(), &["/dev/fuse"]),
+                found
+            );
+        }
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_directory_of_devices_is_given_and_what_is_none_is_told() {
+    need_root!();
+    let place = Place::new();
+    let dir = place.join("devices");
+    std::fs::create_dir_all(dir.join("deep")).unwrap();
+    for (name, minor) in [("a", 5), ("deep/b", 7)] {
+        rustix::fs::mknodat(
+            CWD,
+            dir.join(name),
+            FileType::CharacterDevice,
+            Mode::from(0o666),
+            makedev(1, minor),
+        )
+        .unwrap();
+    }
+    std::os::unix::fs::symlink("/dev/fuse", dir.join("link")).unwrap();
+    std::fs::write(dir.join("file"), "").unwrap();
+    for users in USERS {
+        let said = format!("{}:/dev/all", dir.display());
+        // What a directory says of its names is what lies below the mounts.
+        let script = "cd /dev/all; find . -mindepth 1 | sort | xargs stat -c '%n %F %t:%T'";
+        let found = place.script(&[users, &["--device", &said]].concat(), script).said();
+        let (a, b) = ("./a character special file 1:5\n", "./deep/b character special file 1:7\n");
+        assert_eq!(found, format!("{a}./deep directory 0:0\n{b}"));
+    }
+    for (said, told) in [
+        ("/dev/no-such", "it does not exist"),
+        ("/etc/passwd", "`/etc/passwd` is no device, and none is in it"),
+        ("dev/null", "name the device by its whole path"),
+        ("/dev/null:/dev/x:q", "`q` is neither a place nor some of r, w and m"),
+    ] {
+        let ran = place.script(&["--device", said], "true");
+        assert!(ran.status == 125 && ran.err.contains(told), "{ran:?}");
+        assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+    }
+    std::fs::remove_dir_all(dir).unwrap();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn nothing_is_kept_from_a_privileged_container() {
+    need_root!();
+    need!("python3");
+    let place = Place::new();
+    let status = "grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | xargs; readlink /proc/self/ns/user";
+    let caps = std::fs::read_to_string("/proc/self/status").unwrap();
+    let cap =
+        |key: &str| caps.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_owned();
+    let users = std::fs::read_link("/proc/self/ns/user").unwrap();
+    let all = format!(
+        "CapEff: {0} CapBnd: {0} NoNewPrivs: 0 Seccomp: 0\n{1}\n",
+        cap("CapPrm:"),
+        users.display()
+    );
+    assert_eq!(place.script(&["--privileged"], status).said(), all);
+    // All devices, which it may open; the settings of the kernel, which it may change.
+    let script = "for d in $(cd /mnt && find . -maxdepth 1 -type c -o -maxdepth 1 -type b); do
+            case $d in ./ptmx|./console) continue; esac
+            test \"$(stat -c '%t:%T %F %a' /mnt/$d)\" = \"$(stat -c '%t:%T %F %a' /dev/$d)\" || echo $d differs; done
+        head -c0 /dev/fuse && echo fuse; grep -q : /proc/interrupts && echo interrupts
+        for d in /proc/sys /sys /sys/fs/cgroup; do findmnt -no OPTIONS -T $d | cut -c1-2; done
+        mknod /dev/own c 1 5 && head -c1 /dev/own | od -An -tx1; mount -t tmpfs none /srv && echo mounted";
+    let said = place.script(&["--privileged", "-v", "/dev:/mnt"], script).said();
+    assert_eq!(said, "fuse\ninterrupts\nrw\nrw\nrw\n 00\nmounted\n");
+    let up = Up::new(&place, &["--privileged"], "exec sleep 1000");
+    let shown = "{{.HostConfig.Privileged}} {{.HostConfig.UsernsMode}}";
+    assert_eq!(place.layerfs(&["inspect", "-f", shown, "box"]).said(), "true host\n");
+    // A further process has the same.
+    let of_exec = up.script(&[], "grep -E '^(CapEff|Seccomp):' /proc/self/status | xargs").said();
+    assert_eq!(of_exec, format!("CapEff: {} Seccomp: 0\n", cap("CapPrm:")));
+    up.end();
+    place.assert_nothing_left();
+}
+
+/// What is said besides counts.
+#[test]
+fn a_privileged_container_has_less_where_that_is_said() {
+    need_root!();
+    let place = Place::new();
+    let status = "grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status | xargs; id -u";
+    let options = [
+        "--privileged",
+        "--security-opt",
+        "no-new-privileges",
+        "--security-opt",
+        "seccomp=default",
+    ];
+    assert_eq!(place.script(&options, status).said(), "NoNewPrivs: 1 Seccomp: 2\n0\n");
+    let dropped = place.script(&["--privileged", "--cap-drop", "SYS_ADMIN"], "unshare -m true");
+    assert_eq!(dropped.status, 1, "{dropped:?}");
+    // Its own users: all that is theirs, and of the host what it is given.
+    let own = "head -1 /proc/self/uid_map | grep -q ' 65536$' && echo own
+        mount -t tmpfs none /srv && echo mounted; head -c0 /dev/fuse && echo fuse; touch /sys/x 2>/dev/null || echo still";
+    let options = ["--privileged", "--userns", "auto"];
+    assert_eq!(place.script(&options, own).said(), "own\nmounted\nfuse\nstill\n");
+    place.assert_nothing_left();
+}
