@@ -196,6 +196,7 @@ impl Entering<'_> {
         let Entering { request, keeper, terminal, .. } = self;
         let running = Running {
             child: inside,
+            _around: None,
             told: Some(keeper.channel),
             server: None,
             to_server: None,

@@ -4,6 +4,7 @@
 //! its own, and [`Running`] stands by until that process ends.
 
 pub mod apart;
+mod around;
 mod build;
 pub mod capability;
 mod carry;

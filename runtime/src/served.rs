@@ -63,8 +63,8 @@ pub fn receive(channel: impl AsFd) -> Result<Option<Handed>, SysError> {
 }
 
 impl SupervisorWatch {
-    /// Waits until the supervisor is gone, and ends what it can't end any more. The kernel does that too, unless the first
-    /// process has changed its user since: that takes the wish back.
+    /// Waits until the supervisor is gone, and ends what it can't end any more. The kernel does that too: with the process around
+    /// the container, or with the first process itself unless that has changed its user since.
     pub fn end_with_supervisor(self) -> Result<(), SysError> {
         // The channel is closed by nobody else, and nothing more comes over it.
         while ends::receive(&self.channel, MESSAGE_MAX)?.is_some() {}

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use layerfs_driver::sys::SysError;
 
+use crate::around::Around;
 use crate::build::{self, Given};
 use crate::carry::{self, Carriers};
 use crate::cgroup::{Cgroup, CgroupError};
@@ -140,6 +141,8 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct Running {
     pub(crate) child: Child,
+    /// The process around it; none around a further one.
+    pub(crate) _around: Option<Around>,
     /// Who tells how it ended, where it is another's child.
     pub(crate) told: Option<OwnedFd>,
     /// The process that serves its root; none where others stand by that one.
@@ -181,9 +184,11 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
     outside.take_sys(&spec.network)?;
     outside.make_devices(&spec.devices)?;
     let namespaces = outside.namespaces() | own_network;
-    match process::fork_into(namespaces).map_err(|error| outside.of_fork(error))? {
+    let around = Around::start().map_err(RunError::Process)?;
+    match around.fork_into(namespaces).map_err(|error| outside.of_fork(error))? {
         Forked::Child => {
             let _here = EndsHere { status: PANIC_STATUS };
+            around.leave();
             if let Some(visit) = joined {
                 visit.stay();
             }
@@ -200,6 +205,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
                 .map_err(RunError::Process);
             let mut running = Running {
                 child,
+                _around: Some(around),
                 told: None,
                 server: Some(server),
                 to_server: Some(channel),

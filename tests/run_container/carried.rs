@@ -231,11 +231,12 @@ pub fn until(mut come: impl FnMut() -> bool) {
     }
 }
 
-/// Whether a container's program has ended: of two children, the command has the serving process at most.
+/// Whether a container's program has ended: of three children, the command has the serving process and the one around the container
+/// at most.
 fn has_ended(command: &Child) -> bool {
     let pid = command.id();
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    children.split_whitespace().count() < 2
+    children.split_whitespace().count() < 3
 }
 
 /// A container that writes to a pipe, and our end of it.

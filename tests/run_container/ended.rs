@@ -179,29 +179,43 @@ fn a_killed_command_takes_its_container_along_and_the_next_one_clears_up() {
     place.assert_nothing_left();
 }
 
-/// A change of its user takes back what the kernel was asked for: to end it with its parent.
+/// A change of its user takes back what the kernel was asked for: to end it with its parent. The process that serves its files
+/// ends it, unless it is killed together with the command.
 #[test]
 fn a_first_process_that_changed_its_user_ends_with_a_killed_command() {
     need_root!();
+    for (users, with_server) in [("auto", false), ("auto", true), ("host", false), ("host", true)] {
+        assert_ends_with_its_command(users, with_server);
+    }
+}
+
+fn assert_ends_with_its_command(users: &str, with_server: bool) {
+    use rustix::process::{Signal, kill_process};
     let place = Place::new();
     let script = "exec python3 -c 'import os, time
 os.setuid(65534)
 print(\"ready\", flush=True)
 time.sleep(1000)'";
-    let mut command = place.command(&["run", "--rm", "--rootfs", "/", "sh", "-c", script]);
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
-    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
-    assert_eq!(line, "ready\n");
+    let words = ["run", "--rm", "--userns", users, "--rootfs", "/", "sh", "-c", script];
+    let mut child = place.command(&words).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    assert_eq!(line_of(&mut out), "ready\n");
+    let server = with_server.then(|| server_of(&child));
+    // Once it is stopped it does nothing more before it is killed.
+    if let Some(server) = server {
+        kill_process(server, Signal::STOP).unwrap();
+    }
     child.kill().unwrap();
     child.wait().unwrap();
+    if let Some(server) = server {
+        kill_process(server, Signal::KILL).unwrap();
+    }
     // The container's end of the pipe closes with it.
     let mut closed = [rustix::event::PollFd::new(out.get_ref(), rustix::event::PollFlags::IN)];
     let limit = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
     let ended = rustix::event::poll(&mut closed, Some(&limit)).unwrap();
     assert_eq!(place.script(&[], "true").status, 0);
-    assert_eq!(ended, 1, "it lived on");
+    assert_eq!(ended, 1, "it lived on: {users}, {with_server}");
     place.assert_nothing_left();
 }
 

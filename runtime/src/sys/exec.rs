@@ -51,6 +51,15 @@ pub fn close_all_but(kept: BorrowedFd<'_>) -> Result<(), SysError> {
     close_from(kept.max(2).cast_unsigned() + 1)
 }
 
+/// Closes every descriptor but `kept`, the standard streams too.
+pub fn close_whole_but(kept: BorrowedFd<'_>) -> Result<(), SysError> {
+    let kept = kept.as_raw_fd().cast_unsigned();
+    if kept > 0 {
+        close_range(0, kept - 1)?;
+    }
+    close_from(kept + 1)
+}
+
 /// Closes every descriptor from `first` on. The caller has none there that it still uses.
 pub fn close_from(first: u32) -> Result<(), SysError> {
     close_range(first, u32::MAX)

@@ -55,12 +55,22 @@ impl Others {
 
 /// Enters them all at once, or none. Of processes only children of this one are there then; it itself stays where it is.
 pub fn join(process: impl AsFd, others: Others) -> Result<(), SysError> {
+    enter(process, others.0)
+}
+
+/// Has the children of this process be in the namespace of processes of `process`, a descriptor of that namespace or of a
+/// process in it.
+pub fn join_processes(process: impl AsFd) -> Result<(), SysError> {
+    enter(process, libc::CLONE_NEWPID)
+}
+
+fn enter(process: impl AsFd, kinds: i32) -> Result<(), SysError> {
     call(
         "setns",
-        || format!("pidfd, {:#x}", others.0),
+        || format!("fd, {kinds:#x}"),
         || {
             // SAFETY: takes two numbers and touches no memory of ours.
-            let done = unsafe { libc::setns(process.as_fd().as_raw_fd(), others.0) };
+            let done = unsafe { libc::setns(process.as_fd().as_raw_fd(), kinds) };
             if done == 0 { Ok(()) } else { Err(last_errno()) }
         },
     )

@@ -16,6 +16,9 @@ pub const ALWAYS: i32 = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEW
 /// System V IPC and message queues, which every container has of its own, too.
 pub const IPC: i32 = libc::CLONE_NEWIPC;
 
+/// Processes only.
+pub const PROCESSES: i32 = libc::CLONE_NEWPID;
+
 /// Processes and mounts only.
 pub const PROCESSES_AND_MOUNTS: i32 = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
 
@@ -50,6 +53,11 @@ pub fn root_of(pid: u32) -> Result<u32, SysError> {
 pub fn users_of(pid: u32) -> Result<OwnedFd, SysError> {
     let process = dir::open_path(format!("/proc/{pid}").as_str())?;
     file::open_read(&process, "ns/user", Symlinks::Follow)
+}
+
+/// The namespace of processes that this process is in.
+pub fn own_processes() -> Result<OwnedFd, SysError> {
+    open(Path::new("/proc/self/ns/pid"))
 }
 
 /// Roots the view of control groups where this process is now.

@@ -1,6 +1,6 @@
 //! Processes: made in new namespaces, signalled and waited for through their descriptors.
 
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use layerfs_driver::sys::file;
 use rustix::process::{DumpableBehavior, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions};
@@ -100,6 +100,21 @@ fn clone(flags: i32, exit_signal: i32) -> Result<Forked, SysError> {
     let pid =
         u32::try_from(pid).map_err(|_| SysError::of_deed("clone3", "a strange process id"))?;
     Ok(Forked::Parent(Child { pid, pidfd }))
+}
+
+/// The same with new namespaces.
+pub fn fork_beside_into(namespaces: i32) -> Result<Forked, SysError> {
+    clone(libc::CLONE_PARENT | namespaces, 0)
+}
+
+/// The number of a process that has not been waited for, as this one sees it (`pidfd_open(2)`).
+pub fn number_of(pidfd: impl AsFd) -> Result<u32, SysError> {
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_fd().as_raw_fd());
+    let text = file::read_all(file::open_read_path(path.as_str())?, STATUS_LEN_MAX)?;
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().find_map(|line| line.strip_prefix("Pid:"));
+    line.and_then(|number| number.trim().parse().ok())
+        .ok_or_else(|| SysError::of_deed("read", "a process without a number"))
 }
 
 /// A descriptor for a process that has not been waited for.
