@@ -226,7 +226,8 @@ impl Entering<'_> {
 impl Inside {
     /// Stands by until the program has ended; of one that outlives its caller, until it is a child of the container's.
     pub fn supervise(self) -> Result<Ended, RunError> {
-        let ended = self.running.supervise();
+        // In a paused container it ends when that goes on.
+        let ended = self.running.supervise(None);
         process::wait(&self.keeper.pidfd).map_err(RunError::Process)?;
         ended
     }

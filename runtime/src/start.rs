@@ -314,10 +314,10 @@ impl Running {
         Ok(())
     }
 
-    /// Ends it at once, with everything in its namespaces.
-    pub(crate) fn end(&self) -> Result<Ended, RunError> {
+    /// Kills it, with everything in its namespaces.
+    pub(crate) fn make_end(&self, paused: Option<&Cgroup>) -> Result<(), RunError> {
         process::signal(&self.child.pidfd, signals::KILL).map_err(RunError::Process)?;
-        self.ended()
+        paused.map_or(Ok(()), Cgroup::unpause).map_err(RunError::Limits)
     }
 
     /// How it ended, once it has.

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use crate::cgroup::Cgroup;
 use crate::spec::First;
 use crate::start::{RunError, Running};
 pub use crate::sys::process::Ended;
@@ -45,16 +46,17 @@ impl Source {
 }
 
 impl Running {
-    /// Stands by until the container has ended, and with it everything that served it. An error ends it, too.
-    pub fn supervise(mut self) -> Result<Ended, RunError> {
+    /// Stands by until the container has ended, and with it everything that served it. An error ends it, too. `paused` is let go
+    /// on where it is made to end: who stands still does not even die.
+    pub fn supervise(mut self, paused: Option<&Cgroup>) -> Result<Ended, RunError> {
         let log = self.log.as_ref();
         let relay = self.terminal.take().map(|terminal| Relay::new(terminal, self.input, log));
         let mut relay = match relay.transpose().map_err(RunError::Process) {
             Ok(relay) => relay,
-            Err(error) => return Err(self.abandon(error)),
+            Err(error) => return Err(self.abandon(paused, error)),
         };
         // What can't be stood by any more ends first: it would go on writing for as long as there is somebody to read.
-        let watched = self.watch(&mut relay).map_err(|error| self.abandon(error));
+        let watched = self.watch(&mut relay, paused).map_err(|error| self.abandon(paused, error));
         let last = relay.map_or(Ok(()), |relay| relay.end(&self.signals.taken));
         // What it wrote before it was ended is carried, too.
         let carried = std::mem::take(&mut self.carriers).end(&self.signals.taken);
@@ -81,8 +83,8 @@ impl Running {
     }
 
     /// Ends what nobody can stand by any more; answers why.
-    fn abandon(&mut self, error: RunError) -> RunError {
-        let ended = self.end();
+    fn abandon(&mut self, paused: Option<&Cgroup>, error: RunError) -> RunError {
+        let ended = self.make_end(paused).and_then(|()| self.ended());
         self.to_server = None;
         if let Err(late) = ended.and_then(|_| self.await_server()) {
             tracing::warn!("end the container: {late}");
@@ -91,13 +93,17 @@ impl Running {
     }
 
     /// Takes the relay away where nobody looks at it any more.
-    fn watch(&mut self, relay: &mut Option<Relay>) -> Result<Ended, RunError> {
+    fn watch(
+        &mut self,
+        relay: &mut Option<Relay>,
+        paused: Option<&Cgroup>,
+    ) -> Result<Ended, RunError> {
         let (mut requests, mut hung_up) = (Vec::new(), None::<Instant>);
         loop {
             let limit = hung_up.map(|since| HANG_UP_MAX.saturating_sub(since.elapsed()));
             if limit.is_some_and(|limit| limit.is_zero()) {
                 hung_up = None;
-                process::signal(&self.child.pidfd, signals::KILL).map_err(RunError::Process)?;
+                self.make_end(paused)?;
                 continue;
             }
             let ready = self.ready(relay.as_ref(), limit).map_err(RunError::Process)?;
@@ -109,7 +115,10 @@ impl Running {
                     Source::Carrier(_) => {}
                     Source::Server => return Err(self.server_lost()),
                     Source::Signals => {
-                        self.pass_on(relay.as_ref(), &mut requests).map_err(RunError::Process)?
+                        self.pass_on(relay.as_ref(), &mut requests).map_err(RunError::Process)?;
+                        if requests.len() >= REQUESTS_MAX {
+                            self.make_end(paused)?;
+                        }
                     }
                     Source::Input | Source::Terminal | Source::TerminalRoom | Source::View => {
                         let Some(open) = relay.as_mut() else { continue };
@@ -185,9 +194,6 @@ impl Running {
                 let now = Instant::now();
                 requests.retain(|before| now.duration_since(*before) < REQUESTS_WITHIN);
                 requests.push(now);
-            }
-            if requests.len() >= REQUESTS_MAX {
-                process::signal(&self.child.pidfd, signals::KILL)?;
             }
         }
         Ok(())

@@ -162,9 +162,9 @@ impl Life<'_> {
         let ended = match &known {
             Ok(()) => {
                 ready();
-                running.supervise()
+                running.supervise(Some(&cgroup))
             }
-            Err(_) => running.kill().and_then(|()| running.supervise()),
+            Err(_) => running.kill().and_then(|()| running.supervise(Some(&cgroup))),
         };
         let ended = ended.map_err(anyhow::Error::from).and_then(|ended| known.map(|()| ended));
         if let Err(error) = cgroup.kill_all() {

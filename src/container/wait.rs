@@ -9,6 +9,7 @@ use layerfs_driver::store::{Store, StoreError};
 
 use super::exits::{self, Awaited};
 use super::shown::{DIED, Doing};
+use super::sweep::sweep;
 use crate::output::{Results, message};
 use crate::session::{Outcome, Session};
 
@@ -56,13 +57,18 @@ fn wait(store: &Store, word: &str, session: &Session) -> Result<u8> {
         return Ok(status);
     }
     let awaited = Awaited::of(session.roots(), &container.id);
-    let status = ended(store, word, &container, &awaited);
+    let status = ended((store, session), word, &container, &awaited);
     exits::forget(store, session.roots(), &container.id);
     status
 }
 
-fn ended(store: &Store, word: &str, container: &Container, awaited: &Awaited) -> Result<u8> {
-    let mut was_there = false;
+fn ended(
+    (store, session): (&Store, &Session),
+    word: &str,
+    container: &Container,
+    awaited: &Awaited,
+) -> Result<u8> {
+    let (mut was_there, mut is_swept) = (false, false);
     loop {
         let found = match store.find_container(container.id.hex()) {
             Err(StoreError::NoSuchContainer(_)) => {
@@ -78,6 +84,11 @@ fn ended(store: &Store, word: &str, container: &Container, awaited: &Awaited) ->
             return Ok(status);
         }
         was_there = true;
+        // Nobody stands by it, and a paused one does not end by itself.
+        if found.is_dead() && !std::mem::replace(&mut is_swept, true) {
+            sweep(store, session.roots())?;
+            continue;
+        }
         store.wait_for_container(&found, STEP)?;
     }
 }

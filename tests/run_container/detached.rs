@@ -303,15 +303,22 @@ fn a_terminal_in_the_background_writes_into_the_log() {
     place.assert_nothing_left();
 }
 
+/// The process that stands by a container that runs.
+pub fn standing_by(place: &Place, name: &str) -> u32 {
+    let first = crate::userns::inspected(place, name)["State"]["Pid"].to_string();
+    let status = std::fs::read_to_string(format!("/proc/{first}/status")).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
+    parent.trim().parse().unwrap()
+}
+
 #[test]
 fn a_container_whose_process_that_stands_by_is_killed_ends_and_starts_again() {
     need_root!();
     let place = Place::new();
     begun(&place, &["--name", "web"], "exec sleep 1000");
     let first = state(&place)["pid"].as_u64().unwrap();
-    let status = std::fs::read_to_string(format!("/proc/{first}/status")).unwrap();
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim();
-    let parent = rustix::process::Pid::from_raw(parent.parse().unwrap()).unwrap();
+    let parent = standing_by(&place, "web").cast_signed();
+    let parent = rustix::process::Pid::from_raw(parent).unwrap();
     rustix::process::kill_process(parent, rustix::process::Signal::KILL).unwrap();
     assert_eq!(place.layerfs(&["wait", "web"]).said(), "137\n");
     until(|| !std::path::Path::new(&format!("/proc/{first}")).exists());

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use crate::exec::Up;
@@ -166,4 +167,49 @@ fn who_is_on_the_way_in_when_it_is_paused_is_told() {
     assert!(told > 0, "nobody was on the way");
     up.end();
     place.assert_nothing_left();
+}
+
+/// Whoever is killed, who stands still can't die before it goes on again: the next command sees to that, whichever it is.
+#[test]
+fn what_is_killed_beside_a_paused_container_is_cleared_by_whatever_comes_next() {
+    need_root!();
+    need!("timeout");
+    let next: [&[&str]; 4] = [
+        &["ps", "-a"],
+        &["wait", "box"],
+        &["rm", "-f", "box"],
+        &["run", "--rm", "--rootfs", "/", "true"],
+    ];
+    for (command, server) in [(true, false), (false, true), (true, true)] {
+        for words in next {
+            let place = Place::new();
+            let run = ["run", "-d", "--name", "box", "--rootfs", "/", "sleep", "1000"];
+            place.layerfs(&run).said();
+            let first = crate::userns::inspected(&place, "box")["State"]["Pid"].to_string();
+            let parent = crate::detached::standing_by(&place, "box");
+            let serving = crate::ended::server_beside(parent);
+            let parent = Pid::from_raw(parent.cast_signed()).unwrap();
+            assert_eq!(place.layerfs(&["pause", "box"]).said(), "box\n");
+            let killed = [(command, parent), (server, serving)];
+            for (_, pid) in killed.iter().filter(|(is_killed, _)| *is_killed) {
+                rustix::process::kill_process(*pid, Signal::KILL).unwrap();
+            }
+            let case = format!("{command} {server} {words:?}");
+            // What comes next is done in time, and what comes then finds nothing of it.
+            for words in [words, &["ps", "-a"], &["rm", "-f", "box"]] {
+                let inner = place.command(words);
+                let mut timed = Command::new("timeout");
+                timed.args(["-s", "KILL", "30"]).arg(inner.get_program()).args(inner.get_args());
+                timed.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+                let ran = ran(timed.stdin(Stdio::null()).output().unwrap());
+                assert_eq!(ran.status, 0, "{case}: {words:?}: {ran:?}");
+            }
+            let until = Instant::now() + Duration::from_secs(10);
+            while std::path::Path::new(&format!("/proc/{first}")).exists() {
+                assert!(Instant::now() < until, "{case}: it is there still");
+                std::thread::yield_now();
+            }
+            place.assert_nothing_left();
+        }
+    }
 }
