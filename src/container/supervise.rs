@@ -1,6 +1,7 @@
 //! The process that stands by a container in the background: this program once more, which makes the container, says that its
 //! program runs, and lets go of its caller.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -102,9 +103,11 @@ fn supervised(args: &SuperviseArgs, session: &Session) -> Result<u8> {
         true => Before::Nothing,
         false => Before::Was(container.state.clone()),
     };
-    stand_by(&container, before, (session, &store)).inspect_err(|_| {
-        // What was taken is put back by who had it.
+    let has_run = Cell::new(false);
+    stand_by(&container, before, (session, &store), &has_run).inspect_err(|_| {
+        // What was taken is put back by who had it. What has run is there to be looked at, whatever became of it.
         if args.first
+            && !has_run.get()
             && let Err(error) = store.remove_container(&container)
         {
             message::error(&error.into());
@@ -116,6 +119,7 @@ fn stand_by(
     container: &Container,
     before: Before,
     (session, store): (&Session, &Store),
+    has_run: &Cell<bool>,
 ) -> Result<u8> {
     let null = file::open_device("/dev/null")?;
     let words = RunArgs { interactive: false, ..words_of(container)? };
@@ -126,6 +130,7 @@ fn stand_by(
     let log = Log::open(living.dir(), time::now).context("open the log")?;
     let life = Life { args: &words, asked: &asked, session, store, before };
     life.live(living, Some(log), || {
+        has_run.set(true);
         let told = status::tell_ready();
         let left = layerfs_runtime::leave_streams(&null);
         if let Err(error) = told.and(left.map_err(anyhow::Error::from)) {

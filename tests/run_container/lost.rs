@@ -139,3 +139,23 @@ fn a_container_that_floods_its_terminal_ends_when_it_is_lost() {
     assert_eq!(ran.status, 125, "{ran:?}");
     place.assert_nothing_left();
 }
+
+#[test]
+fn one_in_the_background_that_loses_its_file_system_stays_and_says_why() {
+    need_root!();
+    let place = Place::new();
+    let run = ["run", "-d", "--name", "box", "--rootfs", "/", "sh", "-c"];
+    place.layerfs(&[&run[..], &["echo kept >/kept; exec sleep 1000"]].concat()).said();
+    while place.layerfs(&["exec", "box", "cat", "/kept"]).out != "kept\n" {}
+    let server = crate::ended::server_beside(crate::detached::standing_by(&place, "box"));
+    rustix::process::kill_process(server, rustix::process::Signal::KILL).unwrap();
+    assert_eq!(place.layerfs(&["wait", "box"]).said(), "125\n");
+    let state = &crate::userns::inspected(&place, "box")["State"];
+    assert_eq!(state["Status"], "exited");
+    let told = state["Error"].as_str().unwrap();
+    assert!(told.contains("lost its file system"), "{told}");
+    let kept = place.layerfs(&["cp", "box:/kept", "-"]);
+    assert_eq!((kept.status, kept.err.as_str()), (0, ""));
+    assert_eq!(place.layerfs(&["rm", "box"]).said(), "box\n");
+    place.assert_nothing_left();
+}
