@@ -1,6 +1,6 @@
 //! A network that plays the host, another beyond its way out, and containers in between.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 
 use crate::place::{Place, Ran, ran};
@@ -34,6 +34,25 @@ print('ready', flush=True)
 while True:
     d, a = s.recvfrom(99)
     s.sendto(('%s sees %s\\n' % (socket.gethostname(), a[0])).encode(), a)
+";
+
+/// Speaks to a server over UDP from one port for as long as it has to: after each line that comes in, until there is an answer.
+pub const GO_ON_ASKING: &str = "
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(('', 4000))
+s.settimeout(1)
+print('ready', flush=True)
+for line in iter(sys.stdin.readline, ''):
+    for turn in range(10):
+        s.sendto(b'x', (sys.argv[1], int(sys.argv[2])))
+        try:
+            print(s.recv(99).decode().strip(), flush=True)
+            break
+        except OSError as e:
+            last = e
+    else:
+        print('no answer:', last, flush=True)
 ";
 
 /// Asks either of them, and prints what it says, or why it does not.
@@ -182,7 +201,7 @@ impl Host {
     #[track_caller]
     pub fn start_outside(&self, words: &[&str]) -> Going<'_> {
         let mut command = self.outside.enter();
-        command.args(words);
+        command.args(words).stdin(Stdio::piped());
         Going::of(self, command)
     }
 
@@ -200,7 +219,8 @@ impl Host {
         let tables = self.sh("PATH=$PATH:/usr/sbin nft list tables | grep layerfs || true");
         let leases = std::fs::read_dir(self.place.join("run/network")).into_iter().flatten();
         let names = leases.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let leases = names.filter(|name| name != "lock").collect::<Vec<_>>().join("\n");
+        let leases =
+            names.filter(|name| name != "lock" && name != "last").collect::<Vec<_>>().join("\n");
         [links, tables, leases].concat()
     }
 }
@@ -234,6 +254,14 @@ impl<'a> Going<'a> {
         }
         assert_eq!(line, "ready\n", "{errors}");
         going
+    }
+
+    /// Gives it a line, and answers what it says to that.
+    pub fn ask(&mut self) -> String {
+        self.child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+        let mut line = String::new();
+        self.out.as_mut().unwrap().read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
     }
 
     /// Kills the command itself, and waits until it is gone.

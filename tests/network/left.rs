@@ -76,6 +76,30 @@ fn twenty_that_are_started_at_once_have_twenty_addresses() {
     host.assert_nothing_left();
 }
 
+/// Others may still believe that an address is who had it before.
+#[test]
+fn an_address_comes_back_after_all_others_were_given() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare");
+    let host = Host::new();
+    let given = || {
+        let said = host.script(&[], "ip -4 -o addr show eth0 | awk '{print $4}'").said();
+        said.trim().strip_suffix("/22").unwrap().to_owned()
+    };
+    assert_eq!([given(), given()], ["10.80.0.2", "10.80.0.3"]);
+    let mut web = host.start(&[], &READY);
+    assert_eq!(given(), "10.80.0.5");
+    // As if it had been the turn of all but one.
+    std::fs::write(host.place.join("run/network/last"), "10.80.3.253").unwrap();
+    let turn = ["10.80.3.254", "10.80.0.2", "10.80.0.3", "10.80.0.5"];
+    assert_eq!([given(), given(), given(), given()], turn);
+    // What is no address says nothing.
+    std::fs::write(host.place.join("run/network/last"), "10.80").unwrap();
+    assert_eq!(given(), "10.80.0.2");
+    web.end();
+    host.assert_nothing_left();
+}
+
 /// The list of rules is the user's own to empty.
 #[test]
 fn rules_and_links_that_somebody_took_away_are_no_hindrance() {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::host::{HOST, Host, SERVE, SERVE_UDP};
+use crate::host::{GO_ON_ASKING, HOST, Host, SERVE, SERVE_UDP};
 use crate::support::{need, need_root};
 
 #[test]
@@ -194,5 +194,28 @@ fn one_in_the_background_has_its_port_until_it_ends_and_when_it_is_started_again
     assert_eq!(host.layerfs(&["start", "web"]).said(), "web\n");
     while host.ask("tcp", "127.0.0.1", 8080) != "web sees 10.80.0.1" {}
     assert_eq!(host.layerfs(&["rm", "-f", "web"]).said(), "web\n");
+    host.assert_nothing_left();
+}
+
+/// What the kernel knows of the connection would lead to the address that the one before had.
+#[test]
+fn a_caller_who_goes_on_sending_reaches_the_next_that_has_the_port() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare", "python3");
+    let host = Host::new();
+    let web = |name| {
+        let options = ["--hostname", name, "-p", "5353:53/udp"];
+        host.start(&options, &["python3", "-c", SERVE_UDP, "53"])
+    };
+    // Without another one the bridge would go between the two.
+    let mut other = host.start(&[], &["sh", "-c", "echo ready; exec sleep 600"]);
+    let mut caller = host.start_outside(&["python3", "-c", GO_ON_ASKING, HOST, "5353"]);
+    for name in ["one", "two"] {
+        let mut going = web(name);
+        assert_eq!(caller.ask(), format!("{name} sees 192.168.77.2"));
+        going.end();
+    }
+    caller.end();
+    other.end();
     host.assert_nothing_left();
 }

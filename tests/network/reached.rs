@@ -43,8 +43,9 @@ fn containers_reach_each_other_and_the_host() {
     assert_eq!(host.ask_inside("tcp", "10.80.0.2", 80), "s sees 10.80.0.3");
     assert_eq!(host.ask("tcp", "10.80.0.2", 80), "s sees 10.80.0.1");
     let mut here = host.start_here(&["python3", "-c", SERVE, "81"]);
-    for address in ["10.80.0.1", HOST] {
-        assert!(host.ask_inside("tcp", address, 81).ends_with("sees 10.80.0.3"), "{address}");
+    for (address, own) in [("10.80.0.1", "10.80.0.4"), (HOST, "10.80.0.5")] {
+        let said = host.ask_inside("tcp", address, 81);
+        assert!(said.ends_with(&format!("sees {own}")), "{address}: {said}");
     }
     here.end();
     server.end();

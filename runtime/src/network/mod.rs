@@ -14,6 +14,7 @@ mod routes;
 mod rules;
 mod subnet;
 mod talk;
+mod tracked;
 
 pub use bridge::{Bridge, find, make, remove};
 pub use error::NetworkError;
@@ -25,3 +26,4 @@ pub use ports::{Reserved, Transport, reserve};
 pub use routes::{Routes, routes};
 pub use rules::{drop_table, feed, is_there, program};
 pub use subnet::Subnet;
+pub use tracked::forget_connections;

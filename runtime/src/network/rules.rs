@@ -102,7 +102,7 @@ fn message(kind: u16, flags: u16, attributes: &[u8]) -> Vec<u8> {
 }
 
 /// `struct nlmsghdr`, `struct nfgenmsg`, attributes.
-fn message_of(kind: u16, flags: u16, family: [u8; 4], attributes: &[u8]) -> Vec<u8> {
+pub(super) fn message_of(kind: u16, flags: u16, family: [u8; 4], attributes: &[u8]) -> Vec<u8> {
     let len = u32::try_from(16 + family.len() + attributes.len()).unwrap_or(u32::MAX);
     let mut bytes = len.to_ne_bytes().to_vec();
     bytes.extend(kind.to_ne_bytes());

@@ -173,7 +173,9 @@ fn join(leases: &Leases, site: &Site, ports: &[Publish], living: &Living) -> Res
     let is_free = |address: &std::net::Ipv4Addr| {
         *address != site.gateway && !here.iter().any(|lease| lease.address == *address)
     };
-    let address = site.subnet.hosts().find(is_free);
+    // In turn, so that one comes back as late as can be: others may still believe that it is who had it before.
+    let (last, free) = (leases.last()?, || site.subnet.hosts().filter(is_free));
+    let address = free().find(|address| Some(*address) > last).or_else(|| free().next());
     let address = address.with_context(|| {
         format!(
             "every address of {} is taken; end a container, or give --network none",

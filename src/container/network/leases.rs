@@ -2,10 +2,12 @@
 //!
 //! A file is locked for as long as the process that runs its container lives, so that whoever comes next knows the dead ones.
 
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use layerfs_driver::sys::SysError;
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::file::{self, Symlinks};
 use layerfs_driver::sys::lock::{self, Share};
@@ -23,6 +25,12 @@ const LOCK: &str = "lock";
 
 /// What a file is called until it is whole.
 const UNFINISHED: &str = "new";
+
+/// The file that says which address was given last.
+const LAST: &str = "last";
+
+/// Bytes of an address, at most.
+const ADDRESS_LEN_MAX: u64 = 15;
 
 /// Bytes of a lease, at most: 65,535 ports of each kind.
 const LEN_MAX: u64 = 32 << 20;
@@ -95,14 +103,36 @@ impl Leases {
         lease.host_network == self.host_network
     }
 
+    /// Which address was given last, whoever had it; `None` where that is not known.
+    pub fn last(&self) -> Result<Option<Ipv4Addr>> {
+        let text = match file::open_read(&self.dir, LAST, Symlinks::Stop) {
+            Err(error) if error.is_absent() => return Ok(None),
+            opened => file::read_all(&opened?, ADDRESS_LEN_MAX)?,
+        };
+        Ok(str::from_utf8(&text).ok().and_then(|text| text.parse().ok()))
+    }
+
+    fn note_last(&self, address: Ipv4Addr) -> Result<()> {
+        let deed = || format!("write down that {address} is given");
+        let file = self.unfinished().with_context(deed)?;
+        file::write_all(&file, address.to_string().as_bytes()).with_context(deed)?;
+        dir::rename(&self.dir, UNFINISHED, &self.dir, LAST).with_context(deed)
+    }
+
+    fn unfinished(&self) -> Result<OwnedFd, SysError> {
+        match dir::unlink(&self.dir, UNFINISHED) {
+            Err(error) if error.is_absent() => {}
+            done => done?,
+        }
+        file::create_new(&self.dir, UNFINISHED, 0o600)
+    }
+
     /// Writes one, whole, and locked from the start.
     pub fn add(&self, lease: Lease) -> Result<Mine> {
         let deed = || format!("write the lease of container {}", lease.name);
-        match dir::unlink(&self.dir, UNFINISHED) {
-            Err(error) if error.is_absent() => {}
-            done => done.with_context(deed)?,
-        }
-        let file = file::create_new(&self.dir, UNFINISHED, 0o600).with_context(deed)?;
+        // First: who is killed in between has had its turn.
+        self.note_last(lease.address)?;
+        let file = self.unfinished().with_context(deed)?;
         lock::wait(&file, Share::Exclusive).with_context(deed)?;
         file::write_all(&file, &serde_json::to_vec(&lease)?).with_context(deed)?;
         dir::rename(&self.dir, UNFINISHED, &self.dir, lease.id.as_str()).with_context(deed)?;
@@ -121,6 +151,10 @@ impl Leases {
             } else if !lease.ports.is_empty() {
                 let site = site::make_sure(&self.run)?;
                 network::feed(&rules::text(&site, &others))?;
+            }
+            // Last: nothing that comes now is tracked anew. A kernel without these messages forgets by itself, in some minutes.
+            if let Err(error) = network::forget_connections(lease.address) {
+                tracing::debug!("{error}");
             }
         }
         self.forget(&lease.id)
@@ -163,7 +197,7 @@ impl Leases {
         let mut all = Vec::new();
         for listed in dir::list(&self.dir)? {
             let Ok(name) = std::str::from_utf8(&listed.name) else { continue };
-            if name == LOCK || name == UNFINISHED {
+            if [LOCK, UNFINISHED, LAST].contains(&name) {
                 continue;
             }
             let file = file::open_read(&self.dir, name, Symlinks::Stop)?;
