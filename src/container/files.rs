@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use layerfs_driver::store::Store;
 use layerfs_driver::store::container::Living;
-use layerfs_driver::sys::{dir, file};
+use layerfs_driver::sys::{Errno, dir, file};
 use layerfs_runtime::spec::{Access, Contents, Network, Volume};
 
 use super::network::names::{self, Resolv};
@@ -19,8 +19,8 @@ use crate::output::message;
 /// Bytes that the kernel has room for in a host's name.
 const HOSTNAME_MAX: usize = 64;
 
-/// What is read of a file of the host's, at most.
-const FILE_MAX: u64 = 1 << 20;
+/// What is read of a file of the host's or of another container's, at most: lists of names that nobody shall reach are long.
+const FILE_MAX: u64 = 16 << 20;
 
 /// What systemd's resolver on the loopback asks itself.
 const SYSTEMD_RESOLV: &str = "/run/systemd/resolve/resolv.conf";
@@ -61,9 +61,15 @@ pub fn make(living: &Living, store: &Store, wanted: &Wanted, held: &Held) -> Res
         Mode::Container(other) => Some(store.path().join("containers").join(&other.id).join("etc")),
         _ => None,
     };
-    let of_other = |name: &str| match &other {
-        Some(dir) => of_host(dir.join(name).as_path()),
+    let of_other = |name: &str| {
+        match &other {
+        Some(dir) => of_host(dir.join(name).as_path()).with_context(|| {
+            format!(
+                "take /etc/{name} of the container whose network is joined; --network ns:/proc/PID/ns/net joins it without"
+            )
+        }),
         None => Ok(None),
+    }
     };
     let hosts = match of_other("hosts")? {
         Some(hosts) => hosts,
@@ -147,6 +153,15 @@ fn written(own: &OwnedFd, name: &str, bytes: &[u8]) -> Result<Volume> {
 fn of_host(path: impl AsRef<Path>) -> Result<Option<Vec<u8>>> {
     match file::open_read_path(path.as_ref()) {
         Err(error) if error.is_absent() => Ok(None),
-        opened => Ok(Some(file::read_all(&opened?, FILE_MAX)?)),
+        opened => match file::read_all(&opened?, FILE_MAX) {
+            Err(error) if error.errno() == Errno::FBIG => {
+                bail!(
+                    "`{}` has more than {} MiB: make it shorter",
+                    path.as_ref().display(),
+                    FILE_MAX >> 20
+                )
+            }
+            read => Ok(Some(read?)),
+        },
     }
 }

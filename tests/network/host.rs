@@ -189,6 +189,14 @@ impl Host {
         Going::of(self, self.command(&run))
     }
 
+    /// `layerfs` with these words, for a program that says that it is ready; it can be given lines.
+    #[track_caller]
+    pub fn start_so(&self, words: &[&str]) -> Going<'_> {
+        let mut command = self.command(words);
+        command.stdin(Stdio::piped());
+        Going::of(self, command)
+    }
+
     /// A program on the host that says that it is ready.
     #[track_caller]
     pub fn start_here(&self, words: &[&str]) -> Going<'_> {
