@@ -27,6 +27,7 @@ mod supervise;
 mod sys;
 mod terminal;
 pub mod tree;
+mod trial;
 mod user;
 
 pub use build::SetupError;
@@ -44,3 +45,5 @@ pub use supervise::Ended;
 pub use sys::channel::pipe;
 pub use sys::identity::held as held_capabilities;
 pub use sys::limits::{NAMES as RESOURCES, hard as hard_limit, of as limits_of};
+pub use sys::process::parent_of;
+pub use trial::OwnUsers;

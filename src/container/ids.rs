@@ -17,7 +17,7 @@ use crate::session::Session;
 
 /// The first id of the first range. From here up to [`END`] systemd gives to nobody ("unused" in its UIDS-GIDS page), adduser(8) and
 /// useradd(8) end far below, and programs that keep an id as `int` take it.
-const FIRST: u32 = 0x7000_0000;
+pub const FIRST: u32 = 0x7000_0000;
 
 /// Behind the last id of the last range: from here on are ids of files of others, says the same page.
 const END: u32 = 0x7ffe_0000;

@@ -44,3 +44,5 @@ pub mod volume;
 mod volumes;
 pub mod wait;
 pub mod words;
+
+pub use ids::FIRST as FIRST_ID;

@@ -124,10 +124,8 @@ fn without_nft_there_is_no_bridge_and_the_default_is_none() {
     need_root!();
     need!("nft", "ip", "nsenter", "unshare", "mount");
     let host = Host::new();
-    let run = |options: &[&str]| {
-        let words =
-            [&["run", "--rm"], options, &["--rootfs", "/", "ls", "/sys/class/net"]].concat();
-        let mut plain = host.command(&words);
+    let hidden_from = |words: &[&str]| {
+        let mut plain = host.command(words);
         let mut hidden = std::process::Command::new("unshare");
         hidden.args([
             "-m",
@@ -146,6 +144,15 @@ fn without_nft_there_is_no_bridge_and_the_default_is_none() {
         plain.stdin(std::process::Stdio::null());
         crate::place::ran(hidden.output().unwrap())
     };
+    let run = |options: &[&str]| {
+        let last = ["--rootfs", "/", "ls", "/sys/class/net"];
+        hidden_from(&[&["run", "--rm"], options, &last[..]].concat())
+    };
+    let line = |said: &str| said.lines().find(|line| line.contains(" nft ")).unwrap().to_owned();
+    let told = line(&hidden_from(&["check"]).out);
+    assert!(told.starts_with("missing") && told.contains("apt-get install nftables"), "{told}");
+    let told = line(&host.layerfs(&["check"]).out);
+    assert!(told.starts_with("ok") && told.ends_with("/nft"), "{told}");
     let usual = run(&[]);
     assert_eq!((usual.status, usual.out.as_str()), (0, "lo\n"), "{usual:?}");
     assert_eq!(usual.err.lines().count(), 1, "{usual:?}");

@@ -146,6 +146,18 @@ pub fn catches(pid: u32, signal: i32) -> Result<bool, SysError> {
     }
 }
 
+/// The process that one is a child of (`PPid`, `proc_pid_status(5)`), which it can't say otherwise: in its name a line's end is
+/// written as another sign.
+pub fn parent_of(pid: u32) -> Result<u32, SysError> {
+    let status = file::open_read_path(format!("/proc/{pid}/status").as_str())?;
+    let status = file::read_all(status, STATUS_LEN_MAX)?;
+    let status = String::from_utf8_lossy(&status);
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    parent
+        .and_then(|number| number.trim().parse().ok())
+        .ok_or_else(|| SysError::of_deed("read", "a process without a parent"))
+}
+
 fn caught(status: &str) -> u64 {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()

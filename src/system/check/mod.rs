@@ -6,6 +6,8 @@ mod facts;
 mod fuse;
 mod item;
 mod kernel;
+mod network;
+mod users;
 mod verb;
 
 pub use verb::{CheckArgs, run};

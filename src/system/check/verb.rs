@@ -6,7 +6,7 @@ use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::{SysError, fusermount};
 
 use super::item::{Item, Need};
-use super::{cgroup, disk, fuse, kernel};
+use super::{cgroup, disk, fuse, kernel, network, users};
 use crate::output::{Results, text};
 use crate::roots::Who;
 use crate::session::{Outcome, Session};
@@ -48,6 +48,10 @@ fn look(session: &Session) -> Vec<Item> {
         vec![kernel::version(), seen("rights", rights()), seen("/dev/fuse", fuse::device())];
     items.extend(disk::items(session, who));
     items.push(seen("cgroups", cgroup::controllers(who)));
+    items.push(network::nft());
+    if who == Who::Root {
+        items.extend(users::items(session));
+    }
     items.push(seen("overlayfs", kernel::overlayfs()));
     items
 }
