@@ -20,7 +20,7 @@ use super::asked::refuse_without_terminal;
 use super::life::{exit_status, status_of};
 use super::process::{Said, process, read_environment};
 use super::shown::Doing;
-use super::{rights, rm, sealed};
+use super::{rights, rm, sealed, ulimits};
 use crate::output::message;
 use crate::session::{Misused, Outcome, Session};
 
@@ -167,7 +167,7 @@ fn spec(
         process: process(&said, &config_of(container), &container.hostname, streams)?,
         capabilities,
         filters,
-        resource_limits: as_far_as_can_be(layerfs_runtime::limits_of(first_pid)?)?,
+        resource_limits: as_far_as_can_be(limits_of(container, first_pid)?)?,
         input: if args.interactive { Input::Caller } else { Input::Nothing },
         streams,
         lifetime: if args.detach { Lifetime::OfContainer } else { Lifetime::OfCaller },
@@ -187,7 +187,20 @@ fn config_of(container: &Container) -> RunConfig {
     }
 }
 
-/// The limits of the first process, but for what this one may not raise: that is the caller's.
+/// The limits that the first process began with: those of the process that stands by it, and what the container's words say. It
+/// may have changed its own since, and root of the container those of others.
+fn limits_of(container: &Container, first_pid: u32) -> Result<Vec<ResourceLimit>> {
+    let mut limits = layerfs_runtime::limits_of(layerfs_runtime::parent_of(first_pid)?)?;
+    for said in ulimits::noted_of(container) {
+        match limits.iter_mut().find(|limit| limit.resource == said.resource) {
+            Some(limit) => *limit = said,
+            None => limits.push(said),
+        }
+    }
+    Ok(limits)
+}
+
+/// The limits that are wanted, but for what this one may not raise: that is the caller's.
 fn as_far_as_can_be(mut limits: Vec<ResourceLimit>) -> Result<Vec<ResourceLimit>> {
     let held = layerfs_runtime::held_capabilities()?;
     if Capabilities::named("SYS_RESOURCE").is_some_and(|one| held.has(one)) {

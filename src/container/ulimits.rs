@@ -1,9 +1,11 @@
 //! The words of `--ulimit`: limits of processes, as `ulimit` of a shell has them.
 
 use anyhow::{Result, bail};
+use layerfs_driver::store::container::Container;
 use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::spec::ResourceLimit;
 use layerfs_runtime::{RESOURCES, hard_limit};
+use serde_json::Value;
 
 /// Reads `NAME=SOFT[:HARD]`; `-1` and `unlimited` are no limit, and a hard one that is not said is the soft one. What this
 /// process may not give is an error.
@@ -32,6 +34,22 @@ pub fn read(said: &str) -> Result<ResourceLimit> {
         );
     }
     Ok(ResourceLimit { resource, soft, hard })
+}
+
+/// Those that a container was made with, as its record has them.
+pub fn noted_of(container: &Container) -> Vec<ResourceLimit> {
+    let host = container.details.get("HostConfig").unwrap_or(&Value::Null);
+    let noted = host["Ulimits"].as_array().into_iter().flatten();
+    let one = |noted: &Value| {
+        let (_, resource) =
+            RESOURCES.into_iter().find(|(name, _)| noted["Name"].as_str() == Some(*name))?;
+        let number = |key: &str| match noted[key].as_i64() {
+            Some(-1) => Some(None),
+            _ => noted[key].as_u64().map(Some),
+        };
+        Some(ResourceLimit { resource, soft: number("Soft")?, hard: number("Hard")? })
+    };
+    noted.filter_map(one).collect()
 }
 
 /// As docker's records have it.

@@ -615,3 +615,22 @@ fn each_call_is_refused(options: &[&str]) {
     up.end();
     place.assert_nothing_left();
 }
+
+/// Root of a container may lower its own limits, and by them nobody else's.
+#[test]
+fn limits_that_the_first_process_has_changed_are_no_further_processes() {
+    need_root!();
+    let place = Place::new();
+    let options = ["--ulimit", "nofile=100:200", "--ulimit", "core=0"];
+    let changed = "ulimit -S -n 50; ulimit -H -n 60; ulimit -f 8; ulimit -s 1024; echo changed > /dev/shm/done; exec sleep 1000";
+    let up = Up::new(&place, &options, changed);
+    let limits = "cat /dev/shm/done; grep -E 'open files|file size|core|stack' /proc/self/limits";
+    let mut said = up.script(&[], limits).out;
+    while !said.starts_with("changed") {
+        said = up.script(&[], limits).out;
+    }
+    let own = place.script(&options, "grep -E 'open files|file size|core|stack' /proc/self/limits");
+    assert_eq!(said.strip_prefix("changed\n").unwrap(), own.said());
+    up.end();
+    place.assert_nothing_left();
+}
