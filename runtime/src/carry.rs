@@ -73,7 +73,11 @@ enum Direction {
 
 /// All that is carried for one container.
 #[derive(Debug, Default)]
-pub(crate) struct Carriers(Vec<Carrier>);
+pub(crate) struct Carriers {
+    all: Vec<Carrier>,
+    /// The end of an input that is never written to.
+    _open: Option<OwnedFd>,
+}
 
 /// Makes pipes for what has to be carried, and refuses what may not be given.
 pub(crate) fn part(spec: &ContainerSpec, log: Option<&Log>) -> Result<(Carriers, Ends), RunError> {
@@ -81,7 +85,7 @@ pub(crate) fn part(spec: &ContainerSpec, log: Option<&Log>) -> Result<(Carriers,
         return Ok(Default::default());
     }
     match log {
-        Some(log) => logged(log).map_err(RunError::Process),
+        Some(log) => logged(log, spec.input).map_err(RunError::Process),
         None => callers(spec.input),
     }
 }
@@ -110,17 +114,22 @@ pub(crate) fn callers(input: Input) -> Result<(Carriers, Ends), RunError> {
         carriers.push(Carrier::to_caller(stderr(), read).map_err(RunError::Process)?);
         ends.error = Some(write);
     }
-    Ok((Carriers(carriers), ends))
+    Ok((Carriers { all: carriers, _open: None }, ends))
 }
 
-/// Both streams of what writes go to the log; there is nothing to read.
-fn logged(log: &Log) -> Result<(Carriers, Ends), SysError> {
+/// Both streams of what writes go to the log; there is nothing to read, or nothing yet.
+fn logged(log: &Log, input: Input) -> Result<(Carriers, Ends), SysError> {
     let (output, write_output) = channel::pipe()?;
     let (error, write_error) = channel::pipe()?;
     let carriers =
         vec![Carrier::to_log((log, "stdout"), output)?, Carrier::to_log((log, "stderr"), error)?];
-    let ends = Ends { input: None, output: Some(write_output), error: Some(write_error) };
-    Ok((Carriers(carriers), ends))
+    let mut ends = Ends { input: None, output: Some(write_output), error: Some(write_error) };
+    let mut open = None;
+    if input == Input::Open {
+        let (read, write) = channel::pipe()?;
+        (ends.input, open) = (Some(read), Some(write));
+    }
+    Ok((Carriers { all: carriers, _open: open }, ends))
 }
 
 fn is_carried(stream: impl AsFd, name: &'static str) -> Result<bool, RunError> {
@@ -315,7 +324,7 @@ enum Step {
 impl Carriers {
     /// What to wait for, each with the number of whose it is.
     pub(crate) fn wanted(&self) -> impl Iterator<Item = (usize, (BorrowedFd<'_>, Until))> {
-        let numbered = self.0.iter().enumerate();
+        let numbered = self.all.iter().enumerate();
         numbered.flat_map(|(number, one)| one.wanted().map(move |file| (number, file)))
     }
 
@@ -325,13 +334,13 @@ impl Carriers {
         numbers.dedup();
         let mut through = Vec::new();
         for number in numbers {
-            let Some(carrier) = self.0.get_mut(number) else { continue };
+            let Some(carrier) = self.all.get_mut(number) else { continue };
             if carrier.step()? == Step::Through {
                 through.push(number);
             }
         }
         for number in through.iter().rev() {
-            self.0.remove(*number);
+            self.all.remove(*number);
         }
         Ok(())
     }
@@ -339,7 +348,7 @@ impl Carriers {
     /// Carries out what an ended container has left in its pipes, however slow the reader is; a signal ends that. Others
     /// may still hold an end of one, by a socket that it came through: they are not waited for.
     pub(crate) fn end(self, signals: &OwnedFd) -> Result<(), SysError> {
-        let out = self.0.into_iter().filter(|carrier| carrier.direction == Direction::Out);
+        let out = self.all.into_iter().filter(|carrier| carrier.direction == Direction::Out);
         for carrier in out {
             carrier.end(signals)?;
         }

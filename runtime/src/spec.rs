@@ -87,6 +87,8 @@ pub enum Input {
     Nothing,
     /// From the caller.
     Caller,
+    /// From a pipe that nobody writes to: it never comes to its end.
+    Open,
 }
 
 /// What a program's standard streams are.

@@ -122,8 +122,10 @@ fn stand_by(
     has_run: &Cell<bool>,
 ) -> Result<u8> {
     let null = file::open_device("/dev/null")?;
-    let words = RunArgs { interactive: false, ..words_of(container)? };
-    let asked = asked_again(&words, container, store)?;
+    let words = words_of(container)?;
+    let mut asked = asked_again(&words, container, store)?;
+    // Nobody's input comes here. Who wants some has it open, as docker has it.
+    asked.input = if words.interactive { ContainerInput::Open } else { ContainerInput::Nothing };
     // All paths are whole: the caller's directory is the caller's.
     dir::enter("/")?;
     let living = store.start_container(container, asked.keep)?;

@@ -62,7 +62,7 @@ pub struct RunArgs {
     /// Leave it in the background, and print its id
     #[arg(short, long)]
     pub detach: bool,
-    /// Pass standard input on
+    /// Pass standard input on; in the background it stays open, and nothing comes
     #[arg(short, long)]
     pub interactive: bool,
     /// Give it a terminal of its own
