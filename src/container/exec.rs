@@ -136,7 +136,7 @@ pub(super) fn first_process(container: &Container) -> Result<Process> {
         return Ok(first);
     }
     match Doing::of(container) {
-        Doing::Created => bail!("container `{name}` does not run yet"),
+        Doing::Created { .. } => bail!("container `{name}` does not run yet"),
         Doing::Running { .. } => bail!("container `{name}` is ending"),
         Doing::Exited { .. } => {
             bail!("container `{name}` does not run; `layerfs start {name}` starts it")

@@ -70,7 +70,7 @@ fn state(container: &Container) -> Value {
     let doing = Doing::of(container);
     let moment = |ms: Option<u64>| ms.map_or_else(|| NEVER.to_owned(), time::rfc3339_ms);
     let (pid, code, finished_ms, oom_killed, error) = match &doing {
-        Doing::Created => (0, 0, None, false, ""),
+        Doing::Created { code, error } => (0, *code, None, false, error.as_str()),
         Doing::Running { pid } => (*pid, 0, None, false, ""),
         Doing::Exited { code, finished_ms, oom_killed, error } => {
             (0, *code, *finished_ms, *oom_killed, error.as_str())

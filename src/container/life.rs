@@ -215,11 +215,12 @@ impl Life<'_> {
         error
     }
 
-    /// Leaves a container that could not be started as it was before, and says why in its state where it has run before.
+    /// Leaves a container that could not be started as it was before, and says why in its state.
     fn put_back(&self, living: Living, error: &anyhow::Error) {
         told(match &self.before {
             Before::Nothing => living.discard(),
-            Before::Was(State::Idle) => living.set_aside(),
+            // Of one that goes when it has run the state is not kept.
+            Before::Was(State::Idle) if self.asked.keep == Keep::Throwaway => living.set_aside(),
             Before::Was(state) => living.end(Exited {
                 exit_code: status_of(error),
                 oom_killed: false,

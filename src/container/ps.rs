@@ -200,7 +200,8 @@ fn row<'a>(container: &'a Container, run: Option<&Path>, now_ms: u64) -> Row<'a>
         kept: container.keep == Keep::Kept,
     };
     match doing {
-        Doing::Created => {}
+        Doing::Created { error, .. } if error.is_empty() => {}
+        Doing::Created { code, error } => (row.exit_code, row.error) = (Some(code), error),
         Doing::Running { pid } => row.pid = Some(pid),
         Doing::Exited { code, finished_ms, oom_killed, error } => {
             row.exit_code = Some(code);

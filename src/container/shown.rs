@@ -14,7 +14,12 @@ pub const DIED: u8 = 137;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doing {
     /// Nothing has run in it yet.
-    Created,
+    Created {
+        /// The exit status of the last attempt to start it; 0 where there was none.
+        code: u8,
+        /// Why that failed; empty where there was none.
+        error: String,
+    },
     /// Its first process runs.
     Running {
         /// That process.
@@ -36,7 +41,11 @@ pub enum Doing {
 impl Doing {
     /// What this container is doing.
     pub fn of(container: &Container) -> Self {
+        let created = || Doing::Created { code: 0, error: String::new() };
         match &container.state {
+            State::Exited(exited) if exited.never_ran() => {
+                Doing::Created { code: exited.exit_code, error: exited.error.clone() }
+            }
             State::Exited(exited) => Doing::Exited {
                 code: exited.exit_code,
                 finished_ms: Some(exited.finished_ms),
@@ -48,8 +57,8 @@ impl Doing {
             {
                 Doing::Running { pid: *pid }
             }
-            State::Idle => Doing::Created,
-            State::Created if container.is_living => Doing::Created,
+            State::Idle => created(),
+            State::Created if container.is_living => created(),
             State::Created | State::Running { .. } => Doing::Exited {
                 code: DIED,
                 finished_ms: None,
@@ -62,7 +71,7 @@ impl Doing {
     /// Docker's word for it.
     pub fn word(&self) -> &'static str {
         match self {
-            Doing::Created => "created",
+            Doing::Created { .. } => "created",
             Doing::Running { .. } => "running",
             Doing::Exited { .. } => "exited",
         }
@@ -74,7 +83,7 @@ impl Doing {
             time::span(i64::try_from(now_ms.saturating_sub(then_ms) / 1000).unwrap_or(i64::MAX))
         };
         match self {
-            Doing::Created => "Created".into(),
+            Doing::Created { .. } => "Created".into(),
             Doing::Running { .. } => {
                 format!("Up {}", since(container.state.started_ms().unwrap_or(now_ms)))
             }
@@ -176,6 +185,9 @@ mod tests {
         assert_eq!(told(true, State::Created), "Created");
         assert_eq!(told(true, running.clone()), "Up 3 minutes");
         assert_eq!(told(true, exited.clone()), "Exited (3) 2 hours ago");
+        let State::Exited(ended) = exited.clone() else { panic!("it has ended") };
+        let refused = State::Exited(Exited { exit_code: 127, ..ended });
+        assert_eq!(told(false, refused), "Created");
         assert_eq!(told(false, exited), "Exited (3) 2 hours ago");
         assert_eq!(told(false, running), "Exited (137), died with its command");
         assert_eq!(told(false, State::Created), "Exited (137), died with its command");

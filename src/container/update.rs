@@ -61,10 +61,10 @@ fn update(store: &Store, word: &str, said: &AdjustableArgs) -> Result<()> {
     let deed = || format!("container `{}`", container.name);
     match Doing::of(&container) {
         Doing::Running { .. } => of_running(&container, (&old, &new), noted).with_context(deed),
-        Doing::Created if container.is_living => {
+        Doing::Created { .. } if container.is_living => {
             bail!("container `{}` is being started; try again", container.name)
         }
-        Doing::Created | Doing::Exited { .. } => {
+        Doing::Created { .. } | Doing::Exited { .. } => {
             // So long nobody starts it.
             let _held = store.hold_container(&container)?;
             let id = container.id.hex();

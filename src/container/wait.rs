@@ -97,7 +97,7 @@ fn ended(
 fn known(container: &Container) -> Option<u8> {
     match Doing::of(container) {
         Doing::Exited { code, .. } => Some(code),
-        Doing::Created if !container.is_living => Some(0),
+        Doing::Created { code, .. } if !container.is_living => Some(code),
         _ => None,
     }
 }

@@ -502,3 +502,56 @@ fn a_container_that_cannot_say_that_it_runs_ends() {
     assert!(refused >= 3, "{refused}");
     place.assert_nothing_left();
 }
+
+/// As docker has it: what waits for input waits on, and nobody's comes.
+#[test]
+fn input_in_the_background_stays_open_where_it_is_wanted() {
+    need_root!();
+    let place = Place::new();
+    let reads = "cat; echo at its end; exec sleep 1000";
+    begun(&place, &["--name", "none"], reads);
+    until(|| place.layerfs(&["logs", "none"]).out == "at its end\n");
+    begun(&place, &["-i", "--name", "open"], &format!("ls -l /proc/self/fd/0; {reads}"));
+    until(|| place.layerfs(&["logs", "open"]).out.contains("pipe:["));
+    for _ in 0..2 {
+        until(|| place.layerfs(&["exec", "open", "pidof", "cat"]).status == 0);
+        assert!(!place.layerfs(&["logs", "open"]).out.contains("at its end"));
+        // It is so again where it is started again.
+        place.layerfs(&["restart", "-t", "0", "open"]).said();
+    }
+    place.layerfs(&["rm", "-f", "none", "open"]).said();
+    place.assert_nothing_left();
+}
+
+/// As docker has it: it was made, and why it does not run is in its state.
+#[test]
+fn one_that_was_made_and_can_not_be_started_says_why() {
+    need_root!();
+    let place = Place::new();
+    place.layerfs(&["create", "--name", "box", "--rootfs", "/", "/no/such/program"]).said();
+    for _ in 0..2 {
+        let refused = place.layerfs(&["start", "box"]);
+        assert_eq!(refused.status, 1, "{refused:?}");
+        let listed = place.layerfs(&["ps", "-a", "--format", "{{.Status}}"]).said();
+        assert_eq!(listed, "Created\n");
+        let shown = &crate::userns::inspected(&place, "box")["State"];
+        assert_eq!((&shown["Status"], &shown["ExitCode"]), (&"created".into(), &127.into()));
+        let why = shown["Error"].as_str().unwrap();
+        assert!(why.contains("/no/such/program") && refused.err.contains(why), "{why} {refused:?}");
+        assert_eq!(shown["StartedAt"], "0001-01-01T00:00:00Z");
+        assert_eq!(
+            (&state(&place)["error"], &state(&place)["exit_code"]),
+            (&shown["Error"], &127.into())
+        );
+        assert_eq!(place.layerfs(&["wait", "box"]).said(), "127\n");
+    }
+    assert_eq!(place.layerfs(&["start", "-a", "box"]).status, 127);
+    assert!(
+        crate::userns::inspected(&place, "box")["State"]["Error"]
+            .as_str()
+            .unwrap()
+            .contains("/no/such")
+    );
+    place.layerfs(&["rm", "box"]).said();
+    place.assert_nothing_left();
+}

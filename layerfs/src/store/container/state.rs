@@ -49,6 +49,13 @@ pub struct Exited {
     pub error: String,
 }
 
+impl Exited {
+    /// Whether it was never more than attempted: its program could not be started, and none of it was before.
+    pub fn never_ran(&self) -> bool {
+        self.started_ms.is_none() && (125..=127).contains(&self.exit_code)
+    }
+}
+
 impl State {
     /// When the first process began, in milliseconds since 1970.
     pub fn started_ms(&self) -> Option<u64> {
