@@ -91,7 +91,7 @@ fn of_served(args: &ServeArgs, (called, at): (String, &Path)) -> Result<What> {
     let upper = dir::open_path(upper.as_path()).with_context(deed)?;
     let upper = UpperReader::open(upper, Some(&work)).with_context(deed)?;
     let upper = upper.over_directories().with_marks(args.space(), args.redirects());
-    Ok(what(called, Sides { lower: Lower::Dirs(lower), upper }))
+    Ok(what(called, Sides { lower: Lower::Dirs(lower), upper, places: Vec::new() }))
 }
 
 /// An upper directory and the directories that it was mounted over, as the user says.
@@ -115,7 +115,7 @@ fn of_lowers(path: &Path, (upper, called): (OwnedFd, String), beside: Beside<'_>
     };
     let stack = DirStack::open_paths(beside.lowers, options)?.taking(records)?;
     let lower = Lower::Dirs(stack.doubting(host::doubtful_ids()?));
-    Ok(what(called, Sides { lower, upper: upper.over_directories() }))
+    Ok(what(called, Sides { lower, upper: upper.over_directories(), places: Vec::new() }))
 }
 
 fn what(called: String, sides: Sides) -> What {

@@ -110,7 +110,21 @@ fn is_there(path: &Path) -> bool {
 fn of_container(store: &Store, container: Container) -> Result<What> {
     let called = format!("container `{}`", container.name);
     let writable = store.writable_of(&container)?;
-    Ok(What { container: Some(container), ..of_writable(store, writable, called)? })
+    let mut what = of_writable(store, writable, called)?;
+    what.sides.places = places_of(store, &container)?;
+    Ok(What { container: Some(container), ..what })
+}
+
+/// What the runtime makes in a container to mount on: the file systems of the kernel's, and files that are the container's own,
+/// which lie aside. Of these an image may have its own, and a container without a network its own `resolv.conf`.
+fn places_of(store: &Store, container: &Container) -> Result<Vec<Box<[u8]>>> {
+    let own = store.path().join("containers").join(container.id.hex()).join("etc");
+    let files = match dir::open_path(own.as_path()) {
+        Err(error) if error.is_absent() => Vec::new(),
+        own => dir::list(&own?)?,
+    };
+    let files = files.iter().map(|file| [b"etc/", &*file.name].concat().into());
+    Ok(["dev", "proc", "sys"].map(|name| name.as_bytes().into()).into_iter().chain(files).collect())
 }
 
 fn of_path(
@@ -214,7 +228,7 @@ fn of_upper(
     let layers = images.first().map(|image| image.layers.iter().map(|layer| layer.diff_id));
     Ok(What {
         called: format!("the upper directory {shown}"),
-        sides: Sides { lower: Lower::Image(tree?), upper: reader },
+        sides: Sides { lower: Lower::Image(tree?), upper: reader, places: Vec::new() },
         layers: layers.map(Iterator::collect).unwrap_or_default(),
         image: match images.as_slice() {
             [only] => Some(only.id),
@@ -248,7 +262,11 @@ fn of_writable(store: &Store, writable: Writable, called: String) -> Result<What
     }
     Ok(What {
         called,
-        sides: Sides { lower: Lower::Image(ImageTree::open(store, &chain)?), upper },
+        sides: Sides {
+            lower: Lower::Image(ImageTree::open(store, &chain)?),
+            upper,
+            places: Vec::new(),
+        },
         layers: writable.layers,
         image: Some(writable.image),
         command: writable.command,

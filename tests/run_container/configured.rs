@@ -173,3 +173,35 @@ fn who_is_not_root_listens_on_any_port_of_a_network_of_the_containers_own() {
     assert_eq!(groups.split_whitespace().collect::<Vec<_>>(), ["0", "65535"]);
     place.assert_nothing_left();
 }
+
+/// Its `/etc` lacks the files that a container has of its own, and its root the places of the kernel's file systems.
+#[test]
+fn what_a_container_is_mounted_on_is_no_change_and_what_it_wrote_is_one() {
+    need_root!();
+    need!("busybox", "tar");
+    let place = Place::new();
+    image::make(&place, "small", &json!({}));
+    let changed = |script: &str| {
+        let run = ["run", "--name", "box", "small", "busybox", "sh", "-c", script];
+        place.layerfs(&run).said();
+        let told = place.layerfs(&["diff", "box"]).said();
+        let layer = place.join("layer.tar");
+        let layer = layer.to_str().unwrap();
+        place.layerfs(&["diff", "--tar", "-o", layer, "box"]).said();
+        let names = std::process::Command::new("tar").args(["-tf", layer]).output().unwrap();
+        let names = String::from_utf8(names.stdout).unwrap();
+        for own in ["etc/hosts", "etc/hostname", "proc", "sys"] {
+            assert!(!names.lines().any(|name| name.trim_matches(['.', '/']) == own), "{names}");
+        }
+        place.layerfs(&["rm", "box"]).said();
+        told
+    };
+    assert_eq!(changed("busybox true; echo more >>/etc/hosts"), "");
+    assert_eq!(changed("echo >/new"), "A /new\n");
+    assert_eq!(changed("echo >/etc/new"), "C /etc\nA /etc/new\n");
+    // Nothing is mounted on that one without a network: an empty one is the container's own.
+    assert_eq!(changed("echo -n >/etc/resolv.conf"), "C /etc\nA /etc/resolv.conf\n");
+    assert_eq!(changed("busybox chmod 700 /etc"), "C /etc\n");
+    assert_eq!(changed("busybox mkdir /etc/hosts.d"), "C /etc\nA /etc/hosts.d\n");
+    place.assert_nothing_left();
+}

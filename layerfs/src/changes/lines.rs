@@ -1,9 +1,11 @@
 //! The changes as lines: added, changed, gone, one for each path.
 
 use super::error::ChangesError;
-use super::object::Object;
+use super::object::{At, Object};
 use super::walk::{Met, Sides, Visit, walk};
+use crate::lower::LowerNode;
 use crate::store::archive::Name;
+use crate::tree::Kind;
 
 /// One path that the writable layer shows otherwise than the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,16 +29,60 @@ pub enum ChangeKind {
 
 /// Lists the changes, sorted by path: whatever was copied up counts as changed, but for the root.
 pub fn list(sides: &Sides) -> Result<Vec<Change>, ChangesError> {
-    let mut lines = Lines(Vec::new());
+    let mut lines = Lines { all: Vec::new(), above_places: Vec::new() };
     walk(sides, &mut lines)?;
-    lines.0.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(lines.0)
+    let Lines { mut all, above_places } = lines;
+    all.sort_by(|a, b| a.path.cmp(&b.path));
+    for above in above_places {
+        let is_below = |change: &Change| {
+            change.path.strip_prefix(&*above).is_some_and(|rest| rest.first() == Some(&b'/'))
+        };
+        if !all.iter().any(is_below) {
+            all.retain(|change| change.path != above);
+        }
+    }
+    Ok(all)
 }
 
-struct Lines(Vec<Change>);
+struct Lines {
+    all: Vec<Change>,
+    /// Directories that are as the image has them, or new and as they were made, but for what is in them: there are places in them.
+    above_places: Vec<Box<[u8]>>,
+}
+
+/// How a directory is made that places to mount on lie in.
+const MODE_OF_MADE: u32 = 0o755;
+
+impl Lines {
+    fn note_above(
+        &mut self,
+        sides: &Sides,
+        (path, object): (&[Name], &Object<'_>),
+        was: Option<&LowerNode>,
+    ) -> Result<(), ChangesError> {
+        let [name] = path else { return Ok(()) };
+        let lies_in = |place: &[u8]| {
+            place.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'/'))
+        };
+        let attr = object.attr();
+        if attr.kind != Kind::Directory || !sides.places.iter().any(|place| lies_in(place)) {
+            return Ok(());
+        }
+        let as_made = (MODE_OF_MADE, 0, 0);
+        let was = was.map(|was| sides.lower.attr(was)).transpose().at(path)?;
+        let was = was.map_or(as_made, |was| (was.permissions, was.uid, was.gid));
+        if (attr.permissions, attr.uid, attr.gid) == was {
+            self.above_places.push(joined(path));
+        }
+        Ok(())
+    }
+}
 
 impl Visit for Lines {
     fn met(&mut self, sides: &Sides, met: Met<'_>) -> Result<(), ChangesError> {
+        if let Met::Object { path, object, was, .. } = &met {
+            self.note_above(sides, (path, object), *was)?;
+        }
         let (path, kind) = match met {
             Met::Gone { path, .. } => (path, ChangeKind::Deleted),
             Met::Object { path: [], .. } => return Ok(()),
@@ -49,7 +95,7 @@ impl Visit for Lines {
             }
             Met::Object { path, .. } => (path, ChangeKind::Changed),
         };
-        self.0.push(Change { path: joined(path), kind });
+        self.all.push(Change { path: joined(path), kind });
         Ok(())
     }
 }

@@ -25,6 +25,30 @@ pub struct Sides {
     pub lower: Lower,
     /// The writable side.
     pub upper: UpperReader,
+    /// Where empty files and directories are no change, by their path without a slash before it: who mounts something there has
+    /// made them.
+    pub places: Vec<Box<[u8]>>,
+}
+
+impl Sides {
+    /// Whether it is a place to mount on, and nothing else: nothing of the image, and nothing in it.
+    fn is_place(
+        &self,
+        path: &[Name],
+        found: &Found,
+        is_empty: impl FnOnce() -> Result<bool, ChangesError>,
+    ) -> Result<bool, ChangesError> {
+        let is_named = self
+            .places
+            .iter()
+            .any(|place| place.split(|byte| *byte == b'/').eq(path.iter().map(Name::as_bytes)));
+        Ok(is_named
+            && match found.attr.kind {
+                Kind::File => found.data == Data::Here && found.attr.size == 0,
+                Kind::Directory => is_empty()?,
+                _ => false,
+            })
+    }
 }
 
 /// What a walk meets.
@@ -177,7 +201,16 @@ impl Walk<'_> {
             (_, Source::Upper | Source::Lower) => Look::Absent,
         };
         match (look, &level.dir) {
-            (Look::Found(found), Some(dir)) => self.upper_child((level, dir), &found, was, visit),
+            (Look::Found(found), Some(dir)) => {
+                let is_empty = || {
+                    let below = self.sides.upper.open_dir(dir, name.as_bytes()).at(&self.path)?;
+                    Ok(self.sides.upper.list(&below).at(&self.path)?.is_empty())
+                };
+                if was.is_none() && self.sides.is_place(&self.path, &found, is_empty)? {
+                    return Ok(None);
+                }
+                self.upper_child((level, dir), &found, was, visit)
+            }
             (Look::Whiteout, _) => {
                 if was.is_some() {
                     visit.met(self.sides, Met::Gone { path: &self.path, by })?;
