@@ -403,3 +403,24 @@ fn containers_are_chosen_by_filters_and_shown_by_templates() {
     assert_eq!(place.said(&["images", "--format", "{{.Repository}}:{{.Tag}}"]), "small:1\n");
     drop(web);
 }
+
+/// Whoever changes it, or starts it, goes by the words that it has read.
+#[test]
+fn words_that_were_read_before_others_were_noted_change_and_start_nothing() {
+    let place = Place::new();
+    make(&place, "web", rootfs(), Keep::Kept).end(exited(0)).unwrap();
+    let store = store(&place);
+    let read = store.find_container("web").unwrap();
+    store.change_container(&read, (read.details.clone(), json!("new"))).unwrap();
+    let refused = store.change_container(&read, (Map::new(), json!("late"))).unwrap_err();
+    let told = "container `web` was changed, started or ended meanwhile; try again";
+    assert_eq!(refused.to_string(), told);
+    assert_eq!(store.start_container(&read, Keep::Kept).unwrap_err().to_string(), told);
+    let now = store.find_container("web").unwrap();
+    assert_eq!((&now.said, &now.details), (&json!("new"), &read.details));
+    // It runs since: what was noted for its next start would be believed to hold.
+    let living = store.start_container(&now, Keep::Kept).unwrap();
+    let refused = store.change_container(&now, (Map::new(), json!("late"))).unwrap_err();
+    assert_eq!(refused.to_string(), told);
+    drop(living);
+}
