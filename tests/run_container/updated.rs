@@ -169,10 +169,12 @@ fn less_memory_than_is_in_use_is_refused_on_version_1() {
     while up.script(&[], used).status != 0 {
         assert!(std::time::Instant::now() < until, "it takes no memory");
     }
-    let ran = place.layerfs(&["update", "--memory", "30m", "--pids-limit", "9", "box"]);
+    let ran =
+        place.layerfs(&["update", "--memory", "30m", "--pids-limit", "9", "--cpus", "0.2", "box"]);
     assert!(ran.status == 1 && ran.err.contains("uses more than that now"), "{ran:?}");
-    let read = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max";
-    assert_eq!(up.script(&[], read).said(), "104857600\nmax\n");
+    // What was written before it was refused is taken back.
+    let read = "cd /sys/fs/cgroup; cat memory.max pids.max cpu/cpu.cfs_quota_us";
+    assert_eq!(up.script(&[], read).said(), "104857600\nmax\n-1\n");
     up.end();
     place.assert_nothing_left();
 }
