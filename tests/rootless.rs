@@ -1,9 +1,11 @@
-//! Mounts of users who are not root: through fusermount3, and in user namespaces.
+//! Mounts and containers of users who are not root: through fusermount3, and in user namespaces.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that can't go on says so and stops")]
 
 mod support;
 
+#[path = "rootless/containers.rs"]
+mod containers;
 #[allow(dead_code, reason = "the images of other tests")]
 #[path = "cli/layout.rs"]
 mod layout;

@@ -7,6 +7,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use crate::spec::Users;
 use crate::start::PANIC_STATUS;
 use crate::sys::process::{self, Child, EndsHere, Forked};
 use crate::sys::{Errno, SysError, channel, exec, join, namespace, signals};
@@ -26,8 +27,12 @@ struct Held {
 }
 
 impl Around {
-    /// Starts it. The caller has one thread.
-    pub(crate) fn start() -> Result<Self, SysError> {
+    /// Starts it. The caller has one thread. Who is not root makes no namespace of processes without one of users: there is none
+    /// around a container of such a caller's own users, and the process that serves its root ends it when the supervisor has gone.
+    pub(crate) fn start(users: Users) -> Result<Self, SysError> {
+        if let Users::Callers(_) = users {
+            return Ok(Around(None));
+        }
         let (ours, its) = channel::pair()?;
         match process::fork_into(namespace::PROCESSES)? {
             Forked::Child => {
@@ -41,7 +46,7 @@ impl Around {
 
     /// Makes a child of this process in new namespaces, those of processes within this one. As [`process::fork_into`].
     pub(crate) fn fork_into(&self, namespaces: i32) -> Result<Forked, SysError> {
-        let held = self.0.as_ref().ok_or_else(|| SysError::of_deed("setns", "it was left"))?;
+        let Some(held) = &self.0 else { return process::fork_into(namespaces) };
         let (ours, its) = channel::pair()?;
         let own = namespace::own_processes()?;
         join::join_processes(&held.child.pidfd)?;

@@ -69,6 +69,11 @@ impl Capabilities {
         USUAL.into_iter().filter_map(Capabilities::named).fold(Capabilities(0), Capabilities::with)
     }
 
+    /// All that have a name. A kernel may know fewer.
+    pub fn all() -> Self {
+        NAMES.into_iter().filter_map(Capabilities::named).fold(Capabilities(0), Capabilities::with)
+    }
+
     /// None.
     pub fn none() -> Self {
         Capabilities(0)

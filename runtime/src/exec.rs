@@ -10,6 +10,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use layerfs_driver::sys::host;
+
 use crate::build::{self, Joining};
 use crate::carry::{self, Carriers};
 use crate::cgroup::Cgroup;
@@ -70,12 +72,18 @@ pub fn exec(request: ExecRequest<'_>) -> Result<Inside, RunError> {
         (Streams::Caller, Lifetime::OfCaller) => carry::callers(spec.input)?,
         (Streams::Terminal, _) | (_, Lifetime::OfContainer) => Default::default(),
     };
+    let mut ids = None;
     if others.have_users() {
         let root = namespace::root_of(request.first_pid).map_err(|error| gone(&request, error))?;
-        outside::give_ends(&ends, root)?;
+        // What this process has made is its own already.
+        if root != host::own_ids().0 {
+            outside::give_ends(&ends, root)?;
+        }
+        let known = namespace::ids_of(request.first_pid);
+        ids = Some(known.map_err(|error| gone(&request, error))?);
     }
     let (ours, report) = channel::pair().map_err(RunError::Process)?;
-    let given = Joining { spec, first: request.first, others, report, ends };
+    let given = Joining { spec, first: request.first, others, ids, report, ends };
     let (keeper, (report, carriers)) =
         keeper::start(&plan_exec(spec), given, (ours, carriers)).map_err(RunError::Process)?;
     let mut entering = Entering { request, report, keeper, inside: None, terminal: None };

@@ -5,6 +5,7 @@
 
 pub mod apart;
 mod around;
+mod as_root;
 mod build;
 pub mod capability;
 mod carry;
@@ -30,6 +31,7 @@ pub mod tree;
 mod trial;
 mod user;
 
+pub use as_root::as_root;
 pub use build::SetupError;
 pub use daemon::{close_inherited, leave_streams};
 pub use exec::{ExecRequest, Inside, exec};

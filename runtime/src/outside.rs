@@ -4,14 +4,20 @@
 //! 2. On disk the ids are those that the container sees: of its own files, which another process serves, and of volumes, whose
 //!    mounts turn them. What root in there writes belongs to root, whichever ids the container has.
 
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use crate::build::make_node;
 use crate::carry::Ends;
 use crate::plan::Step;
-use crate::spec::{ContainerSpec, Device, IdRange, Network, ResourceLimit, Users, Volume};
+use crate::spec::{
+    CallersIds, ContainerSpec, Device, IdRange, IdSpan, Network, ResourceLimit, Users, Volume,
+};
 use crate::start::RunError;
 use crate::sys::mounts::Attributes;
+use crate::sys::process::Ended;
+use crate::sys::program::{self, Program};
 use crate::sys::{Errno, SysError, exec, limits, mounts, namespace};
 
 /// What is still to be done for one container.
@@ -85,7 +91,7 @@ impl<'a> Outside<'a> {
     pub(crate) fn namespaces(&self) -> i32 {
         match self.users {
             Users::Hosts => namespace::ALWAYS | namespace::IPC,
-            Users::Own(_) => namespace::ALWAYS | namespace::USERS,
+            Users::Own(_) | Users::Callers(_) => namespace::ALWAYS | namespace::USERS,
         }
     }
 
@@ -95,7 +101,8 @@ impl<'a> Outside<'a> {
         let of_users = [Errno::NOSPC, Errno::USERS, Errno::PERM, Errno::INVAL];
         match self.users {
             Users::Own(_) if of_users.contains(&error.errno()) => RunError::Users(error),
-            Users::Own(_) | Users::Hosts => RunError::Process(error),
+            Users::Callers(_) if of_users.contains(&error.errno()) => RunError::NoUsers(error),
+            Users::Own(_) | Users::Callers(_) | Users::Hosts => RunError::Process(error),
         }
     }
 
@@ -103,17 +110,26 @@ impl<'a> Outside<'a> {
     pub(crate) fn give_ends(&self, ends: &Ends) -> Result<(), RunError> {
         match self.users {
             Users::Own(range) => give_ends(ends, range.first),
-            Users::Hosts => Ok(()),
+            // They are root's as they are.
+            Users::Hosts | Users::Callers(_) => Ok(()),
         }
     }
 
     /// Says who its users are on the host, and lets their root set the limits that are asked for: only who has the right to it on
     /// the host may raise one.
     pub(crate) fn give_ids(&self, child: u32) -> Result<(), RunError> {
-        let Users::Own(range) = self.users else { return Ok(()) };
+        if self.users == Users::Hosts {
+            return Ok(());
+        }
         let mut limits = self.limits.iter();
         limits.try_for_each(|limit| limits::allow(child, limit)).map_err(RunError::Process)?;
-        namespace::give_ids(child, range.first, IdRange::LEN).map_err(RunError::Users)
+        match self.users {
+            Users::Hosts => Ok(()),
+            Users::Own(range) => {
+                namespace::give_ids(child, range.first, IdRange::LEN).map_err(RunError::Users)
+            }
+            Users::Callers(ids) => give_callers_ids(child, ids),
+        }
     }
 
     /// Takes what it shows next, as its users are to see it.
@@ -145,6 +161,39 @@ impl<'a> Outside<'a> {
         }
         Ok(mount)
     }
+}
+
+/// Says who the users of a child are that has the ids of its caller.
+pub(crate) fn give_callers_ids(child: u32, ids: CallersIds) -> Result<(), RunError> {
+    let CallersIds { user, group, further } = ids;
+    match further {
+        None => namespace::give_own_ids(child, (user, group)).map_err(RunError::NoUsers),
+        Some((users, groups)) => {
+            have_ids_given(child, "newgidmap", group, groups)?;
+            have_ids_given(child, "newuidmap", user, users)
+        }
+    }
+}
+
+/// Has one of the programs of `uidmap` say who the users, or the groups, of a child are: 0 is the caller's own id.
+fn have_ids_given(
+    child: u32,
+    name: &'static str,
+    own: u32,
+    further: IdSpan,
+) -> Result<(), RunError> {
+    let words = [child, 0, own, 1, 1, further.first, further.count];
+    let words = words.map(|number| OsString::from(number.to_string()));
+    let program = Program { name: Path::new(name), words: &words, dir: None, environment: &[] };
+    let told = program::run(&program).map_err(RunError::Process)?;
+    if told.ended == Ended::Exited(0) {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&told.errors);
+    let words = words.lines().next().map_or_else(|| told.ended.to_string(), str::to_owned);
+    // It calls itself by its name.
+    let own = words.strip_prefix(name).and_then(|rest| rest.strip_prefix(": "));
+    Err(RunError::Mapper { name, words: own.unwrap_or(&words).to_owned() })
 }
 
 /// Gives the program's ends of pipes to the user and the group `id`.

@@ -137,7 +137,7 @@ const SYSTEMS: [System; 7] = [
 /// The steps that make the container, from its first instruction to its program.
 pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
     let mut steps = vec![Step::DieWithParent, Step::OpenDevice, Step::AwaitLimits];
-    if let Users::Own(_) = spec.users {
+    if spec.users != Users::Hosts {
         steps.push(Step::BecomeRoot);
     }
     steps.extend([Step::UnshareCgroups, Step::PrivateMounts, Step::MountRoot]);
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::capability::Capabilities;
     use crate::seccomp::Filters;
-    use crate::spec::{Contents, First, Gains, IdRange, Input, Process};
+    use crate::spec::{CallersIds, Contents, First, Gains, IdRange, Input, Process};
 
     fn spec() -> ContainerSpec {
         let volume = |target: &str| Volume {
@@ -261,13 +261,15 @@ mod tests {
     /// The device is opened by who may, and what is mounted belongs to the users of the container.
     #[test]
     fn root_of_the_containers_own_users_opens_nothing_and_mounts_everything() {
-        let spec = ContainerSpec { users: Users::Own(IdRange { first: 1 << 30 }), ..spec() };
-        let steps = plan(&spec);
-        let root = place(&steps, |step| *step == Step::BecomeRoot);
-        assert_eq!(steps[root - 1], Step::AwaitLimits);
-        assert!(place(&steps, |step| *step == Step::OpenDevice) < root);
-        assert!(root < place(&steps, |step| *step == Step::UnshareCgroups));
-        assert!(root < place(&steps, |step| *step == Step::MountRoot));
+        let callers = CallersIds { user: 1000, group: 1000, further: None };
+        for users in [Users::Own(IdRange { first: 1 << 30 }), Users::Callers(callers)] {
+            let steps = plan(&ContainerSpec { users, ..spec() });
+            let root = place(&steps, |step| *step == Step::BecomeRoot);
+            assert_eq!(steps[root - 1], Step::AwaitLimits);
+            assert!(place(&steps, |step| *step == Step::OpenDevice) < root);
+            assert!(root < place(&steps, |step| *step == Step::UnshareCgroups));
+            assert!(root < place(&steps, |step| *step == Step::MountRoot));
+        }
     }
 
     #[test]

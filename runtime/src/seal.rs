@@ -7,13 +7,15 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use layerfs_driver::sys::host;
+
 use crate::sys::{SysError, exec, mounts};
 
 /// Says that this has been done once: a file system that does not tell is no reason to do it for ever.
 const MARK: &str = "_LAYERFS_SEALED";
 
 /// Returns in a process that runs from a read-only mount. Before Linux 5.12, which has no such clones, it returns as it
-/// is.
+/// is. A user who is not root makes no mounts: who could change the file runs from a copy in memory that nobody can.
 pub fn seal() -> Result<(), SysError> {
     if std::env::var_os(MARK).is_some() || exec::runs_read_only()? {
         return Ok(());
@@ -26,7 +28,15 @@ pub fn seal() -> Result<(), SysError> {
         line.push(value);
         line
     });
-    match exec::again_read_only(&words, &c_strings(environment.chain([mark]))) {
+    let environment = c_strings(environment.chain([mark]));
+    if !host::is_root() {
+        // A container's root is this user: what that one can't change, the container can't.
+        return match exec::may_be_changed()? {
+            true => exec::again_from_memory(&words, &environment).map(drop),
+            false => Ok(()),
+        };
+    }
+    match exec::again_read_only(&words, &environment) {
         Err(error) if mounts::is_missing(&error) => Ok(()),
         refused => refused.map(drop),
     }

@@ -62,6 +62,26 @@ impl IdRange {
     pub const LEN: u32 = 1 << 16;
 }
 
+/// Ids of the host that follow one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdSpan {
+    /// The first.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// The ids of the host that a container's own stand for where a user starts it who is not root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallersIds {
+    /// What its user 0 is: the caller.
+    pub user: u32,
+    /// What its group 0 is: the caller's.
+    pub group: u32,
+    /// What its users and its groups from 1 on are: the caller's subordinate ids (`subuid(5)`, `subgid(5)`).
+    pub further: Option<(IdSpan, IdSpan)>,
+}
+
 /// Whose users those of a container are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Users {
@@ -69,6 +89,39 @@ pub enum Users {
     Hosts,
     /// Its own, in a user namespace: they are nobody on the host.
     Own(IdRange),
+    /// Its own, in a user namespace: its root is the caller, the others are ids that the caller has besides.
+    Callers(CallersIds),
+}
+
+impl Users {
+    /// How many there are, users and groups; `None` where they are the host's.
+    pub fn count(self) -> Option<u32> {
+        match self {
+            Users::Hosts => None,
+            Users::Own(_) => Some(IdRange::LEN),
+            Users::Callers(CallersIds { further: None, .. }) => Some(1),
+            Users::Callers(CallersIds { further: Some((users, groups)), .. }) => {
+                Some(users.count.min(groups.count).saturating_add(1))
+            }
+        }
+    }
+
+    /// Whether a process of theirs may have groups beside its own.
+    pub fn groups(self) -> Groups {
+        match self {
+            Users::Callers(CallersIds { further: None, .. }) => Groups::Kept,
+            Users::Callers(_) | Users::Own(_) | Users::Hosts => Groups::Set,
+        }
+    }
+}
+
+/// Whether the groups that a process has beside its own can be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Groups {
+    /// They can.
+    Set,
+    /// They can't: who has no ids but the own could leave a group that something is kept from.
+    Kept,
 }
 
 /// Whether a program may gain rights by what it executes: set-id bits, capabilities of files.

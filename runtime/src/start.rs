@@ -71,6 +71,24 @@ pub enum RunError {
     /// The kernel gives it no users of its own.
     #[error("give the container users of its own: {0}; `--userns host` gives it the host's")]
     Users(#[source] SysError),
+    /// The kernel gives it none to a user.
+    #[error(
+        "give the container users of its own: {0}; the kernel may keep user namespaces from users (user.max_user_namespaces, \
+         kernel.unprivileged_userns_clone or kernel.apparmor_restrict_unprivileged_userns of sysctl(8)): let it allow them, or run \
+         as root"
+    )]
+    NoUsers(#[source] SysError),
+    /// A program that gives ids did not.
+    #[error(
+        "give the container the ids that /etc/subuid and /etc/subgid say: {name}: {words}; it has to be as the package uidmap \
+         installs it, and ids that the lists give to this user"
+    )]
+    Mapper {
+        /// The program.
+        name: &'static str,
+        /// What it said.
+        words: String,
+    },
     /// What is to be shown can't be shown to them.
     #[error(
         "volume `{}`: {}, or one that is mounted in it, can't be shown with ids of the container's own users: {source}; \
@@ -184,7 +202,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
     outside.take_sys(&spec.network)?;
     outside.make_devices(&spec.devices)?;
     let namespaces = outside.namespaces() | own_network;
-    let around = Around::start().map_err(RunError::Process)?;
+    let around = Around::start(spec.users).map_err(RunError::Process)?;
     match around.fork_into(namespaces).map_err(|error| outside.of_fork(error))? {
         Forked::Child => {
             let _here = EndsHere { status: PANIC_STATUS };

@@ -25,7 +25,7 @@ use super::process::{Said, process, read_environment};
 use super::security::Filtering;
 use super::volumes::{Mounted, Shown};
 use super::words::RunArgs;
-use super::{files, rights, stop, sysctls, tmpfs, volume, volumes};
+use super::{files, rights, stop, subordinate, sysctls, tmpfs, volume, volumes};
 use crate::image::absent::find_to_use;
 use crate::output::message;
 
@@ -99,9 +99,13 @@ pub fn asked_with<'a>(
     store: &Store,
     (capabilities, filtering): (Capabilities, Filtering),
 ) -> Result<Asked<'a>> {
+    subordinate::refuse_hosts_users(args.users())?;
     let mut environment = read_environment(&args.env_file)?;
     environment.extend_from_slice(&args.env);
     let devices = args.security.devices()?;
+    if !devices.devices.is_empty() {
+        subordinate::refuse_devices()?;
+    }
     let limits = Limits { devices: devices.rules.clone(), ..args.limits.limits()? };
     let filters = filtering.filters(capabilities)?;
     let mut volumes: Vec<Mounted> =

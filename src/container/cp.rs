@@ -11,6 +11,7 @@ use clap::Args;
 use layerfs_driver::store::container::{Base, Container, Keep, State};
 use layerfs_driver::sys::again::{self, Again, Input};
 use layerfs_driver::sys::dir;
+use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::mount::{self, UnmountHow};
 use layerfs_driver::sys::stream::FileWriter;
 use layerfs_runtime::apart::{
@@ -92,6 +93,13 @@ pub fn run(args: &CpArgs, session: &Session) -> Result<Outcome> {
         let words = [format!("--pid={pid}"), format!("--start-ticks={pid_start_ticks}")];
         copy(args, &Inside { words: words.map(OsString::from).into() }, source, target)?;
         return Ok(Outcome::Done);
+    }
+    if host::rights()? != Rights::Root {
+        bail!(
+            "container `{0}` does not run, and root alone mounts the tree of one that does not: start it (`layerfs start {0}`), or \
+             make an image of what it has (`layerfs commit {0}`)",
+            container.name
+        );
     }
     // Until this is over nobody starts it.
     let held = store.hold_container(&container)?;

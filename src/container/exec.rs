@@ -8,7 +8,6 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use layerfs_driver::store::container::{Container, State};
 use layerfs_driver::store::oci::RunConfig;
-use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::process::Process;
 use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::cgroup::Cgroup;
@@ -19,8 +18,9 @@ use serde_json::Value;
 use super::asked::refuse_without_terminal;
 use super::life::{exit_status, status_of};
 use super::process::{Said, process, read_environment};
+use super::run::may_contain;
 use super::shown::Doing;
-use super::{rights, rm, sealed, ulimits};
+use super::{rights, rm, ulimits};
 use crate::output::message;
 use crate::session::{Misused, Outcome, Session};
 
@@ -89,12 +89,7 @@ fn may_enter(args: &ExecArgs) -> Result<()> {
             "--privileged: a process has the rights that its container was made with; `layerfs run --cap-add` gives a container more"
         );
     }
-    if host::rights()? != Rights::Root {
-        bail!(
-            "`layerfs exec` needs root, as the `layerfs run` that made the container does; start it by sudo for example"
-        );
-    }
-    sealed::make_sure()
+    may_contain()
 }
 
 fn enter(args: &ExecArgs, session: &Session) -> Result<u8> {

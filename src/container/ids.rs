@@ -82,8 +82,10 @@ pub fn shown(container: &Container) -> Value {
             .and_then(|map| file::read_all(map, MAP_MAX))
             .ok()?;
         let text = String::from_utf8_lossy(&text).into_owned();
-        let words: Vec<&str> = text.split_ascii_whitespace().collect();
-        (words.len() == 3 && words[1] != "0").then(|| json!([words.join(":")]))
+        let line = |line: &str| line.split_ascii_whitespace().collect::<Vec<_>>().join(":");
+        let lines: Vec<String> = text.lines().map(line).collect();
+        // Those of the first namespace are the host's.
+        lines.iter().all(|line| !line.starts_with("0:0:")).then(|| json!(lines))
     };
     match (container.is_living, map("uid_map"), map("gid_map")) {
         (true, Some(users), Some(groups)) => json!({"UidMap": users, "GidMap": groups}),

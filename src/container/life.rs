@@ -1,13 +1,14 @@
 //! One life of a container: from its record to its first process, and to what is left when that has ended.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use layerfs_driver::store::container::{Exited, Keep, Living, State};
 use layerfs_driver::store::{Fill, Store};
 use layerfs_driver::sys::dir;
-use layerfs_driver::sys::host;
+use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::process::start_ticks;
 use layerfs_runtime::cgroup::{Cgroup, CgroupError};
 use layerfs_runtime::spec::{Contents, First, Users, Volume};
@@ -21,7 +22,7 @@ use super::server::{self, Started};
 use super::supervise::words_of;
 use super::volumes::Copies;
 use super::words::{RunArgs, UsersWord};
-use super::{exits, files, ids, oom, sysctls};
+use super::{exits, files, ids, oom, subordinate, sysctls};
 use crate::mount::owners::Owners;
 use crate::mount::serve::{Flag, ServeArgs};
 use crate::output::message;
@@ -86,16 +87,15 @@ impl Life<'_> {
                 });
             }
         };
-        let ids = match self.ids(&living) {
-            Ok(ids) => ids,
+        let (users, ids) = match self.users(&living) {
+            Ok(users) => users,
             Err(error) => return Err(self.take_back(living, error)),
         };
-        let users = ids.as_ref().map_or(Users::Hosts, |ids| Users::Own(ids.range));
         let made = self.make((&living, &held), volumes, users).and_then(|(spec, serve)| {
             let place = match users {
                 Users::Hosts => dir::path_of(living.dir())?.join("work"),
                 // Its root may not go there; in a mount namespace of its own this does as well.
-                Users::Own(_) => "/".into(),
+                Users::Own(_) | Users::Callers(_) => "/".into(),
             };
             let (mut server, channel) = server::start(&serve, self.session)?;
             let spec = &spec;
@@ -103,7 +103,7 @@ impl Life<'_> {
             let started = started.and_then(|()| {
                 let (cgroup, place) = (&cgroup, place.as_path());
                 let network = self.asked.network.mode.joined();
-                let (server, ranges) = (channel, ids.as_ref().map(|ids| &ids.held));
+                let (server, ranges) = (channel, ids.as_ref());
                 let request =
                     Request { spec, cgroup, place, server, signals, network, held: ranges, log };
                 layerfs_runtime::start(request)
@@ -128,11 +128,17 @@ impl Life<'_> {
         limits.memory_word().map(str::to_owned)
     }
 
-    /// The ids of its own users, where it has some.
-    fn ids(&self, living: &Living) -> Result<Option<Taken>> {
-        match self.args.users() {
-            UsersWord::Auto => ids::take(self.session, living.id()).map(Some),
-            UsersWord::Host => Ok(None),
+    /// Whose its users are, and what is to be held for as long as they are.
+    fn users(&self, living: &Living) -> Result<(Users, Option<OwnedFd>)> {
+        match (self.args.users(), host::rights()?) {
+            (UsersWord::Host, _) => Ok((Users::Hosts, None)),
+            (UsersWord::Auto, Rights::Root) => {
+                let Taken { range, held } = ids::take(self.session, living.id())?;
+                Ok((Users::Own(range), Some(held)))
+            }
+            (UsersWord::Auto, Rights::User | Rights::Namespace(_)) => {
+                Ok((Users::Callers(subordinate::of_caller()?), None))
+            }
         }
     }
 
@@ -262,9 +268,7 @@ impl Life<'_> {
         if self.asked.keep == Keep::Throwaway {
             flags.push(Flag::Volatile);
         }
-        if users != Users::Hosts {
-            flags.push(Flag::OwnUsers);
-        }
+        flags.extend_from_slice(server::flags_for(users));
         flags
     }
 
@@ -293,7 +297,7 @@ impl Life<'_> {
             volumes,
             tmpfs: asked.tmpfs.clone(),
             shm_bytes: asked.shm_bytes,
-            sysctls: sysctls::with_usual(&asked.sysctls, held.network()),
+            sysctls: sysctls::with_usual(&asked.sysctls, held.network(), users),
             resource_limits: asked.resource_limits.clone(),
             oom_score_adj: args.limits.oom_score_adj(),
             devices: asked.devices.devices.clone(),

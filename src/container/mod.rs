@@ -33,6 +33,7 @@ pub mod shown;
 pub mod start;
 pub mod stats;
 pub mod stop;
+pub mod subordinate;
 pub mod supervise;
 pub mod sweep;
 mod sysctls;

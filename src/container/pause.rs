@@ -9,6 +9,7 @@ use layerfs_runtime::cgroup::Cgroup;
 use super::exec::first_process;
 use super::shown::Doing;
 use super::start::each;
+use super::subordinate;
 use super::sweep::sweep;
 use crate::output::Results;
 use crate::session::{Outcome, Session};
@@ -75,6 +76,7 @@ fn running(store: &Store, word: &str) -> Result<(Container, Cgroup)> {
     let container = store.find_container(word)?;
     first_process(&container)?;
     let cgroup = Cgroup::find(container.id.hex())?;
+    subordinate::refuse_without_groups(&container, &cgroup)?;
     Ok((container, cgroup))
 }
 

@@ -44,13 +44,13 @@ pub fn ended(ended: Result<u8>) -> Result<Outcome> {
 
 /// Said before anything is tried: the first call that is refused would not say it.
 pub fn may_contain() -> Result<()> {
-    if host::rights()? == Rights::Root {
-        return sealed::make_sure();
+    match host::rights()? {
+        Rights::Root | Rights::User => sealed::make_sure(),
+        Rights::Namespace(_) => bail!(
+            "root of a user namespace runs no containers; run `layerfs` outside of it, as the user who made it, or as root of the \
+             machine"
+        ),
     }
-    bail!(
-        "`layerfs run` needs root for now: user namespaces that other users make are not there yet; \
-         start it as root, by sudo for example"
-    )
 }
 
 fn contain(args: &RunArgs, session: &Session, results: &mut Results) -> Result<u8> {

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use layerfs_driver::sys::{dir, file, host};
+use layerfs_driver::sys::host::{self, Rights};
+use layerfs_driver::sys::{dir, file};
 use layerfs_runtime::capability::Capabilities;
 use layerfs_runtime::seccomp::{Filters, Profile};
 use layerfs_runtime::spec::{Gains, Walls};
@@ -146,7 +147,11 @@ impl SecurityArgs {
 
     /// The capabilities: those that are added stay, also of those that are dropped.
     pub fn capabilities(&self) -> Result<Capabilities> {
-        let has = layerfs_runtime::held_capabilities()?;
+        // Root of users of its own has them all, over what is theirs.
+        let has = match host::rights()? {
+            Rights::Root => layerfs_runtime::held_capabilities()?,
+            Rights::User | Rights::Namespace(_) => Capabilities::all(),
+        };
         let (all_added, added) = read("--cap-add", &self.cap_add)?;
         let (all_dropped, dropped) = read("--cap-drop", &self.cap_drop)?;
         if let Some(name) = added.without(has).names().next() {

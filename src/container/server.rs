@@ -5,10 +5,23 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use layerfs_driver::sys::again::{self, Again, Input};
 use layerfs_runtime::Server;
+use layerfs_runtime::spec::Users;
 
-use crate::mount::serve::ServeArgs;
+use crate::mount::serve::{Flag, ServeArgs};
 use crate::mount::status::{self, Heard};
 use crate::session::Session;
+
+/// How the root of a container with those users is served.
+pub fn flags_for(users: Users) -> &'static [Flag] {
+    match users {
+        Users::Hosts => &[],
+        Users::Own(_) => &[Flag::OwnUsers],
+        // Who is not root gives no file away: whose it is to be is recorded.
+        Users::Callers(_) => {
+            &[Flag::OwnUsers, Flag::UserMarks, Flag::TakeRecords, Flag::MakeRecords]
+        }
+    }
+}
 
 /// A started server, before the container has its channel.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The words of `--sysctl`: settings of the kernel that each container has of its own.
 
 use anyhow::{Result, bail};
-use layerfs_runtime::spec::{Network, Sysctl};
+use layerfs_runtime::spec::{Network, Sysctl, Users};
 
 use super::network::Mode;
 
@@ -23,17 +23,20 @@ const OF_IPC: [&str; 11] = [
 /// What every network of a container's own has, as docker's: who is not root there may listen on any port, and ask by ICMP
 /// whether somebody is there. All groups that it can have.
 const USUAL: [(&str, &str); 2] =
-    [("net/ipv4/ip_unprivileged_port_start", "0"), ("net/ipv4/ping_group_range", "0 65535")];
+    [("net/ipv4/ip_unprivileged_port_start", "0"), ("net/ipv4/ping_group_range", "0 LAST")];
 
 /// The settings that were asked for, after those that are usual in such a network.
-pub fn with_usual(asked: &[Sysctl], network: &Network) -> Vec<Sysctl> {
+pub fn with_usual(asked: &[Sysctl], network: &Network, users: Users) -> Vec<Sysctl> {
     let usual = match network {
         Network::None | Network::Bridge(_) => &USUAL[..],
         Network::Host | Network::Joined => &[],
     };
-    let usual = usual
-        .iter()
-        .map(|(path, value)| Sysctl { path: (*path).to_owned(), value: (*value).to_owned() });
+    // Only groups that there are may be named.
+    let last = users.count().map_or(u32::from(u16::MAX), |count| count - 1).min(u16::MAX.into());
+    let usual = usual.iter().map(|(path, value)| Sysctl {
+        path: (*path).to_owned(),
+        value: value.replace("LAST", &last.to_string()),
+    });
     usual.chain(asked.iter().cloned()).collect()
 }
 

@@ -12,6 +12,7 @@ use super::details::show_limits;
 use super::limits::AdjustableArgs;
 use super::shown::Doing;
 use super::start::each;
+use super::subordinate;
 use super::supervise::words_of;
 use super::sweep::sweep;
 use crate::output::Results;
@@ -60,7 +61,10 @@ fn update(store: &Store, word: &str, said: &AdjustableArgs) -> Result<()> {
     let noted = || Ok(store.change_container(&container, (details, recorded(&words)?))?);
     let deed = || format!("container `{}`", container.name);
     match Doing::of(&container) {
-        Doing::Running { .. } => of_running(&container, (&old, &new), noted).with_context(deed),
+        Doing::Running { .. } => {
+            subordinate::refuse_without_groups(&container, &Cgroup::find(container.id.hex())?)?;
+            of_running(&container, (&old, &new), noted).with_context(deed)
+        }
         Doing::Created { .. } if container.is_living => {
             bail!("container `{}` is being started; try again", container.name)
         }

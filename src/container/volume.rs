@@ -9,6 +9,7 @@ use layerfs_driver::sys::host;
 use serde_json::{Value, json};
 
 use super::start::each;
+use super::subordinate;
 use crate::output::template::Format;
 use crate::output::{Results, Table, message, time};
 use crate::session::{Outcome, Session};
@@ -103,16 +104,16 @@ pub fn run(args: &VolumeArgs, session: &Session, results: &mut Results) -> Resul
             let format = format.as_deref().map(Format::said).transpose()?;
             inspect(&session.store()?, volumes, format, results)
         }
-        Verb::Rm { force, volumes } => {
+        Verb::Rm { force, volumes } => subordinate::with_all_ids(results, |results| {
             let store = session.store()?;
             each(volumes, results, |name| match store.remove_volume(name) {
                 Err(StoreError::NoSuchVolume(_)) if *force => Ok(()),
                 removed => Ok(removed?),
             })
-        }
+        }),
         Verb::Prune { all, .. } => {
             let which = if *all { Which::All } else { Which::Unnamed };
-            prune(&session.store()?, which, results)
+            subordinate::with_all_ids(results, |results| prune(&session.store()?, which, results))
         }
     }
 }

@@ -101,8 +101,8 @@ pub struct RunArgs {
     /// Run this instead of the image's entrypoint; empty for none
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<String>,
-    /// Whose users its own are: `auto`, which is usual, gives it ids of its own, which nobody has on the host; `host` is
-    /// usual with --privileged
+    /// Whose users its own are: `auto`, which is usual, gives it ids of its own, which nobody has on the host, or
+    /// those of the user who is not root; `host` is usual with --privileged
     #[arg(long, value_enum)]
     pub userns: Option<UsersWord>,
     #[command(flatten)]

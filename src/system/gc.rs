@@ -5,6 +5,7 @@ use clap::Args;
 use layerfs_driver::store::Collected;
 use serde::Serialize;
 
+use crate::container::subordinate;
 use crate::container::sweep::{Swept, sweep};
 use crate::output::size::{Digits, human};
 use crate::output::{Results, message};
@@ -44,7 +45,16 @@ pub fn run(args: &GcArgs, session: &Session, results: &mut Results) -> Result<Ou
     let store = session.store()?;
     let Swept { removed: containers, bytes: swept } = sweep(&store, session.roots())?;
     store.forget_absent_uppers()?;
-    store.sweep_volumes()?;
+    if let Err(error) = store.sweep_volumes() {
+        tracing::debug!("{error}; once more with all ids of the user");
+        let swept = subordinate::with_all_ids(results, |_| {
+            store.sweep_volumes()?;
+            Ok(Outcome::Done)
+        })?;
+        if swept != Outcome::Done {
+            return Ok(swept);
+        }
+    }
     let Collected { blobs, objects, layers, trees, imports, bytes } = store.collect()?;
     let bytes = bytes + swept;
     for stranger in store.strangers()? {

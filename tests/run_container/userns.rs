@@ -107,8 +107,8 @@ fn root_of_a_container_has_what_is_its_own_and_nothing_of_the_hosts() {
          setpriv: setresuid failed: Inval\n";
     assert_eq!(ran.out, expected, "{ran:?}");
     let beyond = auto(&place, &["-u", "65536:0"], "id");
-    let told = "layerfs: `65536` is no number of a user or a group of this container: it has 65536 of its own; `--userns host` gives \
-                it the host's\n";
+    let told = "layerfs: `65536` is no number of a user or a group of this container: it has 65536 of its own; root gives \
+                it the host's by `--userns host`, other users have more by lines of /etc/subuid and /etc/subgid\n";
     assert_eq!((beyond.status, beyond.err.as_str()), (125, told));
     place.assert_nothing_left();
 }

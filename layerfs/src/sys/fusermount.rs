@@ -70,8 +70,13 @@ impl HelperError {
 
 /// Where the program is; `None` where no directory of the path has it.
 pub fn find() -> Option<PathBuf> {
+    find_program(PROGRAM)
+}
+
+/// Where a program is; `None` where no directory of the path has it.
+pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from(USUAL_PATH));
-    let programs = std::env::split_paths(&path).map(|dir| dir.join(PROGRAM));
+    let programs = std::env::split_paths(&path).map(|dir| dir.join(name));
     let is_program = |program: &PathBuf| {
         rustix::fs::access(program.as_path(), rustix::fs::Access::EXEC_OK).is_ok()
     };

@@ -26,7 +26,7 @@ const ASIDE: &str = ".layerfs";
 /// Gives it each.
 pub(super) fn give(devices: &[Device], made: &Made<'_>) -> Result<(), SetupError> {
     match made.given.spec.users {
-        Users::Own(_) => show_all(devices, made),
+        Users::Own(_) | Users::Callers(_) => show_all(devices, made),
         Users::Hosts => devices.iter().try_for_each(|device| match below_dev(device) {
             true => make(device, made),
             false => {

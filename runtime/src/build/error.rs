@@ -1,6 +1,5 @@
 //! Why a container could not be made or its program not be started, and the exit status for that.
 
-use crate::spec::IdRange;
 use crate::sys::SysError;
 use crate::user::UserError;
 
@@ -55,10 +54,15 @@ pub enum SetupError {
     User(UserError),
     /// A user or a group that the users of a container's own have no id for.
     #[error(
-        "`{0}` is no number of a user or a group of this container: it has {len} of its own; `--userns host` gives it the host's",
-        len = IdRange::LEN
+        "`{id}` is no number of a user or a group of this container: it has {count} of its own; root gives it the host's by \
+         `--userns host`, other users have more by lines of /etc/subuid and /etc/subgid"
     )]
-    Beyond(u32),
+    Beyond {
+        /// The number.
+        id: u32,
+        /// How many the container has.
+        count: u32,
+    },
     /// There is no such program.
     #[error("`{0}`: {1}")]
     NotFound(String, &'static str),
@@ -91,7 +95,7 @@ impl SetupError {
             | SetupError::Links(_)
             | SetupError::Deep(_)
             | SetupError::User(_)
-            | SetupError::Beyond(_)
+            | SetupError::Beyond { .. }
             | SetupError::Order(_)
             | SetupError::Alone => 125,
         }

@@ -48,13 +48,15 @@ pub(super) fn show_volume(volume: &Volume, made: &Made<'_>) -> Result<(), SetupE
 }
 
 /// A copy of what the host has there. Root of the container's own users may not go there on the host, nor show it with their ids:
-/// the supervisor does, in the order of the plan.
+/// the supervisor does, in the order of the plan. Where root is the caller it may go wherever that one may.
 fn take(volume: &Volume, made: &Made<'_>) -> Result<OwnedFd, SetupError> {
     let deed = || format!("take `{}` of the host", volume.source.display());
-    if made.given.spec.users == Users::Hosts {
-        return mounts::clone_path(volume.source.as_os_str()).doing(deed);
+    match made.given.spec.users {
+        Users::Hosts | Users::Callers(_) => {
+            mounts::clone_path(volume.source.as_os_str()).doing(deed)
+        }
+        Users::Own(_) => ask(made, deed),
     }
-    ask(made, deed)
 }
 
 /// What the supervisor has taken next, in the order of the plan.

@@ -15,7 +15,7 @@ use super::walk::{Rights, await_word, drop_privileges, filter_calls, part_from_k
 use super::{OPENED, files, place, program, streams};
 use crate::carry::{Ends, NULL};
 use crate::plan_exec::ExecStep;
-use crate::spec::{ExecSpec, Gains, IdRange};
+use crate::spec::{ExecSpec, Gains, Groups};
 use crate::sys::join::{self as namespaces, Others};
 use crate::sys::process::{self, Forked};
 use crate::sys::{channel, identity, inside, terminal};
@@ -33,6 +33,8 @@ pub(crate) struct Joining<'a> {
     pub(crate) first: BorrowedFd<'a>,
     /// Which of its namespaces are entered.
     pub(crate) others: Others,
+    /// How many ids its users have where they are its own, and whether those may have further groups.
+    pub(crate) ids: Option<(u32, Groups)>,
     /// To the command.
     pub(crate) report: OwnedFd,
     /// Ends of pipes, for those of the caller's streams that are carried.
@@ -107,7 +109,7 @@ fn go(step: ExecStep, found: &mut Found<'_>) -> Result<(), SetupError> {
         }
         ExecStep::FindUser => {
             let places = (found.root()?, found.proc()?);
-            let room = found.given.others.have_users().then_some(IdRange::LEN);
+            let room = found.given.ids.map(|(count, _)| count);
             found.user = Some(program::find_user(&spec.process.user, places, room)?);
             Ok(())
         }
@@ -124,6 +126,7 @@ fn go(step: ExecStep, found: &mut Found<'_>) -> Result<(), SetupError> {
                 filters: &spec.filters,
                 // It would have to keep a right until its filters are loaded, where it is seen by who is inside.
                 gains: Gains::Never,
+                groups: groups(&found.given),
             };
             drop_privileges(found.user()?, &rights, &found.given.report)
         }
@@ -146,12 +149,17 @@ fn go(step: ExecStep, found: &mut Found<'_>) -> Result<(), SetupError> {
     }
 }
 
+/// Whether who is inside can have other groups than the caller.
+fn groups(given: &Joining<'_>) -> Groups {
+    given.ids.map_or(Groups::Set, |(_, groups)| groups)
+}
+
 fn enter_namespaces(given: &Joining<'_>) -> Result<(), SetupError> {
     let deed = || "enter the container".to_owned();
     namespaces::join(given.first, given.others).doing(deed)?;
     if given.others.have_users() {
-        // Until then it is a user whom that namespace does not know.
-        identity::become_user(0, 0, &[]).doing(deed)?;
+        // Until then it is a user whom that namespace does not know, or one that has the caller's groups.
+        identity::become_user((0, 0), &[], groups(given)).doing(deed)?;
         process::hide().doing(deed)?;
     }
     Ok(())

@@ -28,9 +28,9 @@ pub(super) fn find_user(
 ) -> Result<User, SetupError> {
     let (passwd, group) = (list(places, "etc/passwd")?, list(places, "etc/group")?);
     let user = UserWords::new(words).find(&passwd, &group).map_err(SetupError::User)?;
-    let is_beyond = |id: &&u32| room.is_some_and(|room| **id >= room);
-    match [user.uid, user.gid].iter().chain(&user.groups).find(is_beyond) {
-        Some(id) => Err(SetupError::Beyond(*id)),
+    let Some(count) = room else { return Ok(user) };
+    match [user.uid, user.gid].iter().chain(&user.groups).find(|id| **id >= count) {
+        Some(id) => Err(SetupError::Beyond { id: *id, count }),
         None => Ok(user),
     }
 }

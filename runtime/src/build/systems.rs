@@ -13,7 +13,7 @@ use super::{files, place};
 use crate::carry::NULL;
 use crate::cgroup::View;
 use crate::plan::System;
-use crate::spec::{Network, Refused, Tmpfs, Users, Walls};
+use crate::spec::{ContainerSpec, Network, Refused, Tmpfs, Users, Walls};
 use crate::sys::SysError;
 use crate::sys::inside;
 use crate::sys::mounts::{self, Attributes, Depth};
@@ -40,6 +40,9 @@ const LINKS: [(&str, &str); 6] = [
     ("ptmx", "pts/ptmx"),
 ];
 
+/// The group of terminals, on every machine.
+const TTY: u32 = 5;
+
 /// Mounts one of them.
 pub(super) fn mount(system: System, made: &mut Made<'_>) -> Result<(), SetupError> {
     match system {
@@ -49,7 +52,13 @@ pub(super) fn mount(system: System, made: &mut Made<'_>) -> Result<(), SetupErro
             let spec = made.given.spec;
             made.sys = Some(match (spec.users, &spec.network) {
                 // Who mounts a new one needs a network of these users.
-                (Users::Own(_), Network::Host | Network::Joined) => hosts_sys(made, attributes)?,
+                (Users::Own(_), Network::Host | Network::Joined) => {
+                    show_sys(made, files::ask(made, showing_sys)?, attributes)?
+                }
+                (Users::Callers(_), Network::Host | Network::Joined) => {
+                    let sys = mounts::clone_path(OsStr::new("/sys")).doing(showing_sys)?;
+                    show_sys(made, sys, attributes)?
+                }
                 _ => top(made, "sys", ("sysfs", &[]), attributes)?,
             });
         }
@@ -60,15 +69,18 @@ pub(super) fn mount(system: System, made: &mut Made<'_>) -> Result<(), SetupErro
             let dev = top(made, "dev", ("tmpfs", &options), attributes)?;
             match made.given.spec.users {
                 Users::Hosts => devices(&dev)?,
-                Users::Own(_) => hosts_devices(&dev)?,
+                Users::Own(_) | Users::Callers(_) => hosts_devices(&dev)?,
             }
             links(&dev)?;
             made.null = Some(null(&dev)?);
             made.dev = Some(dev);
         }
         System::Terminals => {
+            // The group of terminals is root's where there is no other.
+            let has_group = made.given.spec.users.count().is_none_or(|count| count > TTY);
+            let group = if has_group { TTY.to_string() } else { "0".to_owned() };
             let options =
-                [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+                [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", &*group)];
             let attributes = Attributes::NO_SUID.and(Attributes::NO_EXEC);
             made.terminals = Some(in_dev(made, "pts", ("devpts", &options), attributes)?);
         }
@@ -146,6 +158,11 @@ fn top(
             "{} for users of the container's own (`--userns host` gives it the host's)",
             deed()
         ),
+        Users::Callers(_) => format!(
+            "{} for users of the container's own (to be had on the machine itself, or as root; not in a container that hides parts \
+             of its own)",
+            deed()
+        ),
     };
     let mount = new(kind, options, attributes).doing(making)?;
     mounts::attach(&mount, &place).doing(deed)?;
@@ -203,13 +220,15 @@ fn hosts_devices(dev: &OwnedFd) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// Shows the `/sys` of a network that is not the users' own, which the supervisor has mounted there.
-fn hosts_sys(made: &Made<'_>, attributes: Attributes) -> Result<OwnedFd, SetupError> {
-    let deed = || "show the `/sys` of the network".to_owned();
+fn showing_sys() -> String {
+    "show the `/sys` of the network".to_owned()
+}
+
+/// Shows the `/sys` of a network that is not the users' own.
+fn show_sys(made: &Made<'_>, sys: OwnedFd, attributes: Attributes) -> Result<OwnedFd, SetupError> {
     let place = place::of_system(made.root()?, "sys")?;
-    let sys = files::ask(made, deed)?;
-    mounts::attach(&sys, &place).doing(deed)?;
-    super::walls::restrict(&sys, attributes, Depth::All).doing(deed)?;
+    mounts::attach(&sys, &place).doing(showing_sys)?;
+    super::walls::restrict(&sys, attributes, Depth::All).doing(showing_sys)?;
     Ok(sys)
 }
 
@@ -245,13 +264,20 @@ fn cgroups(made: &Made<'_>) -> Result<(), SetupError> {
         opened => opened.doing(deed)?,
     };
     match made.given.view {
-        View::Nothing => Ok(()),
+        // A new `/sys` shows none.
+        View::Nothing if !shows_hosts_sys(made.given.spec) => Ok(()),
+        View::Nothing => legacy((&[], &[]), &place, attributes),
         View::Namespace { .. } => {
             let mount = new("cgroup2", &[], attributes).doing(deed)?;
             mounts::attach(&mount, &place).doing(deed)
         }
         View::Directory { binds, links } => legacy((binds, links), &place, attributes),
     }
+}
+
+/// Whether its `/sys` is the host's, with everything that is mounted below that.
+fn shows_hosts_sys(spec: &ContainerSpec) -> bool {
+    matches!((spec.users, &spec.network), (Users::Callers(_), Network::Host | Network::Joined))
 }
 
 /// One directory for each hierarchy of version 1, and links by which programs find limits where version 2 has them.

@@ -15,7 +15,7 @@ use crate::cgroup::View;
 use crate::network;
 use crate::plan::Step;
 use crate::seccomp::{Filters, Instruction};
-use crate::spec::{Connection, ContainerSpec, Gains, IdRange, ResourceLimit, Streams, Users};
+use crate::spec::{Connection, ContainerSpec, Gains, Groups, ResourceLimit, Streams};
 use crate::sys::process::Forked;
 use crate::sys::{
     Errno, channel, identity, init, inside, keyring, limits, mounts, namespace, process, seccomp,
@@ -183,13 +183,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
             files::enter(directory, &made.given.spec.process.directory)
         }
         Step::DropPrivileges => {
-            let spec = made.given.spec;
-            let rights = Rights {
-                capabilities: spec.capabilities,
-                resource_limits: &spec.resource_limits,
-                filters: &spec.filters,
-                gains: spec.gains,
-            };
+            let rights = Rights::of(made.given.spec);
             drop_privileges(made.user()?, &rights, &made.given.report)
         }
         Step::LeaveInit => leave_init(made.given.spec),
@@ -207,7 +201,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
 
 fn find_user(made: &mut Made<'_>) -> Result<(), SetupError> {
     let words = &made.given.spec.process.user;
-    let room = (made.given.spec.users != Users::Hosts).then_some(IdRange::LEN);
+    let room = made.given.spec.users.count();
     made.user = Some(program::find_user(words, (made.root()?, made.proc()?), room)?);
     Ok(())
 }
@@ -220,7 +214,8 @@ pub(super) fn await_word(report: &OwnedFd) -> Result<(), SetupError> {
 
 /// The change of ids takes back what was asked of the parent's end.
 fn become_root(made: &Made<'_>) -> Result<(), SetupError> {
-    identity::become_user(0, 0, &[]).doing(|| "become root of the container".into())?;
+    let groups = made.given.spec.users.groups();
+    identity::become_user((0, 0), &[], groups).doing(|| "become root of the container".into())?;
     namespace::unshare_ipc().doing(|| "make an IPC namespace".into())?;
     die_with_supervisor(&made.given.report, "become root of the container")
 }
@@ -250,9 +245,21 @@ pub(super) struct Rights<'a> {
     pub(super) resource_limits: &'a [ResourceLimit],
     pub(super) filters: &'a Filters,
     pub(super) gains: Gains,
+    /// Whether it can have other groups than this process.
+    pub(super) groups: Groups,
 }
 
-impl Rights<'_> {
+impl<'a> Rights<'a> {
+    fn of(spec: &'a ContainerSpec) -> Self {
+        Rights {
+            capabilities: spec.capabilities,
+            resource_limits: &spec.resource_limits,
+            filters: &spec.filters,
+            gains: spec.gains,
+            groups: spec.users.groups(),
+        }
+    }
+
     /// What loading filters takes where programs may gain rights. It goes as the program starts: it is not in the bounding set,
     /// and what is executed has nothing of its caller's beside that.
     fn filtering(&self) -> Capabilities {
@@ -279,7 +286,7 @@ pub(super) fn drop_privileges(
     if filtering != Capabilities::none() {
         identity::keep_over_change_of_user().doing(|| "drop capabilities".into())?;
     }
-    identity::become_user(user.uid, user.gid, &user.groups)
+    identity::become_user((user.uid, user.gid), &user.groups, rights.groups)
         .doing(|| format!("become user {}:{}", user.uid, user.gid))?;
     let own = if user.uid == 0 { rights.capabilities } else { Capabilities::none() };
     identity::keep(own.with(filtering)).doing(|| "drop capabilities".into())?;

@@ -60,6 +60,11 @@ impl Cgroup {
         Ok(Cgroup { id, v1, v2 })
     }
 
+    /// Whether it has no groups at all.
+    pub fn is_none(&self) -> bool {
+        self.v1.is_empty() && self.v2.is_none()
+    }
+
     /// Moves a process of the container into its groups, with all its threads.
     pub fn add_payload(&self, pid: u32) -> Result<(), CgroupError> {
         let leaf = self.v2.as_ref().and_then(V2Group::payload);

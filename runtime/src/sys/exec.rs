@@ -4,7 +4,12 @@ use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use layerfs_driver::sys::{file, host};
+
 use super::{Errno, SysError, call, last_errno};
+
+/// Bytes of this program that are copied at once.
+const COPIED_AT_ONCE: usize = 1 << 20;
 
 /// Puts `file` in the place of standard input, error and output, in this order: until all is done, output is what it was.
 pub fn take_streams(file: impl AsFd) -> Result<(), SysError> {
@@ -109,11 +114,54 @@ pub fn again_read_only(
 ) -> Result<std::convert::Infallible, SysError> {
     let clone = super::mounts::clone_path(OsStr::new("/proc/self/exe"))?;
     super::mounts::set(&clone, super::mounts::Attributes::READ_ONLY, super::mounts::Depth::One)?;
+    again(clone, words, environment)
+}
+
+/// Runs this very program again from a copy of it in memory that can't be changed any more. Returns only where that is refused.
+pub fn again_from_memory(
+    words: &[CString],
+    environment: &[CString],
+) -> Result<std::convert::Infallible, SysError> {
+    use rustix::fs::{MemfdFlags, SealFlags};
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let make = || rustix::fs::memfd_create("layerfs", flags);
+    let copy = call("memfd_create", || "\"layerfs\"".to_owned(), make)?;
+    let program = file::open_read_path("/proc/self/exe")?;
+    let (mut bytes, mut at) = (vec![0; COPIED_AT_ONCE], 0);
+    loop {
+        let len = file::read_at(&program, &mut bytes, at)?;
+        if len == 0 {
+            break;
+        }
+        file::write_all_at(&copy, &bytes[..len], at)?;
+        at += len as u64;
+    }
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    let seal = || rustix::fs::fcntl_add_seals(&copy, seals);
+    call("fcntl", || "F_ADD_SEALS".to_owned(), seal)?;
+    again(copy, words, environment)
+}
+
+/// Whether this user could change the file of this program, or let itself.
+pub fn may_be_changed() -> Result<bool, SysError> {
+    let program = file::stat_path("/proc/self/exe")?;
+    if program.st_uid == host::own_ids().0 {
+        return Ok(true);
+    }
+    let ask = || rustix::fs::access("/proc/self/exe", rustix::fs::Access::WRITE_OK);
+    Ok(call("access", || "/proc/self/exe, W_OK".to_owned(), ask).is_ok())
+}
+
+fn again(
+    program: OwnedFd,
+    words: &[CString],
+    environment: &[CString],
+) -> Result<std::convert::Infallible, SysError> {
     let ended = |words: &[CString]| -> Vec<*const libc::c_char> {
         words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
     };
     let (words, environment) = (ended(words), ended(environment));
-    let fd = clone.as_raw_fd();
+    let fd = program.as_raw_fd();
     call(
         "execveat",
         || "this program".to_owned(),

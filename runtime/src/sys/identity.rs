@@ -5,6 +5,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::{Errno, SysError, call, last_errno};
 use crate::capability::Capabilities;
+use crate::spec::Groups;
 
 impl Capabilities {
     fn set(self) -> CapabilitySet {
@@ -57,11 +58,13 @@ pub fn keep_over_change_of_user() -> Result<(), SysError> {
     call("prctl", || "PR_SET_KEEPCAPS".to_owned(), keep)
 }
 
-/// Becomes this user, with this group and these further ones. The last step that needs a privilege.
-pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), SysError> {
-    let all: Vec<Gid> = groups.iter().map(|group| Gid::from_raw(*group)).collect();
-    let set_groups = || rustix::thread::set_thread_groups(&all);
-    call("setgroups", || format!("{} groups", groups.len()), set_groups)?;
+/// Becomes this user, with this group and these further ones where those can be changed. The last step that needs a privilege.
+pub fn become_user((uid, gid): (u32, u32), groups: &[u32], can: Groups) -> Result<(), SysError> {
+    if can == Groups::Set {
+        let all: Vec<Gid> = groups.iter().map(|group| Gid::from_raw(*group)).collect();
+        let set_groups = || rustix::thread::set_thread_groups(&all);
+        call("setgroups", || format!("{} groups", groups.len()), set_groups)?;
+    }
     let group = Gid::from_raw(gid);
     let set_gid = || rustix::thread::set_thread_res_gid(group, group, group);
     call("setresgid", || gid.to_string(), set_gid)?;

@@ -9,6 +9,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::{SysError, call, control, last_errno};
+use crate::spec::Groups;
 
 /// Processes, mounts, host name: what every container has of its own from its first instruction on.
 pub const ALWAYS: i32 = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS;
@@ -35,6 +36,29 @@ pub fn give_ids(pid: u32, first: u32, len: u32) -> Result<(), SysError> {
     let line = format!("0 {first} {len}\n");
     control::write(&process, "gid_map", &line)?;
     control::write(&process, "uid_map", &line)
+}
+
+/// Lets user 0 and group 0 of the user namespace that the process `pid` is in, a child as above, be this user and this group. Its
+/// groups stay what they are (user_namespaces(7)).
+pub fn give_own_ids(pid: u32, (user, group): (u32, u32)) -> Result<(), SysError> {
+    let process = dir::open_path(format!("/proc/{pid}").as_str())?;
+    control::write(&process, "setgroups", "deny")?;
+    control::write(&process, "gid_map", &format!("0 {group} 1\n"))?;
+    control::write(&process, "uid_map", &format!("0 {user} 1\n"))
+}
+
+/// How many ids the user namespace that the process `pid` is in has, of users or of groups, whichever are fewer, and whether its
+/// processes may have groups beside their own. The caller sees to it that the number is still that process's.
+pub fn ids_of(pid: u32) -> Result<(u32, Groups), SysError> {
+    let process = dir::open_path(format!("/proc/{pid}").as_str())?;
+    let count = |map: &str| -> Result<u32, SysError> {
+        let map = control::read(&process, map)?;
+        let counts = map.lines().filter_map(|line| line.split_ascii_whitespace().nth(2));
+        Ok(counts.filter_map(|count| count.parse::<u32>().ok()).fold(0, u32::saturating_add))
+    };
+    let count = count("uid_map")?.min(count("gid_map")?);
+    let is_denied = control::read(&process, "setgroups")?.trim() == "deny";
+    Ok((count, if is_denied { Groups::Kept } else { Groups::Set }))
 }
 
 /// What user 0 of the user namespace that the process `pid` is in is to this one (`user_namespaces(7)`). The caller sees to it that

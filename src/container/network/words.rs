@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use layerfs_driver::store::Store;
+use layerfs_driver::sys::host::{self, Rights};
 use layerfs_runtime::network::{NetworkError, program};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,8 @@ use crate::output::message;
 #[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NetworkArgs {
-    /// Which network it sees: `bridge`, `none`, `host`, `container:NAME` or `ns:PATH`; the default is `bridge`
+    /// Which network it sees: `bridge`, `none`, `host`, `container:NAME` or `ns:PATH`; the default is `bridge`, for
+    /// who is not root `none`
     #[arg(long, visible_alias = "net", value_name = "NETWORK", env = "LAYERFS_NETWORK")]
     pub network: Option<String>,
     /// Let a port of the host's lead to one of the container's
@@ -81,6 +83,9 @@ impl NetworkArgs {
         hostname: Option<&str>,
     ) -> Result<Wanted> {
         let mut mode = Mode::read(self.network.as_deref(), store)?;
+        if host::rights()? != Rights::Root {
+            mode = self.of_users(mode)?;
+        }
         let mut ports =
             self.publish.iter().map(|said| ports::read(said)).collect::<Result<Vec<_>>>()?.concat();
         if self.publish_all {
@@ -115,12 +120,41 @@ impl NetworkArgs {
         Ok(Wanted { mode, ports, dns: self.dns()?, hosts: self.hosts()? })
     }
 
+    /// Which network a container of a user has who is not root, and can change nothing of the host's.
+    fn of_users(&self, mode: Mode) -> Result<Mode> {
+        if self.publish_all || !self.publish.is_empty() {
+            bail!(
+                "--publish: ports of the host's lead to containers of root alone; give --network host instead, whose ports are the \
+                 host's own, or run as root"
+            );
+        }
+        match mode {
+            Mode::Bridge(Asked::ByName) => bail!(
+                "--network bridge: root alone makes a bridge; give --network host or none, or run as root"
+            ),
+            Mode::Container(_) | Mode::Namespace(..) => bail!(
+                "--network `{}`: root alone joins a network that is there; give --network host or none, or run as root",
+                self.network.as_deref().unwrap_or_default()
+            ),
+            Mode::Bridge(Asked::ByDefault) => {
+                message::say(
+                    "the container has no network: root alone makes a bridge; --network host gives it the host's, --network none \
+                     does without",
+                );
+                Ok(Mode::None)
+            }
+            Mode::None | Mode::Host => Ok(mode),
+        }
+    }
+
     /// The same words for who starts the container later: a container by its id, and nothing that was said to mean nothing.
     pub fn make_lasting(&mut self, wanted: &Wanted) {
         match &wanted.mode {
             Mode::Container(_) => self.network = Some(wanted.mode.word()),
             Mode::Host => self.publish.clear(),
-            Mode::None | Mode::Bridge(_) | Mode::Namespace(..) => {}
+            // Also where nothing was said: it has been told that there is nothing else.
+            Mode::None => self.network = Some(wanted.mode.word()),
+            Mode::Bridge(_) | Mode::Namespace(..) => {}
         }
     }
 

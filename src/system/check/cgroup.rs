@@ -29,15 +29,13 @@ pub fn controllers(who: Who) -> Result<Item, SysError> {
     if who == Who::Root || item.cure.is_some() {
         return Ok(item);
     }
-    Ok(if is_delegated(found.unified.as_deref())? {
-        item
+    let whose = if is_delegated(found.unified.as_deref())? {
+        "delegated to this user, which containers do not use yet"
     } else {
-        let detail = format!("{}, not delegated to this user: no limits without root", item.detail);
-        item.limited(
-            detail,
-            "`systemd-run --user --scope -p Delegate=yes layerfs ...`, or run layerfs as root",
-        )
-    })
+        "not delegated to this user"
+    };
+    let detail = format!("{}, {whose}: no limits without root", item.detail);
+    Ok(item.limited(detail, "run containers with limits as root"))
 }
 
 fn judge(found: &Hierarchies, v2: &str) -> Item {

@@ -7,6 +7,7 @@ use layerfs_driver::sys::{SysError, fusermount};
 
 use super::item::{Item, Need};
 use super::{cgroup, disk, fuse, kernel, network, users};
+use crate::container::subordinate;
 use crate::output::{Results, text};
 use crate::roots::Who;
 use crate::session::{Outcome, Session};
@@ -53,18 +54,20 @@ fn look(session: &Session) -> Vec<Item> {
         items.extend(users::items(session));
     }
     items.push(seen("overlayfs", kernel::overlayfs()));
+    if matches!(host::rights(), Ok(Rights::User)) {
+        items.push(subordinate_ids());
+    }
     items
 }
 
 /// Whether mounts and containers can be made; a store is had without.
 fn rights() -> Result<Item, SysError> {
     let item = Item::ok("rights", Need::Main, "root");
-    let containers = "containers are run by root alone for now";
-    let by_root = "to run containers start layerfs as root, by sudo for example";
+    let by_root = "start layerfs as root for these, by sudo for example";
     Ok(match host::rights()? {
         Rights::Root => item,
         Rights::Namespace(_) => {
-            item.limited(format!("root of a user namespace: it mounts; {containers}"), by_root)
+            item.limited("root of a user namespace: it mounts, and runs no containers", by_root)
         }
         Rights::User => match fusermount::find() {
             None => item.missing(
@@ -75,9 +78,24 @@ fn rights() -> Result<Item, SysError> {
                 format!("not root, and {} has no set-uid bit of root's", program.display()),
                 format!("`chmod u+s {}` as root", program.display()),
             ),
-            Some(_) => item.limited(format!("not root: fusermount3 mounts; {containers}"), by_root),
+            Some(_) => item.limited(
+                "not root: fusermount3 mounts; containers have no limits and no bridge",
+                by_root,
+            ),
         },
     })
+}
+
+/// Whether containers of this user have other users than root.
+fn subordinate_ids() -> Item {
+    let item = Item::ok("subordinate ids", Need::Some, "containers have users of their own");
+    match subordinate::lacking() {
+        None => item,
+        Some(why) => item.limited(
+            format!("containers have root alone for a user: {why}"),
+            "`apt-get install uidmap`, and `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`, both as root",
+        ),
+    }
 }
 
 /// What could not be looked at is told in its place, and the rest is looked at all the same.
