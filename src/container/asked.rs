@@ -123,20 +123,7 @@ pub fn asked_with<'a>(
     let in_memory: Vec<Tmpfs> =
         tmpfs_words.iter().map(|words| tmpfs::read(words)).collect::<Result<_>>()?;
     tmpfs::refuse_twice(&volumes, &in_memory)?;
-    let (from, words) = match &args.rootfs {
-        Some(path) => (From::Rootfs(rootfs(path.as_ref())?), &args.words[..]),
-        None => {
-            let (first, rest) = args.words.split_first().context("an image is needed")?;
-            let called = first.to_str().context("the image's name is not UTF-8")?;
-            (
-                From::Image {
-                    image: Box::new(find_to_use(store, called)?.image),
-                    called: called.to_owned(),
-                },
-                rest,
-            )
-        }
-    };
+    let (from, words) = from(args, store)?;
     let hostname = args.hostname.as_deref().map_or(Ok(None), files::hostname)?;
     let network = args.network.wanted(store, &config_of(&from).exposed_ports, hostname)?;
     Ok(Asked {
@@ -164,6 +151,17 @@ pub fn asked_with<'a>(
         streams: if args.tty { Streams::Terminal } else { Streams::Caller },
         network,
     })
+}
+
+/// What its files come from, and the words after that.
+fn from<'a>(args: &'a RunArgs, store: &Store) -> Result<(From, &'a [OsString])> {
+    if let Some(path) = &args.rootfs {
+        return Ok((From::Rootfs(rootfs(path.as_ref())?), &args.words));
+    }
+    let (first, rest) = args.words.split_first().context("an image is needed")?;
+    let called = first.to_str().context("the image's name is not UTF-8")?.to_owned();
+    let image = Box::new(find_to_use(store, &called)?.image);
+    Ok((From::Image { image, called }, rest))
 }
 
 /// Refuses to relay a terminal where standard input is none.

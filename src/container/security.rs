@@ -159,9 +159,10 @@ impl SecurityArgs {
                 "--cap-add `{name}`: this process has not that capability itself, and can't give it"
             );
         }
-        Ok(match (all_added || self.privileged, all_dropped) {
+        Ok(match (all_added, all_dropped) {
             (true, _) => has.without(dropped),
             (false, true) => added,
+            (false, false) if self.privileged => has.without(dropped),
             (false, false) => Capabilities::usual().without(dropped).with(added),
         })
     }

@@ -192,6 +192,11 @@ fn a_privileged_container_has_less_where_that_is_said() {
     assert_eq!(place.script(&options, status).said(), "NoNewPrivs: 1 Seccomp: 2\n0\n");
     let dropped = place.script(&["--privileged", "--cap-drop", "SYS_ADMIN"], "unshare -m true");
     assert_eq!(dropped.status, 1, "{dropped:?}");
+    let held = "grep CapEff /proc/self/status | tr -d '[:blank:]'";
+    let none = place.script(&["--privileged", "--cap-drop", "ALL"], held).said();
+    assert_eq!(none, "CapEff:0000000000000000\n");
+    let one = ["--privileged", "--cap-drop", "ALL", "--cap-add", "CHOWN"];
+    assert_eq!(place.script(&one, held).said(), "CapEff:0000000000000001\n");
     // Its own users: all that is theirs, and of the host what it is given.
     let own = "head -1 /proc/self/uid_map | grep -q ' 65536$' && echo own
         mount -t tmpfs none /srv && echo mounted; head -c0 /dev/fuse && echo fuse; touch /sys/x 2>/dev/null || echo still";
