@@ -6,14 +6,21 @@
 //! 3. The container's first process is the supervisor's own child, as if nothing stood between.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use crate::spec::Users;
 use crate::start::PANIC_STATUS;
 use crate::sys::process::{self, Child, EndsHere, Forked};
-use crate::sys::{Errno, SysError, channel, exec, join, namespace, signals};
+use crate::sys::{Errno, SysError, channel, exec, join, namespace, signals, watch};
 
 /// What a message has room for.
 const WORD_MAX: usize = 16;
+
+/// How long it may take to end. What holds it up then is in no hand of ours, and ends without being waited for.
+const END_MAX: Duration = Duration::from_secs(10);
+
+/// How soon it is looked again who holds it up.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// It, from the supervisor's side. Dropped, it is ended, with whatever is still in it.
 #[derive(Debug)]
@@ -89,10 +96,23 @@ impl Drop for Around {
         let Some(Held { child, channel }) = self.0.take() else { return };
         drop(channel);
         let ended = process::signal(&child.pidfd, signals::KILL);
-        if let Err(error) = ended.and_then(|()| process::wait(&child.pidfd)) {
+        if let Err(error) = ended.and_then(|()| await_end(&child)) {
             tracing::warn!("end the process around the container: {error}");
         }
     }
+}
+
+/// Waits for it. The kernel lets it end when nobody is in its namespace any more, and who has ended there is there until its
+/// parent has waited for it: that is this process for whom it was made beside another that could not tell of it.
+fn await_end(around: &Child) -> Result<(), SysError> {
+    let until = Instant::now() + END_MAX;
+    while !watch::wait(&[(around.pidfd.as_fd(), watch::Until::Readable)], Some(LOOK_AGAIN))?[0] {
+        process::reap_below(around.pid)?;
+        if Instant::now() > until {
+            return Err(SysError::new("waitid", "its namespace".to_owned(), Errno::TIMEDOUT));
+        }
+    }
+    process::wait(&around.pidfd).map(drop)
 }
 
 /// Does nothing until the supervisor is gone, and holds nothing of its.

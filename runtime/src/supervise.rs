@@ -84,12 +84,24 @@ impl Running {
 
     /// Ends what nobody can stand by any more; answers why.
     fn abandon(&mut self, paused: Option<&Cgroup>, error: RunError) -> RunError {
-        let ended = self.make_end(paused).and_then(|()| self.ended());
+        let ended = self.end_whatever(paused);
         self.to_server = None;
-        if let Err(late) = ended.and_then(|_| self.await_server()) {
+        let served = self.await_server();
+        if let Err(late) = ended.and(served) {
             tracing::warn!("end the container: {late}");
         }
         error
+    }
+
+    /// Has it end, and waits for that: without bound where it goes on, else as long as one that stands still for ever is worth.
+    fn end_whatever(&self, paused: Option<&Cgroup>) -> Result<(), RunError> {
+        let made = self.make_end(paused);
+        let limit = made.is_err().then_some(SERVER_END_MAX);
+        let child = [(self.child.pidfd.as_fd(), Until::Readable)];
+        if watch::wait(&child, limit).map_err(RunError::Process)?[0] {
+            self.ended()?;
+        }
+        made
     }
 
     /// Takes the relay away where nobody looks at it any more.

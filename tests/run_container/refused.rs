@@ -102,6 +102,25 @@ fn a_container_that_fails_early_is_told_at_once() {
     place.assert_nothing_left();
 }
 
+/// The first process is there already, and who made it can't tell of it: what stands around it ends for all that.
+#[test]
+fn a_first_process_that_nobody_was_told_of_holds_up_nothing() {
+    need_root!();
+    need!("timeout");
+    let place = Place::new();
+    for plan in ["fail:1:ENOMEM:sendmsg", "die:1:sendmsg", "panic:1:sendmsg"] {
+        for users in ["auto", "host"] {
+            let words = ["run", "--rm", "--userns", users, "--rootfs", "/", "true"];
+            let mut command = within_bounds(&place.command(&words), Groups::There);
+            command.env("LAYERFS_FAULT", plan).env("LAYERFS_FAULT_VERB", "run");
+            let ran = ran(command.output().unwrap());
+            assert_eq!(ran.status, 125, "{plan}, {users}: {ran:?}");
+            assert!(ran.err.contains("start the container: clone3"), "{plan}, {users}: {ran:?}");
+            place.assert_nothing_left();
+        }
+    }
+}
+
 /// A record that can not be written, as on a full disk, is told, and the answer stays the container's own.
 #[test]
 fn a_container_that_ran_answers_as_it_ended_though_its_record_can_not_be_written() {

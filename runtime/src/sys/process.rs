@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use layerfs_driver::sys::file;
+use layerfs_driver::sys::{dir, file};
 use rustix::process::{DumpableBehavior, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions};
 
 use super::{Errno, SysError, call, last_errno};
@@ -149,13 +149,49 @@ pub fn catches(pid: u32, signal: i32) -> Result<bool, SysError> {
 /// The process that one is a child of (`PPid`, `proc_pid_status(5)`), which it can't say otherwise: in its name a line's end is
 /// written as another sign.
 pub fn parent_of(pid: u32) -> Result<u32, SysError> {
-    let status = file::open_read_path(format!("/proc/{pid}/status").as_str())?;
-    let status = file::read_all(status, STATUS_LEN_MAX)?;
-    let status = String::from_utf8_lossy(&status);
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
-    parent
-        .and_then(|number| number.trim().parse().ok())
+    parent_in(&status_of(&pid.to_string())?)
         .ok_or_else(|| SysError::of_deed("read", "a process without a parent"))
+}
+
+fn status_of(process: &str) -> Result<String, SysError> {
+    let status = file::open_read_path(format!("/proc/{process}/status").as_str())?;
+    let status = file::read_all(status, STATUS_LEN_MAX)?;
+    Ok(String::from_utf8_lossy(&status).into_owned())
+}
+
+fn parent_in(status: &str) -> Option<u32> {
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    parent.and_then(|number| number.trim().parse().ok())
+}
+
+/// How many namespaces of processes one is in, as far as this file system of processes shows them.
+fn depth_in(status: &str) -> usize {
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    numbers.map_or(0, |numbers| numbers.split_ascii_whitespace().count())
+}
+
+/// Takes away the status of each child that has ended in a namespace of processes below this process's own, but for one child.
+/// Those of this process's own namespace keep theirs.
+pub fn reap_below(but: u32) -> Result<(), SysError> {
+    let own = status_of("self")?;
+    let me = std::process::id();
+    for listed in dir::list(dir::open_path("/proc")?)? {
+        let name = String::from_utf8_lossy(&listed.name);
+        let Ok(pid) = name.parse::<u32>() else { continue };
+        let status = match status_of(&name) {
+            Err(error) if error.is_absent() || error.errno() == Errno::SRCH => continue,
+            status => status?,
+        };
+        if pid == but || parent_in(&status) != Some(me) || depth_in(&status) <= depth_in(&own) {
+            continue;
+        }
+        // A child that nobody has waited for: its number is its own.
+        let pidfd = open(pid)?;
+        if how_ended(&pidfd)?.is_some() {
+            wait(&pidfd)?;
+        }
+    }
+    Ok(())
 }
 
 fn caught(status: &str) -> u64 {
@@ -208,14 +244,14 @@ fn ended(status: &WaitIdStatus) -> Ended {
 
 /// How soon the kernel ends a process where memory runs out.
 pub fn oom_score(pid: u32) -> Result<i16, SysError> {
-    let proc = layerfs_driver::sys::dir::open_path(format!("/proc/{pid}").as_str())?;
+    let proc = dir::open_path(format!("/proc/{pid}").as_str())?;
     let text = super::control::read(&proc, "oom_score_adj")?;
     text.trim().parse().map_err(|_| SysError::new("read", format!("{text:?}"), Errno::INVAL))
 }
 
 /// Tells the kernel how soon to end a process where memory runs out (`proc_pid_oom_score_adj(5)`); its children take it over.
 pub fn set_oom_score(pid: u32, score: i16) -> Result<(), SysError> {
-    let proc = layerfs_driver::sys::dir::open_path(format!("/proc/{pid}").as_str())?;
+    let proc = dir::open_path(format!("/proc/{pid}").as_str())?;
     super::control::write(&proc, "oom_score_adj", &score.to_string())
 }
 
