@@ -124,3 +124,38 @@ fn a_terminal_is_the_programs_and_what_is_typed_comes_once() {
     assert_eq!(child.wait().unwrap().code(), Some(3));
     place.assert_nothing_left();
 }
+
+/// Until it is executed, it is a copy of the command with all that one knows: for half a second here.
+#[test]
+fn nothing_of_the_container_runs_before_its_init_does() {
+    need_root!();
+    need!("strace");
+    let place = Place::new();
+    let script = "tr '\\0' '\\n' </proc/1/environ; cat /proc/1/comm";
+    let words = ["run", "--rm", "--init", "--userns", "host", "--rootfs", "/", "sh", "-c", script];
+    let called = place.command(&words);
+    let mut command = std::process::Command::new("strace");
+    let slow = "inject=execveat:delay_enter=500000";
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=execveat", "-e", slow]);
+    command.arg(called.get_program()).args(called.get_args());
+    command.envs(called.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let ran = ran(command.env("SECRET", SECRET).stdin(Stdio::null()).output().unwrap());
+    assert_eq!(ran.said(), "layerfs-init\n");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn without_its_init_a_container_does_not_begin() {
+    need_root!();
+    let place = Place::new();
+    let profile = place.join("profile.json");
+    let text = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["execveat"],"action":"SCMP_ACT_ERRNO","errnoRet":12}]}"#;
+    std::fs::write(&profile, text).unwrap();
+    let option = format!("seccomp={}", profile.display());
+    let run = ["run", "--rm", "--init", "--security-opt", &option, "--rootfs", "/", "echo", "ran"];
+    let ran = place.layerfs(&run);
+    assert_eq!((ran.status, ran.out.as_str()), (125, ""), "{ran:?}");
+    let why = "start the init of the container (--init): execveat(";
+    assert!(ran.err.contains(why) && ran.err.contains("Cannot allocate memory"), "{ran:?}");
+    place.assert_nothing_left();
+}

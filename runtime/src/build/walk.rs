@@ -16,6 +16,7 @@ use crate::network;
 use crate::plan::Step;
 use crate::seccomp::{Filters, Instruction};
 use crate::spec::{Connection, ContainerSpec, Gains, Groups, ResourceLimit, Streams};
+use crate::start::PANIC_STATUS;
 use crate::sys::process::Forked;
 use crate::sys::{
     Errno, channel, identity, init, inside, keyring, limits, mounts, namespace, process, seccomp,
@@ -300,14 +301,22 @@ pub(super) fn drop_privileges(
 }
 
 /// Returns in a child, the only one of this process, which becomes the init: under the same filters, or who gets hold of it
-/// would be free of them.
+/// would be free of them. The child goes on when this process is the init: until then it is a copy of the caller's command, with
+/// all that one knows.
 fn leave_init(spec: &ContainerSpec) -> Result<(), SetupError> {
     let deed = || "start the init of the container (--init)".to_owned();
     let init = init::load().doing(deed)?;
     signals::hold_all().doing(deed)?;
+    process::hide().doing(deed)?;
+    let (childs, inits) = channel::pair().doing(deed)?;
     match process::fork_into(0).doing(deed)? {
         // What is typed goes to it alone: the init would hand it on once more.
         Forked::Child => {
+            drop(inits);
+            // It closes as the init is executed; there is a word where that is refused, and the reason is told by who knows it.
+            if channel::receive(&childs, 1).doing(deed)?.is_some() {
+                process::exit_now(PANIC_STATUS);
+            }
             process::begin_group().doing(deed)?;
             match spec.streams {
                 Streams::Terminal => terminal::come_to_front(std::io::stdin()).doing(deed),
@@ -315,8 +324,15 @@ fn leave_init(spec: &ContainerSpec) -> Result<(), SetupError> {
             }
         }
         Forked::Parent(child) => {
-            filter_calls(&spec.filters)?;
-            Err(init::become_init(&init, child.pid)).doing(deed)
+            drop(childs);
+            let refused = filter_calls(&spec.filters)
+                .and_then(|()| Err(init::become_init(&init, child.pid)).doing(deed));
+            if let Err(error) = channel::send(&inits, b"x", None) {
+                tracing::debug!("stop what the init was to stand by: {error}");
+            }
+            // Held until this process ends, and with it the child.
+            std::mem::forget(inits);
+            refused
         }
     }
 }
