@@ -44,6 +44,7 @@ pub fn print(text: &str) -> ExitCode {
 fn in_session(cli: Cli) -> Result<Outcome> {
     let level = cli.global.log_level;
     log::start(level);
+    layerfs_driver::sys::signal::heed_children()?;
     let session = Session::new(roots_of(cli.global)?, level);
     let mut results = Results::new();
     let outcome = dispatch(&cli.verb, &session, &mut results);

@@ -167,3 +167,28 @@ fn files_that_the_caller_holds_open_are_not_the_containers() {
     }
     place.assert_nothing_left();
 }
+
+/// Who wants to hear nothing of its children leaves that to what it becomes.
+#[test]
+fn a_caller_that_ignores_the_ends_of_children_has_containers() {
+    need_root!();
+    need!("python3");
+    let place = Place::new();
+    let ignores = "import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])";
+    let script = "grep SigIgn /proc/self/status; exit 7";
+    for options in [&[][..], &["--init"]] {
+        let words = [&["run", "--rm"], options, &["--rootfs", "/", "sh", "-c", script]].concat();
+        let called = place.command(&words);
+        let mut command = Command::new("python3");
+        command.args(["-c", ignores]).arg(called.get_program()).args(called.get_args());
+        command.envs(called.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let ran = ran(command.stdin(Stdio::null()).output().unwrap());
+        assert_eq!((ran.status, ran.err.as_str()), (7, ""), "{options:?}: {ran:?}");
+        let ignored = ran.out.trim().strip_prefix("SigIgn:\t").unwrap();
+        // SIGCHLD is 17.
+        assert_eq!(u64::from_str_radix(ignored, 16).unwrap() >> 16 & 1, 0, "{options:?}");
+    }
+    place.assert_nothing_left();
+}

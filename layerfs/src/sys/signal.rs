@@ -36,6 +36,17 @@ pub fn ignore_file_size() -> Result<(), SysError> {
     )
 }
 
+/// Lets the ends of children be told, which a caller may have wanted to hear nothing of: then there is none to wait for
+/// (`waitid(2)`). What is started from here does not take that over either.
+pub fn heed_children() -> Result<(), SysError> {
+    // SAFETY: no handler is set, so none can run at a bad moment.
+    let before = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    match before {
+        libc::SIG_ERR => Err(SysError::new("signal", "SIGCHLD, SIG_DFL", last_errno())),
+        _ => Ok(()),
+    }
+}
+
 /// Lets who opens a file that this process holds a lease on go on: the lease is about to end, and the word of it would end the
 /// process.
 pub fn ignore_leases() -> Result<(), SysError> {
