@@ -159,3 +159,27 @@ fn without_its_init_a_container_does_not_begin() {
     assert!(ran.err.contains(why) && ran.err.contains("Cannot allocate memory"), "{ran:?}");
     place.assert_nothing_left();
 }
+
+/// What an init may not hear of, it does not wait for.
+#[test]
+fn an_init_that_may_not_wait_for_its_children_ends() {
+    need_root!();
+    need!("timeout");
+    let place = Place::new();
+    let profile = place.join("profile.json");
+    let option = format!("seccomp={}", profile.display());
+    for (call, status) in [("wait4", 125), ("rt_sigtimedwait", 3)] {
+        let text = format!(
+            r#"{{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{{"names":["{call}"],"action":"SCMP_ACT_ERRNO"}}]}}"#
+        );
+        std::fs::write(&profile, text).unwrap();
+        let run = ["run", "--rm", "--init", "--security-opt", &option, "--rootfs", "/"];
+        let called = place.command(&[&run[..], &["sh", "-c", "exit 3"]].concat());
+        let mut command = std::process::Command::new("timeout");
+        command.args(["-k", "5", "20"]).arg(called.get_program()).args(called.get_args());
+        command.envs(called.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let ran = ran(command.stdin(Stdio::null()).output().unwrap());
+        assert_eq!(ran.status, status, "{call}: {ran:?}");
+    }
+    place.assert_nothing_left();
+}

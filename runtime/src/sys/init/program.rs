@@ -49,7 +49,8 @@ const SET_NAME: usize = 15;
 const NAME: &[u8; 13] = b"layerfs-init\0";
 
 const INTERRUPTED: isize = -4;
-const NO_CHILD: isize = -10;
+const AGAIN: isize = -11;
+const NONE_ENDED: isize = 0;
 const ANY_CHILD: usize = usize::MAX;
 const NO_WAIT: usize = 1;
 
@@ -96,12 +97,12 @@ extern "C" fn begin(stack: *const usize) -> ! {
         // Before the first signal, too: one that told of an end may have come before it was waited for.
         reap(program, NO_WAIT);
         match call(number::SIGTIMEDWAIT, [all, 0, 0, SET_LEN]) {
-            CHILD_ENDED | INTERRUPTED => {}
+            CHILD_ENDED | INTERRUPTED | AGAIN => {}
             signal if STOPS.contains(&signal) => {}
             signal if signal > 0 => {
                 call(number::KILL, [program as usize, signal as usize, 0, 0]);
             }
-            // A filter of system calls forbids it.
+            // A filter of system calls forbids it: the end of the program is told still, or this is the end, too.
             _ => reap(program, 0),
         }
     }
@@ -113,11 +114,13 @@ fn reap(program: isize, options: usize) {
         let mut status = 0_u32;
         let place = &raw mut status as usize;
         match call(number::WAIT, [ANY_CHILD, place, options, 0]) {
-            NO_CHILD => exit(LOST),
+            NONE_ENDED => return,
+            INTERRUPTED => {}
             // SAFETY: a place of this function's.
             pid if pid == program => exit(code(unsafe { (&raw const status).read_volatile() })),
             pid if pid > 0 => {}
-            _ => return,
+            // There is none, or a filter of system calls forbids to hear of it: who waits for this one would wait for ever.
+            _ => exit(LOST),
         }
     }
 }
