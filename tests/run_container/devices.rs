@@ -204,3 +204,38 @@ fn a_privileged_container_has_less_where_that_is_said() {
     assert_eq!(place.script(&options, own).said(), "own\nmounted\nfuse\nstill\n");
     place.assert_nothing_left();
 }
+
+/// Between the look at it and its use a name may come to mean another file, which was never asked for.
+#[test]
+fn what_is_shown_as_a_device_is_the_one_that_was_looked_at() {
+    need_root!();
+    let place = Place::new();
+    let named = place.join("named");
+    let (node, other) = (place.join("node"), place.join("other"));
+    std::fs::write(&other, "a secret of the host").unwrap();
+    std::os::unix::fs::symlink("/dev/null", &named).unwrap();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for target in [other.as_path(), Path::new("/dev/null")].into_iter().cycle() {
+                std::os::unix::fs::symlink(target, &node).unwrap();
+                std::fs::rename(&node, &named).unwrap();
+                if is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        let given = format!("{}:/srv/given", named.display());
+        let run = ["run", "--rm", "--userns", "host", "--device", &given, "--rootfs", "/"];
+        let shown: Vec<_> =
+            (0..20).map(|_| place.layerfs(&[&run[..], &["cat", "/srv/given"]].concat())).collect();
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        for ran in shown {
+            let is_told = ran.status == 125 && ran.err.contains("named");
+            assert!(ran.out.is_empty() && (ran.status == 0 || is_told), "{ran:?}");
+        }
+    });
+    std::fs::remove_file(named).unwrap();
+    std::fs::remove_file(other).unwrap();
+    place.assert_nothing_left();
+}

@@ -10,7 +10,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use layerfs_driver::sys::change::{self, Special};
-use layerfs_driver::sys::{dir, file};
+use layerfs_driver::sys::dir;
+use layerfs_driver::sys::file::{self, FileType};
 
 use super::error::{Doing, SetupError};
 use super::files;
@@ -29,12 +30,23 @@ pub(super) fn give(devices: &[Device], made: &Made<'_>) -> Result<(), SetupError
         Users::Own(_) | Users::Callers(_) => show_all(devices, made),
         Users::Hosts => devices.iter().try_for_each(|device| match below_dev(device) {
             true => make(device, made),
-            false => {
-                let mount = mounts::clone_path(device.source.as_os_str());
-                show(device, &mount.doing(|| deed(device))?, made)
-            }
+            false => show(device, &found(device).doing(|| deed(device))?, made),
         }),
     }
+}
+
+/// A mount of it. Its name may have come to mean something else since it was looked at.
+fn found(device: &Device) -> Result<OwnedFd, SysError> {
+    let mount = mounts::clone_path(device.source.as_os_str())?;
+    let stat = inside::stat(&mount)?;
+    let kind = match device.kind {
+        DeviceKind::Character => FileType::CharacterDevice,
+        DeviceKind::Block => FileType::BlockDevice,
+    };
+    if (file::type_of(&stat), file::device_numbers(&stat)) != (kind, device.numbers) {
+        return Err(SysError::of_deed("open_tree", "another file has taken its name; try again"));
+    }
+    Ok(mount)
 }
 
 fn deed(device: &Device) -> String {
