@@ -7,10 +7,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use layerfs_driver::sys::SysError;
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::file::{self, Symlinks};
 use layerfs_driver::sys::lock::{self, Share};
+use layerfs_driver::sys::{Errno, SysError};
 use layerfs_runtime::network;
 
 use super::lease::Lease;
@@ -107,7 +107,11 @@ impl Leases {
     pub fn last(&self) -> Result<Option<Ipv4Addr>> {
         let text = match file::open_read(&self.dir, LAST, Symlinks::Stop) {
             Err(error) if error.is_absent() => return Ok(None),
-            opened => file::read_all(&opened?, ADDRESS_LEN_MAX)?,
+            opened => match file::read_all(&opened?, ADDRESS_LEN_MAX) {
+                // What is no address says nothing.
+                Err(error) if error.errno() == Errno::FBIG => return Ok(None),
+                text => text?,
+            },
         };
         Ok(str::from_utf8(&text).ok().and_then(|text| text.parse().ok()))
     }
