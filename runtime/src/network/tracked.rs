@@ -1,6 +1,9 @@
 //! What the kernel tracks of connections (`nf_conntrack`): forgotten with who had them.
 
 use std::net::Ipv4Addr;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 
@@ -37,38 +40,88 @@ const DONE: u16 = 3;
 /// Bytes of the headers of a message: `struct nlmsghdr`, and `struct nfgenmsg` after it.
 const HEADER_LEN: usize = 16;
 const BOTH_LEN: usize = 20;
+/// Where the number of a message is in its header.
+const NUMBER: Range<usize> = 8..12;
 /// The kernel fills at most 32 KiB at once.
 const ANSWER_LEN: usize = 64 * 1024;
+
+/// Connections that one message to the kernel forgets. As many answers have room in a socket.
+const AT_ONCE: usize = 64;
+
+/// How long forgetting may take: all other containers that begin or end wait for it. A container has as many as it likes.
+const FORGET_MAX: Duration = Duration::from_secs(1);
 
 /// Has the kernel forget every connection that an address has begun, or was reached by, in the network that this process is in.
 /// Datagrams that still come would go where they went before, whatever the rules say now.
 pub fn forget_connections(address: Ipv4Addr) -> Result<(), NetworkError> {
     let deed = || format!("forget the connections of {address}");
+    let socket = netlink::open(Tables::Filter).doing(deed)?;
+    let until = Instant::now() + FORGET_MAX;
     for direction in [ORIGINAL, REPLY] {
-        for connection in tracked(address, direction).doing(deed)? {
-            match ask(&message_of(DELETE, NLM_F_ACK, FAMILY, &connection), |_| {}) {
-                // It has ended meanwhile.
-                Err(error) if error.is_absent() => {}
-                done => done.doing(deed)?,
+        let connections = tracked(&socket, address, direction).doing(deed)?;
+        for some in connections.chunks(AT_ONCE) {
+            if Instant::now() > until {
+                tracing::debug!("{}: the kernel forgets the rest by itself", deed());
+                return Ok(());
             }
+            forget(&socket, some).doing(deed)?;
         }
     }
     Ok(())
 }
 
+/// One answer comes of each that is gone already, and one of the last in any case.
+fn forget(socket: &OwnedFd, connections: &[Vec<u8>]) -> Result<(), SysError> {
+    let mut messages = Vec::new();
+    for (connection, number) in connections.iter().zip(1_u32..) {
+        let flags = if number as usize == connections.len() { NLM_F_ACK } else { 0 };
+        let mut message = message_of(DELETE, flags, FAMILY, connection);
+        message[NUMBER].copy_from_slice(&number.to_ne_bytes());
+        // Each begins at four bytes.
+        message.resize(message.len().next_multiple_of(4), 0);
+        messages.extend(message);
+    }
+    netlink::send(socket, &messages)?;
+    let last = u32::try_from(connections.len()).unwrap_or(u32::MAX);
+    let mut refused = Ok(());
+    answers(socket, |answer| match answer.kind {
+        DONE | ERROR => {
+            match answer.done() {
+                // It has ended meanwhile.
+                Err(error) if error.is_absent() => {}
+                Err(error) => refused = Err(error),
+                Ok(()) => {}
+            }
+            if answer.number == last { Next::Enough } else { Next::More }
+        }
+        _ => Next::More,
+    })?;
+    refused
+}
+
 /// What names each connection whose source, in that direction, is the address. The kernel chooses from Linux 5.8 on; it is looked
 /// at again here, since what names nothing would name all of them.
-fn tracked(address: Ipv4Addr, direction: u16) -> Result<Vec<Vec<u8>>, SysError> {
+fn tracked(socket: &OwnedFd, address: Ipv4Addr, direction: u16) -> Result<Vec<Vec<u8>>, SysError> {
     let source = attribute(IP_SOURCE, &address.octets());
     let tuple = attribute(NESTED | direction, &attribute(NESTED | TUPLE_IP, &source));
     let by_source = attribute(direction, &BY_SOURCE.to_ne_bytes());
     let other = attribute(ORIGINAL + REPLY - direction, &0_u32.to_ne_bytes());
     let filter = attribute(NESTED | FILTER, &[by_source, other].concat());
+    netlink::send(socket, &message_of(GET, NLM_F_DUMP, FAMILY, &[tuple, filter].concat()))?;
     let mut found = Vec::new();
-    ask(&message_of(GET, NLM_F_DUMP, FAMILY, &[tuple, filter].concat()), |connection| {
-        found.extend(named(connection, address, direction));
+    let mut whole = Ok(());
+    answers(socket, |answer| match answer.kind {
+        DONE | ERROR => {
+            whole = answer.done();
+            Next::Enough
+        }
+        _ => {
+            let connection = answer.held.get(BOTH_LEN - HEADER_LEN..).unwrap_or_default();
+            found.extend(named(connection, address, direction));
+            Next::More
+        }
     })?;
-    Ok(found)
+    whole.map(|()| found)
 }
 
 /// The attributes by which a connection is known again; `None` where it is another's.
@@ -101,26 +154,43 @@ fn attribute(kind: u16, held: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Sends one message, and takes its answers to the last; each is what comes after its headers.
-fn ask(message: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), SysError> {
-    let socket = netlink::open(Tables::Filter)?;
-    netlink::send(&socket, message)?;
-    let mut answer = vec![0; ANSWER_LEN];
+/// One of the kernel's answers.
+struct Answer<'a> {
+    kind: u16,
+    /// Of the message that it answers.
+    number: u32,
+    /// What comes after its first header.
+    held: &'a [u8],
+}
+
+impl Answer<'_> {
+    /// What an answer that ends something says of it. The end of a list has an errno, too, where the list is not whole.
+    fn done(&self) -> Result<(), SysError> {
+        let code = self.held.get(..4).and_then(|code| code.try_into().ok());
+        match code.map(i32::from_ne_bytes) {
+            Some(code) if code < 0 => Err(SysError::new("netlink", "nf_conntrack", errno_of(code))),
+            Some(_) => Ok(()),
+            None => Err(SysError::new("netlink", "nf_conntrack", Errno::IO)),
+        }
+    }
+}
+
+/// Whether there is more to come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    More,
+    Enough,
+}
+
+/// Takes answers, until there is enough.
+fn answers(socket: &OwnedFd, mut each: impl FnMut(&Answer<'_>) -> Next) -> Result<(), SysError> {
+    let mut bytes = vec![0; ANSWER_LEN];
     loop {
-        let len = netlink::receive(&socket, &mut answer)?;
-        let mut rest = &answer[..len];
-        while let Some((kind, held, whole)) = next(rest) {
-            match kind {
-                DONE => return Ok(()),
-                ERROR => {
-                    let code = held.get(..4).and_then(|code| code.try_into().ok());
-                    return match code.map(i32::from_ne_bytes) {
-                        Some(0) => Ok(()),
-                        Some(code) => Err(SysError::new("netlink", "nf_conntrack", errno_of(code))),
-                        None => Err(SysError::new("netlink", "nf_conntrack", Errno::IO)),
-                    };
-                }
-                _ => each(held.get(BOTH_LEN - HEADER_LEN..).unwrap_or_default()),
+        let len = netlink::receive(socket, &mut bytes)?;
+        let mut rest = &bytes[..len];
+        while let Some((answer, whole)) = next(rest) {
+            if each(&answer) == Next::Enough {
+                return Ok(());
             }
             rest = rest.get(whole..).unwrap_or_default();
         }
@@ -130,11 +200,13 @@ fn ask(message: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), SysError> {
     }
 }
 
-/// The first message: its kind, what comes after its first header, and how long it is.
-fn next(bytes: &[u8]) -> Option<(u16, &[u8], usize)> {
+/// The first message, and how long it is.
+fn next(bytes: &[u8]) -> Option<(Answer<'_>, usize)> {
     let len = usize::try_from(u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?)).ok()?;
     let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
-    Some((kind, bytes.get(HEADER_LEN..len)?, len.next_multiple_of(4)))
+    let number = u32::from_ne_bytes(bytes.get(NUMBER)?.try_into().ok()?);
+    let held = bytes.get(HEADER_LEN..len)?;
+    Some((Answer { kind, number, held }, len.next_multiple_of(4)))
 }
 
 #[cfg(test)]
@@ -162,6 +234,21 @@ mod tests {
         assert_eq!(
             named(&connection(ours, other), ours.into(), ORIGINAL).map(|it| it.len()),
             Some(36)
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_list_that_is_not_whole_is_an_error() {
+        let answer = |code: i32| {
+            let mut bytes = message_of(DONE, 0, [0; 4], &[]);
+            bytes[HEADER_LEN..].copy_from_slice(&code.to_ne_bytes());
+            let (answer, whole) = next(&bytes).unwrap();
+            assert_eq!((answer.kind, answer.number, whole), (DONE, 1, 20));
+            answer.done().map_err(|error| error.errno())
+        };
+        assert_eq!(
+            [answer(0), answer(-4), answer(-105)],
+            [Ok(()), Err(Errno::INTR), Err(Errno::NOBUFS)]
         );
     }
 
