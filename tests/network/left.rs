@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::host::Host;
+use crate::host::{Host, OUTSIDE};
 use crate::support::{need, need_root};
 
 const READY: [&str; 3] = ["sh", "-c", "echo ready; exec sleep 600"];
@@ -99,6 +99,29 @@ fn an_address_comes_back_after_all_others_were_given() {
         assert_eq!(given(), "10.80.0.2", "{none}");
     }
     web.end();
+    host.assert_nothing_left();
+}
+
+/// More than one message to the kernel says at once.
+#[test]
+fn all_connections_of_a_container_that_has_ended_are_forgotten() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare", "python3");
+    let host = Host::new();
+    let sends = format!(
+        "import signal, socket
+for port in range(20000, 20300):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(('', port))
+    s.sendto(b'x', ('{OUTSIDE}', 9))
+print('ready', flush=True)
+signal.pause()"
+    );
+    let tracked = || host.sh("grep -c 'src=10.80.0.2 ' /proc/net/nf_conntrack || true");
+    let mut sender = host.start(&[], &["python3", "-c", &sends]);
+    assert!(tracked().trim().parse::<u32>().unwrap() >= 300, "{}", tracked());
+    sender.end();
+    assert_eq!(tracked().trim(), "0");
     host.assert_nothing_left();
 }
 
