@@ -1,8 +1,10 @@
 //! How a container ends, and what stays.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use layerfs_runtime::cgroup::{Cgroup, Limits};
 
 use crate::place::Place;
 use crate::support::rights::have_loop_devices;
@@ -283,6 +285,34 @@ fn a_container_that_is_being_started_is_removed_by_force() {
         assert_eq!(removed.said(), "new\n", "round {round}");
         assert_eq!(child.wait().unwrap().code(), Some(137), "round {round}");
     }
+    place.assert_nothing_left();
+}
+
+/// What a command that was killed left in its groups is ended while nobody can start the container.
+#[test]
+fn one_that_is_removed_is_held_while_what_is_in_its_groups_is_ended() {
+    need_root!();
+    let place = Place::new();
+    let words = ["run", "--name", "box", "--rootfs", "/", "true"];
+    assert_eq!(place.layerfs(&words).status, 0);
+    let id = place.layerfs(&["ps", "-aq", "--no-trunc"]).said();
+    let groups = Cgroup::create(id.trim(), &Limits::default()).unwrap();
+    // It may end by itself, for which is waited a while.
+    let mut server = Command::new("sleep").arg("1000").spawn().unwrap();
+    groups.add_server(server.id()).unwrap();
+    let mut left = Command::new("sleep").arg("1000").spawn().unwrap();
+    groups.add_payload(left.id()).unwrap();
+    let remove = place.command(&["rm", "box"]).stdout(Stdio::null()).spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&left);
+    let seen = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+    rustix::process::waitid(rustix::process::WaitId::Pid(pid), seen).unwrap();
+    let own = std::fs::File::open(place.join("store/containers").join(id.trim())).unwrap();
+    let is_held = own.try_lock_shared().is_err();
+    drop(own);
+    left.wait().unwrap();
+    let removed = remove.wait_with_output().unwrap();
+    server.wait().unwrap();
+    assert!(is_held && removed.status.success(), "{is_held} {removed:?}");
     place.assert_nothing_left();
 }
 

@@ -1,5 +1,6 @@
 //! `layerfs update`: other limits hold at once where a container runs, and from the next start on where it does not.
 
+use layerfs_runtime::cgroup::{Cgroup, Limits};
 use serde_json::Value;
 
 use crate::exec::Up;
@@ -116,6 +117,18 @@ fn one_that_does_not_run_has_them_from_its_next_start_on() {
     let said = place.layerfs(&["start", "-a", "box"]).said();
     assert!(said.starts_with("9223372036854771712\n50000") || said.starts_with("max\n"), "{said}");
     place.layerfs(&["rm", "box"]).said();
+    place.assert_nothing_left();
+}
+
+/// Groups that were made to try limits stay where the command is killed in between.
+#[test]
+fn groups_that_a_killed_update_left_go_with_their_container() {
+    need_root!();
+    let place = Place::new();
+    place.layerfs(&["create", "--name", "box", "--rootfs", "/", "true"]).said();
+    let id = place.layerfs(&["ps", "-aq", "--no-trunc"]).said();
+    Cgroup::create(id.trim(), &Limits::default()).unwrap();
+    assert_eq!(place.layerfs(&["rm", "box"]).said(), "box\n");
     place.assert_nothing_left();
 }
 
