@@ -316,6 +316,38 @@ fn one_that_is_removed_is_held_while_what_is_in_its_groups_is_ended() {
     place.assert_nothing_left();
 }
 
+/// A directory where a file of its state is written keeps it from being settled.
+#[test]
+fn who_waits_for_what_can_not_be_cleared_away_is_told() {
+    need_root!();
+    let place = Place::new();
+    let script = "echo ready; exec sleep 1000";
+    let mut command = place.command(&["run", "--name", "box", "--rootfs", "/", "sh", "-c", script]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    assert_eq!(line_of(&mut out), "ready\n");
+    let kept = place.containers()[0].join("0.new");
+    std::fs::create_dir(&kept).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut wait = place.command(&["wait", "box"]).stderr(Stdio::piped()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(40);
+    while wait.try_wait().unwrap().is_none() && Instant::now() < until {
+        std::thread::yield_now();
+    }
+    let is_deaf = wait.try_wait().unwrap().is_none();
+    if is_deaf {
+        wait.kill().unwrap();
+    }
+    let told = wait.wait_with_output().unwrap();
+    std::fs::remove_dir(kept).unwrap();
+    let told = String::from_utf8_lossy(&told.stderr);
+    assert!(!is_deaf && told.contains("can't be cleared away"), "{told}");
+    assert_eq!(place.layerfs(&["wait", "box"]).said(), "137\n");
+    place.layerfs(&["rm", "box"]).said();
+    place.assert_nothing_left();
+}
+
 #[test]
 fn a_terminal_is_the_containers_own() {
     need_root!();
