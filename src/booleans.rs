@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, Command, Id};
 
 use crate::cli;
 use crate::misunderstood::place_of_verb;
@@ -22,26 +22,28 @@ pub fn plain(words: Vec<OsString>) -> Vec<OsString> {
     let Some(mut verb) = words[at].to_str().and_then(|word| all.find_subcommand(word)) else {
         return words;
     };
-    let mut plain = words[..=at].to_vec();
+    // Each with the option that it is, where it is one without a value and nothing else.
+    let mut plain: Vec<(OsString, Option<&Id>)> =
+        words[..=at].iter().map(|word| (word.clone(), None)).collect();
     let mut rest = words[at + 1..].iter();
     while let Some(word) = rest.next() {
         let text = word.to_str().unwrap_or_default();
         if text == "--" {
-            plain.push(word.clone());
+            plain.push((word.clone(), None));
             break;
         }
         let options = options_of(text, verb, &all);
         match (said(text), options.last()) {
             (Some((option, answer)), Some(last)) if is_flag(last) => {
                 // What is said last counts.
-                plain.retain(|word| !word.to_str().is_some_and(|word| is_alone(word, last)));
-                plain.extend(answer.then(|| option.into()));
+                plain.retain(|(_, alone)| *alone != Some(last.get_id()));
+                let left = if answer { Some(option) } else { without_last(option) };
+                plain.extend(left.map(|left| (left.into(), alone(left, &options))));
             }
-            (_, last) => {
-                plain.push(word.clone());
-                let takes_next = last.is_some_and(|last| !is_flag(last) && ends_with(text, last));
-                if takes_next {
-                    plain.extend(rest.next().cloned());
+            _ => {
+                plain.push((word.clone(), alone(text, &options)));
+                if takes_next(text, &options) {
+                    plain.extend(rest.next().map(|value| (value.clone(), None)));
                 }
                 if text.starts_with('-') {
                     continue;
@@ -55,8 +57,7 @@ pub fn plain(words: Vec<OsString>) -> Vec<OsString> {
             }
         }
     }
-    plain.extend(rest.cloned());
-    plain
+    plain.into_iter().map(|(word, _)| word).chain(rest.cloned()).collect()
 }
 
 /// An option and the answer that stands with it.
@@ -71,7 +72,7 @@ fn options_of<'a>(word: &str, verb: &'a Command, all: &'a Command) -> Vec<&'a Ar
     let known = || verb.get_arguments().chain(all.get_arguments());
     let name = word.split_once('=').map_or(word, |(name, _)| name);
     if let Some(long) = name.strip_prefix("--") {
-        return known().find(|arg| arg.get_long() == Some(long)).into_iter().collect();
+        return known().find(|arg| is_called(arg, long)).into_iter().collect();
     }
     let mut found = Vec::new();
     for letter in name.strip_prefix('-').unwrap_or_default().chars() {
@@ -88,20 +89,38 @@ fn is_flag(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::SetTrue)
 }
 
-/// Whether the word is this option and nothing else.
-fn is_alone(word: &str, arg: &Arg) -> bool {
+/// Whether that is a long name of it.
+fn is_called(arg: &Arg, long: &str) -> bool {
+    arg.get_long() == Some(long)
+        || arg.get_all_aliases().is_some_and(|others| others.contains(&long))
+}
+
+/// Whether the word names these options and holds nothing else.
+fn is_whole(word: &str, options: &[&Arg]) -> bool {
     match word.strip_prefix("--") {
-        Some(long) => arg.get_long() == Some(long),
-        None => word.strip_prefix('-').is_some_and(|rest| rest.chars().eq(arg.get_short())),
+        Some(_) => !word.contains('='),
+        None => word.chars().skip(1).count() == options.len(),
     }
 }
 
-/// Whether the word ends with the option, so that its value is the next word.
-fn ends_with(word: &str, arg: &Arg) -> bool {
-    match word.strip_prefix("--") {
-        Some(long) => arg.get_long() == Some(long),
-        None => word.chars().last() == arg.get_short(),
-    }
+/// The one option without a value that the word is.
+fn alone<'a>(word: &str, options: &[&'a Arg]) -> Option<&'a Id> {
+    let [only] = options else { return None };
+    (is_flag(only) && is_whole(word, options)).then(|| only.get_id())
+}
+
+/// Whether the value of the last option is the next word.
+fn takes_next(word: &str, options: &[&Arg]) -> bool {
+    let takes = |last: &&Arg| !is_flag(last) && !last.is_require_equals_set();
+    options.last().is_some_and(takes) && is_whole(word, options)
+}
+
+/// The letters before the last one, where there are some.
+fn without_last(option: &str) -> Option<&str> {
+    let mut letters = option.chars();
+    letters.next_back();
+    let before = letters.as_str();
+    (!option.starts_with("--") && before.len() > 1).then_some(before)
 }
 
 #[cfg(test)]
@@ -130,6 +149,16 @@ mod tests {
             ("layerfs exec -t=true box a --rm=true", "layerfs exec -t box a --rm=true"),
             ("layerfs ps --all=true web -q=true", "layerfs ps --all web -q"),
             ("layerfs volume prune --force=true", "layerfs volume prune --force"),
+            // Second names, and values that stand in the same word.
+            ("layerfs run --net none --init=true x", "layerfs run --net none --init x"),
+            ("layerfs run --dns-opt a --rm=1 x y", "layerfs run --dns-opt a --rm x y"),
+            ("layerfs run -hbush --rm=true x", "layerfs run -hbush --rm x"),
+            ("layerfs run -ecache --rm=true x", "layerfs run -ecache --rm x"),
+            ("layerfs run -ite A --rm=true x", "layerfs run -ite A --rm x"),
+            ("layerfs run -e --rm --rm=true x", "layerfs run -e --rm --rm x"),
+            ("layerfs run -e --rm --rm --rm=false x", "layerfs run -e --rm x"),
+            ("layerfs run -it=false x", "layerfs run -i x"),
+            ("layerfs commit -p --all=true x", "layerfs commit -p --all=true x"),
             // For clap to name.
             ("layerfs run --frob=true x", "layerfs run --frob=true x"),
             ("layerfs run --rm=maybe x", "layerfs run --rm=maybe x"),

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use layerfs_driver::sys::dir;
 use layerfs_driver::sys::file::{self, FileType, Symlinks};
+use layerfs_driver::sys::{SysError, dir};
 use layerfs_runtime::cgroup::DeviceRule;
 use layerfs_runtime::spec::{Device, DeviceKind};
 
@@ -82,13 +82,20 @@ impl Given {
     fn find(&mut self, host: &Path, inside: &Path, (access, depth): (&str, usize)) -> Result<()> {
         let stat = match depth {
             0 => file::stat_path(host)?,
-            _ => file::stat_at(dir::open_path("/")?, host, Symlinks::Stop)?,
+            _ => match file::stat_at(dir::open_path("/")?, host, Symlinks::Stop) {
+                // It was there when its directory was listed, and is gone by now.
+                Err(error) if error.is_absent() => return Ok(()),
+                stat => stat?,
+            },
         };
         let kind = match file::type_of(&stat) {
             FileType::CharacterDevice => DeviceKind::Character,
             FileType::BlockDevice => DeviceKind::Block,
             FileType::Directory if depth < DEPTH_MAX => {
-                let mut names = names(host)?;
+                let mut names = match names(host) {
+                    Err(error) if depth > 0 && error.is_absent() => return Ok(()),
+                    names => names?,
+                };
                 names.sort();
                 return names.iter().try_for_each(|name| {
                     self.find(&host.join(name), &inside.join(name), (access, depth + 1))
@@ -110,7 +117,7 @@ impl Given {
     }
 }
 
-fn names(path: &Path) -> Result<Vec<String>> {
+fn names(path: &Path) -> Result<Vec<String>, SysError> {
     let listed = dir::list(dir::open_path(path)?)?;
     // What is no text is no device's name.
     Ok(listed.iter().filter_map(|entry| String::from_utf8(entry.name.to_vec()).ok()).collect())
@@ -135,6 +142,16 @@ fn is_access(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As one does that was there when its directory was listed.
+    #[test]
+    fn what_is_gone_from_a_directory_is_passed_over_and_what_was_named_is_not() {
+        let gone = Path::new("/dev/no-such");
+        let mut given = Given::default();
+        given.find(gone, gone, (ALL, 1)).unwrap();
+        assert_eq!(given, Given::default());
+        assert!(given.find(gone, gone, (ALL, 0)).is_err());
+    }
 
     #[test]
     fn a_device_is_said_in_dockers_ways() {

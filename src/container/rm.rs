@@ -83,11 +83,15 @@ pub fn remove(store: &Store, word: &str, force: Force) -> Result<()> {
     if force == Force::Yes && container.is_living {
         end(store, &started(store, container.clone())?)?;
     }
-    if matches!(container.state, State::Exited(_)) && !container.is_living {
-        // Groups that could not be removed when it ended.
-        Cgroup::sweep(container.id.hex())?;
-    }
-    Ok(store.remove_container(&container)?)
+    // Before anything of it is touched: whoever starts it meanwhile would lose what runs.
+    let held = match store.hold_container(&container) {
+        Err(StoreError::NoSuchContainer(_)) => return Ok(()),
+        Err(StoreError::ContainerRuns(name)) => return Err(StoreError::ContainerLives(name).into()),
+        held => held?,
+    };
+    // Groups that could not be removed when it ended, or that were made to try limits.
+    Cgroup::sweep(container.id.hex())?;
+    Ok(store.remove_held_container(&container, held)?)
 }
 
 /// The container once it says which process is its first: its program may run a moment before that.

@@ -178,7 +178,7 @@ mod tests {
         let exited = State::Exited(Exited {
             exit_code: 3,
             oom_killed: false,
-            started_ms: None,
+            started_ms: Some(NOW - 7_300_000),
             finished_ms: NOW - 7_200_000,
             error: String::new(),
         });
@@ -186,8 +186,10 @@ mod tests {
         assert_eq!(told(true, running.clone()), "Up 3 minutes");
         assert_eq!(told(true, exited.clone()), "Exited (3) 2 hours ago");
         let State::Exited(ended) = exited.clone() else { panic!("it has ended") };
-        let refused = State::Exited(Exited { exit_code: 127, ..ended });
-        assert_eq!(told(false, refused), "Created");
+        for exit_code in [127, 130] {
+            let refused = State::Exited(Exited { exit_code, started_ms: None, ..ended.clone() });
+            assert_eq!(told(false, refused), "Created");
+        }
         assert_eq!(told(false, exited), "Exited (3) 2 hours ago");
         assert_eq!(told(false, running), "Exited (137), died with its command");
         assert_eq!(told(false, State::Created), "Exited (137), died with its command");

@@ -81,6 +81,8 @@ pub fn with_all_ids(
     };
     let Some(further) = further else { return deed(results) };
     let ids = CallersIds { user, group, further: Some(further) };
+    // What waits there would be printed by both.
+    results.flush()?;
     let ended = as_root(ids, || {
         let done = deed(results).and_then(|done| Ok(results.flush().map(|()| done)?));
         match done {

@@ -17,6 +17,8 @@ pub struct Swept {
     pub removed: u64,
     /// Bytes on disk that are free with that.
     pub bytes: u64,
+    /// Those that could not be settled.
+    pub failed: u64,
 }
 
 /// Settles every container whose process died. One that can't be has its line, and is tried again by the next sweep.
@@ -29,7 +31,10 @@ pub fn sweep(store: &Store, roots: &Roots) -> Result<Swept> {
                 swept.bytes += bytes;
             }
             Ok(Settled::Repaired) => {}
-            Err(error) => message::error(&error),
+            Err(error) => {
+                message::error(&error);
+                swept.failed += 1;
+            }
         }
     }
     // After them: their processes are gone, and with them most of their networks.

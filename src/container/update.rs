@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use layerfs_driver::store::Store;
 use layerfs_driver::store::container::Container;
+use layerfs_driver::store::{Store, StoreError};
 use layerfs_runtime::cgroup::{Cgroup, Limits};
 use serde_json::Value;
 
@@ -15,6 +15,7 @@ use super::start::each;
 use super::subordinate;
 use super::supervise::words_of;
 use super::sweep::sweep;
+use super::words::RunArgs;
 use crate::output::Results;
 use crate::session::{Misused, Outcome, Session};
 
@@ -50,20 +51,18 @@ pub fn run(args: &UpdateArgs, session: &Session, results: &mut Results) -> Resul
 
 fn update(store: &Store, word: &str, said: &AdjustableArgs) -> Result<()> {
     let container = store.find_container(word)?;
-    let mut words = words_of(&container)?;
-    let before = words.limits.adjustable();
-    let after = before.changed_by(said);
-    let old = before.limits().unwrap_or_default();
-    let new = after.limits()?;
-    words.limits.adjust(after);
-    let mut details = container.details.clone();
-    show_limits(details.entry("HostConfig").or_insert(Value::Null), &new);
-    let noted = || Ok(store.change_container(&container, (details, recorded(&words)?))?);
     let deed = || format!("container `{}`", container.name);
     match Doing::of(&container) {
         Doing::Running { .. } => {
-            subordinate::refuse_without_groups(&container, &Cgroup::find(container.id.hex())?)?;
-            of_running(&container, (&old, &new), noted).with_context(deed)
+            let cgroup = Cgroup::find(container.id.hex())?;
+            subordinate::refuse_without_groups(&container, &cgroup)?;
+            cgroup.wait_to_update()?;
+            // What another one changed until now is what this one begins with.
+            let now = store.find_container(container.id.hex())?;
+            if now.state != container.state {
+                return Err(StoreError::ContainerChanged(now.name).into());
+            }
+            of_running(store, &now, cgroup, &Other::of(&now, said)?).with_context(deed)
         }
         Doing::Created { .. } if container.is_living => {
             bail!("container `{}` is being started; try again", container.name)
@@ -71,24 +70,50 @@ fn update(store: &Store, word: &str, said: &AdjustableArgs) -> Result<()> {
         Doing::Created { .. } | Doing::Exited { .. } => {
             // So long nobody starts it.
             let _held = store.hold_container(&container)?;
+            let other = Other::of(&container, said)?;
             let id = container.id.hex();
             Cgroup::sweep(id)?;
             // Whether this machine can do it shows where it is done.
-            Cgroup::create(id, &new).with_context(deed)?.remove()?;
-            noted()
+            Cgroup::create(id, &other.limits).with_context(deed)?.remove()?;
+            other.note(store, &container)
         }
     }
 }
 
+/// What a container has when its limits are others.
+struct Other {
+    words: RunArgs,
+    limits: Limits,
+}
+
+impl Other {
+    fn of(container: &Container, said: &AdjustableArgs) -> Result<Other> {
+        let mut words = words_of(container)?;
+        let after = words.limits.adjustable().changed_by(said);
+        let limits = after.limits()?;
+        words.limits.adjust(after);
+        Ok(Other { words, limits })
+    }
+
+    fn note(&self, store: &Store, container: &Container) -> Result<()> {
+        let mut details = container.details.clone();
+        show_limits(details.entry("HostConfig").or_insert(Value::Null), &self.limits);
+        Ok(store.change_container(container, (details, recorded(&self.words)?))?)
+    }
+}
+
 fn of_running(
+    store: &Store,
     container: &Container,
-    (old, new): (&Limits, &Limits),
-    noted: impl FnOnce() -> Result<()>,
+    mut cgroup: Cgroup,
+    other: &Other,
 ) -> Result<()> {
-    let mut cgroup = Cgroup::find(container.id.hex())?;
-    cgroup.update(old, new)?;
-    noted().inspect_err(|_| {
-        if let Err(error) = cgroup.update(new, old) {
+    let old = words_of(container)?.limits.adjustable().limits().context(
+        "the limits that it has can't be read any more, so that others could not be taken back",
+    )?;
+    cgroup.update(&old, &other.limits)?;
+    other.note(store, container).inspect_err(|_| {
+        if let Err(error) = cgroup.update(&other.limits, &old) {
             tracing::error!("it keeps its new limits until it ends: {error}");
         }
     })

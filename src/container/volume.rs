@@ -205,9 +205,9 @@ pub enum Which {
     Unnamed,
 }
 
-/// Removes volumes that no container shows, and prints their names.
+/// Removes volumes that no container shows, and prints their names. Those that can't be removed have their line.
 pub fn prune(store: &Store, which: Which, results: &mut Results) -> Result<Outcome> {
-    let (volumes, unread) = store.volumes()?;
+    let (volumes, mut left) = store.volumes()?;
     for volume in volumes {
         if which == Which::Unnamed && !volume.labels.contains_key(ANONYMOUS) {
             continue;
@@ -215,11 +215,9 @@ pub fn prune(store: &Store, which: Which, results: &mut Results) -> Result<Outco
         match store.remove_volume(&volume.name) {
             // One that is used stays, and one that is gone by now is gone.
             Err(StoreError::VolumeUsed { .. } | StoreError::NoSuchVolume(_)) => {}
-            removed => {
-                removed?;
-                results.line(&volume.name)?;
-            }
+            Err(error) => left.push(error),
+            Ok(()) => results.line(&volume.name)?,
         }
     }
-    Ok(Outcome::of_unread(unread))
+    Ok(Outcome::of_unread(left))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use layerfs_driver::store::container::Container;
 use layerfs_driver::store::{Store, StoreError};
@@ -68,7 +68,7 @@ fn ended(
     container: &Container,
     awaited: &Awaited,
 ) -> Result<u8> {
-    let (mut was_there, mut is_swept) = (false, false);
+    let (mut was_there, mut unswept) = (false, None);
     loop {
         let found = match store.find_container(container.id.hex()) {
             Err(StoreError::NoSuchContainer(_)) => {
@@ -85,8 +85,17 @@ fn ended(
         }
         was_there = true;
         // Nobody stands by it, and a paused one does not end by itself.
-        if found.is_dead() && !std::mem::replace(&mut is_swept, true) {
-            sweep(store, session.roots())?;
+        if found.is_dead() {
+            if unswept.as_ref() == Some(&found.state) {
+                bail!(
+                    "container `{word}`: the command that ran it died, and what is left of it can't be cleared away; end its \
+                     processes, then try again"
+                );
+            }
+            // Who only looks at it may keep a sweep from it: the next one finds it.
+            if sweep(store, session.roots())?.failed > 0 {
+                unswept = Some(found.state);
+            }
             continue;
         }
         store.wait_for_container(&found, STEP)?;

@@ -43,7 +43,7 @@ struct Row {
 /// Collects, and prints what went.
 pub fn run(args: &GcArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let store = session.store()?;
-    let Swept { removed: containers, bytes: swept } = sweep(&store, session.roots())?;
+    let Swept { removed: containers, bytes: swept, .. } = sweep(&store, session.roots())?;
     store.forget_absent_uppers()?;
     if let Err(error) = store.sweep_volumes() {
         tracing::debug!("{error}; once more with all ids of the user");

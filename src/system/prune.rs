@@ -7,7 +7,7 @@ use layerfs_driver::store::{Store, StoreError};
 use super::verbs::ask;
 use crate::container::rm::{self, Force};
 use crate::container::sweep::sweep;
-use crate::container::volume;
+use crate::container::{subordinate, volume};
 use crate::image::rmi;
 use crate::output::size::{Digits, human};
 use crate::output::{Results, message};
@@ -37,15 +37,20 @@ pub fn run(args: &PruneArgs, session: &Session, results: &mut Results) -> Result
         ask(&format!("This removes all containers that do not run, {images}{volumes}."))?;
     }
     sweep(&store, session.roots())?;
-    let before = size(&store)?;
-    let mut outcome = containers(&store, results)?;
-    if args.volumes && volume::prune(&store, volume::Which::Unnamed, results)? != Outcome::Done {
+    // Whatever others wrote to in a volume is measured, too.
+    subordinate::with_all_ids(results, |results| prune(args, &store, results))
+}
+
+fn prune(args: &PruneArgs, store: &Store, results: &mut Results) -> Result<Outcome> {
+    let before = size(store)?;
+    let mut outcome = containers(store, results)?;
+    if args.volumes && volume::prune(store, volume::Which::Unnamed, results)? != Outcome::Done {
         outcome = Outcome::SomeFailed;
     }
     let which = if args.all { rmi::Which::All } else { rmi::Which::Unnamed };
-    rmi::prune(&store, which, results)?;
+    rmi::prune(store, which, results)?;
     store.collect()?;
-    let free = human(before.saturating_sub(size(&store)?), Digits::Four);
+    let free = human(before.saturating_sub(size(store)?), Digits::Four);
     results.line(format_args!("Total reclaimed space: {free}"))?;
     Ok(outcome)
 }

@@ -6,6 +6,7 @@ use layerfs_driver::store::Store;
 
 use super::verbs::ask;
 use crate::container::rm::{self, Force};
+use crate::container::subordinate;
 use crate::container::sweep::sweep;
 use crate::output::{Results, message};
 use crate::session::{Outcome, Session};
@@ -26,6 +27,8 @@ pub fn run(args: &ResetArgs, session: &Session, results: &mut Results) -> Result
         ask(
             "This ends and removes all containers, and removes all images and all volumes with what they hold.",
         )?;
+        // Somebody may have mounted one while that was answered.
+        refuse_mounted(&store)?;
     }
     sweep(&store, session.roots())?;
     let mut outcome = Outcome::Done;
@@ -38,19 +41,27 @@ pub fn run(args: &ResetArgs, session: &Session, results: &mut Results) -> Result
     for container in store.containers()? {
         told(rm::remove(&store, container.id.hex(), Force::Yes));
     }
-    let (volumes, unread) = store.volumes()?;
-    unread.into_iter().for_each(|error| told(Err(error.into())));
-    for volume in volumes {
-        told(store.remove_volume(&volume.name).map_err(Into::into));
-    }
+    let volumes = subordinate::with_all_ids(results, |_| volumes(&store)).unwrap_or_else(|error| {
+        told(Err(error));
+        Outcome::SomeFailed
+    });
     for image in store.images()? {
         told(store.forget(&image).map_err(Into::into));
     }
     store.forget_absent_uppers()?;
-    store.sweep_volumes()?;
     store.collect()?;
     results.flush()?;
-    Ok(outcome)
+    Ok(if volumes == Outcome::Done { outcome } else { volumes })
+}
+
+/// Removes them all; those that can't be have their line.
+fn volumes(store: &Store) -> Result<Outcome> {
+    let (volumes, mut left) = store.volumes()?;
+    for volume in volumes {
+        left.extend(store.remove_volume(&volume.name).err());
+    }
+    left.extend(store.sweep_volumes().err());
+    Ok(Outcome::of_unread(left))
 }
 
 /// Who works in a mount would lose what the image has.

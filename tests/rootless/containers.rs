@@ -364,6 +364,19 @@ fn a_users_volume_is_filled_written_by_others_and_removed() {
     assert_no_container(&ground);
 }
 
+#[test]
+fn volumes_that_others_wrote_to_go_with_prune_and_reset() {
+    let Some(ground) = ground_with_image() else { return };
+    let seen = ground.shell(
+        Who::User,
+        "fill() { layerfs run --rm --network none -v $1:/v box sh -c 'mkdir -m 700 /v/d; touch /v/d/f; chown -R 7:7 /v/d'; }
+        fill $(layerfs volume create); layerfs volume ls -q | wc -l; layerfs system prune -f --volumes | grep -c '^Total'
+        layerfs volume ls -q | wc -l; fill www; layerfs system reset -f; layerfs volume ls -q | wc -l; ls -A share/layerfs/volumes",
+    );
+    assert_eq!(seen, "1\n1\n0\n0\n");
+    assert_no_container(&ground);
+}
+
 /// Its root is the user, who could write the program that makes it: where that is so, it runs from a copy.
 #[test]
 fn the_users_own_program_makes_containers_as_a_copy_that_can_not_be_written() {

@@ -174,6 +174,24 @@ fn who_is_not_root_listens_on_any_port_of_a_network_of_the_containers_own() {
     place.assert_nothing_left();
 }
 
+/// What else is as the image has it is taken for a directory that was made to mount on what is in it.
+#[test]
+fn an_attribute_of_a_directory_with_places_to_mount_on_is_a_change() {
+    need_root!();
+    need!("busybox", "setfattr");
+    let place = Place::new();
+    image::make(&place, "small", &json!({}));
+    place.layerfs(&["run", "--name", "box", "small", "busybox", "chmod", "755", "/etc"]).said();
+    assert_eq!(place.layerfs(&["diff", "box"]).said(), "");
+    // As a program in the container does that has it.
+    let etc = place.containers()[0].join("upper/etc");
+    let mut set = std::process::Command::new("setfattr");
+    assert!(set.args(["-n", "user.layerfs", "-v", "1"]).arg(etc).status().unwrap().success());
+    assert_eq!(place.layerfs(&["diff", "box"]).said(), "C /etc\n");
+    place.layerfs(&["rm", "box"]).said();
+    place.assert_nothing_left();
+}
+
 /// Its `/etc` lacks the files that a container has of its own, and its root the places of the kernel's file systems.
 #[test]
 fn what_a_container_is_mounted_on_is_no_change_and_what_it_wrote_is_one() {

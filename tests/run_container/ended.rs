@@ -1,8 +1,10 @@
 //! How a container ends, and what stays.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use layerfs_runtime::cgroup::{Cgroup, Limits};
 
 use crate::place::Place;
 use crate::support::rights::have_loop_devices;
@@ -283,6 +285,66 @@ fn a_container_that_is_being_started_is_removed_by_force() {
         assert_eq!(removed.said(), "new\n", "round {round}");
         assert_eq!(child.wait().unwrap().code(), Some(137), "round {round}");
     }
+    place.assert_nothing_left();
+}
+
+/// What a command that was killed left in its groups is ended while nobody can start the container.
+#[test]
+fn one_that_is_removed_is_held_while_what_is_in_its_groups_is_ended() {
+    need_root!();
+    let place = Place::new();
+    let words = ["run", "--name", "box", "--rootfs", "/", "true"];
+    assert_eq!(place.layerfs(&words).status, 0);
+    let id = place.layerfs(&["ps", "-aq", "--no-trunc"]).said();
+    let groups = Cgroup::create(id.trim(), &Limits::default()).unwrap();
+    // It may end by itself, for which is waited a while.
+    let mut server = Command::new("sleep").arg("1000").spawn().unwrap();
+    groups.add_server(server.id()).unwrap();
+    let mut left = Command::new("sleep").arg("1000").spawn().unwrap();
+    groups.add_payload(left.id()).unwrap();
+    let remove = place.command(&["rm", "box"]).stdout(Stdio::null()).spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&left);
+    let seen = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+    rustix::process::waitid(rustix::process::WaitId::Pid(pid), seen).unwrap();
+    let own = std::fs::File::open(place.join("store/containers").join(id.trim())).unwrap();
+    let is_held = own.try_lock_shared().is_err();
+    drop(own);
+    left.wait().unwrap();
+    let removed = remove.wait_with_output().unwrap();
+    server.wait().unwrap();
+    assert!(is_held && removed.status.success(), "{is_held} {removed:?}");
+    place.assert_nothing_left();
+}
+
+/// A directory where a file of its state is written keeps it from being settled.
+#[test]
+fn who_waits_for_what_can_not_be_cleared_away_is_told() {
+    need_root!();
+    let place = Place::new();
+    let script = "echo ready; exec sleep 1000";
+    let mut command = place.command(&["run", "--name", "box", "--rootfs", "/", "sh", "-c", script]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    assert_eq!(line_of(&mut out), "ready\n");
+    let kept = place.containers()[0].join("0.new");
+    std::fs::create_dir(&kept).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut wait = place.command(&["wait", "box"]).stderr(Stdio::piped()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(40);
+    while wait.try_wait().unwrap().is_none() && Instant::now() < until {
+        std::thread::yield_now();
+    }
+    let is_deaf = wait.try_wait().unwrap().is_none();
+    if is_deaf {
+        wait.kill().unwrap();
+    }
+    let told = wait.wait_with_output().unwrap();
+    std::fs::remove_dir(kept).unwrap();
+    let told = String::from_utf8_lossy(&told.stderr);
+    assert!(!is_deaf && told.contains("can't be cleared away"), "{told}");
+    assert_eq!(place.layerfs(&["wait", "box"]).said(), "137\n");
+    place.layerfs(&["rm", "box"]).said();
     place.assert_nothing_left();
 }
 

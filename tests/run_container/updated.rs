@@ -1,5 +1,6 @@
 //! `layerfs update`: other limits hold at once where a container runs, and from the next start on where it does not.
 
+use layerfs_runtime::cgroup::{Cgroup, Limits};
 use serde_json::Value;
 
 use crate::exec::Up;
@@ -116,6 +117,60 @@ fn one_that_does_not_run_has_them_from_its_next_start_on() {
     let said = place.layerfs(&["start", "-a", "box"]).said();
     assert!(said.starts_with("9223372036854771712\n50000") || said.starts_with("max\n"), "{said}");
     place.layerfs(&["rm", "box"]).said();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn of_two_at_once_each_holds_and_what_is_shown_is_what_the_kernel_has() {
+    need_root!();
+    let place = Place::new();
+    let up = Up::new(&place, &["--memory", "40m"], "exec sleep 1000");
+    for round in 0..10 {
+        let update = |options: [&str; 2]| {
+            let words = [&["update"], &options[..], &["box"]].concat();
+            let piped = std::process::Stdio::piped;
+            place.command(&words).stdout(piped()).stderr(piped()).spawn().unwrap()
+        };
+        let pids = (60 + round).to_string();
+        let each = [["--memory", "64m"], ["--memory", "80m"], ["--pids-limit", &pids]].map(update);
+        for child in each {
+            assert_eq!(crate::place::ran(child.wait_with_output().unwrap()).said(), "box\n");
+        }
+        let read = up.script(&[], "cd /sys/fs/cgroup; cat memory.max pids.max").said();
+        let host = host_config(&place);
+        assert_eq!(read, format!("{}\n{}\n", host["Memory"], host["PidsLimit"]));
+        assert_eq!(host["PidsLimit"].to_string(), pids);
+    }
+    up.end();
+    place.assert_nothing_left();
+}
+
+/// Else a refused step would leave it without any.
+#[test]
+fn limits_that_can_not_be_read_any_more_are_not_taken_for_none() {
+    need_root!();
+    let place = Place::new();
+    let up = Up::new(&place, &["--memory", "40m"], "exec sleep 1000");
+    let record = place.containers()[0].join("throwaway.json");
+    let words = std::fs::read_to_string(&record).unwrap();
+    std::fs::write(&record, words.replace("\"40m\"", "\"4 of them\"")).unwrap();
+    let ran = place.layerfs(&["update", "--memory", "64m", "box"]);
+    assert!(ran.status == 1 && ran.err.contains("can't be read any more"), "{ran:?}");
+    std::fs::write(&record, words).unwrap();
+    assert_eq!(up.script(&[], "cat /sys/fs/cgroup/memory.max").said(), "41943040\n");
+    up.end();
+    place.assert_nothing_left();
+}
+
+/// Groups that were made to try limits stay where the command is killed in between.
+#[test]
+fn groups_that_a_killed_update_left_go_with_their_container() {
+    need_root!();
+    let place = Place::new();
+    place.layerfs(&["create", "--name", "box", "--rootfs", "/", "true"]).said();
+    let id = place.layerfs(&["ps", "-aq", "--no-trunc"]).said();
+    Cgroup::create(id.trim(), &Limits::default()).unwrap();
+    assert_eq!(place.layerfs(&["rm", "box"]).said(), "box\n");
     place.assert_nothing_left();
 }
 

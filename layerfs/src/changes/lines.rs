@@ -5,7 +5,7 @@ use super::object::{At, Object};
 use super::walk::{Met, Sides, Visit, walk};
 use crate::lower::LowerNode;
 use crate::store::archive::Name;
-use crate::tree::Kind;
+use crate::tree::{Attr, Kind};
 
 /// One path that the writable layer shows otherwise than the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,9 +69,16 @@ impl Lines {
             return Ok(());
         }
         let as_made = (MODE_OF_MADE, 0, 0);
-        let was = was.map(|was| sides.lower.attr(was)).transpose().at(path)?;
-        let was = was.map_or(as_made, |was| (was.permissions, was.uid, was.gid));
-        if (attr.permissions, attr.uid, attr.gid) == was {
+        let said = |attr: &Attr| (attr.permissions, attr.uid, attr.gid);
+        let (was, xattrs_were) = match was {
+            Some(was) => {
+                let attr = sides.lower.attr(was).at(path)?;
+                (said(&attr), Object::Lower(was, attr).xattrs(sides, path)?)
+            }
+            None => (as_made, Vec::new()),
+        };
+        // Access control lists are among the attributes.
+        if said(attr) == was && object.xattrs(sides, path)? == xattrs_were {
             self.above_places.push(joined(path));
         }
         Ok(())

@@ -106,7 +106,7 @@ impl Cgroup {
     }
 
     /// All groups that are the container's whole, its server among them.
-    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+    pub(super) fn places(&self) -> impl DoubleEndedIterator<Item = &Place> {
         let of_v2 = self.v2.iter().map(|group| &group.place);
         self.v1.iter().map(|group| &group.place).chain(of_v2)
     }

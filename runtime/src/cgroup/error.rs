@@ -37,9 +37,9 @@ pub enum CgroupError {
     NoWeight,
     /// A limit of memory is below what is in use.
     #[error(
-        "--memory: the container uses more than that now, and the kernel can't take it away; end some of its processes, or allow more"
+        "{0}: the container uses more than that now, and the kernel can't take it away; end some of its processes, or allow more"
     )]
-    MemoryInUse,
+    MemoryInUse(&'static str),
     /// A processor or a memory node was named that a container can't have.
     #[error("{flag} `{asked}`: a container can have {there} here; name those alone")]
     NotThere {

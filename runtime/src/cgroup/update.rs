@@ -41,6 +41,15 @@ impl Cgroup {
         Err(refused)
     }
 
+    /// Waits until nobody else changes the limits of this container. It lasts until this is dropped, holds up nobody who stops the
+    /// processes, and is of a directory that the container never sees: one that it holds itself would be waited for without end.
+    pub fn wait_to_update(&self) -> Result<(), CgroupError> {
+        let is_free = |group: &&V1Group| !group.has("freezer");
+        let of_v1 = self.v1.iter().find(is_free).map(|group| &group.place.own);
+        let group = of_v1.or_else(|| self.places().next_back().map(|place| &place.own));
+        group.map_or(Ok(()), Group::lock)
+    }
+
     fn change(&self, old: &Limits, new: &Limits) -> Result<(), CgroupError> {
         self.v1.iter().try_for_each(|group| change_v1(group, old, new))?;
         self.v2.iter().try_for_each(|group| change_v2(group, old, new))
@@ -113,22 +122,24 @@ fn change_v1(group: &V1Group, old: &Limits, new: &Limits) -> Result<(), CgroupEr
 /// Memory and swap together are never less than memory alone.
 fn memory_v1(group: &Group, new: &Limits) -> Result<(), CgroupError> {
     const BOTH: &str = "memory.memsw.limit_in_bytes";
-    let set_memory = || match put(group, "memory.limit_in_bytes", new.memory_bytes) {
+    let in_use = |option, told| match told {
         Err(CgroupError::Call { source, .. }) if source.errno() == Errno::BUSY => {
-            Err(CgroupError::MemoryInUse)
+            Err(CgroupError::MemoryInUse(option))
         }
         told => told,
     };
+    let set_memory = || in_use("--memory", put(group, "memory.limit_in_bytes", new.memory_bytes));
     // Absent without swap accounting.
     let Some(before) = group.read_if_there(BOTH)? else { return set_memory() };
     let both = new.memory_and_swap().unwrap_or_else(|| NONE_V1.into());
     let before = before.trim().parse::<u64>().unwrap_or(u64::MAX);
+    let set_both = || in_use("--memory-swap", group.tell(BOTH, &both));
     if new.memory_bytes.unwrap_or(u64::MAX) > before {
-        group.tell(BOTH, &both)?;
+        set_both()?;
         set_memory()
     } else {
         set_memory()?;
-        group.tell(BOTH, &both)
+        set_both()
     }
 }
 

@@ -30,6 +30,15 @@ impl Store {
         remove_whole(&containers, &dir, container.id.hex().as_bytes())
     }
 
+    /// Removes a container that the caller holds ([`Store::hold_container`]), and its writable layer.
+    pub fn remove_held_container(
+        &self,
+        container: &Container,
+        held: OwnedFd,
+    ) -> Result<(), StoreError> {
+        remove_whole(&self.open_containers()?, &held, container.id.hex().as_bytes())
+    }
+
     /// Waits until the process that runs a container has let go of it, but no longer than `limit`; `false` where it has
     /// not.
     pub fn wait_for_container(

@@ -12,6 +12,8 @@ use crate::sys::SysError;
 /// The form that this build writes, and the latest it knows.
 const VERSION: u32 = 1;
 const FILE: &str = "state.json";
+/// What went wrong where nobody was left to say it.
+const DIED: &str = "the command that ran it died";
 
 /// What a container said last of itself. One that says `Running` and is not locked died with its command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +39,8 @@ pub enum State {
 /// How a container ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exited {
-    /// The exit status of its first process, 128 and the signal where one ended it, 125 to 127 where it never ran.
+    /// The exit status of its first process, 128 and the signal where one ended it or its start, 125 to 127 where it could not be
+    /// started.
     pub exit_code: u8,
     /// Whether the kernel ended a process of it for lack of memory.
     pub oom_killed: bool,
@@ -50,9 +53,10 @@ pub struct Exited {
 }
 
 impl Exited {
-    /// Whether it was never more than attempted: its program could not be started, and none of it was before.
+    /// Whether it was never more than attempted: its program could not be started, or its start was broken off, and none of it was
+    /// before. Of one whose command died nobody knows.
     pub fn never_ran(&self) -> bool {
-        self.started_ms.is_none() && (125..=127).contains(&self.exit_code)
+        self.started_ms.is_none() && self.error != DIED
     }
 }
 
@@ -81,7 +85,7 @@ pub(super) fn of_dead(said: &State, now_ms: u64) -> State {
         oom_killed: false,
         started_ms: said.started_ms(),
         finished_ms: now_ms,
-        error: "the command that ran it died".into(),
+        error: DIED.into(),
     })
 }
 
@@ -136,6 +140,24 @@ mod tests {
             }
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_was_only_attempted_never_ran_and_of_what_died_nobody_knows() {
+        let never_ran = |exited: Exited| exited.never_ran();
+        let attempted = |exit_code, started_ms| Exited {
+            exit_code,
+            oom_killed: false,
+            started_ms,
+            finished_ms: 3,
+            error: "interrupted".into(),
+        };
+        for code in [125, 127, 130, 143] {
+            assert!(never_ran(attempted(code, None)), "{code}");
+            assert!(!never_ran(attempted(code, Some(1))), "{code}");
+        }
+        let State::Exited(died) = of_dead(&State::Created, 3) else { panic!("it has ended") };
+        assert!(!never_ran(died));
     }
 
     #[test]
