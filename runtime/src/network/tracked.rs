@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(named(&begun, ours.into(), ORIGINAL), None);
         assert_eq!(
             named(&connection(ours, other), ours.into(), ORIGINAL).map(|it| it.len()),
-            Some(36)
+            Some(32)
         );
     }
 
