@@ -8,7 +8,7 @@ use layerfs_driver::store::container::Container;
 use layerfs_driver::store::{Store, StoreError};
 
 use super::exits::{self, Awaited};
-use super::shown::{DIED, Doing};
+use super::shown::{DIED, Doing, has_first};
 use super::sweep::sweep;
 use crate::output::{Results, message};
 use crate::session::{Outcome, Session};
@@ -88,12 +88,16 @@ fn ended(
         if found.is_dead() {
             if unswept.as_ref() == Some(&found.state) {
                 bail!(
-                    "container `{word}`: the command that ran it died, and what is left of it can't be cleared away; end its \
-                     processes, then try again"
+                    "container `{word}`: the command that ran it died, and its first process is killed and does not end; try \
+                     again when it has"
                 );
             }
             // Who only looks at it may keep a sweep from it: the next one finds it.
             if sweep(store, session.roots())?.failed > 0 {
+                // What is left of it may be something else than its program.
+                if !has_first(&found) {
+                    return Ok(DIED);
+                }
                 unswept = Some(found.state);
             }
             continue;

@@ -316,34 +316,46 @@ fn one_that_is_removed_is_held_while_what_is_in_its_groups_is_ended() {
     place.assert_nothing_left();
 }
 
-/// A directory where a file of its state is written keeps it from being settled.
+/// A frozen process does not even die.
 #[test]
-fn who_waits_for_what_can_not_be_cleared_away_is_told() {
+fn who_waits_for_what_is_killed_and_does_not_end_is_told() {
     need_root!();
+    let frozen = std::path::PathBuf::from("/sys/fs/cgroup/freezer");
+    if !frozen.join("cgroup.procs").exists() {
+        crate::support::rights::skip("version 1's freezer is not mounted");
+        return;
+    }
+    let frozen = frozen.join(format!("layerfs-test-{}", std::process::id()));
     let place = Place::new();
     let script = "echo ready; exec sleep 1000";
     let mut command = place.command(&["run", "--name", "box", "--rootfs", "/", "sh", "-c", script]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     assert_eq!(line_of(&mut out), "ready\n");
-    let kept = place.containers()[0].join("0.new");
-    std::fs::create_dir(&kept).unwrap();
+    let pid = place.layerfs(&["inspect", "-f", "{{.State.Pid}}", "box"]).said();
+    std::fs::create_dir(&frozen).unwrap();
+    std::fs::write(frozen.join("cgroup.procs"), pid.trim()).unwrap();
+    std::fs::write(frozen.join("freezer.state"), "FROZEN").unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
     let mut wait = place.command(&["wait", "box"]).stderr(Stdio::piped()).spawn().unwrap();
-    let until = Instant::now() + Duration::from_secs(40);
+    let until = Instant::now() + Duration::from_secs(50);
     while wait.try_wait().unwrap().is_none() && Instant::now() < until {
         std::thread::yield_now();
     }
     let is_deaf = wait.try_wait().unwrap().is_none();
+    std::fs::write(frozen.join("freezer.state"), "THAWED").unwrap();
     if is_deaf {
         wait.kill().unwrap();
     }
     let told = wait.wait_with_output().unwrap();
-    std::fs::remove_dir(kept).unwrap();
     let told = String::from_utf8_lossy(&told.stderr);
-    assert!(!is_deaf && told.contains("can't be cleared away"), "{told}");
     assert_eq!(place.layerfs(&["wait", "box"]).said(), "137\n");
+    while std::fs::remove_dir(&frozen).is_err() {
+        assert!(Instant::now() < until + Duration::from_secs(20), "it does not end");
+        std::thread::yield_now();
+    }
+    assert!(!is_deaf && told.contains("is killed and does not end"), "{is_deaf} {told}");
     place.layerfs(&["rm", "box"]).said();
     place.assert_nothing_left();
 }
