@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use super::find::{Container, is_living};
+use super::find::Container;
 use super::record;
 use crate::store::error::{During, StoreError};
 use crate::store::root::Store;
@@ -14,20 +14,11 @@ use crate::sys::{deep, dir};
 impl Store {
     /// Removes a container and its writable layer. One that is gone already is no error, one that lives is.
     pub fn remove_container(&self, container: &Container) -> Result<(), StoreError> {
-        let deed = || format!("remove container {}", container.name);
-        let containers = self.open_containers()?;
-        let dir = match dir::open(&containers, container.id.hex(), Symlinks::Stop) {
-            Err(error) if error.is_absent() => return Ok(()),
-            dir => dir.during(deed)?,
-        };
-        if !lock::try_take(&dir, Share::Exclusive).during(deed)? {
-            // Others may only be looking whether it lives: they let go at once.
-            if is_living(&dir).during(deed)? {
-                return Err(StoreError::ContainerLives(container.name.clone()));
-            }
-            lock::wait(&dir, Share::Exclusive).during(deed)?;
+        match self.hold_container(container) {
+            Err(StoreError::NoSuchContainer(_)) => Ok(()),
+            Err(StoreError::ContainerRuns(name)) => Err(StoreError::ContainerLives(name)),
+            held => self.remove_held_container(container, held?),
         }
-        remove_whole(&containers, &dir, container.id.hex().as_bytes())
     }
 
     /// Removes a container that the caller holds ([`Store::hold_container`]), and its writable layer.

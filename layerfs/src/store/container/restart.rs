@@ -8,7 +8,7 @@ use super::create::check_name_is_free;
 use super::find::{Container, is_living};
 use super::living::Living;
 use super::name;
-use super::record::{self, Keep};
+use super::record::{self, ContainerRecord, Keep};
 use super::state::{self, State};
 use crate::store::error::{During, StoreError};
 use crate::store::root::Store;
@@ -44,12 +44,7 @@ impl Store {
     /// Holds a container that nobody runs: until the answer is dropped it is not started and not removed.
     pub fn hold_container(&self, container: &Container) -> Result<OwnedFd, StoreError> {
         let deed = || format!("hold container {}", container.name);
-        let own = match dir::open(&self.open_containers()?, container.id.hex(), Symlinks::Stop) {
-            Err(error) if error.is_absent() => {
-                return Err(StoreError::NoSuchContainer(container.name.clone()));
-            }
-            own => own.during(deed)?,
-        };
+        let own = opened(&self.open_containers()?, container, deed)?;
         if !lock::try_take(&own, Share::Exclusive).during(deed)? {
             // Others may only be looking whether it lives: they let go at once.
             if is_living(&own).during(deed)? {
@@ -75,14 +70,7 @@ impl Store {
         name::check(name)?;
         let containers = self.lock_containers()?;
         check_name_is_free(&self.containers()?, name)?;
-        let absent = || StoreError::NoSuchContainer(container.name.clone());
-        let own = match dir::open(&containers, container.id.hex(), Symlinks::Stop) {
-            Err(error) if error.is_absent() => return Err(absent()),
-            own => own.during(deed)?,
-        };
-        let Some((keep, mut words)) = record::read(&own, &container.id)? else {
-            return Err(absent());
-        };
+        let (own, keep, mut words) = recorded(&containers, container, deed)?;
         words.name = Some(name.to_owned());
         record::write(&own, keep, &words)
     }
@@ -96,14 +84,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let deed = || format!("change container {}", container.name);
         let containers = self.lock_containers()?;
-        let absent = || StoreError::NoSuchContainer(container.name.clone());
-        let own = match dir::open(&containers, container.id.hex(), Symlinks::Stop) {
-            Err(error) if error.is_absent() => return Err(absent()),
-            own => own.during(deed)?,
-        };
-        let Some((keep, mut words)) = record::read(&own, &container.id)? else {
-            return Err(absent());
-        };
+        let (own, keep, mut words) = recorded(&containers, container, deed)?;
         let state = state::read(&own, &format!("container {}", container.name))?;
         if words.said != container.said || state != container.state {
             return Err(StoreError::ContainerChanged(container.name.clone()));
@@ -111,4 +92,28 @@ impl Store {
         (words.details, words.said) = (details, said);
         record::write(&own, keep, &words)
     }
+}
+
+/// The directory of a container, which has to be there.
+fn opened(
+    containers: &OwnedFd,
+    container: &Container,
+    deed: impl FnOnce() -> String,
+) -> Result<OwnedFd, StoreError> {
+    match dir::open(containers, container.id.hex(), Symlinks::Stop) {
+        Err(error) if error.is_absent() => Err(StoreError::NoSuchContainer(container.name.clone())),
+        own => own.during(deed),
+    }
+}
+
+/// The same, and its record. The caller has the lock of the containers.
+fn recorded(
+    containers: &OwnedFd,
+    container: &Container,
+    deed: impl FnOnce() -> String,
+) -> Result<(OwnedFd, Keep, ContainerRecord), StoreError> {
+    let own = opened(containers, container, deed)?;
+    let absent = || StoreError::NoSuchContainer(container.name.clone());
+    let (keep, words) = record::read(&own, &container.id)?.ok_or_else(absent)?;
+    Ok((own, keep, words))
 }
