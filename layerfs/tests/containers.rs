@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that can't go on should fail there
 
+use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use layerfs_driver::store::container::{Base, Exited, Keep, Living, NewContainer, Settled, State};
 use layerfs_driver::store::{Repair, Store, StoreError};
@@ -93,6 +96,45 @@ fn a_kept_container_lives_ends_and_is_removed_by_name() {
     ground.store.remove_container(&found).unwrap();
     ground.store.remove_container(&found).unwrap();
     assert_eq!((ground.names().len(), ground.directories()), (0, 0));
+}
+
+/// Who removes a container has its lock, and then waits for that of all containers, which a start has.
+#[test]
+fn a_start_does_not_wait_for_who_removes_the_container() {
+    let ground = Ground::new();
+    ground.make("web", Keep::Kept).unwrap().end(exited(0)).unwrap();
+    let found = ground.store.find_container("web").unwrap();
+    let place = ground.scratch.path().join("store");
+    let all = place.join("containers");
+    let own = all.join(found.id.hex());
+    let (done, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        for _ in 0..20 {
+            let looks = File::open(&own).unwrap();
+            looks.lock_shared().unwrap();
+            let (store, found) = (Store::open(&place).unwrap(), found.clone());
+            let starts = std::thread::spawn(move || {
+                let started = store.start_container(&found, Keep::Kept);
+                match started.and_then(Living::set_aside) {
+                    Ok(()) | Err(StoreError::ContainerRuns(_)) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            });
+            let containers = File::open(&all).unwrap();
+            while containers.try_lock().is_ok() {
+                containers.unlock().unwrap();
+                std::thread::yield_now();
+            }
+            looks.lock().unwrap();
+            containers.lock().unwrap();
+            drop((looks, containers));
+            starts.join().unwrap();
+        }
+        done.send(()).unwrap();
+    });
+    ended
+        .recv_timeout(Duration::from_secs(60))
+        .expect("neither lets go of what the other waits for");
 }
 
 #[test]

@@ -45,12 +45,13 @@ impl Store {
     pub fn hold_container(&self, container: &Container) -> Result<OwnedFd, StoreError> {
         let deed = || format!("hold container {}", container.name);
         let own = opened(&self.open_containers()?, container, deed)?;
-        if !lock::try_take(&own, Share::Exclusive).during(deed)? {
-            // Others may only be looking whether it lives: they let go at once.
+        // Others may only be looking whether it lives: they let go at once. Not waited for: the caller may have the lock of the
+        // containers, and who has this one by then may wait for that.
+        while !lock::try_take(&own, Share::Exclusive).during(deed)? {
             if is_living(&own).during(deed)? {
                 return Err(StoreError::ContainerRuns(container.name.clone()));
             }
-            lock::wait(&own, Share::Exclusive).during(deed)?;
+            std::thread::yield_now();
         }
         Ok(own)
     }
