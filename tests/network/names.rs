@@ -49,7 +49,7 @@ fn a_container_without_a_network_has_the_names_that_were_said() {
     need!("ip", "nsenter", "unshare");
     let host = Host::new();
     let options = ["--network", "none", "--add-host", "db:10.1.1.1", "--dns", "10.9.9.9"];
-    let said = host.script(&options, "grep db /etc/hosts; cat /etc/resolv.conf").said();
+    let said = host.script(&options, "grep -w db /etc/hosts; cat /etc/resolv.conf").said();
     assert_eq!(said, "10.1.1.1\tdb\nnameserver 10.9.9.9\n");
     host.assert_nothing_left();
 }
