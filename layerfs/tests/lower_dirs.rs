@@ -8,6 +8,7 @@ use std::process::Command;
 
 use layerfs_driver::lower::{DirStack, Lower, Redirects, StackOptions, WhNames};
 use layerfs_driver::tree::MarkSpace;
+use proptest::prop_assert_eq;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use rustix::mount::{MountFlags, UnmountFlags};
 
@@ -104,6 +105,9 @@ fn both(layers: &[Vec<grow::Step>]) -> Result<seen::Tree, TestCaseError> {
     let scratch = tempfile::tempdir().unwrap();
     let dirs = grown(scratch.path(), layers);
     let ours = seen::of_lower(&stack(&dirs, TRUSTED));
+    // Who asked for many names that nobody has gets the others from the layers alone that have them.
+    let after_misses = seen::of_lower_asked(&stack(&dirs, TRUSTED), 60);
+    prop_assert_eq!(&ours, &after_misses);
     let overlay = Overlay::mount(&scratch.path().join("m"), &dirs);
     match seen::of_directory(&overlay.0) {
         Ok(kernel) => compare(&ours, &kernel).map(|()| ours),

@@ -57,6 +57,14 @@ impl Layers {
     }
 }
 
+/// Asks a root for many names that nobody has: from then on only layers are asked that have a name.
+fn missed(lower: Lower) -> Lower {
+    for number in 0..60 {
+        assert!(find(&lower, &format!("nobody has {number}")).unwrap().is_none());
+    }
+    lower
+}
+
 fn names(path: &str) -> Vec<Name> {
     path.split('/').map(|name| Name::new(name.as_bytes()).unwrap()).collect()
 }
@@ -103,14 +111,16 @@ fn names_of_archives_hide_where_they_are_read_and_are_names_elsewhere() {
     ] {
         layers.file(mark);
     }
-    let lower = layers.stack(StackOptions { wh_names: WhNames::Whiteouts, ..USER });
-    assert_eq!(listed(&lower, ""), ["again", "both", "dir"]);
-    assert!(find(&lower, "gone").unwrap().is_none());
-    assert!(find(&lower, ".wh.gone").unwrap().is_none());
-    assert_eq!(read(&lower, "both"), "top/both", "a whiteout never speaks of its own layer");
-    assert!(listed(&lower, "dir").is_empty());
-    assert_eq!(listed(&lower, "again"), ["new"], "removed and made again");
-    let plain = layers.stack(USER);
+    let read_names = StackOptions { wh_names: WhNames::Whiteouts, ..USER };
+    for lower in [layers.stack(read_names), missed(layers.stack(read_names))] {
+        assert_eq!(listed(&lower, ""), ["again", "both", "dir"]);
+        assert!(find(&lower, "gone").unwrap().is_none());
+        assert!(find(&lower, ".wh.gone").unwrap().is_none());
+        assert_eq!(read(&lower, "both"), "top/both", "a whiteout never speaks of its own layer");
+        assert!(listed(&lower, "dir").is_empty());
+        assert_eq!(listed(&lower, "again"), ["new"], "removed and made again");
+    }
+    let plain = missed(layers.stack(USER));
     assert_eq!(read(&plain, ".wh.gone"), "top/.wh.gone");
     assert_eq!(read(&plain, "gone"), "low/gone");
 }
@@ -410,4 +420,45 @@ fn holes_are_told() {
     let hole = file.next_hole(0).unwrap();
     assert!(hole < 1 << 20, "{hole}");
     assert_eq!(file.next_data(hole).unwrap(), None);
+}
+
+#[test]
+fn a_name_that_a_layer_gets_later_is_found_within_a_moment_or_at_once_where_that_was_asked_for() {
+    let layers = Layers::new();
+    layers.file("low/old");
+    let each_time = DirStack::open_paths(&[layers.at("top"), layers.at("low")], USER).unwrap();
+    let each_time = missed(Lower::Dirs(each_time.asking_each_time()));
+    let lower = missed(layers.stack(USER));
+    layers.file("low/new");
+    assert_eq!(read(&each_time, "new"), "low/new");
+    let begun = std::time::Instant::now();
+    while find(&lower, "new").unwrap().is_none() {
+        assert!(begun.elapsed().as_secs() < 60, "it is never found");
+    }
+    assert_eq!(read(&lower, "new"), "low/new");
+}
+
+#[test]
+fn a_name_that_a_mark_of_its_directory_hides_stays_hidden() {
+    let layers = Layers::new();
+    layers.file("low/moved");
+    layers.mark("top", "opaque", b"x");
+    layers.mark("top", "layerfs.hides", b"moved");
+    for lower in [layers.stack(USER), missed(layers.stack(USER))] {
+        assert!(find(&lower, "moved").unwrap().is_none());
+    }
+}
+
+/// Where it can't be told which names there are, each layer tells what is wrong with it.
+#[test]
+fn a_layer_that_can_not_be_listed_is_asked_each_time() {
+    let layers = Layers::new();
+    layers.file("low/old");
+    layers.mark("top", "opaque", b"x");
+    layers.mark("top", "layerfs.hides", b"a/b");
+    let lower = layers.stack(USER);
+    for number in 0..60 {
+        let asked = find(&lower, &format!("nobody has {number}"));
+        assert!(matches!(asked, Err(LowerError::Hides { .. })), "{asked:?}");
+    }
 }

@@ -91,3 +91,30 @@ fn a_name_is_looked_at_once_for_a_lookup_or_a_removal() {
         assert!(cost <= 8, "{cost} calls to make a file");
     });
 }
+
+/// Layers that say nothing of a name are not asked for it again and again.
+#[test]
+fn absent_names_of_many_layers_cost_no_more_than_those_of_few() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    let scratch = Scratch::new();
+    let layers: Vec<_> = (0..100).map(|number| scratch.join(format!("low{number}"))).collect();
+    for (number, layer) in (0..).zip(&layers) {
+        std::fs::create_dir_all(layer.join("d")).unwrap();
+        std::fs::write(layer.join(format!("d/of {number}")), "x").unwrap();
+    }
+    let union = ground::joined(ground::lower_of(&layers), &scratch.join("place"));
+    let visit = Visit::new(&union);
+    let dir = visit.walk("d").unwrap().id;
+    let cost = |absent: &str| points(|| assert!(union.lookup(dir, &name(absent)).is_err()));
+    let first = cost("first");
+    assert!(first >= 200, "{first} calls");
+    for number in 0..20 {
+        cost(&format!("absent {number}"));
+    }
+    // Until the list is a second old: a machine that is busy may make another.
+    let then = (0..50).map(|number| cost(&format!("later {number}"))).min().unwrap();
+    assert!(then <= 5, "{then} calls, the first time {first}");
+    let found = (0..50).map(|_| points(|| union.lookup(dir, &name("of 90")).unwrap())).min();
+    assert!(found.unwrap() <= 12, "{found:?} calls for a name that one of a hundred layers has");
+}

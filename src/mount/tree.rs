@@ -80,6 +80,7 @@ pub fn union(
 pub fn stack(args: &ServeArgs) -> Result<DirStack> {
     let hidden = args.hide.iter().map(|hide| dir::open_path(hide.as_path()));
     let stack = DirStack::open_paths(&args.lower, stack_options(args))?;
+    let stack = if args.timeout_ms.is_some() { stack.asking_each_time() } else { stack };
     let stack = stack.hiding(hidden.collect::<Result<Vec<_>, _>>()?)?.taking(args.records())?;
     let stack = stack.with_shown_ids(&shown_ids(args)?, &args.owners.ids()?);
     Ok(stack.doubting(host::doubtful_ids()?))

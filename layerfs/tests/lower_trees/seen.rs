@@ -46,14 +46,23 @@ impl Entry {
 
 /// Everything that a lower tree shows. On the way the listing must agree with lookups: names, types and numbers.
 pub fn of_lower(lower: &Lower) -> Tree {
+    of_lower_asked(lower, 0)
+}
+
+/// The same, where each directory is asked for so many names before that it does not have.
+pub fn of_lower_asked(lower: &Lower, misses: usize) -> Tree {
     let mut tree = Tree::new();
     let root = lower.root();
     tree.insert(String::new(), seen(lower, &root));
-    below(lower, &root, "", &mut tree);
+    below(lower, (&root, ""), misses, &mut tree);
     tree
 }
 
-fn below(lower: &Lower, dir: &LowerNode, path: &str, tree: &mut Tree) {
+fn below(lower: &Lower, (dir, path): (&LowerNode, &str), misses: usize, tree: &mut Tree) {
+    for number in 0..misses {
+        let name = Name::new(format!("nobody has {number}").as_bytes()).unwrap();
+        assert!(lower.lookup(dir, &name).unwrap().is_none());
+    }
     let listed = lower.list(dir).unwrap();
     assert_eq!(lower.child_count(dir).unwrap(), listed.len());
     assert!(listed.is_sorted_by(|a, b| a.name < b.name), "{path}: {listed:?}");
@@ -73,7 +82,7 @@ fn below(lower: &Lower, dir: &LowerNode, path: &str, tree: &mut Tree) {
         check_ways(lower, dir, &entry.name, &node);
         tree.insert(path.clone(), seen(lower, &node));
         if entry.kind == Kind::Directory {
-            below(lower, &node, &path, tree);
+            below(lower, (&node, &path), misses, tree);
         }
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Layer {
     pub(super) has_subvolumes: bool,
     /// What a listing says of an entry's number is what `stat` says.
     pub(super) listing_is_honest: bool,
+    /// A listing has every name that leads to something.
+    pub(super) lists_all: bool,
     /// Held through a read-only copy of its mount: nothing that is opened here can be written, whoever gets it.
     pub(super) is_shut: bool,
     /// How the ids of this layer are turned back into stored ones, where its own mount shows others.
@@ -75,6 +77,7 @@ impl Layer {
             has_subvolumes,
             // Without a clone an entry may be a mount point, and a listing gives the number of what it covers.
             listing_is_honest: is_clone && honest,
+            lists_all: honest || has_subvolumes,
             is_shut: is_clone,
             shown_ids: None,
             has_records: false,

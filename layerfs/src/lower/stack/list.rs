@@ -78,7 +78,7 @@ impl DirStack {
         Ok(())
     }
 
-    fn hides(&self, name: &[u8]) -> Hides {
+    pub(super) fn hides(&self, name: &[u8]) -> Hides {
         if self.options.wh_names == WhNames::Plain {
             return Hides::Nothing;
         }
@@ -138,7 +138,7 @@ impl DirStack {
 }
 
 /// What a name says by how it begins.
-enum Hides {
+pub(super) enum Hides {
     /// It is a name like others.
     Nothing,
     /// It is never shown.

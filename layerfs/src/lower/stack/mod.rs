@@ -9,6 +9,7 @@
 //! 4. A path is as long as it is; what is longer than `PATH_MAX` is opened in steps.
 
 mod hidden;
+mod holders;
 mod layer;
 mod list;
 mod node;

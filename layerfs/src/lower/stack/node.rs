@@ -1,7 +1,8 @@
 //! Owns what a name of a stack leads to: its place in each layer that has a part in it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use super::holders::Names;
 use super::trail::Trail;
 use crate::lower::entry::Since;
 use crate::store::archive::Timestamp;
@@ -17,6 +18,8 @@ pub struct StackNode {
     /// How many names it had when it was looked up.
     pub(super) links: u32,
     pub(super) ino: Ino,
+    /// What is known of the names in a directory that is asked for many in vain.
+    pub(super) names: OnceLock<Box<Names>>,
     /// The directory and the name by which it was found; `None` for the root.
     pub(super) above: Option<(Arc<StackNode>, Name)>,
 }

@@ -1,9 +1,10 @@
 //! Owns making a stack from directories, and what its mount was told about marks.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::hidden::Hidden;
+use super::holders::Holders;
 use super::layer::Layer;
 use super::node::{Identity, Place, StackNode};
 use super::number::Devices;
@@ -44,6 +45,7 @@ pub struct DirStack {
     pub(super) devices: Devices,
     pub(super) subvolumes: Subvolumes,
     pub(super) hidden: Hidden,
+    pub(super) holders: Holders,
     /// Owners and groups of these ids may be others, whom this user namespace does not know.
     pub(super) doubtful: DoubtfulIds,
     root: Arc<StackNode>,
@@ -86,6 +88,7 @@ impl DirStack {
             devices,
             subvolumes: Subvolumes::default(),
             hidden: Hidden::default(),
+            holders: Holders::default(),
             doubtful: DoubtfulIds::default(),
             root,
         })
@@ -149,6 +152,7 @@ fn root_of(
         kind: Kind::Directory,
         links: 1,
         ino: devices.number(top.root_stat.st_dev, top.root_stat.st_ino),
+        names: OnceLock::new(),
         above: None,
     })
 }

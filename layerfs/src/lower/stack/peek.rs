@@ -124,7 +124,8 @@ impl Looking<'_> {
         Ok(self.stat_of_any(name.as_bytes())?.is_some_and(hidden))
     }
 
-    fn stat_of_any(&self, name: &[u8]) -> Result<Option<Stat>, LowerError> {
+    /// The same, of what is hidden, too.
+    pub(super) fn stat_of_any(&self, name: &[u8]) -> Result<Option<Stat>, LowerError> {
         match file::stat_at(&self.dir, name, Symlinks::Stop) {
             Ok(stat) => Ok(Some(stat)),
             Err(error) if error.is_absent() || error.errno() == Errno::NAMETOOLONG => Ok(None),

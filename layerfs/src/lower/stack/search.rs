@@ -9,8 +9,9 @@
 //!    directory goes on nevertheless.
 //! 3. A file whose data lies elsewhere is searched on until a file has data.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use super::holders::{Held, Known};
 use super::layer::is_covered;
 use super::node::{Identity, Place, StackNode};
 use super::open::DirStack;
@@ -88,26 +89,45 @@ impl DirStack {
         let above = Some((dir.clone(), name.clone()));
         // Where a file's data is elsewhere its blocks are, too.
         let seen = seen.filter(|_| found.len() == 1 && kind != Kind::Directory);
-        let node = StackNode { places: found.into(), kind, links, ino, above };
+        let names = OnceLock::new();
+        let node = StackNode { places: found.into(), kind, links, ino, names, above };
         Ok(Some((Arc::new(node), seen)))
     }
 }
 
 impl Search<'_> {
     fn run(&mut self, dir: &StackNode) -> Result<(), LowerError> {
-        for place in &dir.places {
-            if let Aim::Sibling(name) = &self.aim {
-                let name = name.clone();
-                self.in_directory(place, &name)?;
-                if let (false, Aim::Absolute(_)) = (self.stop, &self.aim) {
-                    return self.below_roots(place.layer + 1);
-                }
+        let known = self.stack.known(dir);
+        let mut holders = self.holders(known.as_deref());
+        let mut asked = 0;
+        for (number, place) in (0..).zip(&dir.places) {
+            let Aim::Sibling(name) = &self.aim else { break };
+            if holders.is_some_and(|held| held.iter().all(|(_, place)| *place != number)) {
+                continue;
+            }
+            let name = name.clone();
+            asked += 1;
+            self.in_directory(place, &name)?;
+            holders = self.holders(known.as_deref());
+            if let (false, Aim::Absolute(_)) = (self.stop, &self.aim) {
+                return self.below_roots(place.layer + 1);
             }
             if self.stop {
                 break;
             }
         }
+        if known.is_none() {
+            self.stack.asked_in_vain(dir, asked - self.found.len().min(asked));
+        }
         Ok(())
+    }
+
+    /// The places that say something of the name that is searched now; `None` where each is to be asked.
+    fn holders<'k>(&self, known: Option<&'k Known>) -> Option<&'k [Held]> {
+        match &self.aim {
+            Aim::Sibling(name) => known.map(|known| known.holders(self.stack.hash(name))),
+            Aim::Absolute(_) => None,
+        }
     }
 
     /// Asks all layers from number `first` on, by the path that the search aims at.
