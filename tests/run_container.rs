@@ -14,6 +14,8 @@ mod configured;
 mod console;
 #[path = "run_container/copied.rs"]
 mod copied;
+#[path = "run_container/cycles.rs"]
+mod cycles;
 #[path = "run_container/demo.rs"]
 mod demo;
 #[path = "run_container/detached.rs"]

@@ -29,9 +29,17 @@ impl Place {
         Place::on(Scratch::new())
     }
 
+    /// The same for a test that takes up to so many seconds.
+    pub fn lasting(seconds: u64) -> Place {
+        Place::watched(Scratch::new(), watchdog(seconds))
+    }
+
     /// The same on the file system of that directory.
     pub fn on(scratch: Scratch) -> Place {
-        let watch = watchdog(120);
+        Place::watched(scratch, watchdog(120))
+    }
+
+    fn watched(scratch: Scratch, watch: Watchdog) -> Place {
         let before = photograph(&Scope::Below(scratch.path().to_path_buf()));
         let containers = scratch.join("store/containers");
         drop(layerfs_driver::store::Store::open(&scratch.join("store")).unwrap());
