@@ -6,6 +6,9 @@ mod support;
 
 #[path = "rootless/containers.rs"]
 mod containers;
+#[path = "network/host.rs"]
+#[allow(dead_code, reason = "a part of it is used here")]
+mod host;
 #[allow(dead_code, reason = "the images of other tests")]
 #[path = "cli/layout.rs"]
 mod layout;
@@ -13,10 +16,15 @@ mod layout;
 mod left;
 #[path = "rootless/mounted.rs"]
 mod mounted;
+#[path = "rootless/networked.rs"]
+mod networked;
 #[path = "rootless/normalized.rs"]
 mod normalized;
 #[path = "rootless/peers.rs"]
 mod peers;
+#[path = "run_container/place.rs"]
+#[allow(dead_code, reason = "a part of it is used here")]
+mod place;
 #[path = "rootless/recorded.rs"]
 mod recorded;
 #[path = "rootless/refused.rs"]

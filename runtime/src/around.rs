@@ -124,7 +124,7 @@ fn stand(supervisor: &OwnedFd) -> Result<(), SysError> {
 }
 
 /// Hands the supervisor the child that was made for it, or says why there is none.
-fn tell(supervisor: &OwnedFd, made: Result<Forked, SysError>) -> Result<(), SysError> {
+pub(crate) fn tell(supervisor: &OwnedFd, made: Result<Forked, SysError>) -> Result<(), SysError> {
     match made {
         Ok(Forked::Parent(child)) => channel::send(supervisor, b"f", Some(child.pidfd.as_fd())),
         Ok(Forked::Child) => Ok(()),
@@ -132,7 +132,8 @@ fn tell(supervisor: &OwnedFd, made: Result<Forked, SysError>) -> Result<(), SysE
     }
 }
 
-fn await_child(channel: &OwnedFd, between: Forked) -> Result<Forked, SysError> {
+/// Takes the child that the process between has made, and waits for that process's end.
+pub(crate) fn await_child(channel: &OwnedFd, between: Forked) -> Result<Forked, SysError> {
     let told = channel::receive(channel, WORD_MAX);
     if let Forked::Parent(between) = between {
         process::wait(&between.pidfd)?;

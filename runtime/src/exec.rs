@@ -203,6 +203,7 @@ impl Entering<'_> {
     fn settled(self, inside: Child, carriers: Carriers) -> Result<Inside, RunError> {
         let Entering { request, keeper, terminal, .. } = self;
         let running = Running {
+            helped: None,
             child: inside,
             _around: None,
             told: Some(keeper.channel),

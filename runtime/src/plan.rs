@@ -160,7 +160,8 @@ pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
     }
     steps.extend([Step::Pivot, Step::SetHostname(spec.hostname.clone())]);
     match &spec.network {
-        Network::None => steps.push(Step::RaiseLoopback),
+        // The program has made the rest when the supervisor says that the limits hold.
+        Network::None | Network::Helped(_) => steps.push(Step::RaiseLoopback),
         Network::Bridge(connection) => {
             steps.extend([Step::RaiseLoopback, Step::Connect(connection.clone())]);
         }

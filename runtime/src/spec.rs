@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::capability::Capabilities;
 use crate::network::Subnet;
+use crate::network::programs::Helper;
 use crate::seccomp::Filters;
 pub use crate::sys::limits::Resource;
 
@@ -27,6 +28,8 @@ pub enum Network {
     Host,
     /// Its own, connected with a bridge of the host's.
     Bridge(Connection),
+    /// Its own, and a program leads what comes and goes. For containers of a user's own users.
+    Helped(Helper),
     /// One that is there already; who starts the container says which.
     Joined,
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use layerfs_driver::sys::SysError;
 
@@ -11,6 +12,7 @@ use crate::carry::{self, Carriers};
 use crate::cgroup::{Cgroup, CgroupError};
 use crate::keeper;
 use crate::log::Log;
+use crate::network::helped::{self, Helped};
 use crate::network::{self, NetworkError};
 use crate::outside::Outside;
 use crate::plan::plan;
@@ -21,6 +23,9 @@ use crate::supervise::{Ended, SERVER_END_MAX};
 use crate::sys::namespace::Visit;
 use crate::sys::process::{self, Child, EndsHere, Forked};
 use crate::sys::{channel as ends, namespace, signals, watch};
+
+/// How long a program may take until the container has its network.
+const HELPER_START_MAX: Duration = Duration::from_secs(20);
 
 /// The exit status of a first process that panics: like any container that could not be made.
 pub(crate) const PANIC_STATUS: u8 = 125;
@@ -176,6 +181,8 @@ pub struct Running {
     pub(crate) log: Option<Log>,
     pub(crate) oom_score_adj: Option<i16>,
     pub(crate) first: First,
+    /// What stands by the program that gives it its network.
+    pub(crate) helped: Option<Helped>,
 }
 
 /// A channel between two processes of ours; both ends close on exec.
@@ -194,7 +201,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
     outside.give_ends(&ends)?;
     let (ours, report) = ends::pair().map_err(RunError::Process)?;
     let own_network = match spec.network {
-        Network::None | Network::Bridge(_) => namespace::NETWORK,
+        Network::None | Network::Bridge(_) | Network::Helped(_) => namespace::NETWORK,
         Network::Host | Network::Joined => 0,
     };
     // The child begins in it: everything of a network that is made for it later fits.
@@ -234,6 +241,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
                 log,
                 oom_score_adj: spec.oom_score_adj,
                 first: spec.first,
+                helped: None,
             };
             match handed.and_then(|()| running.settle(cgroup, (&mut outside, &spec.network), &ours))
             {
@@ -265,31 +273,24 @@ impl Running {
         (outside, network): (&mut Outside<'_>, &Network),
         report: &OwnedFd,
     ) -> Result<(), RunError> {
+        // The program whose word is awaited that the container has its network.
+        let mut awaited = None;
         loop {
-            let server = self.server.as_ref().ok_or(RunError::ServerEnded)?;
-            let watched = [report.as_fd(), server.as_fd(), self.signals.taken.as_fd()]
-                .map(|fd| (fd, watch::Until::Readable));
-            let ready = watch::wait(&watched, None).map_err(RunError::Process)?;
+            let ready = self.await_word(report, awaited.as_ref())?;
             // First: what is being made is not worth its end any more.
-            if ready[2] {
+            if ready[0] {
                 self.heed_signals()?;
-            } else if ready[0] {
+            } else if ready[1] {
                 match ends::receive(report, build::MESSAGE_MAX).map_err(RunError::Process)? {
                     // It closed on exec, or with the process, which then tells by its status.
                     None => return Ok(()),
                     Some((_, Some(terminal))) => self.terminal = Some(terminal),
                     Some((words, None)) if words == build::OPENED => {
-                        outside.give_ids(self.child.pid)?;
-                        cgroup.add_payload(self.child.pid).map_err(RunError::Limits)?;
-                        if let Network::Bridge(connection) = network {
-                            network::connect(connection, self.child.pid)
-                                .map_err(RunError::Network)?;
+                        self.limit(cgroup, outside)?;
+                        awaited = self.connect(network)?;
+                        if awaited.is_none() {
+                            ends::send(report, b"g", None).map_err(RunError::Process)?;
                         }
-                        if let Some(score) = self.oom_score_adj {
-                            process::set_oom_score(self.child.pid, score)
-                                .map_err(RunError::OomScore)?;
-                        }
-                        ends::send(report, b"g", None).map_err(RunError::Process)?;
                     }
                     Some((words, None)) if words == build::ASKED => {
                         let mount = outside.take_next(self.child.pid)?;
@@ -297,10 +298,56 @@ impl Running {
                     }
                     Some((words, None)) => return Err(said(&words)),
                 }
-            } else if ready[1] {
+            } else if ready[2] {
                 return Err(RunError::ServerEnded);
+            } else if let Some(helped) = awaited.take() {
+                helped.hear().map_err(RunError::Network)?;
+                self.helped = Some(helped);
+                ends::send(report, b"g", None).map_err(RunError::Process)?;
             }
         }
+    }
+
+    /// Waits for a signal, for a word of the first process, for the server's end, or for that of who is awaited.
+    fn await_word(
+        &self,
+        report: &OwnedFd,
+        awaited: Option<&Helped>,
+    ) -> Result<Vec<bool>, RunError> {
+        let server = self.server.as_ref().ok_or(RunError::ServerEnded)?;
+        let always = [&self.signals.taken, report, server];
+        let watched = always.into_iter().chain(awaited.map(Helped::channel));
+        let watched: Vec<_> = watched.map(|fd| (fd.as_fd(), watch::Until::Readable)).collect();
+        let ready = watch::wait(&watched, awaited.map(|_| HELPER_START_MAX));
+        let ready = ready.map_err(RunError::Process)?;
+        match awaited {
+            Some(late) if !ready.contains(&true) => {
+                let words = format!("it is not ready after {} s", HELPER_START_MAX.as_secs());
+                Err(RunError::Network(late.refused(words)))
+            }
+            _ => Ok(ready),
+        }
+    }
+
+    /// Gives the first process its ids and puts it within its limits.
+    fn limit(&self, cgroup: &Cgroup, outside: &Outside<'_>) -> Result<(), RunError> {
+        outside.give_ids(self.child.pid)?;
+        cgroup.add_payload(self.child.pid).map_err(RunError::Limits)?;
+        self.oom_score_adj.map_or(Ok(()), |score| {
+            process::set_oom_score(self.child.pid, score).map_err(RunError::OomScore)
+        })
+    }
+
+    /// Connects it with the network; answers the program that is still to do so.
+    fn connect(&self, network: &Network) -> Result<Option<Helped>, RunError> {
+        match network {
+            Network::Bridge(connection) => {
+                network::connect(connection, self.child.pid).map(|()| None)
+            }
+            Network::Helped(helper) => helped::start(helper, self.child.pid).map(Some),
+            Network::None | Network::Host | Network::Joined => Ok(None),
+        }
+        .map_err(RunError::Network)
     }
 
     /// Nothing runs yet that a signal could be passed on to.

@@ -1,7 +1,6 @@
 //! Files made for one container: `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`.
 
 use std::borrow::Cow;
-use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use layerfs_driver::store::Store;
 use layerfs_driver::store::container::Living;
 use layerfs_driver::sys::{Errno, dir, file};
+use layerfs_runtime::network::programs;
 use layerfs_runtime::spec::{Access, Contents, Network, Volume};
 
 use super::network::names::{self, Resolv};
@@ -49,7 +49,7 @@ pub fn hostname_in<'a>(said: Option<&'a str>, mode: &Mode) -> Result<Option<Cow<
             let own = String::from_utf8_lossy(own.trim_ascii()).into_owned();
             Ok((!own.is_empty()).then_some(Cow::Owned(own)))
         }
-        (None, Mode::None | Mode::Bridge(_) | Mode::Namespace(..)) => Ok(None),
+        (None, Mode::None | Mode::Bridge(_) | Mode::Helped(_) | Mode::Namespace(..)) => Ok(None),
     }
 }
 
@@ -90,15 +90,13 @@ pub fn make(living: &Living, store: &Store, wanted: &Wanted, held: &Held) -> Res
 }
 
 fn hosts(wanted: &Wanted, held: &Held, hostname: &str) -> Result<Vec<u8>> {
-    let lease = held.lease();
-    // With the host's network the host is where the container is.
-    let gateway = lease.map_or(Ipv4Addr::LOCALHOST, |lease| lease.gateway);
-    let mut hosts = match (&wanted.mode, lease) {
+    let mut hosts = match (&wanted.mode, held.address()) {
         (Mode::Host, _) => of_host("/etc/hosts")?.unwrap_or_else(|| names::LOOPBACK.into()),
-        (_, Some(lease)) => format!("{}{}\t{hostname}\n", names::LOOPBACK, lease.address).into(),
+        (_, Some(address)) => format!("{}{address}\t{hostname}\n", names::LOOPBACK).into(),
         (_, None) => format!("{}127.0.1.1\t{hostname}\n", names::LOOPBACK).into(),
     };
-    hosts.extend(names::lines(&wanted.hosts, gateway).into_bytes());
+    let host = held.host()?;
+    hosts.extend(names::lines(&wanted.hosts, host).into_bytes());
     Ok(hosts)
 }
 
@@ -113,6 +111,10 @@ fn resolv(wanted: &Wanted, held: &Held) -> Result<Option<Vec<u8>>> {
     }
     if *held.network() == Network::None && wanted.dns == Dns::default() {
         return Ok(None);
+    }
+    if let Network::Helped(_) = held.network() {
+        let dns = wanted.dns.or_server(programs::SERVER);
+        return Ok(Some(names::as_host(&host.unwrap_or_default(), &dns).into_bytes()));
     }
     let real = of_host(SYSTEMD_RESOLV)?.map(text);
     let host = host.unwrap_or_default();

@@ -28,7 +28,7 @@ const USUAL: [(&str, &str); 2] =
 /// The settings that were asked for, after those that are usual in such a network.
 pub fn with_usual(asked: &[Sysctl], network: &Network, users: Users) -> Vec<Sysctl> {
     let usual = match network {
-        Network::None | Network::Bridge(_) => &USUAL[..],
+        Network::None | Network::Bridge(_) | Network::Helped(_) => &USUAL[..],
         Network::Host | Network::Joined => &[],
     };
     // Only groups that there are may be named.

@@ -22,8 +22,8 @@ EXAMPLES:
   layerfs logs -f job
 
 The network is `bridge` unless said otherwise: an address of its own and a way out, which `nft` is needed for; without it, \
-and with --network none, a loopback and nothing else. Changes are kept with the container, which \
-`layerfs ps -a` lists and `layerfs rm` removes; with --rm they go when it ends. A directory given by --rootfs is never \
+and with --network none, a loopback and nothing else. For who is not root `pasta` or `slirp4netns` does the same. \
+Changes are kept with the container, which `layerfs ps -a` lists and `layerfs rm` removes; with --rm they go when it ends. A directory given by --rootfs is never \
 changed: the container works on a copy that is made as it writes.
 
 The exit status is that of the command, 128 and the signal's number where a signal ended it, 125 where the container \

@@ -130,13 +130,18 @@ impl Host {
     /// A shell script on the host; it ends well.
     #[track_caller]
     pub fn sh(&self, script: &str) -> String {
-        said(self.host.enter().args(["sh", "-c", script]))
+        said(self.enter().args(["sh", "-c", script]))
     }
 
     /// The same beyond the way out.
     #[track_caller]
     pub fn outside(&self, script: &str) -> String {
         said(self.outside.enter().args(["sh", "-c", script]))
+    }
+
+    /// A program on the host, whose words follow.
+    pub fn enter(&self) -> Command {
+        self.host.enter()
     }
 
     /// The file of a network that is not the host's.

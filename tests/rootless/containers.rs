@@ -14,7 +14,7 @@ use crate::{Ground, ground};
 const STRANGER: u32 = 61_234;
 
 /// A place with an image called `box`, busybox alone, some files of which belong to others than root.
-fn ground_with_image() -> Option<Ground> {
+pub fn ground_with_image() -> Option<Ground> {
     if !rights::have(&["busybox", "tar"]) {
         return None;
     }
@@ -174,26 +174,27 @@ fn what_a_user_can_not_have_of_a_container_is_one_line() {
         (
             "--network bridge",
             "true",
-            &["--network bridge: root alone makes a bridge; give --network host or none"],
+            &[
+                "--network bridge: root alone makes a bridge; give --network pasta, slirp4netns, host or none",
+            ],
         ),
         (
-            "-p 80:80",
+            "--network none -p 8080:80",
             "true",
-            &[
-                "--publish: ports of the host's lead to containers of root alone; give --network host",
-            ],
+            &["--publish: --network none has nothing that a port could lead to"],
         ),
         (
             "--network ns:/proc/self/ns/net",
             "true",
-            &["root alone joins a network that is there; give --network host"],
+            &[
+                "root alone joins a network that is there; give --network pasta, slirp4netns, host or none",
+            ],
         ),
         (
             "--userns host",
             "true",
             &["--userns host: root alone can give a container the host's users; leave it out"],
         ),
-        ("-P", "true", &["--publish: ports of the host's lead to containers of root alone"]),
         (
             "--network none --ulimit nofile=10000000",
             "true",
@@ -206,11 +207,7 @@ fn what_a_user_can_not_have_of_a_container_is_one_line() {
         ),
         ("--oom-score-adj -500", "true", &["--oom-score-adj: ", "takes CAP_SYS_RESOURCE"]),
     ] {
-        let network = if options.to_lowercase().starts_with("-p") || options.contains("--network") {
-            ""
-        } else {
-            "--network none"
-        };
+        let network = if options.contains("--network") { "" } else { "--network none" };
         let seen = ground.shell(
             Who::User,
             &format!("layerfs run --rm {network} {options} box {words}; echo $?"),
@@ -231,7 +228,8 @@ fn what_a_user_can_not_have_of_a_container_is_one_line() {
     );
     let expected = "layerfs: container `web` has no control group, which root alone makes: it can neither stand still nor have limits; run it as root \
          for that\n1\n\
-         layerfs: --network `container:web`: root alone joins a network that is there; give --network host or none, or run as root\n\
+         layerfs: --network `container:web`: root alone joins a network that is there; give --network pasta, slirp4netns, host or none, \
+         or run as root\n\
          layerfs: container `web` has no control group, which root alone makes: it can neither stand still nor have limits; run it as root \
          for that\n1\n\
          layerfs: container `web` does not run, and root alone mounts the tree of one that does not: start it (`layerfs start web`), or \
@@ -245,14 +243,20 @@ fn what_a_user_can_not_have_of_a_container_is_one_line() {
 #[test]
 fn a_users_container_has_no_network_and_that_is_said_or_the_hosts() {
     let Some(ground) = ground_with_image() else { return };
-    let told = "layerfs: the container has no network: root alone makes a bridge; --network host gives it the host's, --network none \
-                does without\n";
-    let seen = ground.shell(Who::User, "layerfs run --rm box ls /sys/class/net");
+    let told = "layerfs: the container has no network: neither pasta (package passt) nor slirp4netns is in PATH: install one; \
+                --network host gives it the host's, --network none does without\n";
+    // A path without both.
+    let few = "mkdir -p few; for name in bash wc newuidmap newgidmap; do ln -sf $(command -v $name) few/; done; \
+               export PATH=/mnt/bin:$PWD/few;";
+    let seen = ground.shell(Who::User, &format!("{few} layerfs run --rm box ls /sys/class/net"));
     assert_eq!(seen, format!("{told}lo\n"));
     // Once, however many processes make it.
-    let seen = ground
-        .shell(Who::User, "layerfs run -d --name web box sleep 1000 | wc -c; layerfs rm -f web");
+    let seen = ground.shell(
+        Who::User,
+        &format!("{few} layerfs run -d --name web box sleep 1000 | wc -c; layerfs rm -f web"),
+    );
     assert_eq!(seen, format!("{told}65\nweb\n"));
+    ground.prepare("rm -r few");
     let seen = ground.shell(
         Who::User,
         "readlink /proc/self/ns/net; layerfs run --rm --network host box sh -c 'readlink /proc/self/ns/net; touch /sys/x; \

@@ -10,6 +10,10 @@ mount -t tmpfs -o mode=755 none /mnt
 # The device may be root's alone here.
 mknod -m 666 /mnt/fuse c 10 229
 mount --bind /mnt/fuse /dev/fuse
+if [ -e /dev/net/tun ]; then
+    mknod -m 666 /mnt/tun c 10 200
+    mount --bind /mnt/tun /dev/net/tun
+fi
 for list in passwd group subuid subgid fuse.conf; do
     cat "/etc/$list" >"/mnt/$list" 2>/dev/null || touch "/mnt/$list" "/etc/$list"
 done

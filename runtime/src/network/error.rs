@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::programs::Kind;
 use crate::sys::SysError;
 
 /// What went wrong.
@@ -23,6 +24,23 @@ pub enum NetworkError {
     /// `nft` refused the rules.
     #[error("nft did not take the rules of the bridge: {0}")]
     Rules(String),
+    /// A program that gives users their network is not there.
+    #[error(
+        "the program `{}` is not in PATH: install the package {}, or give --network none or host",
+        .0.name(),
+        .0.package()
+    )]
+    NoHelper(Kind),
+    /// It is there, and gave the container none.
+    #[error(
+        "{name} gives the container no network: {words}; --network none does without, --network host gives it the host's"
+    )]
+    Helper {
+        /// What the program is called.
+        name: &'static str,
+        /// Why, in its own words.
+        words: String,
+    },
     /// A file is no network namespace.
     #[error(
         "`{0}` is no network namespace; give one that `ip netns add NAME` made, as /run/netns/NAME"

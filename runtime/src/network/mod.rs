@@ -2,14 +2,17 @@
 //!
 //! Two sides make one: the host's has the bridge, the rules and one end of each pair (`bridge.rs`, `pair.rs`, `rules.rs`), and
 //! is made by the supervisor; the container's has the other end, and is set up by its first process (`inside.rs`), which has
-//! every right in its own network and needs none in the host's.
+//! every right in its own network and needs none in the host's. Who is not root makes no links of the host's: a program does all of
+//! it from the container's side (`programs.rs`, `helped.rs`).
 
 mod bridge;
 mod error;
+pub(crate) mod helped;
 mod inside;
 mod joined;
 mod pair;
 mod ports;
+pub mod programs;
 mod routes;
 mod rules;
 mod subnet;
@@ -22,7 +25,7 @@ pub(crate) use inside::set_up;
 pub use joined::{host_network, of_file, of_process};
 pub(crate) use pair::connect;
 pub use pair::disconnect;
-pub use ports::{Reserved, Transport, reserve};
+pub use ports::{Reserved, SOCKET_PATH_MAX, Transport, reserve, way_out};
 pub use routes::{Routes, routes};
 pub use rules::{drop_table, feed, is_there, program};
 pub use subnet::Subnet;

@@ -64,6 +64,11 @@ pub fn join_processes(process: impl AsFd) -> Result<(), SysError> {
     enter(process, libc::CLONE_NEWPID)
 }
 
+/// Becomes one of the users of the user namespace `users`, with every right over what is theirs.
+pub fn join_users(users: impl AsFd) -> Result<(), SysError> {
+    enter(users, libc::CLONE_NEWUSER)
+}
+
 fn enter(process: impl AsFd, kinds: i32) -> Result<(), SysError> {
     call(
         "setns",

@@ -1,9 +1,10 @@
 //! A program of others, run to its end: what it printed, and how it ended.
 
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use super::process::Ended;
 use super::{Errno, SysError, call};
@@ -34,16 +35,53 @@ pub struct Told {
 
 /// Runs a program that reads nothing, and waits until it has ended and nobody writes to its streams any more.
 pub fn run(program: &Program<'_>) -> Result<Told, SysError> {
-    let mut command = Command::new(program.name);
-    command.args(program.words).stdin(Stdio::null());
-    command.envs(program.environment.iter().map(|(name, value)| (*name, value)));
-    if let Some(dir) = program.dir {
-        command.current_dir(dir);
-    }
+    let mut command = command(program);
+    command.stdin(Stdio::null());
     let run =
         || command.output().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL));
     let output = call("execve", || format!("{:?}", program.name), run)?;
     Ok(told(output))
+}
+
+fn command(program: &Program<'_>) -> Command {
+    let mut command = Command::new(program.name);
+    command.args(program.words);
+    command.envs(program.environment.iter().map(|(name, value)| (*name, value)));
+    if let Some(dir) = program.dir {
+        command.current_dir(dir);
+    }
+    command
+}
+
+/// A program that goes on. Dropped, it still does.
+#[derive(Debug)]
+pub struct Going {
+    child: Child,
+    /// Its standard error comes here.
+    pub errors: OwnedFd,
+}
+
+/// Starts a program that has `input` as its standard input, prints nothing, and goes on.
+pub fn begin(program: &Program<'_>, input: OwnedFd) -> Result<Going, SysError> {
+    let mut command = command(program);
+    command.stdin(input).stdout(Stdio::null()).stderr(Stdio::piped());
+    let begin =
+        || command.spawn().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL));
+    let mut child = call("execve", || format!("{:?}", program.name), begin)?;
+    let errors = child.stderr.take();
+    let errors = errors.ok_or_else(|| SysError::of_deed("execve", "no pipe for standard error"))?;
+    Ok(Going { child, errors: errors.into() })
+}
+
+impl Going {
+    /// Waits until it has ended, and takes its status away.
+    pub fn wait(&mut self) -> Result<Ended, SysError> {
+        let pid = self.child.id();
+        let wait = || {
+            self.child.wait().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
+        };
+        call("wait4", || pid.to_string(), wait).map(ended)
+    }
 }
 
 /// Runs a program that reads `input`, and waits until it has ended. It reads all of that before it says much.
@@ -68,12 +106,15 @@ pub fn feed(name: &Path, words: &[OsString], input: &[u8]) -> Result<Told, SysEr
 }
 
 fn told(output: Output) -> Told {
+    Told { ended: ended(output.status), output: output.stdout, errors: output.stderr }
+}
+
+fn ended(status: ExitStatus) -> Ended {
     let number = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
-    let ended = match output.status.signal() {
+    match status.signal() {
         Some(signal) => Ended::Killed(number(signal)),
-        None => Ended::Exited(output.status.code().map_or(u8::MAX, number)),
-    };
-    Told { ended, output: output.stdout, errors: output.stderr }
+        None => Ended::Exited(status.code().map_or(u8::MAX, number)),
+    }
 }
 
 #[cfg(test)]

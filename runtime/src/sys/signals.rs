@@ -169,6 +169,12 @@ pub fn give_back() -> Result<(), SysError> {
     mask(libc::SIG_SETMASK, &set_of(&[]))
 }
 
+/// Has children of this process be gone when they have ended: nobody waits for them.
+pub fn forget_children() {
+    // SAFETY: ignores a signal, which names no function of ours.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+}
+
 /// Keeps every signal from being delivered, until they are given back.
 pub fn hold_all() -> Result<(), SysError> {
     let mut set = set_of(&[]);

@@ -1,39 +1,37 @@
 //! What a container that this process runs holds of the host's network: its ports, its address, its place on the bridge.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use layerfs_driver::store::container::Living;
 use layerfs_driver::sys::Errno;
+use layerfs_runtime::network::programs::{self as its, Kind};
 use layerfs_runtime::network::{self, NetworkError, Reserved};
 use layerfs_runtime::spec::{Connection, Network};
 
-use super::lease::{self, Lease};
+use super::lease::{self, Lease, Way};
 use super::leases::{Leases, Mine};
 use super::mode::{Asked, Mode};
 use super::ports::Publish;
 use super::site::Site;
 use super::words::Wanted;
-use super::{rules, site};
+use super::{programs, rules, site};
 use crate::output::message;
 use crate::roots::Roots;
 
 /// Ports of the host's that nobody else gets meanwhile.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Kept {
     ports: Vec<Publish>,
     _sockets: Vec<Reserved>,
 }
 
 /// Takes the ports that are asked for, before anything is made. One that is taken is named.
-fn keep(wanted: &Wanted, roots: &Roots) -> Result<Kept> {
-    let mut kept = Kept { ports: Vec::new(), _sockets: Vec::new() };
-    if wanted.ports.is_empty() {
-        return Ok(kept);
-    }
-    let leases = Leases::hold(run_of(roots)?)?;
+fn keep(ports: &[Publish], leases: &Leases) -> Result<Kept> {
+    let mut kept = Kept::default();
     let others = leases.living()?;
-    for port in &wanted.ports {
+    for port in ports {
         let shown = || format!("--publish {}", port.outside());
         if kept.ports.iter().any(|other| other.meets(port)) {
             bail!("{}: it is published twice; give each port once", shown());
@@ -54,6 +52,10 @@ fn keep(wanted: &Wanted, roots: &Roots) -> Result<Kept> {
             Err(error) if error.errno() == Errno::ADDRNOTAVAIL => {
                 bail!("{}: the host has no address {}", shown(), port.host_ip)
             }
+            Err(error) if error.errno() == Errno::ACCESS => bail!(
+                "{}: root alone takes ports as low as that (net.ipv4.ip_unprivileged_port_start); give one of 1024 or more",
+                shown()
+            ),
             reserved => reserved.with_context(shown)?,
         };
         kept.ports.push(Publish { host_port: reserved.address.port(), ..*port });
@@ -70,7 +72,7 @@ pub struct Held {
     _kept: Kept,
 }
 
-/// A place on the bridge.
+/// What is written down of it in the run directory.
 #[derive(Debug)]
 struct Place {
     mine: Mine,
@@ -80,23 +82,62 @@ struct Place {
 impl Held {
     /// Gives the container its address and its ports. The bridge and the rules are there when this returns.
     pub fn begin(wanted: &Wanted, living: &Living, roots: &Roots) -> Result<Self> {
-        let kept = keep(wanted, roots)?;
-        let (network, place) = match &wanted.mode {
-            Mode::None => (Network::None, None),
-            Mode::Host => (Network::Host, None),
-            Mode::Container(_) | Mode::Namespace(..) => (Network::Joined, None),
-            Mode::Bridge(asked) => {
-                match run_of(roots).and_then(|run| connect(&kept.ports, living, run)) {
-                    Ok((connection, place)) => (Network::Bridge(connection), Some(place)),
-                    Err(error) if *asked == Asked::ByDefault => {
-                        message::say(format_args!("the container has no network: {error:#}"));
-                        (Network::None, None)
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
+        let ports = &wanted.ports[..];
+        let without_place = |network| Held { network, place: None, _kept: Kept::default() };
+        let asked = match &wanted.mode {
+            Mode::None => return Ok(without_place(Network::None)),
+            Mode::Host => return Ok(without_place(Network::Host)),
+            Mode::Container(_) | Mode::Namespace(..) => return Ok(without_place(Network::Joined)),
+            Mode::Helped(kind) => return Held::helped(*kind, ports, living, roots),
+            Mode::Bridge(asked) => asked,
         };
-        Ok(Held { network, place, _kept: kept })
+        let kept = match ports {
+            [] => Kept::default(),
+            ports => keep(ports, &Leases::hold(run_of(roots)?)?)?,
+        };
+        match run_of(roots).and_then(|run| connect(&kept.ports, living, run)) {
+            Ok((connection, place)) => {
+                let network = Network::Bridge(connection);
+                Ok(Held { network, place: Some(place), _kept: kept })
+            }
+            Err(error) if *asked == Asked::ByDefault => {
+                message::say(format_args!("the container has no network: {error:#}"));
+                Ok(without_place(Network::None))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same where a program leads what comes and goes. It takes the ports itself: here they are only looked at, and those that
+    /// are left to us chosen.
+    fn helped(kind: Kind, ports: &[Publish], living: &Living, roots: &Roots) -> Result<Self> {
+        let run = match (&roots.run, ports) {
+            (Some(run), _) => run.as_path(),
+            // Nothing that anybody would have to know of.
+            (None, []) => {
+                let network = Network::Helped(programs::helper(kind, ports, "".into())?);
+                return Ok(Held { network, place: None, _kept: Kept::default() });
+            }
+            (None, _) => run_of(roots)?,
+        };
+        let leases = Leases::hold(run)?;
+        leases.release_dead()?;
+        let id = living.id().to_string();
+        let ports = keep(ports, &leases)?.ports;
+        let helper = programs::helper(kind, &ports, programs::socket_of(leases.run(), &id))?;
+        let mine = leases.add(Lease {
+            version: lease::VERSION,
+            id,
+            name: living.name().to_owned(),
+            host_network: leases.host_network(),
+            way: Way::Helper { helper: kind.name().to_owned() },
+            address: its::ADDRESS,
+            prefix_len: its::PREFIX_LEN,
+            gateway: its::GATEWAY,
+            ports,
+        })?;
+        let place = Some(Place { mine, run: run.to_owned() });
+        Ok(Held { network: Network::Helped(helper), place, _kept: Kept::default() })
     }
 
     /// What the container is to see.
@@ -104,9 +145,24 @@ impl Held {
         &self.network
     }
 
-    /// What it has of the bridge.
-    pub fn lease(&self) -> Option<&Lease> {
-        self.place.as_ref().map(|place| &place.mine.lease)
+    /// Its address, where it has one of its own.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        match &self.network {
+            Network::Bridge(connection) => Some(connection.address),
+            Network::Helped(_) => Some(its::ADDRESS),
+            Network::None | Network::Host | Network::Joined => None,
+        }
+    }
+
+    /// The host, as the container reaches it.
+    pub fn host(&self) -> Result<Ipv4Addr> {
+        Ok(match &self.network {
+            Network::Bridge(connection) => connection.gateway,
+            // Its gateway is none of the host's.
+            Network::Helped(_) => network::way_out()?.unwrap_or(its::GATEWAY),
+            // With the host's network the host is where the container is.
+            Network::None | Network::Host | Network::Joined => Ipv4Addr::LOCALHOST,
+        })
     }
 
     /// Gives everything back. The container has ended.
@@ -157,8 +213,8 @@ fn connect(ports: &[Publish], living: &Living, run: &Path) -> Result<(Connection
     };
     let connection = Connection {
         bridge: site.bridge,
-        link: mine.lease.link.clone(),
-        mac: mine.lease.mac(),
+        link: lease::link_of(&mine.lease.id),
+        mac: lease::mac_of(mine.lease.address),
         mtu: site.mtu,
         address: mine.lease.address,
         subnet: site.subnet,
@@ -187,8 +243,7 @@ fn join(leases: &Leases, site: &Site, ports: &[Publish], living: &Living) -> Res
         version: lease::VERSION,
         name: living.name().to_owned(),
         host_network: leases.host_network(),
-        bridge: site.bridge.clone(),
-        link: lease::link_of(&id),
+        way: Way::Bridge { bridge: site.bridge.clone(), link: lease::link_of(&id) },
         address,
         prefix_len: site.subnet.prefix_len(),
         gateway: site.gateway,

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::file::{self, Symlinks};
+use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::lock::{self, Share};
 use layerfs_driver::sys::{Errno, SysError};
 use layerfs_runtime::network;
 
-use super::lease::Lease;
-use super::{rules, site};
+use super::lease::{Lease, Way};
+use super::{programs, rules, site};
 use crate::output::message;
 
 /// The directory in the run directory.
@@ -134,8 +135,10 @@ impl Leases {
     /// Writes one, whole, and locked from the start.
     pub fn add(&self, lease: Lease) -> Result<Mine> {
         let deed = || format!("write the lease of container {}", lease.name);
-        // First: who is killed in between has had its turn.
-        self.note_last(lease.address)?;
+        // First: who is killed in between has had its turn. By a program all have one address.
+        if let Way::Bridge { .. } = lease.way {
+            self.note_last(lease.address)?;
+        }
         let file = self.unfinished().with_context(deed)?;
         lock::wait(&file, Share::Exclusive).with_context(deed)?;
         file::write_all(&file, &serde_json::to_vec(&lease)?).with_context(deed)?;
@@ -146,28 +149,49 @@ impl Leases {
     /// Takes away what a container has of the bridge, and with the last one the bridge. Its lease goes last: as long as it is
     /// there, whoever comes next finds what is left.
     pub fn release(&self, lease: &Lease) -> Result<()> {
-        if self.is_here(lease) {
-            network::disconnect(&lease.link)?;
-            let others: Vec<_> =
-                self.here()?.into_iter().filter(|other| other.id != lease.id).collect();
-            if others.is_empty() {
-                site::remove(&self.run, &lease.bridge)?;
-            } else if !lease.ports.is_empty() {
-                let site = site::make_sure(&self.run)?;
-                network::feed(&rules::text(&site, &others))?;
+        match &lease.way {
+            Way::Bridge { bridge, link } if self.is_here(lease) => {
+                self.leave_bridge(lease, (bridge, link))?;
             }
-            // Last: nothing that comes now is tracked anew. A kernel without these messages forgets by itself, in some minutes.
-            if let Err(error) = network::forget_connections(lease.address) {
-                tracing::debug!("{error}");
-            }
+            Way::Bridge { .. } => {}
+            // The program has ended with who ran the container, whatever ended that.
+            Way::Helper { .. } => self.remove_socket(&lease.id)?,
         }
         self.forget(&lease.id)
     }
 
-    /// All of this network, dead ones too: until those are released, they have what they say.
+    fn leave_bridge(&self, lease: &Lease, (bridge, link): (&str, &str)) -> Result<()> {
+        network::disconnect(link)?;
+        let others: Vec<_> =
+            self.here()?.into_iter().filter(|other| other.id != lease.id).collect();
+        if others.is_empty() {
+            site::remove(&self.run, bridge)?;
+        } else if !lease.ports.is_empty() {
+            let site = site::make_sure(&self.run)?;
+            network::feed(&rules::text(&site, &others))?;
+        }
+        // Last: nothing that comes now is tracked anew. A kernel without these messages forgets by itself, in some minutes.
+        if let Err(error) = network::forget_connections(lease.address) {
+            tracing::debug!("{error}");
+        }
+        Ok(())
+    }
+
+    /// One that its program has told of its ports is gone already.
+    fn remove_socket(&self, id: &str) -> Result<()> {
+        let socket = programs::socket_of(&self.run, id);
+        let Some(name) = socket.file_name() else { return Ok(()) };
+        match dir::open_path(self.run.as_path()).and_then(|run| dir::unlink(run, name)) {
+            Err(error) if error.is_absent() => Ok(()),
+            done => done.with_context(|| format!("remove the socket `{}`", socket.display())),
+        }
+    }
+
+    /// All on a bridge of this network, dead ones too: until those are released, they have what they say.
     pub fn here(&self) -> Result<Vec<Lease>> {
         let all = self.found()?.into_iter().filter_map(|found| found.lease);
-        Ok(all.filter(|lease| self.is_here(lease)).collect())
+        let on_bridge = |lease: &Lease| matches!(lease.way, Way::Bridge { .. });
+        Ok(all.filter(|lease| self.is_here(lease) && on_bridge(lease)).collect())
     }
 
     /// Releases those of containers that are dead. One that can't be has its line, and is tried again by the next sweep.
@@ -185,9 +209,10 @@ impl Leases {
         self.clear_unused()
     }
 
-    /// Takes away a bridge that nobody has a lease of: whoever made it got no further.
+    /// Takes away a bridge that nobody has a lease of: whoever made it got no further. Root alone makes one.
     pub fn clear_unused(&self) -> Result<()> {
-        if self.here()?.is_empty() { site::remove_all(&self.run) } else { Ok(()) }
+        let may_be = host::rights()? == Rights::Root && self.here()?.is_empty();
+        if may_be { site::remove_all(&self.run) } else { Ok(()) }
     }
 
     fn forget(&self, name: &str) -> Result<()> {

@@ -6,6 +6,7 @@ mod leases;
 pub mod mode;
 pub mod names;
 pub mod ports;
+pub mod programs;
 mod rules;
 pub mod shown;
 mod site;

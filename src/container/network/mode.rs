@@ -8,6 +8,7 @@ use layerfs_driver::store::Store;
 use layerfs_driver::store::container::State;
 use layerfs_driver::sys::process::Process;
 use layerfs_runtime::network;
+use layerfs_runtime::network::programs::Kind;
 
 use crate::container::shown::Doing;
 
@@ -20,6 +21,8 @@ pub enum Mode {
     Host,
     /// Its own, connected with the bridge.
     Bridge(Asked),
+    /// Its own, from which a program of the user's leads.
+    Helped(Kind),
     /// That of a container that runs.
     Container(Other),
     /// That of a file.
@@ -50,6 +53,9 @@ impl Mode {
     /// Reads the word; none, or an empty one, is the default.
     pub fn read(word: Option<&str>, store: &Store) -> Result<Self> {
         let word = word.unwrap_or("");
+        if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == word) {
+            return Ok(Mode::Helped(kind));
+        }
         match (word, word.split_once(':')) {
             ("" | "default", _) => Ok(Mode::Bridge(Asked::ByDefault)),
             ("bridge", _) => Ok(Mode::Bridge(Asked::ByName)),
@@ -65,7 +71,7 @@ impl Mode {
                 Ok(Mode::Namespace(path.into(), file))
             }
             _ => bail!(
-                "--network `{word}`: there are none, host, bridge, container:NAME and ns:PATH"
+                "--network `{word}`: there are none, host, bridge, pasta, slirp4netns, container:NAME and ns:PATH"
             ),
         }
     }
@@ -76,6 +82,7 @@ impl Mode {
             Mode::None => "none".into(),
             Mode::Host => "host".into(),
             Mode::Bridge(_) => "bridge".into(),
+            Mode::Helped(kind) => kind.name().into(),
             Mode::Container(other) => format!("container:{}", other.id),
             Mode::Namespace(path, _) => format!("ns:{}", path.display()),
         }
@@ -83,7 +90,7 @@ impl Mode {
 
     /// Whether nobody else is in it, and nothing that is changed there is changed for others.
     pub fn is_own(&self) -> bool {
-        matches!(self, Mode::None | Mode::Bridge(_))
+        matches!(self, Mode::None | Mode::Bridge(_) | Mode::Helped(_))
     }
 
     /// The network to join.
@@ -91,7 +98,7 @@ impl Mode {
         match self {
             Mode::Container(other) => Some(&other.network),
             Mode::Namespace(_, file) => Some(file),
-            Mode::None | Mode::Host | Mode::Bridge(_) => None,
+            Mode::None | Mode::Host | Mode::Bridge(_) | Mode::Helped(_) => None,
         }
     }
 }

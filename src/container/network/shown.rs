@@ -12,7 +12,7 @@ use super::ports::{Publish, word};
 /// Bytes of a lease that are read, at most.
 const LEN_MAX: u64 = 32 << 20;
 
-/// What a container has of the bridge now; nothing where it does not run, or has no place on it.
+/// What a container has of the host's network now; nothing where it does not run, or has no address of its own.
 pub fn lease_of(run: Option<&Path>, container: &Container) -> Option<Lease> {
     let path = run?.join("network").join(container.id.hex());
     let read = file::open_read_path(path.as_path()).and_then(|file| file::read_all(file, LEN_MAX));
@@ -32,7 +32,8 @@ pub fn settings(mode: &str, lease: Option<&Lease>) -> Value {
     let text = |value: Option<String>| value.unwrap_or_default();
     let address = text(lease.map(|it| it.address.to_string()));
     let gateway = text(lease.map(|it| it.gateway.to_string()));
-    let mac = text(lease.map(|it| it.mac().map(|byte| format!("{byte:02x}")).join(":")));
+    let mac = lease.and_then(Lease::mac);
+    let mac = text(mac.map(|mac| mac.map(|byte| format!("{byte:02x}")).join(":")));
     let prefix_len = lease.map_or(0, |it| it.prefix_len);
     let one = json!({
         "IPAddress": address,

@@ -11,14 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use super::mode::{Asked, Mode};
 use super::ports::{self, Publish, Transport};
+use super::programs;
 use crate::output::message;
 
 /// The words about the network.
 #[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NetworkArgs {
-    /// Which network it sees: `bridge`, `none`, `host`, `container:NAME` or `ns:PATH`; the default is `bridge`, for
-    /// who is not root `none`
+    /// Which network it sees: `bridge`, `none`, `host`, `container:NAME` or `ns:PATH`, for who is not root `pasta` or
+    /// `slirp4netns`; the default is `bridge`, for who is not root the first of these programs that is there, else `none`
     #[arg(long, visible_alias = "net", value_name = "NETWORK", env = "LAYERFS_NETWORK")]
     pub network: Option<String>,
     /// Let a port of the host's lead to one of the container's
@@ -65,6 +66,17 @@ pub struct Dns {
     pub options: Vec<String>,
 }
 
+impl Dns {
+    /// The same with a server, where none was said.
+    pub fn or_server(&self, server: Ipv4Addr) -> Dns {
+        let mut dns = self.clone();
+        if dns.servers.is_empty() {
+            dns.servers.push(server.into());
+        }
+        dns
+    }
+}
+
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
@@ -83,9 +95,10 @@ impl NetworkArgs {
         hostname: Option<&str>,
     ) -> Result<Wanted> {
         let mut mode = Mode::read(self.network.as_deref(), store)?;
-        if host::rights()? != Rights::Root {
-            mode = self.of_users(mode)?;
-        }
+        mode = match host::rights()? {
+            Rights::Root => of_root(mode)?,
+            Rights::User | Rights::Namespace(_) => self.of_users(mode)?,
+        };
         let mut ports =
             self.publish.iter().map(|said| ports::read(said)).collect::<Result<Vec<_>>>()?.concat();
         if self.publish_all {
@@ -97,7 +110,7 @@ impl NetworkArgs {
         match mode {
             Mode::None if !ports.is_empty() => {
                 bail!(
-                    "--publish: --network none has nothing that a port could lead to; give --network bridge"
+                    "--publish: --network none has nothing that a port could lead to; leave one of them out"
                 )
             }
             Mode::Host if !ports.is_empty() => {
@@ -122,27 +135,27 @@ impl NetworkArgs {
 
     /// Which network a container of a user has who is not root, and can change nothing of the host's.
     fn of_users(&self, mode: Mode) -> Result<Mode> {
-        if self.publish_all || !self.publish.is_empty() {
-            bail!(
-                "--publish: ports of the host's lead to containers of root alone; give --network host instead, whose ports are the \
-                 host's own, or run as root"
-            );
-        }
         match mode {
             Mode::Bridge(Asked::ByName) => bail!(
-                "--network bridge: root alone makes a bridge; give --network host or none, or run as root"
+                "--network bridge: root alone makes a bridge; give --network pasta, slirp4netns, host or none, or run as root"
             ),
             Mode::Container(_) | Mode::Namespace(..) => bail!(
-                "--network `{}`: root alone joins a network that is there; give --network host or none, or run as root",
+                "--network `{}`: root alone joins a network that is there; give --network pasta, slirp4netns, host or none, or run \
+                 as root",
                 self.network.as_deref().unwrap_or_default()
             ),
-            Mode::Bridge(Asked::ByDefault) => {
-                message::say(
-                    "the container has no network: root alone makes a bridge; --network host gives it the host's, --network none \
-                     does without",
-                );
-                Ok(Mode::None)
-            }
+            Mode::Bridge(Asked::ByDefault) => match programs::usual() {
+                Ok(kind) => Ok(Mode::Helped(kind)),
+                Err(why) if self.publish_all || !self.publish.is_empty() => Err(why
+                    .context("--publish: the container has no network that a port could lead to")),
+                Err(why) => {
+                    message::say(format_args!(
+                        "the container has no network: {why:#}; --network host gives it the host's, --network none does without"
+                    ));
+                    Ok(Mode::None)
+                }
+            },
+            Mode::Helped(kind) => Ok(programs::find(kind).map(|_| Mode::Helped(kind))?),
             Mode::None | Mode::Host => Ok(mode),
         }
     }
@@ -152,8 +165,8 @@ impl NetworkArgs {
         match &wanted.mode {
             Mode::Container(_) => self.network = Some(wanted.mode.word()),
             Mode::Host => self.publish.clear(),
-            // Also where nothing was said: it has been told that there is nothing else.
-            Mode::None => self.network = Some(wanted.mode.word()),
+            // Also where nothing was said: what there is has been found, or told not to be.
+            Mode::None | Mode::Helped(_) => self.network = Some(wanted.mode.word()),
             Mode::Bridge(_) | Mode::Namespace(..) => {}
         }
     }
@@ -201,6 +214,17 @@ impl NetworkArgs {
             .iter()
             .map(|said| host(said).with_context(|| format!("--add-host `{said}`")))
             .collect()
+    }
+}
+
+/// Root's containers have a bridge, and no users who could lead anything out of their network.
+fn of_root(mode: Mode) -> Result<Mode> {
+    match mode {
+        Mode::Helped(kind) => bail!(
+            "--network {}: that is for containers of users who are not root; give --network bridge",
+            kind.name()
+        ),
+        mode => Ok(mode),
     }
 }
 

@@ -49,9 +49,12 @@ fn look(session: &Session) -> Vec<Item> {
         vec![kernel::version(), seen("rights", rights()), seen("/dev/fuse", fuse::device())];
     items.extend(disk::items(session, who));
     items.push(seen("cgroups", cgroup::controllers(who)));
-    items.push(network::nft());
-    if who == Who::Root {
-        items.extend(users::items(session));
+    match who {
+        Who::Root => {
+            items.push(network::nft());
+            items.extend(users::items(session));
+        }
+        Who::User => items.push(network::of_users()),
     }
     items.push(seen("overlayfs", kernel::overlayfs()));
     if matches!(host::rights(), Ok(Rights::User)) {
