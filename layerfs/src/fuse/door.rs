@@ -16,7 +16,7 @@ use crate::sys::change::Special;
 use crate::sys::file::AtOnce;
 use crate::tree::Kind;
 use crate::union::{
-    HandleId, NewNode, NodeId, OpenHow, RenameHow, RenameTried, SetAttr, Touches, Union,
+    HandleId, NewNode, NodeId, OpenHow, RenameHow, RenameTried, SetAttr, Touches, Union, UnionError,
 };
 use crate::wire::form::{OpenOut, SetAttrIn, set};
 use crate::wire::{Answer, Ask, Asked, Entry, Kernel, Lead, Listing, Reply};
@@ -124,8 +124,15 @@ impl Door {
         let node = self.node(asked);
         match ask {
             Ask::Open { flags, strips } => self.open(asked, (flags, strips), reply),
-            Ask::Write { handle, offset, data, strips } => {
-                self.write(asked, (HandleId(handle), strips), (offset, data), reply);
+            Ask::Write { handle, offset, data, strips, is_late } => {
+                let written = self.write(asked, (HandleId(handle), strips), (offset, data));
+                match written {
+                    // The kernel takes what a mapping left for written whatever the answer counts, and tells only an error.
+                    Ok(len) if is_late && len < data.len() => reply.error(Errno::NOSPC),
+                    // It never sends more than fits the field of the answer.
+                    Ok(len) => reply.size(u32::try_from(len).unwrap_or(u32::MAX)),
+                    Err(error) => refuse(reply, &error),
+                }
             }
             Ask::Release { handle } => {
                 self.close(Face(asked.node), HandleId(handle));
@@ -231,19 +238,11 @@ impl Door {
         asked: &Asked,
         (handle, strips): (HandleId, bool),
         (offset, data): (u64, &[u8]),
-        reply: Reply,
-    ) {
-        let node = self.node(asked);
-        let stripped = if strips {
-            self.change(&self.asker(asked), node, &SetAttr::default()).map(|_| ())
-        } else {
-            Ok(())
-        };
-        match stripped.and_then(|()| self.union.write(handle, data, offset)) {
-            // The kernel never sends more than fits the field of the answer.
-            Ok(len) => reply.size(u32::try_from(len).unwrap_or(u32::MAX)),
-            Err(error) => refuse(reply, &error),
+    ) -> Result<usize, UnionError> {
+        if strips {
+            self.change(&self.asker(asked), self.node(asked), &SetAttr::default())?;
         }
+        self.union.write(handle, data, offset)
     }
 
     fn lookup(&self, parent: NodeId, name: &[u8], reply: Reply) {

@@ -269,6 +269,9 @@ pub struct TransferIn {
     _padding: u32,
 }
 
+/// `FUSE_WRITE_CACHE`: what a mapping left in the cache is written later than it was made.
+pub const WRITE_CACHE: u32 = 1;
+
 /// `FUSE_WRITE_KILL_SUIDGID`.
 pub const WRITE_KILL_SUIDGID: u32 = 1 << 2;
 

@@ -98,6 +98,8 @@ pub enum Ask<'a> {
         data: &'a [u8],
         /// The write takes set-id bits away, and the kernel has not asked for that before.
         strips: bool,
+        /// Who made it by a mapping has gone on: less than all of it is an error, and nobody would look.
+        is_late: bool,
     },
     StatFs,
     Release {
@@ -260,7 +262,8 @@ fn transfer<'a>(operation: u32, body: &mut Body<'a>) -> Option<Ask<'a>> {
         opcode::READDIRPLUS => Ask::ReadDirPlus { offset, size },
         _ => {
             let strips = transfer_flags & form::WRITE_KILL_SUIDGID != 0;
-            Ask::Write { handle, offset, data: body.bytes(size)?, strips }
+            let is_late = transfer_flags & form::WRITE_CACHE != 0;
+            Ask::Write { handle, offset, data: body.bytes(size)?, strips, is_late }
         }
     })
 }
