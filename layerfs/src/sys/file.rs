@@ -70,6 +70,16 @@ pub fn open_place(path: impl AtPath) -> Result<OwnedFd, SysError> {
     call("openat", || path.shown(), open)
 }
 
+/// Holds what stands under a name, whatever it is, to ask after it when the name is gone.
+pub fn hold(dir: impl AsFd, name: impl AtPath) -> Result<OwnedFd, SysError> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    call(
+        "openat",
+        || path_and(name, "O_PATH"),
+        || rustix::fs::openat(&dir, name, flags, Mode::empty()),
+    )
+}
+
 /// Opens a fifo for reading, by a path from the current directory: waits for a writer, and so do its reads.
 pub fn open_fifo_path(path: impl AtPath) -> Result<OwnedFd, SysError> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
