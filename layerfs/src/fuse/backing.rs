@@ -137,6 +137,12 @@ impl Backing {
         }
     }
 
+    /// The same, and no file of the upper is given.
+    pub fn keeping_uppers(self) -> Self {
+        self.takes_upper.store(false, Ordering::Relaxed);
+        self
+    }
+
     fn shard(&self, face: Face) -> &Mutex<ByNumber<Face, Entry>> {
         let number = usize::try_from(face.0 / 2).unwrap_or(0);
         &self.shards[number % SHARDS]

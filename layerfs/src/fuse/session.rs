@@ -15,6 +15,7 @@ use crate::sys::fuse_device::FuseDevice;
 use crate::sys::host::{self, Rights};
 use crate::tree::Acls;
 use crate::union::Union;
+use crate::upper::Upper;
 use crate::wire::{Agreed, Connection, Offer, Wishes, offer};
 
 /// Requests that the kernel may have waiting: RELEASE and readahead use these places.
@@ -54,13 +55,17 @@ impl Serving {
         let given = Given::of(&union);
         // A number of plain directories is of whatever has it below at that time.
         let rests = !union.lower().may_change();
+        let backing = Backing::new(is_backed, rests);
+        // What the kernel writes itself nobody here can count.
+        let is_bounded = union.upper().is_some_and(Upper::is_bounded);
+        let backing = if is_bounded { backing.keeping_uppers() } else { backing };
         let is_zero_root = manner.zero == Zero::Same && !matches!(rights, Rights::Namespace(_));
         let door = Door {
             union: Arc::new(union),
             aside: Aside::new(),
             manner: Arc::new(manner),
             is_zero_root,
-            backing: Arc::new(Backing::new(is_backed, rests)),
+            backing: Arc::new(backing),
             given,
             buffers: Buffers::default(),
             says_kept: connection.agreed().has(offer::HANDLE_KILLPRIV_V2),

@@ -108,6 +108,7 @@ impl Union {
         upper: &OwnedFd,
         size: u64,
     ) -> Result<(), UnionError> {
+        let _measured = self.writable()?.spending(upper, 0)?;
         let cut = || file::truncate(upper, size).map_err(told("truncate"));
         if !node.has_mark_of_data() {
             return cut();
@@ -234,6 +235,7 @@ impl Union {
                 break;
             }
             let end = (at + PIECE_BYTES).min(below);
+            let _spent = upper.spending(file, end - at)?;
             fill_piece(file, contents, (at, end)).map_err(told("copy up"))?;
             at = end;
         }

@@ -136,6 +136,7 @@ impl Union {
         if matches!(new, NewNode::Special(Special::Character { major: 0, minor: 0 })) {
             return answer(Errno::PERM);
         }
+        upper.expect_within_bounds()?;
         let above = self.ensure_upper_dir(&dir)?;
         let mut state = dir.dir.write();
         let cover = self.free_name(&dir, &state, name)?;
@@ -202,6 +203,7 @@ impl Union {
         caller: Caller,
     ) -> Result<Looked, UnionError> {
         let upper = self.writable()?;
+        upper.expect_within_bounds()?;
         let _topology = self.topology.read();
         let dir = self.dir_node(parent)?;
         if dir.dir.read().removed {

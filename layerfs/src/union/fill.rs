@@ -67,6 +67,7 @@ impl Union {
         };
         self.look_through(node)?;
         let file = self.opened_to_fill(node)?;
+        let measured = upper.spending(&file, 0)?;
         // What it gives back afterwards is what it had before.
         let filling = node.filling();
         let held = node.blocks.write();
@@ -88,6 +89,7 @@ impl Union {
             upper.complete(&file, contents)?;
             node.becomes_whole();
         }
+        drop(measured);
         Ok((extent == Extent::Nothing).then_some(file))
     }
 

@@ -56,11 +56,14 @@ impl Union {
         }
     }
 
-    /// Writes `bytes` at `offset`. Answers how many were written: fewer than all only where the disk, or the process's
-    /// limit of a file's size, ends in them.
+    /// Writes `bytes` at `offset`. Answers how many were written: fewer than all only where the disk, the bound of the layer, or the
+    /// process's limit of a file's size, ends in them.
     pub fn write(&self, handle: HandleId, bytes: &[u8], offset: u64) -> Result<usize, UnionError> {
         let (open, upper) = self.writable_file(handle)?;
-        self.write_in_part((&open, &upper), bytes, offset)
+        let layer = self.writable()?;
+        let also = if layer.is_bounded() { open.node.end_below(bytes, offset) } else { None };
+        let (_spent, fits) = layer.spending_to_write(&upper, (offset, bytes.len()), also)?;
+        self.write_in_part((&open, &upper), &bytes[..fits], offset)
     }
 
     /// Sets the size of an open file.
@@ -82,6 +85,7 @@ impl Union {
             // Its holes are to be its own.
             self.copy_up(&open.node, Extent::Whole)?;
         }
+        let _spent = self.writable()?.spending_to_allocate(&upper, mode, (offset, len))?;
         change::allocate(&*upper, mode, offset, len).map_err(told("allocate"))
     }
 

@@ -28,6 +28,7 @@ impl Union {
             let state = dir.dir.read();
             self.free_name(&dir, &state, name)?;
         }
+        upper.expect_within_bounds()?;
         self.copy_up(&node, Extent::Names)?;
         let _topology = self.topology.read();
         let above = self.ensure_upper_dir(&dir)?;

@@ -11,6 +11,7 @@ use super::blocks::Below;
 use super::ids::NodeId;
 use crate::lower::LowerNode;
 use crate::tree::{Attr, Kind, Name};
+use crate::upper::round_down;
 
 /// An object of the union that is known by number.
 pub(super) struct Node {
@@ -221,6 +222,18 @@ impl Node {
             Data::Here | Data::Brought(_) => None,
             Data::Below(beneath) | Data::Filling(beneath) => beneath.below,
         }
+    }
+
+    /// The start of a block that a write may bring up beside those that it touches: that which its data in the lower ends in. Of a file of
+    /// which nothing was written any stands for it.
+    pub(super) fn end_below(&self, bytes: &[u8], offset: u64) -> Option<u64> {
+        let below = match &*self.data.lock() {
+            Data::Here | Data::Brought(_) => return None,
+            Data::Below(beneath) | Data::Filling(beneath) => beneath.below,
+        };
+        let Some(below) = below else { return Some(round_down(offset)) };
+        let end = offset.saturating_add(bytes.len() as u64);
+        (end > below.bytes).then(|| round_down(below.bytes))
     }
 
     /// The same, where it changes.

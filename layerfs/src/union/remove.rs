@@ -10,7 +10,7 @@ use super::node::{DirState, Node};
 use super::view::View;
 use crate::sys::Errno;
 use crate::tree::{Attr, Kind, Name};
-use crate::upper::{At, Cover, Group, Upper};
+use crate::upper::{At, Group, Upper};
 
 impl Union {
     /// Removes a name that is no directory's.
@@ -163,7 +163,7 @@ impl Union {
         take: impl FnOnce() -> Result<(), UnionError>,
     ) -> Result<(), UnionError> {
         let orphan = upper.orphan_name();
-        upper.link(at, (upper.orphan_dir(), orphan.as_bytes()), Cover::Nothing)?;
+        upper.keep_link(at, &orphan)?;
         node.place.lock().orphan = Some(orphan.clone());
         let taken = take();
         if taken.is_err() {

@@ -119,6 +119,7 @@ impl Union {
     fn apply_at(&self, node: &Shared, spot: &Spot, set: &SetAttr) -> Result<(), UnionError> {
         let upper = self.writable()?;
         let (dir, name) = (&*spot.dir, &*spot.name);
+        let _measured = upper.spending_at((dir, name), 0)?;
         // A change of nothing is a chown to no one: it strips set-id bits and capabilities, and that is its purpose.
         if set.uid.is_some() || set.gid.is_some() || set.is_empty() {
             upper.set_owner((dir, name), set.uid, set.gid)?;

@@ -10,7 +10,7 @@ use crate::lower::LowerNode;
 use crate::sys::Errno;
 use crate::sys::xattr_at::SetHow;
 use crate::tree::{Acls, acl, marks};
-use crate::upper::Upper;
+use crate::upper::{At, Upper};
 
 const CAPABILITY: &[u8] = b"security.capability";
 
@@ -102,9 +102,7 @@ impl Union {
             let _topology = self.topology.read();
             self.dir_brought_up(&node)?;
             node.has_no_capability.store(false, Ordering::Release);
-            self.in_place(&node, |spot| {
-                Ok(upper.set_user_xattr(&spot.dir, &spot.name, pair, how)?)
-            })?;
+            self.in_place(&node, |spot| set_bounded(upper, (&*spot.dir, &*spot.name), pair, how))?;
             if node.is_directory() {
                 node.dir.write().has_no_default = false;
             }
@@ -134,7 +132,7 @@ impl Union {
         let _changing = node.changing();
         let _topology = self.topology.read();
         self.dir_brought_up(&node)?;
-        self.in_place(&node, |spot| Ok(upper.remove_user_xattr(&spot.dir, &spot.name, name)?))
+        self.in_place(&node, |spot| remove_bounded(upper, (&*spot.dir, &*spot.name), name))
     }
 
     /// The node; what is no directory has an upper side.
@@ -165,4 +163,45 @@ impl Union {
             .by_number(id.ino())
             .map_or_else(|| answer(Errno::STALE), |lower| Ok(Holder::Lower(lower)))
     }
+}
+
+/// What an attribute takes besides its value, and its name, is less.
+const SMALL_BYTES: usize = 64;
+
+/// Sets an attribute, where the layer has room for it.
+fn set_bounded(
+    upper: &Upper,
+    at: At<'_>,
+    (name, value): (&[u8], &[u8]),
+    how: SetHow,
+) -> Result<(), UnionError> {
+    if !upper.is_bounded() {
+        return Ok(upper.set_user_xattr(at.0, at.1, (name, value), how)?);
+    }
+    upper.expect_within_bounds()?;
+    let before = length(upper, at, name)?;
+    // A small one has its place with the inode, mostly; what it takes otherwise is noted afterwards.
+    let bytes = if value.len() > SMALL_BYTES { value.len() as u64 } else { 0 };
+    let _spent = upper.spending_at(at, bytes)?;
+    upper.set_user_xattr(at.0, at.1, (name, value), how)?;
+    upper.note_attribute(at, before, name.len() + value.len());
+    Ok(())
+}
+
+/// Removes an attribute, and gives back what it took.
+fn remove_bounded(upper: &Upper, at: At<'_>, name: &[u8]) -> Result<(), UnionError> {
+    if !upper.is_bounded() {
+        return Ok(upper.remove_user_xattr(at.0, at.1, name)?);
+    }
+    let before = length(upper, at, name)?;
+    let _measured = upper.spending_at(at, 0)?;
+    upper.remove_user_xattr(at.0, at.1, name)?;
+    upper.note_attribute(at, before, 0);
+    Ok(())
+}
+
+/// Bytes of an attribute, its name among them; 0 where it is not there.
+fn length(upper: &Upper, at: At<'_>, name: &[u8]) -> Result<usize, UnionError> {
+    let value = upper.user_xattr(at.0, at.1, name)?;
+    Ok(value.map_or(0, |value| name.len() + value.len()))
 }

@@ -25,8 +25,8 @@ const UNKNOWN: u8 = 0;
 const TOLD: u8 = 1;
 const NOT_TOLD: u8 = 2;
 
-/// ext4, XFS, btrfs and tmpfs: none makes a hole of zeros that were written.
-const KNOWN: [u64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994];
+/// ext4, XFS, btrfs and tmpfs: none makes a hole of zeros that were written, and what was written is among the blocks of its file at once.
+pub(super) const KNOWN: [u64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994];
 
 impl Upper {
     /// Whether files are written block by block.
@@ -58,7 +58,8 @@ impl Upper {
             return Ok(false);
         }
         let aside = self.aside();
-        let file = file::create_new(&self.work, aside.as_str(), 0o600)?;
+        let made = || file::create_new(&self.work, aside.as_str(), 0o600);
+        let file = self.bearing((&self.work, aside.as_bytes()), made)?;
         let tells = tells_holes(&file);
         self.sweep(&aside);
         tells
@@ -67,6 +68,7 @@ impl Upper {
     /// Marks an open file of which so much may lie in the lower where it has holes.
     pub fn mark_in_part(&self, file: &OwnedFd, below: u64) -> Result<(), UpperError> {
         let deed = "mark a file that is written in part";
+        let _measured = self.spending(file, 0)?;
         let value = Metacopy::Partial(Blocks { below, own: own(file).during(deed)? }).value();
         xattr::set(file, &Mark::Metacopy.name(self.space), &value).during(deed)
     }

@@ -27,6 +27,8 @@ impl Upper {
         let deed = "complete a file that has its data in a lower layer";
         let before = Attr::of_stat(&file::stat(upper).during(deed)?);
         let capability = xattr::get_of(upper, CAPABILITY).during(deed)?;
+        // What is filled in takes room, as much as its size says.
+        let _spent = self.spending(upper, contents.map_or(0, |_| before.size))?;
         let before = (&before, capability.as_deref());
         let completed = match contents {
             None => file::truncate(upper, 0),
@@ -59,6 +61,7 @@ impl Upper {
     /// Takes the mark away of a file whose data is on the disk.
     pub fn take_mark(&self, upper: &OwnedFd) -> Result<(), UpperError> {
         let mark = Mark::Metacopy.name(self.space);
+        let _measured = self.spending(upper, 0)?;
         xattr::remove(upper, &mark).during("complete a file that has its data in a lower layer")
     }
 }

@@ -144,6 +144,11 @@ impl Upper {
         let value = encode(group);
         let mark = self.count_mark();
         let index = self.index_for_entry()?;
+        let is_copy = group.copied_up && self.is_bounded() && self.entry(name)?.is_some();
+        let _measured = match is_copy {
+            true => self.spending_at((index, name.as_bytes()), 0)?,
+            false => None,
+        };
         match xattr_at::set(index, name.as_bytes(), (&mark, value.as_bytes()), SetHow::Any) {
             Err(error) if error.is_absent() => {}
             set => return set.during(deed),
@@ -155,7 +160,7 @@ impl Upper {
             xattr_at::set(&self.work, aside.as_bytes(), (&mark, value.as_bytes()), SetHow::Any)
         });
         let placed = marked.and_then(|()| dir::rename(&self.work, aside.as_str(), index, name));
-        self.or_sweep(&aside, placed).during(deed)
+        placed.inspect_err(|_| self.sweep_uncounted(&aside)).during(deed)
     }
 
     /// Opens the index where there is one, and makes it anew where there must be one: the layer has copies of groups, and
@@ -235,6 +240,7 @@ impl Upper {
             return Ok(());
         }
         let mark = self.groups_mark();
+        let _measured = self.spending_at((&self.root, b"."), 0)?;
         xattr_at::set(&self.root, b".", (&mark, b"y"), SetHow::Any).during("write the index")?;
         self.has_groups.store(true, Ordering::Release);
         Ok(())
@@ -262,6 +268,7 @@ impl Upper {
         let can_mark = self.can_mark(staged.kind) || self.is_file(&self.work, aside)?;
         if self.unmarked.is_none() && can_mark {
             self.note_groups()?;
+            let _measured = self.spending_at((&self.work, aside), 0)?;
             xattr_at::set(&self.work, aside, (&self.count_mark(), value.as_bytes()), SetHow::Any)
                 .during(deed)?;
         }
@@ -293,12 +300,20 @@ impl Upper {
 
     /// Removes the entry of a group that has no name left.
     pub fn drop_group(&self, name: &str) -> Result<(), UpperError> {
+        // A record of how many names a group of the lower has is no object of the layer.
+        let is_copy = self.is_bounded()
+            && matches!(self.group(name), Ok(Some(Group { copied_up: true, .. })));
         if let Some(unmarked) = &self.unmarked {
             unmarked.drop_group(name);
         }
         self.remembered.drop_group(name);
         let Some(index) = self.index_dir() else { return Ok(()) };
-        match dir::unlink(index, name) {
+        let unlink = || dir::unlink(index, name);
+        let dropped = match is_copy {
+            true => self.taking((index, name.as_bytes()), unlink),
+            false => unlink(),
+        };
+        match dropped {
             Err(error) if error.is_absent() => Ok(()),
             other => other.during("write the index"),
         }

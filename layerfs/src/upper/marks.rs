@@ -116,6 +116,7 @@ impl Upper {
         if self.unmarked.is_some() {
             return Err(UpperError::NoMarks);
         }
+        let _measured = self.spending_at((dir, name), 0)?;
         xattr_at::set(dir, name, (&mark.name(self.space), value), SetHow::Any).during("set a mark")
     }
 

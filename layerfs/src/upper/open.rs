@@ -9,6 +9,7 @@ use super::error::{During, UpperError};
 use super::incompat;
 use super::owners::Owners;
 use super::partial::Partial;
+use super::quota::Quota;
 use super::unmarked::Unmarked;
 use super::whiteout::{Format, Whiteouts};
 use crate::sys::change::StatVfsMountFlags;
@@ -59,7 +60,7 @@ pub struct Upper {
     pub(super) space: MarkSpace,
     pub(super) redirects: Redirects,
     /// Where the file system keeps no attributes.
-    pub(super) unmarked: Option<Unmarked>,
+    pub(super) unmarked: Option<Box<Unmarked>>,
     /// Of objects that can't be marked where others can.
     pub(super) remembered: Box<Unmarked>,
     pub(super) durability: Durability,
@@ -82,6 +83,8 @@ pub struct Upper {
     pub(super) holes: AtomicU8,
     /// The layer says that it has files without data of their own. `false` where this mount made none.
     pub(super) has_partial: AtomicBool,
+    /// The books of a layer that is bounded.
+    pub(super) quota: Option<Box<Quota>>,
     /// The kernel's index of hard links, where it made one.
     pub(super) kernel_index: Option<OwnedFd>,
     /// The directory of our records, locked for as long as the upper is mounted.
@@ -118,7 +121,7 @@ impl Upper {
         emptied(&inner)?;
         // Where earlier versions kept what is open without a name.
         deep::remove(&private, "orphans").during("sweep the work directory")?;
-        let unmarked = Unmarked::where_needed(&inner, options.space)?;
+        let unmarked = Unmarked::where_needed(&inner, options.space)?.map(Box::new);
         let owners = match &unmarked {
             Some(_) => Owners::OfObjects,
             None => Upper::find_owners(&root, options.records)?,
@@ -144,6 +147,7 @@ impl Upper {
             partial: options.partial,
             holes: AtomicU8::new(0),
             has_partial: AtomicBool::new(false),
+            quota: None,
             root,
             kernel_index: Upper::find_kernel_index(work)?,
             lock: private,
@@ -198,9 +202,10 @@ impl Upper {
         }
     }
 
-    /// Figures of the file system that the layer lies on.
+    /// Figures of the file system that the layer lies on, as far as it may have of it.
     pub fn filesystem(&self) -> Result<crate::sys::change::StatVfs, UpperError> {
-        change::filesystem(&self.root).during("look at the upper's file system")
+        let disk = change::filesystem(&self.root).during("look at the upper's file system")?;
+        Ok(self.within_bounds(disk))
     }
 }
 

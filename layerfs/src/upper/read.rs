@@ -68,6 +68,7 @@ impl UpperReader {
             whiteouts: Whiteouts::Auto,
             format: OnceLock::new(),
             kernel_index: None,
+            quota: None,
             remembered: Box::default(),
             device: file::stat(&root).during(deed)?.st_dev,
             next: AtomicU64::new(0),

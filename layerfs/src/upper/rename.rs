@@ -26,12 +26,14 @@ pub enum Leave {
 impl Upper {
     /// Removes a name that nothing in the lower has.
     pub fn remove_name(&self, at: &OwnedFd, name: &[u8]) -> Result<(), UpperError> {
-        dir::unlink(at, name).during("remove a name")
+        let _shrunk = self.spending(at, 0)?;
+        self.taking((at, name), || dir::unlink(at, name)).during("remove a name")
     }
 
     /// Removes a directory that shows nothing; whiteouts may stand in it.
     pub fn remove_directory(&self, at: &OwnedFd, name: &[u8]) -> Result<(), UpperError> {
-        match dir::remove(at, name) {
+        let _shrunk = self.spending(at, 0)?;
+        match self.taking((at, name), || dir::remove(at, name)) {
             Err(error) if matches!(error.errno(), Errno::NOTEMPTY | Errno::EXIST) => {
                 let aside = self.aside();
                 dir::rename(at, name, &self.work, aside.as_str()).during("remove a directory")?;
@@ -45,6 +47,7 @@ impl Upper {
     /// Gives an object one more name, where nothing stands or a whiteout.
     pub fn link(&self, from: At<'_>, to: At<'_>, cover: Cover) -> Result<(), UpperError> {
         let deed = "add a name";
+        let _grown = self.spending(to.0, 0)?;
         if cover != Cover::Whiteout {
             return change::link(from.0, from.1, to.0, to.1).during(deed);
         }
@@ -55,8 +58,11 @@ impl Upper {
 
     /// Moves what is no directory, replacing what stands at the new name.
     pub fn move_file(&self, from: At<'_>, to: At<'_>, leave: Leave) -> Result<(), UpperError> {
+        let (_shrunk, _grown) = (self.spending(from.0, 0)?, self.spending(to.0, 0)?);
         match leave {
-            Leave::Nothing => dir::rename(from.0, from.1, to.0, to.1).during("rename"),
+            Leave::Nothing => {
+                self.taking(to, || dir::rename(from.0, from.1, to.0, to.1)).during("rename")
+            }
             Leave::Whiteout => self.move_and_hide(from, to),
         }
     }

@@ -12,7 +12,7 @@ use super::rename::At;
 use crate::sys::change::{self, SetTime, Special};
 use crate::sys::file::Symlinks;
 use crate::sys::xattr_at::SetHow;
-use crate::sys::{SysError, deep, dir, file, xattr};
+use crate::sys::{SysError, dir, file, xattr};
 use crate::tree::{Attr, Blocks, Kind, Mark, Metacopy, Name, Origin, Recorded, Timestamp, acl};
 
 /// Who owns a new object, and what may be done with it.
@@ -138,12 +138,14 @@ impl Upper {
         lists: &Lists,
     ) -> Result<Staged, UpperError> {
         let staged = Staged { name: self.aside(), kind: blank.kind() };
+        let at = (&self.work, staged.name.as_bytes());
         let made = self.make_blank(&staged.name, blank, (owner.uid, owner.gid));
-        let made = made
-            .during("make a new object")
-            .and_then(|()| self.own(&staged, blank, owner))
-            .and_then(|()| self.has_no_origin(&self.work, staged.name.as_bytes()))
-            .and_then(|()| self.set_lists(&staged, lists));
+        let made = made.during("make a new object").and_then(|()| {
+            let _measured = self.spending_at(at, 0)?;
+            self.own(&staged, blank, owner)?;
+            self.has_no_origin(&self.work, staged.name.as_bytes())?;
+            self.set_lists(&staged, lists)
+        });
         self.or_discard(&staged, made)?;
         Ok(staged)
     }
@@ -155,15 +157,19 @@ impl Upper {
         let staged = Staged { name: self.aside(), kind: copied.attr.kind };
         let owner = (copied.attr.uid, copied.attr.gid);
         Self::refuse_unknown(owner)?;
+        let at = (&self.work, staged.name.as_bytes());
         let made = match blank {
             Blank::File => {
                 let permissions = self.first_permissions(&copied.attr);
-                file::create_new(&self.work, staged.name.as_str(), permissions).map(Some)
+                let make = || file::create_new(&self.work, staged.name.as_str(), permissions);
+                self.bearing(at, make).map(Some)
             }
             _ => self.make_blank(&staged.name, &blank, owner).map(|()| None),
         };
-        let made = made.during("make a copy");
-        let filled = made.and_then(|file| self.fill(&staged, copied, file.as_ref()));
+        let filled = made.during("make a copy").and_then(|file| {
+            let _spent = self.spending_at(at, bytes_of(copied))?;
+            self.fill(&staged, copied, file.as_ref())
+        });
         self.or_discard(&staged, filled)?;
         Ok(staged)
     }
@@ -266,6 +272,8 @@ impl Upper {
     ) -> Result<(), UpperError> {
         let aside = staged.name.as_str();
         let deed = "install an object";
+        let grown = self.spending(to, 0);
+        let _grown = self.or_discard(staged, grown)?;
         let installed = match (cover, staged.kind) {
             (Cover::Hidden, Kind::Directory) => self
                 .set_opaque(&self.work, aside.as_bytes())
@@ -301,7 +309,9 @@ impl Upper {
         name: &[u8],
         permissions: u32,
     ) -> Result<Option<OwnedFd>, UpperError> {
-        let file = make(at, name, blank, permissions).during("make a new object")?;
+        let _grown = self.spending(at, 0)?;
+        let made = self.bearing((at, name), || make(at, name, blank, permissions));
+        let file = made.during("make a new object")?;
         self.has_no_origin(at, name)?;
         Ok(file)
     }
@@ -329,26 +339,6 @@ impl Upper {
         format!("#{:x}", self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Removes what stands in the work directory under that name, whatever it is.
-    pub fn sweep(&self, aside: &str) {
-        if let Err(error) = deep::remove(&self.work, aside) {
-            tracing::warn!(
-                "what a change left in the work directory stays until the next mount: {error}"
-            );
-        }
-    }
-
-    pub(super) fn or_sweep<T>(
-        &self,
-        aside: &str,
-        result: Result<T, SysError>,
-    ) -> Result<T, SysError> {
-        if result.is_err() {
-            self.sweep(aside);
-        }
-        result
-    }
-
     fn or_discard<T>(
         &self,
         staged: &Staged,
@@ -367,7 +357,8 @@ impl Upper {
         owner: (u32, u32),
     ) -> Result<(), SysError> {
         if self.has_stand_in(blank.kind(), owner) {
-            let file = file::create_new(&self.work, aside, 0o600)?;
+            let made = || file::create_new(&self.work, aside, 0o600);
+            let file = self.bearing((&self.work, aside.as_bytes()), made)?;
             return match blank {
                 Blank::Symlink(target) => {
                     file::write_all_at(&file, target, 0)?;
@@ -382,7 +373,8 @@ impl Upper {
         }
         // Directories are made enterable, so that they can be filled whoever the process is.
         let permissions = if matches!(blank, Blank::Directory) { 0o700 } else { 0o600 };
-        make(&self.work, aside.as_bytes(), blank, permissions).map(drop)
+        let made = || make(&self.work, aside.as_bytes(), blank, permissions);
+        self.bearing((&self.work, aside.as_bytes()), made).map(drop)
     }
 
     fn own(&self, staged: &Staged, blank: &Blank<'_>, owner: Owner) -> Result<(), UpperError> {
@@ -405,6 +397,14 @@ impl Upper {
             self.set_user_xattr(&self.work, name, (acl::DEFAULT, list), SetHow::Any)?;
         }
         Ok(())
+    }
+}
+
+/// Bytes of data that a copy has.
+fn bytes_of(copied: &Copied<'_>) -> u64 {
+    match copied.data {
+        CopiedData::Copied(_) | CopiedData::Brought(..) => copied.attr.size,
+        CopiedData::Nothing | CopiedData::Left(_) => 0,
     }
 }
 

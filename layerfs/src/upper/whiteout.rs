@@ -138,6 +138,7 @@ impl Upper {
         if noted.split(|byte| *byte == b' ').any(|one| one == name) {
             return Ok(());
         }
+        let _measured = self.spending_at((&self.root, b"."), 0)?;
         let all = if noted.is_empty() { name.to_vec() } else { [&*noted, b" ", name].concat() };
         xattr_at::set(&self.root, b".", (&mark, &all), SetHow::Any).during(deed)
     }
@@ -163,6 +164,7 @@ impl Upper {
 
     /// Hides a name of which the upper says nothing.
     pub fn add_whiteout(&self, to: &OwnedFd, name: &[u8]) -> Result<(), UpperError> {
+        let _grown = self.spending(to, 0)?;
         match self.format()? {
             Format::Wh => self.hide_namesake(to, name),
             Format::Device | Format::Xattr => {
@@ -177,10 +179,11 @@ impl Upper {
         let deed = "write a whiteout";
         if self.format()? == Format::Wh {
             self.hide_namesake(at, name)?;
-            return dir::unlink(at, name).during(deed);
+            return self.taking((at, name), || dir::unlink(at, name)).during(deed);
         }
         let aside = self.whiteout_aside(at)?;
-        self.or_sweep(&aside, dir::rename(&self.work, aside.as_str(), at, name)).during(deed)
+        let put = || dir::rename(&self.work, aside.as_str(), at, name);
+        self.or_sweep(&aside, self.taking((at, name), put)).during(deed)
     }
 
     /// Hides a name under which the upper has something, which goes to the work directory under the name answered.
@@ -206,11 +209,15 @@ impl Upper {
         (to, new): super::rename::At<'_>,
     ) -> Result<(), UpperError> {
         match self.format()? {
-            Format::Device => change::rename_whiteout(from, old, to, new).during("rename"),
+            Format::Device => {
+                let moved = || change::rename_whiteout(from, old, to, new);
+                self.taking((to, new), moved).during("rename")
+            }
             Format::Xattr => {
                 let aside = self.whiteout_aside(from)?;
                 let hiding = self.hide_name(from, old);
-                let moved = hiding.and_then(|()| dir::rename(from, old, to, new).during("rename"));
+                let moved = || dir::rename(from, old, to, new);
+                let moved = hiding.and_then(|()| self.taking((to, new), moved).during("rename"));
                 if moved.is_err() {
                     self.hide_no_name(from);
                     self.sweep(&aside);
@@ -231,7 +238,7 @@ impl Upper {
             // A directory with a lower part has a redirect by now, of which the name beside it says nothing.
             Format::Wh => {
                 self.hide_namesake(from, old)?;
-                dir::rename(from, old, to, new).during("rename")
+                self.taking((to, new), || dir::rename(from, old, to, new)).during("rename")
             }
         }
     }
@@ -319,7 +326,7 @@ impl Upper {
             dir::rename(&self.work, aside.as_str(), &self.work, SHARED).during(deed)
         });
         if placed.is_err() {
-            self.sweep(&aside);
+            self.sweep_uncounted(&aside);
         }
         placed
     }

@@ -8,7 +8,7 @@ use layerfs_driver::store::Store;
 use layerfs_driver::store::digest::Digest;
 use layerfs_driver::sys::dir;
 use layerfs_driver::union::{Mode, Union};
-use layerfs_driver::upper::{Upper, UpperOptions};
+use layerfs_driver::upper::{Bounds, Upper, UpperOptions};
 
 use super::forms::Form;
 use super::image::{self, Imported};
@@ -86,11 +86,20 @@ impl Ground {
 
     /// The same, with an upper of that form.
     pub fn mount_as(&self, place: &Path, form: Form) -> Union {
-        let lower = match self {
+        joined_as(self.lower_for(form), place, form)
+    }
+
+    /// The same, with an upper that is bounded.
+    pub fn mount_bounded(&self, place: &Path, (form, bounds): (Form, Bounds)) -> Union {
+        let upper = upper_as(place, form).bounded(bounds).unwrap();
+        Union::new(self.lower_for(form), Mode::Writable(upper)).unwrap()
+    }
+
+    fn lower_for(&self, form: Form) -> Lower {
+        match self {
             Ground::Image(imported) => imported.lower(),
             Ground::Dirs(dirs) => lower_as(dirs, form),
-        };
-        joined_as(lower, place, form)
+        }
     }
 
     /// The words by which another process finds the same lower.
@@ -133,14 +142,16 @@ pub fn joined(lower: Lower, place: &Path) -> Union {
 
 /// The same, with an upper of that form.
 pub fn joined_as(lower: Lower, place: &Path, form: Form) -> Union {
+    Union::new(lower, Mode::Writable(upper_as(place, form))).unwrap()
+}
+
+fn upper_as(place: &Path, form: Form) -> Upper {
     for name in ["upper", "work"] {
         std::fs::create_dir_all(place.join(name)).unwrap();
     }
     let work = dir::open_path(place.join("work").as_path()).unwrap();
-    let upper =
-        Upper::open(dir::open_path(place.join("upper").as_path()).unwrap(), &work, form.options())
-            .unwrap();
-    Union::new(lower, Mode::Writable(upper)).unwrap()
+    let upper = dir::open_path(place.join("upper").as_path()).unwrap();
+    Upper::open(upper, &work, form.options()).unwrap()
 }
 
 /// What is left in the directory of things being made.

@@ -94,10 +94,14 @@ impl UnionNodes {
         self.union().open(NodeId(node), how).map(|handle| handle.0).map_err(errno)
     }
 
-    fn unmount(&mut self) {
+    fn forget_all(&mut self) {
         for (id, lookups) in std::mem::take(&mut self.unforgotten) {
             self.union().forget(id, lookups);
         }
+    }
+
+    fn unmount(&mut self) {
+        self.forget_all();
         let nodes = self.union().node_count();
         // Untouched nodes below a changed directory find their way through it, so that it stays.
         let nodes_max = 1 + union_rest::directories_below(&self.sides.upper);
@@ -288,8 +292,14 @@ impl Nodes for UnionNodes {
     }
 
     fn remount(&mut self) {
+        self.forget_all();
+        let counted = union_rest::counted(self.union());
         self.unmount();
         self.union = Some((self.sides.mount)());
+        let found = union_rest::counted(self.union());
+        if !union_rest::is_as_counted(&self.sides.upper, counted, found) {
+            self.complaints.push(format!("{counted:?} were counted, and {found:?} are there"));
+        }
     }
 
     fn end(&mut self) {

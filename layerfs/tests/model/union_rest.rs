@@ -4,6 +4,9 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use layerfs_driver::sys::{dir, host};
+use layerfs_driver::union::Union;
+
 /// The mark of an index entry that counts its group's names, behind a letter.
 const COUNT_MARK: &str = "trusted.overlay.layerfs.nlink";
 
@@ -44,4 +47,21 @@ pub fn descriptors_below(place: &Path) -> usize {
     let targets = open.iter().filter_map(|path| fs::read_link(path).ok());
     let place = place.as_os_str().as_bytes();
     targets.filter(|target| target.as_os_str().as_bytes().starts_with(place)).count()
+}
+
+/// Blocks and objects of a bounded upper; nothing of others.
+pub fn counted(union: &Union) -> Option<(u64, u64)> {
+    union.upper().filter(|upper| upper.is_bounded())?;
+    let figures = union.filesystem().unwrap();
+    Some((figures.f_blocks - figures.f_bfree, figures.f_files - figures.f_ffree))
+}
+
+/// Whether what is there is what was counted. XFS sets room aside behind the end of a file, which counts where it is found.
+pub fn is_as_counted(upper: &Path, counted: Option<(u64, u64)>, found: Option<(u64, u64)>) -> bool {
+    const XFS: u64 = 0x5846_5342;
+    let disk = host::space(dir::open_path(upper).unwrap()).unwrap();
+    match (counted, found) {
+        (Some((_, objects)), Some((_, found))) if disk.magic == XFS => objects == found,
+        (counted, found) => counted == found,
+    }
 }
