@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "run_container/bounded.rs"]
+mod bounded;
 #[path = "run_container/caller.rs"]
 mod caller;
 #[path = "run_container/carried.rs"]

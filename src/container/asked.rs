@@ -27,6 +27,7 @@ use super::volumes::{Mounted, Shown};
 use super::words::RunArgs;
 use super::{files, rights, stop, subordinate, sysctls, tmpfs, volume, volumes};
 use crate::image::absent::find_to_use;
+use crate::mount::bounds::Bounds;
 use crate::output::message;
 
 /// The form in which the words of `run` are recorded, and the latest that is known.
@@ -63,6 +64,8 @@ pub struct Asked<'a> {
     pub tmpfs_words: Vec<String>,
     /// Bytes that `/dev/shm` has room for.
     pub shm_bytes: u64,
+    /// How much its own files may take.
+    pub bounds: Bounds,
     /// Settings of the kernel.
     pub sysctls: Vec<Sysctl>,
     /// Limits of all its processes together, and what they may do with which devices.
@@ -135,6 +138,7 @@ pub fn asked_with<'a>(
         tmpfs: in_memory,
         tmpfs_words,
         shm_bytes: args.limits.shm_bytes()?,
+        bounds: args.limits.bounds()?,
         sysctls: args
             .sysctl
             .iter()
@@ -310,6 +314,7 @@ pub fn new_container(args: &RunArgs, asked: &Asked<'_>) -> Result<NewContainer> 
         users: args.users(),
         disks: args.limits.io_words(),
         oom_score_adj: args.limits.oom_score_adj(),
+        storage: args.limits.storage_words(),
         network: &asked.network,
         init: args.init,
         root: root_of(args),

@@ -16,6 +16,7 @@ use super::security::SecurityArgs;
 use super::ulimits;
 use super::volumes::{self, Mounted};
 use super::words::UsersWord;
+use crate::mount::bounds;
 
 /// Billionths of a processor in a microsecond of each period of 100 ms.
 const NANO_CPUS_OF_QUOTA_US: u64 = 10_000;
@@ -33,6 +34,8 @@ pub struct Noted<'a> {
     pub limits: &'a Limits,
     /// How soon its processes are ended where memory runs out.
     pub oom_score_adj: Option<i16>,
+    /// How much its own files may take, as it was said.
+    pub storage: &'a [String],
     /// Limits of disks, in their words, by docker's keys.
     pub disks: [(&'static str, &'a [String]); 4],
     /// Whose users its own are.
@@ -105,6 +108,7 @@ impl Noted<'_> {
             "Sysctls": sysctls(self.sysctls),
             "Tmpfs": in_memory(self.tmpfs),
             "ShmSize": self.shm_bytes,
+            "StorageOpt": storage(self.storage),
             "Ulimits": self.resource_limits.iter().map(ulimit).collect::<Vec<_>>(),
             "Devices": self.security.device_words().iter().map(|said| device(said)).collect::<Vec<_>>(),
             "Privileged": self.security.is_privileged(),
@@ -192,6 +196,12 @@ fn in_memory(said: &[String]) -> Option<Map<String, Value>> {
         (target.to_owned(), json!(options))
     };
     (!said.is_empty()).then(|| said.iter().map(one).collect())
+}
+
+/// Docker's way: words by name, `null` for none; the last of a name counts.
+fn storage(said: &[String]) -> Option<Map<String, Value>> {
+    let one = |(name, word): (&str, &str)| (name.to_owned(), json!(word));
+    (!said.is_empty()).then(|| bounds::pairs(said).map(one).collect())
 }
 
 /// Docker's way: values by name, `null` for none.

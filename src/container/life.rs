@@ -333,6 +333,7 @@ impl Life<'_> {
             flags,
             propagation: None,
             owners: Owners::default(),
+            bounds: asked.bounds,
             labels: Vec::new(),
             log: None,
             verbose: false,

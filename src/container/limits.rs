@@ -8,6 +8,7 @@ use layerfs_runtime::spec::ResourceLimit;
 use serde::{Deserialize, Serialize};
 
 use super::ulimits;
+use crate::mount::bounds::Bounds;
 
 /// What a container may take, and may be told otherwise while it runs.
 #[derive(Clone, Debug, Default, PartialEq, Args, Serialize, Deserialize)]
@@ -73,6 +74,9 @@ pub struct LimitArgs {
     /// Bytes that /dev/shm has room for
     #[arg(long, value_name = "SIZE", default_value = "64m")]
     shm_size: String,
+    /// How much its own files may take, such as size=10g, and how many there may be; more is refused as on a full disk
+    #[arg(long, value_name = "size=SIZE|inodes=NUMBER")]
+    storage_opt: Vec<String>,
 }
 
 impl LimitArgs {
@@ -96,6 +100,16 @@ impl LimitArgs {
         // A record of one that could not say it.
         let said = if self.shm_size.is_empty() { "64m" } else { &self.shm_size };
         words::bytes(said).with_context(|| format!("--shm-size `{}`", self.shm_size))
+    }
+
+    /// How much its own files may take.
+    pub fn bounds(&self) -> Result<Bounds> {
+        Bounds::of_words(&self.storage_opt)
+    }
+
+    /// The words of that.
+    pub fn storage_words(&self) -> &[String] {
+        &self.storage_opt
     }
 
     /// The limits; a word that is none is named with its option.

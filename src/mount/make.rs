@@ -59,6 +59,7 @@ work/incompat/volatile in its work directory is removed
   static_nlink  a directory's link count is always 1
   whiteout=auto|device|xattr|wh  how a name of a lower directory is hidden: by a device 0:0, an empty file with an \
 attribute, or a name that begins with `.wh.`; auto takes the first that can be had
+  size=BYTES,inodes=NUMBER  how much changes may take, such as size=10g; more is ENOSPC, and df shows it
   io=auto|cached  as root the kernel reads and writes changed files, and reads programs, itself, where it can; cached: never
   partial=blocks|on|off  copy up blocks of what is written of a lower file, and no data while only its attributes or its name change, \
 as for images where nothing is said: other unions do not read such an upper; or all data once it is written; or files whole, as for \
@@ -208,6 +209,7 @@ fn of_image(
     if args.read_only {
         flags.push(Flag::ReadOnly);
     }
+    refuse_needless(said, &flags)?;
     // An upper under a mount that refuses changes is still shown.
     let serve =
         ServeArgs { image: Some(image.clone()), ..serve_of(args, &places, said, flags, image)? };
@@ -240,7 +242,19 @@ fn of_directories(args: &MountArgs, said: &Options, session: &Session) -> Result
     if said.upper.is_none() || args.read_only {
         flags.push(Flag::ReadOnly);
     }
+    refuse_needless(said, &flags)?;
     serve_of(args, &places, said, flags, source)
+}
+
+/// Refuses to bound what can't be written.
+fn refuse_needless(said: &Options, flags: &[Flag]) -> Result<()> {
+    if said.bounds.is_any() && flags.contains(&Flag::ReadOnly) {
+        return Err(Misused::of(
+            "size= and inodes= bound what is written, and this mount is read-only: leave them out, or give it an upper",
+        )
+        .into());
+    }
+    Ok(())
 }
 
 /// What is the same for both: directories that may lie together, and how they are mounted.
@@ -281,6 +295,7 @@ fn serve_of(
             squash_user: said.squash_user,
             squash_group: said.squash_group,
         },
+        bounds: said.bounds,
         // As mount(8) has it: where nobody reads labels they say nothing.
         labels: if host::has_selinux() { said.labels.clone() } else { Vec::new() },
         log,

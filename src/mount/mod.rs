@@ -1,5 +1,6 @@
 //! Verbs on mounts, one file each, and the process that serves one.
 
+pub mod bounds;
 pub mod dead;
 mod ending;
 mod holder;

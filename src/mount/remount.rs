@@ -156,6 +156,7 @@ fn first_change((said, unsaid): (&Options, Unsaid), serve: &ServeArgs) -> Option
     let is_path = |said: &Option<PathBuf>, has: &Option<PathBuf>| {
         said.as_ref().is_some_and(|said| Some(resolved(said)) != *has)
     };
+    let is_number = |said: Option<u64>, has: Option<u64>| said.is_some() && said != has;
     let lowers: Vec<PathBuf> = said.lowers.iter().map(|lower| resolved(lower)).collect();
     let differs = |said: &[IdRange], has: &[Range]| {
         !said.is_empty() && !said.iter().eq(has.iter().map(|range| &range.0))
@@ -185,6 +186,8 @@ fn first_change((said, unsaid): (&Options, Unsaid), serve: &ServeArgs) -> Option
             "partial=",
         ),
         (timeout_ms.is_some() && timeout_ms != serve.timeout_ms, "timeout="),
+        (is_number(said.bounds.size_bytes, serve.bounds.size_bytes), "size="),
+        (is_number(said.bounds.inodes, serve.bounds.inodes), "inodes="),
         (differs(&said.users, &serve.owners.users), "uidmapping="),
         (differs(&said.groups, &serve.owners.groups), "gidmapping="),
         (

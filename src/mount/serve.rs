@@ -18,6 +18,7 @@ use layerfs_driver::union::Union;
 use layerfs_driver::upper::{Durability, Partial, Records, Small, UpperOptions, Whiteouts};
 use layerfs_runtime::{Handed, SupervisorWatch};
 
+use super::bounds::Bounds;
 use super::owners::Owners;
 use super::{ending, status, tree};
 use crate::output::{log, message};
@@ -164,6 +165,9 @@ pub struct ServeArgs {
     /// Which owners are shown
     #[command(flatten)]
     pub owners: Owners,
+    /// How much changes may take
+    #[command(flatten)]
+    pub bounds: Bounds,
     /// A label of a security module, as the kernel takes it
     #[arg(long = "label")]
     pub labels: Vec<String>,
@@ -197,6 +201,7 @@ impl ServeArgs {
         let shares = self.propagation.iter().filter_map(ValueEnum::to_possible_value);
         words.extend(shares.map(|shares| word("--propagation=", &shares.get_name())));
         words.extend(self.owners.words());
+        words.extend(self.bounds.words());
         words.extend(self.labels.iter().map(|label| word("--label=", label)));
         words.extend(self.log.iter().map(|log| word("--log=", log)));
         words.extend(self.verbose.then(|| "--verbose".into()));

@@ -112,7 +112,8 @@ fn mode(args: &ServeArgs, ground: Ground) -> Result<Mode> {
         if args.has(Flag::Volatile) { Durability::Volatile } else { Durability::Synced };
     let options = args.upper_options(durability);
     let opened = open_upper((upper, work), options, || ground.refuse_without_caller());
-    Ok(Mode::Writable(opened.with_context(|| shown(upper))?))
+    let bounded = opened.and_then(|opened| bounded(opened, args));
+    Ok(Mode::Writable(bounded.with_context(|| shown(upper))?))
 }
 
 /// Opens an upper with its work directory; one in use is waited for, as long as `go_on` says nothing against it.
@@ -185,5 +186,14 @@ fn naming_the_image(error: UnionError, store: &Store) -> anyhow::Error {
 /// A writable side that goes with the mount, and need not survive a crash.
 fn throwaway_mode(args: &ServeArgs, hold: &Living) -> Result<Mode> {
     let options = args.upper_options(Durability::Volatile);
-    Ok(Mode::Writable(Upper::open(hold.make_dir("upper")?, &hold.make_dir("work")?, options)?))
+    let opened = Upper::open(hold.make_dir("upper")?, &hold.make_dir("work")?, options)?;
+    Ok(Mode::Writable(bounded(opened, args)?))
+}
+
+/// The same upper, as far as the mount may fill it.
+fn bounded(upper: Upper, args: &ServeArgs) -> Result<Upper> {
+    match args.bounds.is_any() {
+        true => Ok(upper.bounded(args.bounds.of_upper())?),
+        false => Ok(upper),
+    }
 }

@@ -142,6 +142,7 @@ pub fn check(trial: &Trial<'_>) {
             let trial = Trial { word: "store=base/more".into(), ..*trial };
             assert_eq!(trial.says("ls mnt"), "both\nd\nonly\n");
         }
+        "size" | "inodes" => bounds(trial),
         "fsname" => trial.mounted(|live| assert_eq!(live.found()[0], "a,b")),
         "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" | "unbindable"
         | "runbindable" => propagation(trial),
@@ -204,6 +205,19 @@ fn whiteouts(trial: &Trial<'_>) {
         _ => ".wh.both f 0\n",
     };
     assert_eq!(shown, expected, "{}", trial.word);
+}
+
+/// How much is written, and what `df` shows.
+fn bounds(trial: &Trial<'_>) {
+    let script = "head -c 30M /dev/zero > mnt/new; [ $(stat -c %s mnt/new) -le 20971520 ] && df -B1 --output=size mnt
+        for n in $(seq 600); do : > mnt/n$n || break; done; ls -d mnt/n[0-9]* | wc -l; df --output=itotal mnt";
+    let said = trial.says(script);
+    let told = if trial.word == "inodes=500" {
+        ["\n498\n", " 500\n"]
+    } else {
+        [" 20971520\n", "No space left"]
+    };
+    assert!(told.iter().all(|told| said.contains(told)), "{}: {said}", trial.word);
 }
 
 fn volatile(trial: &Trial<'_>) {

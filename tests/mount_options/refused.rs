@@ -7,7 +7,7 @@ use crate::live::{Live, live};
 use crate::support::Scratch;
 
 /// Options, mountpoint, and words of the one line.
-const ROWS: [(&str, &str, &str); 35] = [
+const ROWS: [(&str, &str, &str); 36] = [
     ("lowerdir=base", "nope", "mountpoint `nope`: it does not exist; is its name right?"),
     ("lowerdir=base", "base/only", "mountpoint `base/only`: it is not a directory"),
     ("lowerdir=top:nope", "mnt", "lower directory `nope`: it does not exist"),
@@ -95,6 +95,11 @@ const ROWS: [(&str, &str, &str); 35] = [
         "mnt",
         "option `lowerdri=base` is not known (did you mean `lowerdir`?); `layerfs",
     ),
+    (
+        "lowerdir=base,size=1g",
+        "mnt",
+        "size= and inodes= bound what is written, and this mount is read-only",
+    ),
     ("ro,noexec", "mnt", "an image and a mountpoint are needed"),
 ];
 
@@ -109,7 +114,8 @@ fn bind(live: &Live) {
 
 /// Whether the words were not understood, and not what they ask for was refused.
 fn is_misunderstood(expected: &str) -> bool {
-    let beginnings = ["an image", "lowerdir=", "upperdir=", "workdir=", "option `lowerdri"];
+    let beginnings =
+        ["an image", "lowerdir=", "upperdir=", "workdir=", "size=", "option `lowerdri"];
     beginnings.iter().any(|beginning| expected.starts_with(beginning))
 }
 

@@ -410,3 +410,17 @@ fn the_users_own_program_makes_containers_as_a_copy_that_can_not_be_written() {
     assert_eq!(lines[5..], ["web"], "{seen}");
     assert_no_container(&ground);
 }
+
+#[test]
+fn a_users_container_has_the_room_that_it_was_given() {
+    let Some(ground) = ground_with_image() else { return };
+    let script = "set -- $(df -P / | tail -1); echo $2; dd if=/dev/zero of=/fill bs=64k count=100 2>/dev/null; echo $?; \
+                  [ $(stat -c %s /fill) -gt 900000 ] && [ $(stat -c %s /fill) -le 1048576 ] && echo full; \
+                  rm /fill; dd if=/dev/zero of=/again bs=64k count=10 2>/dev/null; echo $?";
+    let seen = ground.shell(
+        Who::User,
+        &format!("layerfs run --rm --network none --storage-opt size=1m box sh -c '{script}'"),
+    );
+    assert_eq!(seen, "1024\n1\nfull\n0\n");
+    assert_no_container(&ground);
+}

@@ -1,7 +1,7 @@
 //! Owns the guess which word was meant by one that is not known.
 
 /// Words that are long enough to be told from each other by a slip of the finger.
-const WORDS: [&str; 30] = [
+const WORDS: [&str; 31] = [
     "allow_other",
     "allow_root",
     "context",
@@ -11,6 +11,7 @@ const WORDS: [&str; 30] = [
     "fsname",
     "fsync",
     "gidmapping",
+    "inodes",
     "lazytime",
     "lowerdir",
     "lowerdir+",
@@ -35,8 +36,9 @@ const WORDS: [&str; 30] = [
 ];
 
 /// What others call what we call otherwise.
-const OTHERWISE: [(&str, &str); 5] = [
+const OTHERWISE: [(&str, &str); 6] = [
     ("root", "store"),
+    ("nr_inodes", "inodes"),
     ("lower", "lowerdir"),
     ("upper", "upperdir"),
     ("work", "workdir"),

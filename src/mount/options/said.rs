@@ -11,8 +11,9 @@ use layerfs_driver::sys::mount::Propagation;
 use layerfs_driver::tree::IdRange;
 
 use super::split::{split, unescape};
-use super::value::{directory, id, id_ranges, label, lowers, shown, timeout, whiteout};
+use super::value::{bound, directory, id, id_ranges, label, lowers, shown, timeout, whiteout};
 use super::{known, nearest};
+use crate::mount::bounds::Bounds;
 use crate::session::Misused;
 
 /// Yes or no, where silence is an answer of its own: the default depends on what is mounted.
@@ -91,6 +92,8 @@ pub struct Options {
     pub userxattr: bool,
     /// `volatile` was said.
     pub volatile: bool,
+    /// `size=` and `inodes=`: how much changes may take.
+    pub bounds: Bounds,
     /// `whiteout=`: what whiteouts are made as; `None` for what can be had.
     pub whiteout: Option<Whiteout>,
     /// `partial=on` or `partial=off`: whether data may stay in the lower.
@@ -183,6 +186,7 @@ impl Options {
             b"lowerdir+" => self.lowers.push(directory("lowerdir+", value)?),
             b"uidmapping" => self.users = id_ranges("uidmapping", value)?,
             b"gidmapping" => self.groups = id_ranges("gidmapping", value)?,
+            b"size" | b"inodes" => return bound(&mut self.bounds, key, value),
             b"squash_to_uid" => self.squash_user = Some(id("squash_to_uid", value)?),
             b"squash_to_gid" => self.squash_group = Some(id("squash_to_gid", value)?),
             b"context" => self.labels.push(label("context", value)?),
@@ -391,6 +395,16 @@ mod tests {
     }
 
     #[test]
+    fn bounds_are_read() {
+        let bounds = |size_bytes, inodes| Bounds { size_bytes, inodes };
+        assert_eq!(
+            read(b"size=1g,inodes=7,size=20m").unwrap().bounds,
+            bounds(Some(20 << 20), Some(7))
+        );
+        assert_eq!(read(b"inodes=9").unwrap().bounds, bounds(None, Some(9)));
+    }
+
+    #[test]
     fn words_of_fuse_overlayfs_are_read() {
         let none = Options::default();
         let range = |stored, shown, len| IdRange { stored, shown, len };
@@ -422,7 +436,7 @@ mod tests {
     fn what_is_not_understood_is_named() {
         let listed = "; `layerfs mount --help` lists those that are";
         assert!(read(b"frob").unwrap_err().to_string().ends_with(listed));
-        let rows: [(&[u8], &str); 27] = [
+        let rows: [(&[u8], &str); 30] = [
             (b"nfs_export=on", "option `nfs_export=on` is refused: nothing here"),
             (b"plugins=/x", "option `plugins=/x` is refused: plugins"),
             (b"squash_to_root=1", "option `squash_to_root=1` is not known"),
@@ -431,6 +445,9 @@ mod tests {
             (b"timeout=-1", "option `timeout=-1`: seconds"),
             (b"timeout=NaN", "option `timeout=NaN`: seconds"),
             (b"timeout=1s", "option `timeout=1s`: seconds"),
+            (b"size=50%", "option `size=50%`: bytes, or a number with k, m, g or t"),
+            (b"size=1k", "option `size=1k`: at least 64k"),
+            (b"inodes=-1", "option `inodes=-1`: how many files and directories"),
             (b"metacopy=maybe", "option `metacopy=maybe`: `off` or `on`"),
             (b"io=direct", "option `io=direct`: `auto` or `cached`"),
             (b"io", "option `io`: `auto` or `cached`"),

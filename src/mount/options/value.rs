@@ -10,6 +10,7 @@ use layerfs_driver::tree::{IdRange, Ids};
 
 use super::said::Whiteout;
 use super::split::{split, unescape};
+use crate::mount::bounds::Bounds;
 
 /// A year is for ever, as far as a mount is concerned.
 const TIMEOUT_MAX_SECS: f64 = 366.0 * 24.0 * 3600.0;
@@ -42,6 +43,12 @@ pub fn timeout(value: &[u8]) -> Result<Duration> {
         Some(secs) if secs >= 0.0 => Ok(Duration::from_secs_f64(secs.min(TIMEOUT_MAX_SECS))),
         _ => bail!("option `timeout={}`: seconds, as `1` or `0.5`", shown(value)),
     }
+}
+
+/// `size` or `inodes`: how much changes may take.
+pub fn bound(bounds: &mut Bounds, key: &[u8], value: &[u8]) -> Result<bool> {
+    let said = format!("option `{}={}`", shown(key), shown(value));
+    bounds.take((text(key).unwrap_or(""), text(value).unwrap_or("")), &said)
 }
 
 /// What whiteouts are made as; `None` for what can be had.
