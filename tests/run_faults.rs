@@ -127,7 +127,7 @@ fn a_fault_at_any_call_of_run_leaves_nothing() {
     let kinds: [(&str, u64, u64); 5] = [
         ("fail:N:EIO", 1, 2),
         ("die:N", 2, 2),
-        ("fail:N:EINTR", 1, 14),
+        ("fail:N:EINTR", 1, 7),
         ("fail:N:ENOSPC", 1, 0),
         ("fail:N:EMFILE", 1, 0),
     ];

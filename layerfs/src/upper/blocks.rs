@@ -58,10 +58,9 @@ impl Upper {
             return Ok(false);
         }
         let aside = self.aside();
-        let made = || file::create_new(&self.work, aside.as_str(), 0o600);
-        let file = self.bearing((&self.work, aside.as_bytes()), made)?;
+        let file = file::create_new(&self.work, aside.as_str(), 0o600)?;
         let tells = tells_holes(&file);
-        self.sweep(&aside);
+        self.sweep_uncounted(&aside);
         tells
     }
 

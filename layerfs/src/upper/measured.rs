@@ -67,9 +67,13 @@ impl What<'_> {
 impl<'a> Measured<'a> {
     /// Knows what an object takes before it is changed.
     fn begin(quota: &'a Quota, what: What<'a>, aside: u64) -> Result<Self, SysError> {
-        let stat = what.look()?;
-        let ino = stat.st_ino;
+        let ino = what.look()?.st_ino;
         let _gate = quota.gate(ino);
+        // It may have gone meanwhile, and its number to another.
+        let stat = what.look()?;
+        if stat.st_ino != ino || stat.st_nlink == 0 && quota.noted(ino).is_none() {
+            return Ok(Measured { quota, what, ino, aside });
+        }
         // What it has was counted when the layer was, whatever it is for.
         let bytes = cost(quota.disk, &stat, Keeps::All);
         let keeps = bytes > cost(quota.disk, &stat, Keeps::Contents);

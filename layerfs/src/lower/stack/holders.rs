@@ -18,6 +18,7 @@ use super::peek::Looking;
 use crate::lower::error::LowerError;
 use crate::sys::beneath::Purpose;
 use crate::sys::dir::{self, Listed};
+use crate::sys::file;
 use crate::tree::Name;
 
 /// In a directory of one layer there is nothing to choose from.
@@ -25,6 +26,9 @@ const LAYERS_MIN: usize = 2;
 
 /// To list a layer's names costs as much as to ask it for this many.
 const LIST_COST: usize = 8;
+
+/// A small directory has as much on some file systems.
+const BLOCK_BYTES: i64 = 4096;
 
 /// For so long what was listed is taken for what there is: layers may be changed by others.
 const VALID: Duration = Duration::from_secs(1);
@@ -111,11 +115,21 @@ impl DirStack {
         {
             let mut state = names.0.lock();
             state.vain += count;
-            if state.vain < LIST_COST * dir.places.len() + state.listed {
+            let has_cost = |listed: usize| LIST_COST * dir.places.len() + listed;
+            if state.vain < has_cost(state.listed) {
                 return;
+            }
+            if state.listed == 0 {
+                state.listed = self.names_of_size(dir).max(1);
+                if state.vain < has_cost(state.listed) {
+                    return;
+                }
             }
             // Who comes meanwhile does not list, too.
             state.vain = 0;
+            if self.holders.kept.load(Ordering::Relaxed) >= NAMES_MAX {
+                return;
+            }
         }
         let listed = self.holders_of(dir);
         let mut state = names.0.lock();
@@ -132,6 +146,20 @@ impl DirStack {
             // Nothing is known then: each layer is asked, and tells what is wrong with it.
             Err(Unknown) => state.listed = NAMES_MAX,
         }
+    }
+
+    /// About how many names a directory has beyond a few, by how large its layers' directories are: those of ext4 have a block at least,
+    /// and an entry takes some 20 to 40 bytes.
+    fn names_of_size(&self, dir: &StackNode) -> usize {
+        let size = |place: &Place| {
+            let opened = self.layers[place.layer].open(&place.trail, Purpose::Walk);
+            match opened.map(|dir| file::stat(&dir)) {
+                Ok(Ok(stat)) => usize::try_from(stat.st_size - BLOCK_BYTES).unwrap_or(0),
+                // Who asks this layer for a name is told.
+                Ok(Err(_)) | Err(_) => 0,
+            }
+        };
+        dir.places.iter().map(size).sum::<usize>() / 32
     }
 
     /// What each layer says of which names.
