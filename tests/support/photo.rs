@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::machine;
 
-/// How long something that is on its way out may still show.
-const LINGER_MAX: Duration = Duration::from_secs(10);
+/// How long something that is on its way out may still show: a mount does in each namespace that another test made meanwhile, for as
+/// long as that test's script runs.
+const LINGER_MAX: Duration = Duration::from_secs(40);
 /// How often it is looked for meanwhile.
 const LINGER_STEP: Duration = Duration::from_millis(50);
 
