@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::layer::{is_covered, refused};
 use super::list::Hides;
 use super::node::{Place, StackNode};
 use super::open::DirStack;
 use super::peek::Looking;
 use crate::lower::error::LowerError;
 use crate::sys::beneath::Purpose;
-use crate::sys::dir::{self, Listed};
+use crate::sys::dir::Listed;
 use crate::sys::file;
 use crate::tree::Name;
 
@@ -177,23 +176,11 @@ impl DirStack {
     }
 
     fn add_names(&self, place: &Place, number: u32, held: &mut Vec<Held>) -> Result<(), Unknown> {
-        let layer = &self.layers[place.layer];
-        if !layer.lists_all {
+        if !self.layers[place.layer].lists_all {
             return Err(Unknown);
         }
-        let listed = match layer.open(&place.trail, Purpose::List) {
-            Ok(fd) => fd,
-            Err(error) if is_covered(&error) => return Ok(()),
-            Err(_) => return Err(Unknown),
-        };
-        let entries = dir::list(&listed).map_err(|error| refused(error, &place.trail))?;
-        let looking = Looking {
-            options: &self.options,
-            hidden: &self.hidden,
-            dir: listed,
-            trail: &place.trail,
-            may_hold_whiteouts: place.may_hold_whiteouts,
-        };
+        let Some(looking) = self.look_for(place, Purpose::List)? else { return Ok(()) };
+        let entries = looking.list()?;
         if !is_exact(&looking, &entries)? {
             return Err(Unknown);
         }

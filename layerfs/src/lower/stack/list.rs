@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::layer::{is_covered, refused};
 use super::node::{Identity, Place, StackNode};
 use super::open::DirStack;
 use super::peek::Looking;
 use crate::lower::entry::LowerEntry;
 use crate::lower::error::LowerError;
 use crate::sys::beneath::Purpose;
-use crate::sys::dir::{self, Listed, ListedKind};
+use crate::sys::dir::{Listed, ListedKind};
 use crate::tree::wh_names::{WH_OPAQUE, WH_PREFIX};
 use crate::tree::{Attr, Ino, Kind, Name, WhNames};
 
@@ -39,19 +38,8 @@ impl DirStack {
 
     /// Adds what one layer says of names that no layer above said anything of.
     fn merge(&self, place: &Place, merged: &mut Merged) -> Result<(), LowerError> {
-        let listed = match self.layers[place.layer].open(&place.trail, Purpose::List) {
-            Ok(fd) => fd,
-            Err(error) if is_covered(&error) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let entries = dir::list(&listed).map_err(|error| refused(error, &place.trail))?;
-        let looking = Looking {
-            options: &self.options,
-            hidden: &self.hidden,
-            dir: listed,
-            trail: &place.trail,
-            may_hold_whiteouts: place.may_hold_whiteouts,
-        };
+        let Some(looking) = self.look_for(place, Purpose::List)? else { return Ok(()) };
+        let entries = looking.list()?;
         let mut hidden = Vec::new();
         for entry in entries {
             match self.hides(&entry.name) {

@@ -6,6 +6,7 @@ use super::open::{DirStack, StackOptions};
 use super::trail::Trail;
 use crate::lower::error::LowerError;
 use crate::sys::beneath::Purpose;
+use crate::sys::dir::{self, Listed};
 use crate::sys::file::{self, Stat, Symlinks};
 use crate::sys::{Errno, OwnedFd, SysError, beneath, xattr};
 use crate::tree::wh_names::{FUSE_OVERLAYFS_OPAQUE, WH_OPAQUE, wh_name};
@@ -64,6 +65,11 @@ impl Looking<'_> {
         let hides_below = asked && (self.holds_wh_opaque(bytes)? || self.has_other_mark(bytes)?);
         let hides_namesake = asked && self.has_wh_name(bytes)?;
         Ok(Said::Object(Object { stat, kind: attr.kind, hides_below, hides_namesake }))
+    }
+
+    /// All entries, whatever they say; the directory was opened for that.
+    pub(super) fn list(&self) -> Result<Vec<Listed>, LowerError> {
+        dir::list(&self.dir).map_err(|source| self.refused(source))
     }
 
     /// Whether an entry of that name and these attributes is a whiteout by its mark.

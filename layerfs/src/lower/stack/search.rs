@@ -291,7 +291,16 @@ impl Search<'_> {
 impl DirStack {
     /// Opens a directory of one layer to look at names in it; `None` where another mount covers it.
     pub(super) fn look<'a>(&'a self, at: &'a Place) -> Result<Option<Looking<'a>>, LowerError> {
-        let dir = match self.layers[at.layer].open(&at.trail, Purpose::Walk) {
+        self.look_for(at, Purpose::Walk)
+    }
+
+    /// The same for that purpose.
+    pub(super) fn look_for<'a>(
+        &'a self,
+        at: &'a Place,
+        purpose: Purpose,
+    ) -> Result<Option<Looking<'a>>, LowerError> {
+        let dir = match self.layers[at.layer].open(&at.trail, purpose) {
             Ok(dir) => dir,
             Err(error) if is_covered(&error) => return Ok(None),
             Err(error) => return Err(error),
