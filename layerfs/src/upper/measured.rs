@@ -69,15 +69,16 @@ impl<'a> Measured<'a> {
     fn begin(quota: &'a Quota, what: What<'a>, aside: u64) -> Result<Self, SysError> {
         let ino = what.look()?.st_ino;
         let _gate = quota.gate(ino);
-        // It may have gone meanwhile, and its number to another.
-        let stat = what.look()?;
-        if stat.st_ino != ino || stat.st_nlink == 0 && quota.noted(ino).is_none() {
-            return Ok(Measured { quota, what, ino, aside });
+        if quota.noted(ino).is_none() {
+            let stat = what.look()?;
+            // It may have gone meanwhile, and its number to another.
+            if stat.st_ino == ino && stat.st_nlink > 0 {
+                // What it has was counted when the layer was, whatever it is for.
+                let bytes = cost(quota.disk, &stat, Keeps::All);
+                let keeps = bytes > cost(quota.disk, &stat, Keeps::Contents);
+                quota.know(ino, Noted { bytes, keeps, ..Noted::default() });
+            }
         }
-        // What it has was counted when the layer was, whatever it is for.
-        let bytes = cost(quota.disk, &stat, Keeps::All);
-        let keeps = bytes > cost(quota.disk, &stat, Keeps::Contents);
-        quota.know(ino, Noted { bytes, keeps, ..Noted::default() });
         Ok(Measured { quota, what, ino, aside })
     }
 }
