@@ -283,6 +283,27 @@ fn of_a_file_that_is_written_in_part_its_blocks_count() {
 }
 
 #[test]
+fn what_a_file_lacks_is_brought_up_where_there_is_room_for_no_more_than_that() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    for lab in labs() {
+        let union = lab.mount_as(Form::Blocks, of_bytes(256 << 10));
+        let visit = Visit::new(&union);
+        let shown = visit.read("big").unwrap();
+        let len = shown.len() - 8192;
+        let handle = visit.open("big", OpenHow::Write).unwrap();
+        assert_eq!(union.write(handle, &shown[..len], 0).unwrap(), len);
+        let other = made(&visit, "other");
+        let end = fill(&union, other, (0, 4096));
+        union.truncate(other, end - 20_480).unwrap();
+        union.make_whole().unwrap();
+        union.release(handle);
+        union.release(other);
+        assert_eq!(visit.read("big").unwrap(), shown);
+    }
+}
+
+#[test]
 fn room_that_is_allocated_counts_and_is_there_to_be_written() {
     support::need_root!();
     let _watch = watchdog(120);
@@ -385,10 +406,20 @@ fn attributes_take_room_too() {
         }
         let after = used(&union).0;
         assert!(after >= before + 4096 && after <= before + 12_288, "{before}, then {after}");
+        drop(visit);
+        drop(union);
+        let union = lab.mount(of_bytes(64 << 10));
+        let visit = Visit::new(&union);
+        assert_eq!(used(&union).0, after, "the next mount counts them, too");
+        let files = ["file", "other"].map(|name| visit.walk(name).unwrap().id);
         for file in files {
             union.remove_xattr(file, b"user.one").unwrap();
         }
         assert_eq!(used(&union).0, before);
+        let file = visit.walk("file").unwrap().id;
+        union.set_xattr(file, (b"user.one", &[b'v'; 3000]), SetHow::Any).unwrap();
+        visit.unlink("file").unwrap();
+        assert!(used(&union).0 <= before);
         let each = |number: usize| {
             let name = format!("f{number}");
             visit.make(&name, NewNode::File)?;
@@ -512,6 +543,31 @@ fn after_a_refused_call_no_less_is_counted_than_there_is() {
             if !outcome.fired {
                 break;
             }
+        }
+    }
+}
+
+#[cfg(feature = "fault")]
+#[test]
+fn what_is_removed_while_descriptors_are_short_gives_its_room_back() {
+    use layerfs_driver::sys::fault::{Plan, with_plan};
+    support::need_root!();
+    let _watch = watchdog(120);
+    let lab = Lab::new(Scratch::new(), Side::Image);
+    let union = lab.mount(of_bytes(MIB));
+    let visit = Visit::new(&union);
+    let before = used(&union);
+    for n in 1.. {
+        let handle = made(&visit, "new");
+        assert_eq!(union.write(handle, &[1; 100_000], 0).unwrap(), 100_000);
+        union.release(handle);
+        let plan = Plan::Fail { n, errno: Errno::MFILE, call: Some("openat".into()) };
+        let (done, outcome) = with_plan(plan, || visit.unlink("new"));
+        done.or_else(|_| visit.unlink("new")).unwrap();
+        assert_eq!(used(&union), before, "call {n}");
+        if !outcome.fired {
+            assert!(n > 1, "it opens nothing to remove a name");
+            break;
         }
     }
 }

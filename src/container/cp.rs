@@ -26,7 +26,6 @@ use super::run::may_contain;
 use super::shown::has_first;
 use super::supervise::words_of;
 use super::sweep::sweep;
-use crate::mount::bounds::Bounds;
 use crate::mount::owners::Owners as Shown;
 use crate::mount::serve::{Flag, ServeArgs};
 use crate::mount::start;
@@ -250,7 +249,8 @@ fn mounted(container: &Container, held: &OwnedFd, session: &Session) -> Result<P
         flags,
         propagation: None,
         owners: Shown::default(),
-        bounds: bounds_of(container)?,
+        // How much its own files may take, whoever writes them.
+        bounds: words_of(container)?.limits.bounds()?,
         labels: Vec::new(),
         log: None,
         verbose: false,
@@ -258,17 +258,6 @@ fn mounted(container: &Container, held: &OwnedFd, session: &Session) -> Result<P
     match start::start_as(Path::new(again::THIS_PROGRAM), &serve, session)? {
         Outcome::Done => Ok(at),
         Outcome::SomeFailed | Outcome::Status(_) => bail!("its serving process has failed"),
-    }
-}
-
-/// How much the container's own files may take, whoever writes them.
-fn bounds_of(container: &Container) -> Result<Bounds> {
-    match words_of(container) {
-        Ok(words) => words.limits.bounds(),
-        Err(error) => {
-            tracing::debug!("it was made when there were no bounds: {error:#}");
-            Ok(Bounds::default())
-        }
     }
 }
 

@@ -235,7 +235,7 @@ impl Union {
                 break;
             }
             let end = (at + PIECE_BYTES).min(below);
-            let _spent = upper.spending(file, end - at)?;
+            let _spent = upper.spending_to_fill(file, at..end)?;
             fill_piece(file, contents, (at, end)).map_err(told("copy up"))?;
             at = end;
         }

@@ -179,29 +179,14 @@ fn set_bounded(
         return Ok(upper.set_user_xattr(at.0, at.1, (name, value), how)?);
     }
     upper.expect_within_bounds()?;
-    let before = length(upper, at, name)?;
     // A small one has its place with the inode, mostly; what it takes otherwise is noted afterwards.
     let bytes = if value.len() > SMALL_BYTES { value.len() as u64 } else { 0 };
     let _spent = upper.spending_at(at, bytes)?;
-    upper.set_user_xattr(at.0, at.1, (name, value), how)?;
-    upper.note_attribute(at, before, name.len() + value.len());
-    Ok(())
+    Ok(upper.set_user_xattr(at.0, at.1, (name, value), how)?)
 }
 
 /// Removes an attribute, and gives back what it took.
 fn remove_bounded(upper: &Upper, at: At<'_>, name: &[u8]) -> Result<(), UnionError> {
-    if !upper.is_bounded() {
-        return Ok(upper.remove_user_xattr(at.0, at.1, name)?);
-    }
-    let before = length(upper, at, name)?;
     let _measured = upper.spending_at(at, 0)?;
-    upper.remove_user_xattr(at.0, at.1, name)?;
-    upper.note_attribute(at, before, 0);
-    Ok(())
-}
-
-/// Bytes of an attribute, its name among them; 0 where it is not there.
-fn length(upper: &Upper, at: At<'_>, name: &[u8]) -> Result<usize, UnionError> {
-    let value = upper.user_xattr(at.0, at.1, name)?;
-    Ok(value.map_or(0, |value| name.len() + value.len()))
+    Ok(upper.remove_user_xattr(at.0, at.1, name)?)
 }

@@ -19,7 +19,7 @@ use super::quota::{Bounds, Disk, Noted, Quota, Room};
 use super::rename::At;
 use crate::sys::change::StatVfs;
 use crate::sys::file::{self, Stat, Symlinks};
-use crate::sys::{Errno, SysError, deep, dir, extents, host};
+use crate::sys::{Errno, SysError, deep, dir, extents, host, xattr};
 use crate::tree::{Attr, Kind};
 
 /// `FALLOC_FL_KEEP_SIZE`.
@@ -35,7 +35,7 @@ const COUNT_ATTRIBUTES: [u64; 2] = [0xef53, 0x5846_5342];
 #[must_use = "what a change took is noted when this goes"]
 pub struct Spending<'a> {
     // In this order: what was set aside is nobody else's before what was taken is noted.
-    _measured: Measured<'a>,
+    measured: Measured<'a>,
     _room: Option<Room<'a>>,
 }
 
@@ -62,6 +62,18 @@ impl What<'_> {
             What::Named(dir, name) => file::stat_at(dir, name, Symlinks::Stop),
         }
     }
+
+    /// What its attributes take, names among them, where the disk does not count them with it.
+    fn beside(self, disk: Disk) -> Result<u64, SysError> {
+        if disk.tells_attributes {
+            return Ok(0);
+        }
+        let pairs = match self {
+            What::Open(file) => xattr::all(file),
+            What::Named(dir, name) => xattr::all_at(dir, name),
+        };
+        Ok(pairs?.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum())
+    }
 }
 
 impl<'a> Measured<'a> {
@@ -76,7 +88,7 @@ impl<'a> Measured<'a> {
                 // What it has was counted when the layer was, whatever it is for.
                 let bytes = cost(quota.disk, &stat, Keeps::All);
                 let keeps = bytes > cost(quota.disk, &stat, Keeps::Contents);
-                quota.know(ino, Noted { bytes, keeps, ..Noted::default() });
+                quota.know(ino, Noted { bytes, beside: what.beside(quota.disk)?, keeps });
             }
         }
         Ok(Measured { quota, what, ino, aside })
@@ -98,7 +110,11 @@ impl Drop for Measured<'_> {
                 noted.bytes.saturating_add(self.aside)
             }
         };
-        self.quota.note(self.ino, Noted { bytes, ..noted });
+        let beside = self.what.beside(self.quota.disk).unwrap_or_else(|error| {
+            tracing::warn!("attributes count with what they had: {error}");
+            noted.beside
+        });
+        self.quota.note(self.ino, Noted { bytes, beside, ..noted });
     }
 }
 
@@ -143,23 +159,27 @@ impl Upper {
             tells_at_once: KNOWN.contains(&magic),
             tells_attributes: COUNT_ATTRIBUTES.contains(&magic),
         };
-        let mut count = |stat: &Stat| {
+        let mut count = |dir: &OwnedFd, name: &[u8], stat: &Stat| {
             let attr = Attr::of_stat(stat);
             let is_once = attr.kind == Kind::Directory || attr.nlink == 1;
             if !attr.is_whiteout_device() && (is_once || linked.insert(stat.st_ino)) {
-                bytes = bytes.saturating_add(cost(disk, stat, Keeps::All));
+                let beside = What::Named(dir, name).beside(disk)?;
+                let all = cost(disk, stat, Keeps::All).saturating_add(beside);
+                bytes = bytes.saturating_add(all);
                 inodes += 1;
             }
+            Ok(())
         };
-        count(&file::stat(&self.root).during(deed)?);
-        deep::look_through(&self.root, &mut count).during(deed)?;
+        let root = file::stat(&self.root).during(deed)?;
+        count(&self.root, b".", &root).during(deed)?;
+        deep::visit(&self.root, &mut count).during(deed)?;
         if let Some(index) = self.index_dir() {
             for entry in dir::list(index).during(deed)? {
                 // Else it says of a group of the lower how many names it has, and is no object of the layer.
                 let group = self.group(&String::from_utf8_lossy(&entry.name));
                 if !matches!(group, Ok(Some(Group { copied_up: false, .. }))) {
                     let stat = file::stat_at(index, &*entry.name, Symlinks::Stop);
-                    count(&stat.during(deed)?);
+                    count(index, &entry.name, &stat.during(deed)?).during(deed)?;
                 }
             }
         }
@@ -216,7 +236,7 @@ impl Upper {
         let bytes = bytes.checked_next_multiple_of(BLOCK_BYTES).unwrap_or(u64::MAX);
         let room = quota.set_aside(bytes).ok_or_else(full).during(deed)?;
         let measured = Measured::begin(quota, what, bytes).during(deed)?;
-        Ok(Some(Spending { _measured: measured, _room: Some(room) }))
+        Ok(Some(Spending { measured, _room: Some(room) }))
     }
 
     /// Measures a write, and answers how much of it fits: all, or what comes before the first byte for which there is no room. `also` is the
@@ -242,7 +262,7 @@ impl Upper {
             }
         };
         let fits = end.and_then(|end| usize::try_from(end.saturating_sub(offset)).ok());
-        let spending = Spending { _measured: measured, _room: Some(room) };
+        let spending = Spending { measured, _room: Some(room) };
         Ok((Some(spending), fits.map_or(len, |fits| fits.min(len))))
     }
 
@@ -258,17 +278,39 @@ impl Upper {
         if mode & TAKES_NONE != 0 {
             return self.spending(file, 0);
         }
-        let blocks = blocks_of(offset, len);
+        let spending = self.spending_on_gaps(quota, file, blocks_of(offset, len)).during(deed)?;
+        if mode & KEEP_SIZE != 0 {
+            let ino = spending.measured.ino;
+            let _gate = quota.gate(ino);
+            quota.keep(ino);
+        }
+        Ok(Some(spending))
+    }
+
+    /// Measures that what a file lacks of a range is brought up: there is room for all that it lacks, or it is refused.
+    pub fn spending_to_fill<'a>(
+        &'a self,
+        file: &'a OwnedFd,
+        range: Range<u64>,
+    ) -> Result<Option<Spending<'a>>, UpperError> {
+        let Some(quota) = &self.quota else { return Ok(None) };
+        let blocks = blocks_of(range.start, range.end - range.start);
+        self.spending_on_gaps(quota, file, blocks).during("set room aside").map(Some)
+    }
+
+    /// Sets room aside for blocks of a file, or at least for those for which it has none.
+    fn spending_on_gaps<'a>(
+        &'a self,
+        quota: &'a Quota,
+        file: &'a OwnedFd,
+        blocks: Range<u64>,
+    ) -> Result<Spending<'a>, SysError> {
         let all = blocks.end - blocks.start;
-        let measured = Measured::begin(quota, What::Open(file), all).during(deed)?;
+        let measured = Measured::begin(quota, What::Open(file), all)?;
         let room = quota.set_aside(all);
         let room = room.or_else(|| quota.set_aside(sum(&self.gaps(&measured, blocks))));
-        let room = room.ok_or_else(full).during(deed)?;
-        if mode & KEEP_SIZE != 0 {
-            let _gate = quota.gate(measured.ino);
-            quota.keep(measured.ino);
-        }
-        Ok(Some(Spending { _measured: measured, _room: Some(room) }))
+        let room = room.ok_or_else(full)?;
+        Ok(Spending { measured, _room: Some(room) })
     }
 
     /// The stretches of a range for which the file has no room on the disk, as far as is known, or none that is counted.
@@ -311,8 +353,9 @@ impl Upper {
         match file::stat_at(dir, name, Symlinks::Stop) {
             Ok(stat) => {
                 let bytes = cost(quota.disk, &stat, Keeps::Contents);
+                let beside = What::Named(dir, name).beside(quota.disk).unwrap_or_default();
                 let _gate = quota.gate(stat.st_ino);
-                quota.note(stat.st_ino, Noted { bytes, ..Noted::default() });
+                quota.note(stat.st_ino, Noted { bytes, beside, keeps: false });
             }
             Err(error) => {
                 tracing::warn!("a new object counts with a block for good: {error}");
@@ -329,40 +372,35 @@ impl Upper {
         take: impl FnOnce() -> Result<T, SysError>,
     ) -> Result<T, SysError> {
         let Some(quota) = &self.quota else { return take() };
-        let held = match file::hold(dir, name).and_then(|held| Ok((file::stat(&held)?, held))) {
-            Ok((stat, held)) if !Attr::of_stat(&stat).is_whiteout_device() => Some((stat, held)),
+        let stat = match file::stat_at(dir, name, Symlinks::Stop) {
+            Ok(stat) if !Attr::of_stat(&stat).is_whiteout_device() => stat,
             Err(error) if !error.is_absent() => {
                 tracing::warn!("what goes with a name stays counted: {error}");
-                None
+                return take();
             }
-            Ok(_) | Err(_) => None,
+            Ok(_) | Err(_) => return take(),
         };
-        let Some((stat, held)) = held else { return take() };
+        // Where descriptors are short, names that come or go by another way meanwhile are not seen.
+        let held = file::hold(dir, name).and_then(|held| Ok((file::stat(&held)?, held)));
+        let held = held.ok().filter(|(seen, _)| seen.st_ino == stat.st_ino).map(|(_, held)| held);
+        let beside = What::Named(dir, name).beside(quota.disk).unwrap_or_default();
         // Of two that take the last names of one object each sees what is left of them.
         let gate = quota.gate(stat.st_ino);
         let taken = take();
-        match file::stat(&held) {
-            Ok(left) if left.st_nlink == 0 => {
-                quota.forget(stat.st_ino, cost(quota.disk, &stat, Keeps::All));
+        let left = held.map(|held| file::stat(&held).map(|left| left.st_nlink));
+        let is_gone = match (left, &taken) {
+            (Some(Ok(left)), _) => left == 0,
+            (Some(Err(_)) | None, Ok(_)) => {
+                stat.st_nlink == 1 || Attr::of_stat(&stat).kind == Kind::Directory
             }
-            Ok(_) => {}
-            Err(error) => tracing::warn!("what goes with a name stays counted: {error}"),
+            (Some(Err(_)) | None, Err(_)) => false,
+        };
+        if is_gone {
+            let bytes = cost(quota.disk, &stat, Keeps::All).saturating_add(beside);
+            quota.forget(stat.st_ino, bytes);
         }
         drop(gate);
         taken
-    }
-
-    /// Notes that an attribute has another length, or came or went, where the disk does not count it with its object.
-    pub fn note_attribute(&self, (dir, name): At<'_>, before: usize, after: usize) {
-        let Some(quota) = self.quota.as_ref().filter(|quota| !quota.disk.tells_attributes) else {
-            return;
-        };
-        let Ok(stat) = file::stat_at(dir, name, Symlinks::Stop) else { return };
-        let _gate = quota.gate(stat.st_ino);
-        if let Some(noted) = quota.noted(stat.st_ino) {
-            let beside = noted.beside.saturating_sub(before as u64).saturating_add(after as u64);
-            quota.note(stat.st_ino, Noted { beside, ..noted });
-        }
     }
 }
 
