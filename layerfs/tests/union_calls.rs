@@ -9,9 +9,10 @@ mod support;
 
 use kit::ground;
 use kit::visit::Visit;
+use layerfs_driver::sys::Errno;
 use layerfs_driver::sys::fault::{Plan, with_plan};
 use layerfs_driver::tree::Name;
-use layerfs_driver::union::{Caller, NewNode, NodeId, Union};
+use layerfs_driver::union::{Caller, Copies, NewNode, NodeId, SetAttr, Touches, Union};
 use support::{Scratch, watchdog};
 
 /// The fault points that a deed passes; a descriptor that is closed is none.
@@ -117,4 +118,32 @@ fn absent_names_of_many_layers_cost_no_more_than_those_of_few() {
     assert!(then <= 5, "{then} calls, the first time {first}");
     let found = (0..50).map(|_| points(|| union.lookup(dir, &name("of 90")).unwrap())).min();
     assert!(found.unwrap() <= 12, "{found:?} calls for a name that one of a hundred layers has");
+}
+
+/// The sync of a copy is for its data: an empty one waits for no disk.
+#[test]
+fn a_copy_of_nothing_is_not_synced() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    let scratch = Scratch::new();
+    let low = scratch.join("low");
+    std::fs::create_dir(&low).unwrap();
+    std::fs::write(low.join("full"), "x").unwrap();
+    std::fs::write(low.join("empty"), "").unwrap();
+    std::os::unix::fs::symlink("full", low.join("link")).unwrap();
+    let union = ground::joined(ground::lower_of(&[low]), &scratch.join("place"));
+    let visit = Visit::new(&union);
+    for (name, touches, copies) in [
+        ("full", Touches::Attributes, Copies::Little),
+        ("empty", Touches::Attributes, Copies::Nothing),
+        ("link", Touches::Attributes, Copies::Nothing),
+    ] {
+        let id = visit.walk(name).unwrap().id;
+        assert_eq!(union.copies(id, touches), copies, "{name}");
+        let plan = Plan::Fail { n: 1, errno: Errno::IO, call: Some("fsync".into()) };
+        let own = SetAttr { uid: Some(7), ..SetAttr::default() };
+        let (done, outcome) = with_plan(plan, || union.set_attr(id, &own));
+        let is_synced = copies == Copies::Little;
+        assert_eq!((done.is_ok(), outcome.fired), (!is_synced, is_synced), "{name}");
+    }
 }

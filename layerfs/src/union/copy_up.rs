@@ -176,7 +176,7 @@ impl Union {
         let (Some(upper), Some(lower)) = (&self.upper, lower) else { return Copies::Nothing };
         let is_lower = known.as_ref().is_none_or(|node| !node.is_upper());
         match self.lower.attr(&lower) {
-            Ok(attr) if attr.kind == Kind::Directory => Copies::Nothing,
+            Ok(attr) if !is_synced(upper, &attr) => Copies::Nothing,
             Ok(attr) if is_lower && may_be_left(upper, touches) && upper.leaves_data(&attr) => {
                 match self.lower.xattr(&lower, CAPABILITY) {
                     Ok(Some(_)) if attr.size > MUCH_BYTES => Copies::Much,
@@ -369,6 +369,17 @@ impl Union {
 /// Whether file systems say so that an attribute does not fit beside the others of an object.
 pub(super) fn is_for_want_of_room(errno: Errno) -> bool {
     matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::TOOBIG | Errno::RANGE | Errno::XDEV)
+}
+
+/// Whether a copy of such an object is on the disk before it is installed: a file's data, and what stands for what can't be.
+fn is_synced(upper: &Upper, attr: &Attr) -> bool {
+    match attr.kind {
+        Kind::File => attr.size > 0,
+        Kind::Directory => false,
+        Kind::Symlink | Kind::CharDevice | Kind::BlockDevice | Kind::Fifo | Kind::Socket => {
+            upper.records_owners()
+        }
+    }
 }
 
 /// Whether a change of a lower file may leave its data there.

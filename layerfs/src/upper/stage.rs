@@ -224,7 +224,7 @@ impl Upper {
         if attr.kind != Kind::Symlink && !has_permissions {
             self.set_permissions(at, attr.permissions)?;
         }
-        if let (Some(file), CopiedData::Copied(_)) = (file, &copied.data) {
+        if let (Some(file), CopiedData::Copied(_), true) = (file, &copied.data, attr.size > 0) {
             // The name must not be durable before the data: a crash would leave an empty file in place of the lower.
             self.sync(file)?;
         }

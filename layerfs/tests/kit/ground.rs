@@ -30,7 +30,7 @@ for it in c movedf whited gone stay kept tx up2; do echo $it > $it; done
 for it in allgone moveme m x n swapdir; do echo $it > $it/one; echo $it two > $it/two; done
 echo group > g1; ln g1 g2; ln g1 d/g3
 echo other > k1; ln k1 k2; ln k1 d/k3
-echo one > opq/one; echo one > opm/one
+echo one > opq/one; echo one > opm/one; : > d/bare
 ln -s target sym; ln -s d/plain d/sym
 mknod dev c 1 3; mkfifo fifo
 chmod 4755 c; chmod 750 x; chown 1000:1001 tx; chown -h 1000:1001 d/sym

@@ -113,6 +113,15 @@ pub const DEEDS: &[Deed] = &[
         ],
     },
     Deed {
+        name: "chmod an empty lower file and fill it",
+        steps: &[
+            step(|way| way.chmod("d/bare")),
+            lasts(|way| sync(way, "d/bare")),
+            step(|way| way.write("d/bare", b"filled", 0)),
+            lasts(|way| sync(way, "d/bare")),
+        ],
+    },
+    Deed {
         name: "chmod a lower file",
         steps: &[step(|way| way.chmod("big")), lasts(|way| sync(way, "big"))],
     },
@@ -283,6 +292,7 @@ pub fn of_form(form: Form) -> Vec<usize> {
             "write to a sparse file",
             "append to a lower file deep down",
             "chmod a lower file",
+            "chmod an empty lower file and fill it",
             "give files to another, move them and write to them",
             "empty a lower file and fill it",
             "write to a group and remove a name",
