@@ -91,12 +91,16 @@ impl Run<'_> {
     }
 
     fn mounted(&self, up: &Path, watch: impl FnOnce(&Serving) -> Result<()>) -> Result<Outcome> {
-        if self.workload.start() != Start::Unmounted {
-            // A step as well: whoever mounts may hang.
-            step::run(self.lab.limit, &self.lab.mountpoint, || {
-                let changes = self.workload.changes();
-                self.contender.mount(self.lab, self.shelf, up, changes).map(|()| Duration::ZERO)
-            })?;
+        // A step as well: whoever mounts may hang.
+        step::run(self.lab.limit, &self.lab.mountpoint, || {
+            let changes = self.workload.changes();
+            self.contender.mount(self.lab, self.shelf, up, changes).map(|()| Duration::ZERO)
+        })?;
+        if self.workload.start() == Start::Unmounted {
+            // Who came first in a round would read from the disk, for all others, what mounting reads.
+            contender::unmount(&self.lab.mountpoint)?;
+            let made = dir::open_path(up)?;
+            deep::remove(&made, "upper").and_then(|()| deep::remove(&made, "work"))?;
         }
         let serving = serving::now()?;
         let processor = match self.placement {
