@@ -42,7 +42,7 @@ pub use seal::seal;
 pub use served::{Handed, SupervisorWatch, receive};
 pub use signals::{Signals, signal_name, signal_named};
 pub use spec::ContainerSpec;
-pub use start::{Request, RunError, Running, Server, channel, start};
+pub use start::{Request, RunError, Running, Server, Without, channel, start};
 pub use supervise::Ended;
 pub use sys::channel::pipe;
 pub use sys::identity::held as held_capabilities;

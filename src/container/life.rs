@@ -12,11 +12,12 @@ use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::process::start_ticks;
 use layerfs_runtime::cgroup::{Cgroup, CgroupError};
 use layerfs_runtime::spec::{Contents, First, Users, Volume};
-use layerfs_runtime::{ContainerSpec, Ended, Log, Request, RunError, Running, Signals};
+use layerfs_runtime::{ContainerSpec, Ended, Log, Request, RunError, Running, Signals, Without};
 
 use super::asked::{Asked, From, config_of, root_of, said};
 use super::ids::Taken;
-use super::network::Held;
+use super::network::words::say_none;
+use super::network::{Held, Wanted};
 use super::process::process;
 use super::server::{self, Started};
 use super::supervise::words_of;
@@ -69,7 +70,7 @@ impl Life<'_> {
             Ok(signals) => signals,
             Err(error) => return Err(self.take_back(living, error.into())),
         };
-        let held = match Held::begin(&self.asked.network, &living, self.session.roots()) {
+        let mut held = match Held::begin(&self.asked.network, &living, self.session.roots()) {
             Ok(held) => held,
             Err(error) => return Err(self.take_back(living, error)),
         };
@@ -102,11 +103,19 @@ impl Life<'_> {
             let started = cgroup.add_server(server.pid()).map_err(RunError::Limits);
             let started = started.and_then(|()| {
                 let (cgroup, place) = (&cgroup, place.as_path());
-                let network = self.asked.network.mode.joined();
-                let (server, ranges) = (channel, ids.as_ref());
-                let request =
-                    Request { spec, cgroup, place, server, signals, network, held: ranges, log };
-                layerfs_runtime::start(request)
+                let wanted = &self.asked.network;
+                let mut alone = Alone { living: &living, wanted, held: &mut held };
+                layerfs_runtime::start(Request {
+                    spec,
+                    cgroup,
+                    place,
+                    server: channel,
+                    signals,
+                    held: ids.as_ref(),
+                    network: wanted.mode.joined(),
+                    without: wanted.mode.is_dispensable().then_some(&mut alone as _),
+                    log,
+                })
             });
             begun(started, &mut server).map(|running| (running, server))
         });
@@ -339,6 +348,22 @@ impl Life<'_> {
             verbose: false,
         };
         Ok((spec, serve))
+    }
+}
+
+/// A container that has no network after all.
+#[derive(Debug)]
+struct Alone<'a> {
+    living: &'a Living,
+    wanted: &'a Wanted,
+    held: &'a mut Held,
+}
+
+impl Without for Alone<'_> {
+    fn network(&mut self, name: &str, words: &str) {
+        say_none(format_args!("{name}: {words}"));
+        told(self.held.lose());
+        told(files::rewrite(self.living, self.wanted, self.held));
     }
 }
 
