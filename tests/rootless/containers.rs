@@ -361,9 +361,12 @@ fn a_users_volume_is_filled_written_by_others_and_removed() {
         "run='layerfs run --rm --network none'; $run -v www:/var/www box sh -c 'stat -c %u:%g /var/www/index; mkdir -m 700 /var/www/d; \
          touch /var/www/d/f; chown -R 7:7 /var/www/d'; $run -v www:/v box ls /v; stat -c %u share/layerfs/volumes/www/data
         layerfs volume rm www; layerfs volume ls -q; ls -A share/layerfs/volumes
-        $run -v www:/var/www -v data:/d box true; layerfs volume prune --all | sort; ls -A share/layerfs/volumes; layerfs gc >/dev/null",
+        $run -v www:/var/www -v data:/d box true; layerfs volume prune --all | sort; ls -A share/layerfs/volumes; layerfs gc >/dev/null
+        fill='mkdir -m 700 /v/d; touch /v/d/f; chown -R 7:7 /v/d'; $run -v /v box sh -c \"$fill\"; ls -A share/layerfs/volumes
+        layerfs run --network none --name web -v /v box sh -c \"$fill\"; ls share/layerfs/volumes | wc -l
+        layerfs rm -v web; ls -A share/layerfs/volumes",
     );
-    let expected = format!("33:34\nd\nindex\n{}\nwww\ndata\nwww\n", FIRST_SUBORDINATE + 32);
+    let expected = format!("33:34\nd\nindex\n{}\nwww\ndata\nwww\n1\nweb\n", FIRST_SUBORDINATE + 32);
     assert_eq!(seen, expected);
     assert_no_container(&ground);
 }
