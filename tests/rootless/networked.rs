@@ -216,7 +216,7 @@ fn without_a_word_a_users_container_has_the_program_that_is_there() {
     let told = "layerfs: the container has no network: neither pasta (package passt) nor slirp4netns is in PATH: install one; \
                 --network host gives it the host's, --network none does without\n";
     let mode = format!(
-        "layerfs check | grep -o \"^[a-z]* *users' networks\" | tr -s ' '
+        "echo $(layerfs network ls --format '{{{{.Name}}}}'); layerfs check | grep -o \"^[a-z]* *users' networks\" | tr -s ' '
          layerfs create --name web box true >/dev/null; layerfs ps -a --format '{{{{.Networks}}}}'; layerfs rm web; \
          layerfs run --rm {} box /bin/sh -c '{} python3 /py/ask tcp {HOST} 8000 | grep -o \"sees .*\"; ls /sys/class/net'",
         PYTHON.0, PYTHON.1
@@ -227,13 +227,18 @@ fn without_a_word_a_users_container_has_the_program_that_is_there() {
         ("", format!("missing users' networks\n{told}none\nweb\n{told}lo\n")),
     ] {
         let said = lan.shell(&format!("{} {mode}", path.replace("SOME", programs)));
-        assert_eq!(said, expected, "{programs}");
+        let names = format!("host none {programs}");
+        assert_eq!(said, format!("{}\n{expected}", names.trim_end()), "{programs}");
         lan.ground.prepare("rm -r few");
     }
     // pasta takes over from a link that leads somewhere.
     lan.host.sh("ip route del default");
     let said = lan.shell(&mode);
-    assert_eq!(said, format!("ok users' networks\nslirp4netns\nweb\nsees {HOST}\neth0\nlo\n"));
+    let names = "host none pasta slirp4netns";
+    assert_eq!(
+        said,
+        format!("{names}\nok users' networks\nslirp4netns\nweb\nsees {HOST}\neth0\nlo\n")
+    );
     drop(server);
     lan.assert_nothing_left();
 }
