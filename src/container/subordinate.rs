@@ -74,8 +74,8 @@ pub fn quietly_of_caller() -> CallersIds {
     CallersIds { user, group, further: further(user).ok() }
 }
 
-/// Does something that removes files of containers: as root of the user's own ids where there are more than one, since files may
-/// belong to the others. The caller has one thread.
+/// Does something that removes or looks through files of containers: as root of the user's own ids where there are more than one,
+/// since files may belong to the others. The caller has one thread.
 pub fn with_all_ids(
     results: &mut Results,
     deed: impl FnOnce(&mut Results) -> Result<Outcome>,
@@ -104,7 +104,7 @@ pub fn with_all_ids(
     match ended {
         Ended::Exited(0) => Ok(Outcome::Done),
         Ended::Exited(_) => Ok(Outcome::SomeFailed),
-        ended @ Ended::Killed(_) => bail!("the process that removes {ended}"),
+        ended @ Ended::Killed(_) => bail!("the process that has all ids of the user {ended}"),
     }
 }
 

@@ -404,15 +404,17 @@ fn a_users_volume_is_filled_written_by_others_and_removed() {
 }
 
 #[test]
-fn volumes_that_others_wrote_to_go_with_prune_and_reset() {
+fn volumes_that_others_wrote_to_are_counted_and_go_with_prune_and_reset() {
     let Some(ground) = ground_with_image() else { return };
     let seen = ground.shell(
         Who::User,
-        "fill() { layerfs run --rm --network none -v $1:/v box sh -c 'mkdir -m 700 /v/d; touch /v/d/f; chown -R 7:7 /v/d'; }
-        fill $(layerfs volume create); layerfs volume ls -q | wc -l; layerfs system prune -f --volumes | grep -c '^Total'
+        "fill() { layerfs run --rm --network none -v $1:/v box sh -c 'mkdir -m 700 /v/d; dd if=/dev/zero of=/v/d/f bs=1M count=1 2>/dev/null; chown -R 7:7 /v/d'; }
+        size() { layerfs system df --json | tr -d ' \\n\"' | grep -o 'type:other,[^}]*' | grep -o 'size:[0-9]*' | cut -d: -f2; }
+        before=$(size); fill $(layerfs volume create); echo $(($(size) - before >= 1048576))
+        layerfs volume ls -q | wc -l; layerfs system prune -f --volumes | grep -c '^Total'
         layerfs volume ls -q | wc -l; fill www; layerfs system reset -f; layerfs volume ls -q | wc -l; ls -A share/layerfs/volumes",
     );
-    assert_eq!(seen, "1\n1\n0\n0\n");
+    assert_eq!(seen, "1\n1\n1\n0\n0\n");
     assert_no_container(&ground);
 }
 
