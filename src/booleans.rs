@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{Arg, ArgAction, Command, Id};
+use clap::{Arg, ArgAction, Command};
 
 use crate::cli;
 use crate::misunderstood::place_of_verb;
@@ -22,28 +22,30 @@ pub fn plain(words: Vec<OsString>) -> Vec<OsString> {
     let Some(mut verb) = words[at].to_str().and_then(|word| all.find_subcommand(word)) else {
         return words;
     };
-    // Each with the option that it is, where it is one without a value and nothing else.
-    let mut plain: Vec<(OsString, Option<&Id>)> =
-        words[..=at].iter().map(|word| (word.clone(), None)).collect();
+    let mut plain: Vec<Word> =
+        words[..=at].iter().map(|word| Word { text: word.clone(), options: vec![] }).collect();
     let mut rest = words[at + 1..].iter();
     while let Some(word) = rest.next() {
         let text = word.to_str().unwrap_or_default();
         if text == "--" {
-            plain.push((word.clone(), None));
+            plain.push(Word { text: word.clone(), options: vec![] });
             break;
         }
         let options = options_of(text, verb, &all);
         match (said(text), options.last()) {
             (Some((option, answer)), Some(last)) if is_flag(last) => {
+                let last = *last;
                 // What is said last counts.
-                plain.retain(|(_, alone)| *alone != Some(last.get_id()));
-                let left = if answer { Some(option) } else { without_last(option) };
-                plain.extend(left.map(|left| (left.into(), alone(left, &options))));
+                plain = plain.into_iter().filter_map(|word| word.without(last)).collect();
+                let whole = Word { text: option.into(), options };
+                plain.extend(if answer { Some(whole) } else { whole.without(last) });
             }
             _ => {
-                plain.push((word.clone(), alone(text, &options)));
-                if takes_next(text, &options) {
-                    plain.extend(rest.next().map(|value| (value.clone(), None)));
+                let takes_next = takes_next(text, &options);
+                plain.push(Word { text: word.clone(), options });
+                if takes_next {
+                    let value = rest.next().cloned();
+                    plain.extend(value.map(|text| Word { text, options: vec![] }));
                 }
                 if text.starts_with('-') {
                     continue;
@@ -57,7 +59,35 @@ pub fn plain(words: Vec<OsString>) -> Vec<OsString> {
             }
         }
     }
-    plain.into_iter().map(|(word, _)| word).chain(rest.cloned()).collect()
+    plain.into_iter().map(|word| word.text).chain(rest.cloned()).collect()
+}
+
+/// A word, and the options that it names, as [`options_of`] finds them.
+struct Word<'a> {
+    text: OsString,
+    options: Vec<&'a Arg>,
+}
+
+impl Word<'_> {
+    /// The same without an option that takes no value; `None` where it names nothing else.
+    fn without(mut self, gone: &Arg) -> Option<Self> {
+        while let Some(at) = self.options.iter().position(|one| one.get_id() == gone.get_id()) {
+            let text = self.text.to_str().filter(|text| !text.starts_with("--"))?;
+            // Letters stand after a dash, in the order of their options.
+            let letters: String = text
+                .chars()
+                .enumerate()
+                .filter(|(place, _)| *place != at + 1)
+                .map(|it| it.1)
+                .collect();
+            if letters == "-" {
+                return None;
+            }
+            self.text = letters.into();
+            self.options.remove(at);
+        }
+        Some(self)
+    }
 }
 
 /// An option and the answer that stands with it.
@@ -103,24 +133,10 @@ fn is_whole(word: &str, options: &[&Arg]) -> bool {
     }
 }
 
-/// The one option without a value that the word is.
-fn alone<'a>(word: &str, options: &[&'a Arg]) -> Option<&'a Id> {
-    let [only] = options else { return None };
-    (is_flag(only) && is_whole(word, options)).then(|| only.get_id())
-}
-
 /// Whether the value of the last option is the next word.
 fn takes_next(word: &str, options: &[&Arg]) -> bool {
     let takes = |last: &&Arg| !is_flag(last) && !last.is_require_equals_set();
     options.last().is_some_and(takes) && is_whole(word, options)
-}
-
-/// The letters before the last one, where there are some.
-fn without_last(option: &str) -> Option<&str> {
-    let mut letters = option.chars();
-    letters.next_back();
-    let before = letters.as_str();
-    (!option.starts_with("--") && before.len() > 1).then_some(before)
 }
 
 #[cfg(test)]
@@ -140,6 +156,15 @@ mod tests {
             ("layerfs run --rm --rm=false x --rm=false", "layerfs run x --rm=false"),
             ("layerfs run -d --rm --detach=false x", "layerfs run --rm x"),
             ("layerfs run -it=true x", "layerfs run -it x"),
+            // The last one counts, also of letters that stand together.
+            ("layerfs run -dit --detach=false x true", "layerfs run -it x true"),
+            ("layerfs run --detach=false -dit x", "layerfs run -dit x"),
+            ("layerfs run -d -i -d=false x", "layerfs run -i x"),
+            ("layerfs run -di -t --interactive=0 -d=0 x", "layerfs run -t x"),
+            ("layerfs run -dite A=1 -hbush -d=false x", "layerfs run -ite A=1 -hbush x"),
+            ("layerfs run -dhdid -d=false x", "layerfs run -hdid x"),
+            ("layerfs run -e -d -d=false x", "layerfs run -e -d x"),
+            ("layerfs run - -d=false x", "layerfs run - x"),
             ("layerfs run --rm=true -- x --rm=true", "layerfs run --rm -- x --rm=true"),
             // These are values.
             ("layerfs run -e --rm=true x", "layerfs run -e --rm=true x"),

@@ -7,8 +7,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::bench::verb;
 use crate::changes::{commit, diff, still};
 use crate::container::{
-    copier, cp, exec, logs, pause, port, ps, rename, rm, start, stats, stop, supervise, top,
-    update, volume, wait, words,
+    copier, cp, exec, logs, network, pause, port, ps, rename, rm, start, stats, stop, supervise,
+    top, update, volume, wait, words,
 };
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
 use crate::mount::{make, serve, umount};
@@ -159,6 +159,8 @@ pub enum Verb {
     /// Work on a container's files: what `cp` starts
     #[command(hide = true)]
     Copier(copier::CopierArgs),
+    /// List the networks that containers can have
+    Network(network::verb::NetworkVerbArgs),
     /// Make, list and remove volumes, which outlive containers
     Volume(volume::VolumeArgs),
     /// Stand by a container: what `run -d` and `start` start

@@ -23,7 +23,7 @@ const FAILED: u8 = 1;
 pub const READER_GONE: u8 = 141;
 
 /// Verbs of docker that are not there yet.
-const VERBS_TO_COME: [&str; 14] = [
+const VERBS_TO_COME: [&str; 13] = [
     "attach",
     "build",
     "container",
@@ -32,7 +32,6 @@ const VERBS_TO_COME: [&str; 14] = [
     "image",
     "login",
     "logout",
-    "network",
     "prune",
     "search",
     "buildx",

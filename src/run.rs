@@ -116,6 +116,7 @@ fn dispatch(verb: &Verb, session: &Session, results: &mut Results) -> Result<Out
         Verb::Rename(args) => container::rename::run(args, session),
         Verb::Cp(args) => container::cp::run(args, session),
         Verb::Copier(args) => container::copier::run_in_background(args, results),
+        Verb::Network(args) => container::network::verb::run(args, session, results),
         Verb::Volume(args) => container::volume::run(args, session, results),
         Verb::Supervise(args) => container::supervise::run_in_background(args, session),
         Verb::Mount(args) => mount::make::run(args, session, results),

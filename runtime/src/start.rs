@@ -46,6 +46,12 @@ impl Server {
     }
 }
 
+/// What is to be done for a container that has no network after all.
+pub trait Without: std::fmt::Debug {
+    /// Does it, before anything of the container can look. `name` is the program that gives it none, `words` why.
+    fn network(&mut self, name: &str, words: &str);
+}
+
 /// What a container is made of.
 #[derive(Debug)]
 pub struct Request<'a> {
@@ -63,6 +69,8 @@ pub struct Request<'a> {
     pub held: Option<&'a OwnedFd>,
     /// The network to join, where it is to be one that is there already.
     pub network: Option<&'a OwnedFd>,
+    /// Where a program gives it no network, it is to be without one, and this is told; nothing where that is an error.
+    pub without: Option<&'a mut dyn Without>,
     /// What takes its output where nobody looks; the caller's streams are left alone then.
     pub log: Option<Log>,
 }
@@ -185,6 +193,9 @@ pub struct Running {
     pub(crate) helped: Option<Helped>,
 }
 
+/// Which network a container is to have, and what is done where it can't.
+type Networked<'a> = (&'a Network, Option<&'a mut dyn Without>);
+
 /// A channel between two processes of ours; both ends close on exec.
 pub fn channel() -> Result<(OwnedFd, OwnedFd), SysError> {
     ends::pair()
@@ -192,7 +203,7 @@ pub fn channel() -> Result<(OwnedFd, OwnedFd), SysError> {
 
 /// Makes the container, and returns when its program runs. The caller has one thread.
 pub fn start(request: Request<'_>) -> Result<Running, RunError> {
-    let Request { spec, cgroup, place, server, signals, network, log, held } = request;
+    let Request { spec, cgroup, place, server, signals, network, without, log, held } = request;
     let Server { pidfd: server, channel } = server;
     let steps = plan(spec);
     let view = cgroup.view();
@@ -243,8 +254,8 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
                 first: spec.first,
                 helped: None,
             };
-            match handed.and_then(|()| running.settle(cgroup, (&mut outside, &spec.network), &ours))
-            {
+            let network = (&spec.network, without);
+            match handed.and_then(|()| running.settle(cgroup, (&mut outside, network), &ours)) {
                 Ok(()) => Ok(running),
                 Err(error) => {
                     running.give_up(&error)?;
@@ -270,13 +281,14 @@ impl Running {
     fn settle(
         &mut self,
         cgroup: &Cgroup,
-        (outside, network): (&mut Outside<'_>, &Network),
+        (outside, (network, mut without)): (&mut Outside<'_>, Networked<'_>),
         report: &OwnedFd,
     ) -> Result<(), RunError> {
         // The program whose word is awaited that the container has its network.
         let mut awaited = None;
         loop {
             let ready = self.await_word(report, awaited.as_ref())?;
+            let is_late = !ready.contains(&true);
             // First: what is being made is not worth its end any more.
             if ready[0] {
                 self.heed_signals()?;
@@ -301,14 +313,24 @@ impl Running {
             } else if ready[2] {
                 return Err(RunError::ServerEnded);
             } else if let Some(helped) = awaited.take() {
-                helped.hear().map_err(RunError::Network)?;
-                self.helped = Some(helped);
+                let heard =
+                    if is_late { Err(helped.late(HELPER_START_MAX)) } else { helped.hear() };
+                match (heard, &mut without) {
+                    (Ok(()), _) => self.helped = Some(helped),
+                    (Err(NetworkError::Helper { name, words }), Some(without)) => {
+                        // Whatever it has made of a network goes before others can look.
+                        drop(helped);
+                        without.network(name, &words);
+                    }
+                    (Err(error), _) => return Err(RunError::Network(error)),
+                }
                 ends::send(report, b"g", None).map_err(RunError::Process)?;
             }
         }
     }
 
-    /// Waits for a signal, for a word of the first process, for the server's end, or for that of who is awaited.
+    /// Waits for a signal, for a word of the first process, for the server's end, or for that of who is awaited, and not for that
+    /// without end: nothing is ready where it comes too late.
     fn await_word(
         &self,
         report: &OwnedFd,
@@ -318,15 +340,7 @@ impl Running {
         let always = [&self.signals.taken, report, server];
         let watched = always.into_iter().chain(awaited.map(Helped::channel));
         let watched: Vec<_> = watched.map(|fd| (fd.as_fd(), watch::Until::Readable)).collect();
-        let ready = watch::wait(&watched, awaited.map(|_| HELPER_START_MAX));
-        let ready = ready.map_err(RunError::Process)?;
-        match awaited {
-            Some(late) if !ready.contains(&true) => {
-                let words = format!("it is not ready after {} s", HELPER_START_MAX.as_secs());
-                Err(RunError::Network(late.refused(words)))
-            }
-            _ => Ok(ready),
-        }
+        watch::wait(&watched, awaited.map(|_| HELPER_START_MAX)).map_err(RunError::Process)
     }
 
     /// Gives the first process its ids and puts it within its limits.

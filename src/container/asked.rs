@@ -92,11 +92,13 @@ pub struct Asked<'a> {
 
 /// Understands the words, and looks for the image.
 pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
-    let rights = (args.security.capabilities()?, args.security.filtering()?);
-    asked_with(args, store, rights)
+    let mut asked = asked_with(args, store, args.security.rights()?)?;
+    let config = config_of(&asked.from).into_owned();
+    volumes::add_of_image(&config.volumes, (&mut asked.volumes, &asked.tmpfs), store)?;
+    Ok(asked)
 }
 
-/// The same with rights that were understood before.
+/// The same of a container that is there: its rights were understood before, and what it shows is known with the image's volumes.
 pub fn asked_with<'a>(
     args: &'a RunArgs,
     store: &Store,

@@ -6,24 +6,29 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use layerfs_driver::store::container::{Base, Container, Keep, State};
 use layerfs_driver::sys::again::{self, Again, Input};
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::mount::{self, UnmountHow};
+use layerfs_driver::sys::process::start_ticks;
 use layerfs_driver::sys::stream::FileWriter;
+use layerfs_runtime::StandIn;
 use layerfs_runtime::apart::{
     Ended, EndsHere, Forked, PROCESSES_AND_MOUNTS, die_with_parent, exit_now, fork_into,
     make_all_private, wait,
 };
+use layerfs_runtime::spec::Users;
 
 use super::archive::{self, Kind, Owners};
 use super::copier::Deed;
 use super::life::hidden;
 use super::run::may_contain;
+use super::server;
 use super::shown::has_first;
+use super::subordinate;
 use super::supervise::words_of;
 use super::sweep::sweep;
 use crate::mount::owners::Owners as Shown;
@@ -91,19 +96,15 @@ pub fn run(args: &CpArgs, session: &Session) -> Result<Outcome> {
     if let State::Running { pid, pid_start_ticks, .. } = container.state
         && has_first(&container)
     {
-        let words = [format!("--pid={pid}"), format!("--start-ticks={pid_start_ticks}")];
-        copy(args, &Inside { words: words.map(OsString::from).into() }, source, target)?;
+        copy(args, &Inside::of_process(pid, pid_start_ticks), source, target)?;
         return Ok(Outcome::Done);
-    }
-    if host::rights()? != Rights::Root {
-        bail!(
-            "container `{0}` does not run, and root alone mounts the tree of one that does not: start it (`layerfs start {0}`), or \
-             make an image of what it has (`layerfs commit {0}`)",
-            container.name
-        );
     }
     // Until this is over nobody starts it.
     let held = store.hold_container(&container)?;
+    if host::rights()? != Rights::Root {
+        by_stand_in((&container, &held), session, |inside| copy(args, inside, source, target))?;
+        return Ok(Outcome::Done);
+    }
     apart(|| {
         let at = mounted(&container, &held, session)
             .with_context(|| format!("mount the tree of container `{}`", container.name))?;
@@ -113,6 +114,27 @@ pub fn run(args: &CpArgs, session: &Session) -> Result<Outcome> {
         let gone = mount::unmount(&at, UnmountHow::Lazy).map_err(anyhow::Error::from);
         copied.and(gone)
     })
+}
+
+/// Does something with the tree of a user's container that does not run: a process holds it that is root of the container's users.
+fn by_stand_in(
+    (container, held): (&Container, &OwnedFd),
+    session: &Session,
+    deed: impl FnOnce(&Inside) -> Result<()>,
+) -> Result<()> {
+    let ids = subordinate::quietly_of_caller();
+    let serve = served((container, held), None, (Users::Callers(ids), session))?;
+    let (mut server, channel) = server::start(&serve, session)?;
+    let done = match StandIn::start(channel, &serve.source, ids) {
+        Ok(stand_in) => Inside::running(stand_in.pid()).and_then(|inside| deed(&inside)),
+        // Why there is no tree its server knows best.
+        Err(error) => {
+            let told = server.last_words().map_or_else(|| error.into(), |words| anyhow!("{words}"));
+            Err(told.context(format!("mount the tree of container `{}`", container.name)))
+        }
+    };
+    server.reap();
+    done
 }
 
 /// Does something in a process whose mounts and whose children end with it, and it with this one. It tells its errors.
@@ -177,6 +199,17 @@ struct Inside {
 }
 
 impl Inside {
+    /// That of a process of ours, which runs.
+    fn running(pid: u32) -> Result<Self> {
+        Ok(Inside::of_process(pid, start_ticks(pid)?.unwrap_or_default()))
+    }
+
+    /// That of a process, which had this number when it started then.
+    fn of_process(pid: u32, start_ticks: u64) -> Self {
+        let words = [format!("--pid={pid}"), format!("--start-ticks={start_ticks}")];
+        Inside { words: words.map(OsString::from).into() }
+    }
+
     /// Starts the process that works in there.
     fn copier(
         &self,
@@ -220,15 +253,30 @@ fn end_of(mut copier: Again) -> Result<()> {
 
 /// Mounts the tree of a container that does not run where this process alone sees it.
 fn mounted(container: &Container, held: &OwnedFd, session: &Session) -> Result<PathBuf> {
+    dir::make_if_absent(held, "tree", 0o700)?;
+    let at = dir::path_of(held)?.join("tree");
+    let serve = served((container, held), Some(&at), (Users::Hosts, session))?;
+    match start::start_as(Path::new(again::THIS_PROGRAM), &serve, session)? {
+        Outcome::Done => Ok(at),
+        Outcome::SomeFailed | Outcome::Status(_) => bail!("its serving process has failed"),
+    }
+}
+
+/// How its tree is served, as it is when it runs.
+fn served(
+    (container, held): (&Container, &OwnedFd),
+    at: Option<&Path>,
+    (users, session): (Users, &Session),
+) -> Result<ServeArgs> {
     let own = dir::path_of(held)?;
-    for name in ["upper", "work", "tree"] {
+    for name in ["upper", "work"] {
         dir::make_if_absent(held, name, 0o700)?;
     }
-    let at = own.join("tree");
     let mut flags = vec![Flag::NoSuid, Flag::NoDev, Flag::Everyone];
     if container.keep == Keep::Throwaway {
         flags.push(Flag::Volatile);
     }
+    flags.extend_from_slice(server::flags_for(users));
     let (image, lower, source) = match &container.base {
         Base::Image { id, called, .. } => {
             flags.extend([Flag::Partial, Flag::Blocks]);
@@ -237,8 +285,8 @@ fn mounted(container: &Container, held: &OwnedFd, session: &Session) -> Result<P
         Base::Rootfs(path) => (None, vec![PathBuf::from(path)], path.clone()),
     };
     let hide = if image.is_some() { Vec::new() } else { hidden(session) };
-    let serve = ServeArgs {
-        mountpoint: Some(at.clone()),
+    Ok(ServeArgs {
+        mountpoint: at.map(Path::to_owned),
         image,
         lower,
         hide,
@@ -254,11 +302,7 @@ fn mounted(container: &Container, held: &OwnedFd, session: &Session) -> Result<P
         labels: Vec::new(),
         log: None,
         verbose: false,
-    };
-    match start::start_as(Path::new(again::THIS_PROGRAM), &serve, session)? {
-        Outcome::Done => Ok(at),
-        Outcome::SomeFailed | Outcome::Status(_) => bail!("its serving process has failed"),
-    }
+    })
 }
 
 /// Where something comes to: the directory to take it out in, and its name there.

@@ -94,6 +94,8 @@ impl Noted<'_> {
             "StopSignal": self.stop_signal,
             "StopTimeout": self.stop_timeout,
         });
+        // As docker has it: of those that nobody named, `Mounts` alone tells.
+        let named = self.volumes.iter().filter(|mounted| !mounted.is_anonymous);
         let host = json!({
             "OomScoreAdj": self.oom_score_adj.unwrap_or(0),
             "NetworkMode": self.network.mode.word(),
@@ -115,7 +117,7 @@ impl Noted<'_> {
             "CapAdd": some(self.security.added()),
             "CapDrop": some(self.security.dropped()),
             "SecurityOpt": some(self.security.options()),
-            "Binds": self.volumes.iter().map(volumes::words).collect::<Vec<_>>(),
+            "Binds": named.map(volumes::words).collect::<Vec<_>>(),
         });
         let mounts = self.volumes.iter().map(shown).collect();
         let mut host = host;

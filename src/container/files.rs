@@ -49,7 +49,7 @@ pub fn hostname_in<'a>(said: Option<&'a str>, mode: &Mode) -> Result<Option<Cow<
             let own = String::from_utf8_lossy(own.trim_ascii()).into_owned();
             Ok((!own.is_empty()).then_some(Cow::Owned(own)))
         }
-        (None, Mode::None | Mode::Bridge(_) | Mode::Helped(_) | Mode::Namespace(..)) => Ok(None),
+        (None, Mode::None | Mode::Bridge(_) | Mode::Helped(..) | Mode::Namespace(..)) => Ok(None),
     }
 }
 
@@ -87,6 +87,20 @@ pub fn make(living: &Living, store: &Store, wanted: &Wanted, held: &Held) -> Res
         files.push(written(&own, "resolv.conf", &text)?);
     }
     Ok(files)
+}
+
+/// Writes what of them is different without a network, in the files of a container that has none after all and sees them already.
+/// It sees a resolv.conf by then: an empty one is what is left of that.
+pub fn rewrite(living: &Living, wanted: &Wanted, held: &Held) -> Result<()> {
+    let own = living.make_dir("etc")?;
+    let hosts = hosts(wanted, held, living.hostname())?;
+    let resolv = resolv(wanted, held)?.unwrap_or_default();
+    for (name, bytes) in [("hosts", hosts), ("resolv.conf", resolv)] {
+        file::open_or_create(&own, name, 0o644)
+            .and_then(|file| file::truncate(&file, 0).and_then(|()| file::write_all(&file, &bytes)))
+            .with_context(|| format!("change the container's /etc/{name}"))?;
+    }
+    Ok(())
 }
 
 fn hosts(wanted: &Wanted, held: &Held, hostname: &str) -> Result<Vec<u8>> {

@@ -12,17 +12,18 @@ use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::process::start_ticks;
 use layerfs_runtime::cgroup::{Cgroup, CgroupError};
 use layerfs_runtime::spec::{Contents, First, Users, Volume};
-use layerfs_runtime::{ContainerSpec, Ended, Log, Request, RunError, Running, Signals};
+use layerfs_runtime::{ContainerSpec, Ended, Log, Request, RunError, Running, Signals, Without};
 
 use super::asked::{Asked, From, config_of, root_of, said};
 use super::ids::Taken;
-use super::network::Held;
+use super::network::words::say_none;
+use super::network::{Held, Wanted};
 use super::process::process;
 use super::server::{self, Started};
 use super::supervise::words_of;
 use super::volumes::Copies;
 use super::words::{RunArgs, UsersWord};
-use super::{exits, files, ids, oom, subordinate, sysctls};
+use super::{exits, files, ids, oom, subordinate, sysctls, volume};
 use crate::mount::owners::Owners;
 use crate::mount::serve::{Flag, ServeArgs};
 use crate::output::message;
@@ -69,7 +70,7 @@ impl Life<'_> {
             Ok(signals) => signals,
             Err(error) => return Err(self.take_back(living, error.into())),
         };
-        let held = match Held::begin(&self.asked.network, &living, self.session.roots()) {
+        let mut held = match Held::begin(&self.asked.network, &living, self.session.roots()) {
             Ok(held) => held,
             Err(error) => return Err(self.take_back(living, error)),
         };
@@ -102,11 +103,19 @@ impl Life<'_> {
             let started = cgroup.add_server(server.pid()).map_err(RunError::Limits);
             let started = started.and_then(|()| {
                 let (cgroup, place) = (&cgroup, place.as_path());
-                let network = self.asked.network.mode.joined();
-                let (server, ranges) = (channel, ids.as_ref());
-                let request =
-                    Request { spec, cgroup, place, server, signals, network, held: ranges, log };
-                layerfs_runtime::start(request)
+                let wanted = &self.asked.network;
+                let mut alone = Alone { living: &living, wanted, held: &mut held };
+                layerfs_runtime::start(Request {
+                    spec,
+                    cgroup,
+                    place,
+                    server: channel,
+                    signals,
+                    held: ids.as_ref(),
+                    network: wanted.mode.joined(),
+                    without: wanted.mode.is_dispensable().then_some(&mut alone as _),
+                    log,
+                })
             });
             begun(started, &mut server).map(|running| (running, server))
         });
@@ -205,6 +214,7 @@ impl Life<'_> {
         }));
         if keep == Keep::Throwaway {
             exits::forget(self.store, self.session.roots(), &id);
+            self.remove_volumes();
         }
         ended.map(exit_status)
     }
@@ -224,7 +234,11 @@ impl Life<'_> {
     /// Leaves a container that could not be started as it was before, and says why in its state.
     fn put_back(&self, living: Living, error: &anyhow::Error) {
         told(match &self.before {
-            Before::Nothing => living.discard(),
+            Before::Nothing => {
+                let discarded = living.discard();
+                self.remove_volumes();
+                discarded
+            }
             // Of one that goes when it has run the state is not kept.
             Before::Was(State::Idle) if self.asked.keep == Keep::Throwaway => living.set_aside(),
             Before::Was(state) => living.end(Exited {
@@ -237,6 +251,13 @@ impl Life<'_> {
         });
     }
 
+    /// Removes the volumes that nobody named, with the container that had them. What can't be is told, and is an unnamed volume still.
+    fn remove_volumes(&self) {
+        let unnamed = self.asked.volumes.iter().filter(|mounted| mounted.is_anonymous);
+        let names: Vec<String> = unnamed.filter_map(|mounted| mounted.name.clone()).collect();
+        told(volume::remove_anonymous(self.store, &names).map(drop));
+    }
+
     /// What of the host is shown, and the volumes among it held until they are filled. Volumes are made where they are not
     /// there yet: after the container's record, which keeps them from being removed.
     fn volumes(&self) -> Result<(Vec<Volume>, Vec<Fill>)> {
@@ -245,14 +266,15 @@ impl Life<'_> {
         // In one order everywhere, so that two that start do not wait for each other; and each once.
         let named = self.asked.volumes.iter().zip(0..).filter_map(|(mounted, at)| {
             let name = mounted.name.as_deref()?;
-            Some((name, (at, mounted.copies == Copies::Yes)))
+            let labels = if mounted.is_anonymous { volume::unnamed() } else { BTreeMap::new() };
+            Some((name, (at, mounted.copies == Copies::Yes, labels)))
         });
         let mut fills = Vec::new();
-        let mut named: Vec<(&str, (usize, bool))> = named.collect();
+        let mut named: Vec<(&str, (usize, bool, BTreeMap<String, String>))> = named.collect();
         named.sort();
         named.dedup_by_key(|(name, _)| *name);
-        for (name, (at, copies)) in named {
-            self.store.make_volume(name, BTreeMap::new())?;
+        for (name, (at, copies, labels)) in named {
+            self.store.make_volume(name, labels)?;
             if let Some(fill) = self.store.fill_volume(name, copies)? {
                 shown[at].source.clone_from(&fill.path);
                 shown[at].contents = Contents::OfPlace;
@@ -339,6 +361,22 @@ impl Life<'_> {
             verbose: false,
         };
         Ok((spec, serve))
+    }
+}
+
+/// A container that has no network after all.
+#[derive(Debug)]
+struct Alone<'a> {
+    living: &'a Living,
+    wanted: &'a Wanted,
+    held: &'a mut Held,
+}
+
+impl Without for Alone<'_> {
+    fn network(&mut self, name: &str, words: &str) {
+        say_none(format_args!("{name}: {words}"));
+        told(self.held.lose());
+        told(files::rewrite(self.living, self.wanted, self.held));
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use layerfs_driver::store::Store;
 use layerfs_runtime::spec::Access;
 
-use super::volumes::{Copies, Mounted, mounted};
+use super::volumes::{Copies, Mounted, anonymous, mounted};
 
 /// What one `--mount` means.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +51,9 @@ pub fn read(said: &str, store: &Store) -> Result<Mount> {
     match (kind, is_path) {
         ("bind", false) => bail!("{what}: source has to be a path, such as ./{source}"),
         ("volume", true) => bail!("{what}: a path is shown by type=bind; a volume has a name"),
-        ("volume", _) if source.is_empty() => bail!("{what}: name the volume by source="),
+        ("volume", _) if source.is_empty() => {
+            Ok(Mount::Shown(Box::new(anonymous(target, (access, copies), (&what, store))?)))
+        }
         ("bind" | "volume", _) => {
             let mounted = mounted((source, target), (access, copies), (&what, store))?;
             Ok(Mount::Shown(Box::new(mounted)))
@@ -84,7 +86,7 @@ mod tests {
         for (said, told) in [
             ("type=bind,src=data,dst=/a", "has to be a path"),
             ("src=/,dst=/a", "type=bind"),
-            ("dst=/a", "source="),
+            ("dst=a", "begin with /"),
             ("type=nfs,src=x,dst=/a", "bind, volume or tmpfs"),
             ("type=bind,src=/,dst=/a,x=y", "`x=y` is not known"),
             ("type=tmpfs,src=x,dst=/a", "has no source"),

@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use layerfs_driver::store::container::{Container, State};
+use layerfs_driver::store::container::{Container, Keep, State};
 use layerfs_driver::store::{Store, StoreError};
 use layerfs_driver::sys::process::Process;
 use layerfs_runtime::cgroup::Cgroup;
 
 use super::pause::let_end;
+use super::supervise::anonymous_of;
 use super::sweep::sweep;
+use super::volume;
 use crate::output::{Results, message};
 use crate::session::{Outcome, Session};
 
@@ -20,7 +22,7 @@ EXAMPLES:
   layerfs rm -f web                   one that runs, too: its processes are killed
   layerfs rm $(layerfs ps -aq)        all that have ended; those that run have a line
 
-What a container wrote goes with it. With --force a container that is not there is told, and is no failure.";
+What a container wrote goes with it; volumes stay, but with --volumes those that nobody named. With --force a container that is not there is told, and is no failure.";
 
 /// How long the command that runs a container may take to clear up once its first process is killed.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
@@ -36,7 +38,7 @@ pub struct RmArgs {
     /// Kill the processes of containers that run; an absent container is no failure
     #[arg(short, long)]
     force: bool,
-    /// Changes nothing: no container has volumes without a name, and those that have one stay
+    /// Remove the volumes of these containers, too, that nobody named
     #[arg(short, long)]
     volumes: bool,
     /// Names, ids, or beginnings of ids
@@ -59,9 +61,14 @@ pub fn run(args: &RmArgs, session: &Session, results: &mut Results) -> Result<Ou
     sweep(&store, session.roots())?;
     let force = if args.force { Force::Yes } else { Force::No };
     let mut outcome = Outcome::Done;
+    let mut volumes = Vec::new();
     for word in &args.containers {
         match remove(&store, word, force) {
-            Ok(()) => {
+            Ok(container) => {
+                // Those of a throwaway go in any case, by whoever comes first.
+                if args.volumes || container.keep == Keep::Throwaway {
+                    volumes.extend(anonymous_of(&container));
+                }
                 results.line(word)?;
                 results.flush()?;
             }
@@ -74,24 +81,26 @@ pub fn run(args: &RmArgs, session: &Session, results: &mut Results) -> Result<Ou
             }
         }
     }
-    Ok(outcome)
+    let removed = volume::remove_anonymous(&store, &volumes)?;
+    Ok(if removed == Outcome::Done { outcome } else { removed })
 }
 
-/// Removes one.
-pub fn remove(store: &Store, word: &str, force: Force) -> Result<()> {
+/// Removes one, and answers what it was.
+pub fn remove(store: &Store, word: &str, force: Force) -> Result<Container> {
     let container = store.find_container(word)?;
     if force == Force::Yes && container.is_living {
         end(store, &started(store, container.clone())?)?;
     }
     // Before anything of it is touched: whoever starts it meanwhile would lose what runs.
     let held = match store.hold_container(&container) {
-        Err(StoreError::NoSuchContainer(_)) => return Ok(()),
+        Err(StoreError::NoSuchContainer(_)) => return Ok(container),
         Err(StoreError::ContainerRuns(name)) => return Err(StoreError::ContainerLives(name).into()),
         held => held?,
     };
     // Groups that could not be removed when it ended, or that were made to try limits.
     Cgroup::sweep(container.id.hex())?;
-    Ok(store.remove_held_container(&container, held)?)
+    store.remove_held_container(&container, held)?;
+    Ok(container)
 }
 
 /// The container once it says which process is its first: its program may run a moment before that.

@@ -167,6 +167,11 @@ impl SecurityArgs {
         })
     }
 
+    /// Both of what follows from the words.
+    pub fn rights(&self) -> Result<(Capabilities, Filtering)> {
+        Ok((self.capabilities()?, self.filtering()?))
+    }
+
     /// Which system calls are filtered; a profile is read once, and is what it was then.
     pub fn filtering(&self) -> Result<Filtering> {
         let path = match self.filtered()? {

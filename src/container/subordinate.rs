@@ -68,19 +68,25 @@ pub fn of_caller() -> Result<CallersIds> {
     Ok(CallersIds { user, group, further })
 }
 
-/// Does something that removes files of containers: as root of the user's own ids where there are more than one, since files may
-/// belong to the others. The caller has one thread.
+/// The same for what needs no others.
+pub fn quietly_of_caller() -> CallersIds {
+    let (user, group) = host::own_ids();
+    CallersIds { user, group, further: further(user).ok() }
+}
+
+/// Does something that removes or looks through files of containers: as root of the user's own ids where there are more than one,
+/// since files may belong to the others. The caller has one thread.
 pub fn with_all_ids(
     results: &mut Results,
     deed: impl FnOnce(&mut Results) -> Result<Outcome>,
 ) -> Result<Outcome> {
-    let (user, group) = host::own_ids();
-    let further = match host::rights()? {
-        Rights::User => further(user).ok(),
-        Rights::Root | Rights::Namespace(_) => None,
+    let ids = match host::rights()? {
+        Rights::User => quietly_of_caller(),
+        Rights::Root | Rights::Namespace(_) => return deed(results),
     };
-    let Some(further) = further else { return deed(results) };
-    let ids = CallersIds { user, group, further: Some(further) };
+    if ids.further.is_none() {
+        return deed(results);
+    }
     // What waits there would be printed by both.
     results.flush()?;
     let ended = as_root(ids, || {
@@ -98,7 +104,7 @@ pub fn with_all_ids(
     match ended {
         Ended::Exited(0) => Ok(Outcome::Done),
         Ended::Exited(_) => Ok(Outcome::SomeFailed),
-        ended @ Ended::Killed(_) => bail!("the process that removes {ended}"),
+        ended @ Ended::Killed(_) => bail!("the process that has all ids of the user {ended}"),
     }
 }
 

@@ -14,10 +14,11 @@ use layerfs_driver::sys::{dir, file, signal};
 use layerfs_runtime::spec::Input as ContainerInput;
 use layerfs_runtime::{Log, RunError};
 
-use super::asked::{Asked, From, asked, asked_with, read_recorded, refuse_without_terminal};
+use super::asked::{Asked, From, asked_with, read_recorded, refuse_without_terminal};
 use super::life::{Before, Life, status_of};
 use super::rights;
 use super::run::may_contain;
+use super::volumes::Shown;
 use super::words::RunArgs;
 use crate::mount::status::{self, Heard};
 use crate::output::{message, time};
@@ -146,13 +147,18 @@ pub fn words_of(container: &Container) -> Result<RunArgs> {
     read_recorded(&container.said, &container.name)
 }
 
+/// The volumes of a container that nobody named. One of an earlier version, whose words say nothing of that, has none.
+pub fn anonymous_of(container: &Container) -> Vec<String> {
+    let words = words_of(container).inspect_err(|error| tracing::debug!("{error:#}"));
+    let shown = words.map(|words| words.shown).unwrap_or_default();
+    shown.iter().filter_map(Shown::anonymous).map(str::to_owned).collect()
+}
+
 /// What a container's words ask for, the image called as it was when it was made.
 fn asked_again<'a>(words: &'a RunArgs, container: &Container, store: &Store) -> Result<Asked<'a>> {
-    let asked = match rights::noted_of(container) {
-        // A profile is what it was when the container was made.
-        Some(rights) => asked_with(words, store, rights),
-        None => asked(words, store),
-    };
+    // A profile is what it was when the container was made.
+    let rights = rights::noted_of(container).map_or_else(|| words.security.rights(), Ok);
+    let asked = rights.and_then(|rights| asked_with(words, store, rights));
     let mut asked =
         asked.with_context(|| format!("container `{}` can't be started", container.name))?;
     if let (From::Image { called, .. }, Base::Image { called: was, .. }) =

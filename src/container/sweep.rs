@@ -6,7 +6,8 @@ use layerfs_driver::store::container::{ContainerId, Dead, Settled, State};
 use layerfs_driver::sys::process::Process;
 use layerfs_runtime::cgroup::Cgroup;
 
-use super::{exits, network};
+use super::supervise::anonymous_of;
+use super::{exits, network, volume};
 use crate::output::message;
 use crate::roots::Roots;
 
@@ -51,9 +52,19 @@ fn one(dead: Dead, store: &Store, roots: &Roots) -> Result<Settled> {
     }
     let id = dead.id().clone();
     clear_runtime(&id)?;
+    // A mount is none, and what was never whole has none.
+    let volumes = match store.find_container(id.hex()) {
+        Ok(container) => anonymous_of(&container),
+        Err(error) => {
+            tracing::debug!("{error}");
+            Vec::new()
+        }
+    };
     let settled = dead.settle()?;
     if matches!(settled, Settled::Removed { .. }) {
         exits::forget(store, roots, &id);
+        // What is left of them is told, and keeps nothing from being settled.
+        volume::remove_anonymous(store, &volumes).map(drop)?;
     }
     Ok(settled)
 }

@@ -23,7 +23,8 @@ EXAMPLES:
   layerfs volume prune -a             all that no container names
 
 A volume is made where a container names one that is not there yet, and filled with what the image has at its place, unless \
-`nocopy` is said. It stays when its containers go.";
+`nocopy` is said. It stays when its containers go. One that nobody named (`run -v /srv`, or the image says so) goes with its container \
+by `run --rm` and `rm -v`.";
 
 /// The label of a volume that nobody named.
 const ANONYMOUS: &str = "layerfs.volume.anonymous";
@@ -93,7 +94,7 @@ pub fn run(args: &VolumeArgs, session: &Session, results: &mut Results) -> Resul
             let store = session.store_to_fill()?;
             let (name, mut labels) = match name {
                 Some(name) => (name.clone(), BTreeMap::new()),
-                None => (invented()?, BTreeMap::from([(ANONYMOUS.to_owned(), String::new())])),
+                None => (invented()?, unnamed()),
             };
             labels.extend(labels_of(label)?);
             results.line(store.make_volume(&name, labels)?.name)?;
@@ -131,12 +132,33 @@ pub fn labels_of(said: &[String]) -> Result<BTreeMap<String, String>> {
     Ok(labels)
 }
 
-fn invented() -> Result<String> {
+/// A name for a volume that nobody names.
+pub fn invented() -> Result<String> {
     let mut name = String::new();
     for _ in 0..4 {
         name.push_str(&format!("{:016x}", host::random_u64()?));
     }
     Ok(name)
+}
+
+/// The labels of a volume that nobody named.
+pub fn unnamed() -> BTreeMap<String, String> {
+    BTreeMap::from([(ANONYMOUS.to_owned(), String::new())])
+}
+
+/// Removes volumes that containers had alone, and that nobody named, with all ids that their files may belong to. One that another
+/// container shows by its name stays.
+pub fn remove_anonymous(store: &Store, names: &[String]) -> Result<Outcome> {
+    if names.is_empty() {
+        return Ok(Outcome::Done);
+    }
+    subordinate::with_all_ids(&mut Results::new(), |_| {
+        let removed = names.iter().filter_map(|name| store.remove_volume(name).err());
+        let is_left = |error: &StoreError| {
+            !matches!(error, StoreError::VolumeUsed { .. } | StoreError::NoSuchVolume(_))
+        };
+        Ok(Outcome::of_unread(removed.filter(is_left).collect()))
+    })
 }
 
 fn list(session: &Session, (quiet, json): (bool, bool), results: &mut Results) -> Result<Outcome> {

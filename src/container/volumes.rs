@@ -7,8 +7,11 @@ use anyhow::{Context, Result, bail};
 use layerfs_driver::store::Store;
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::file;
-use layerfs_runtime::spec::{Access, Contents, Volume};
+use layerfs_runtime::spec::{Access, Contents, Tmpfs, Volume};
 use serde::{Deserialize, Serialize};
+
+use super::volume;
+use crate::output::message;
 
 /// A directory or file of the host's, or a volume of the store's, and where it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub struct Mounted {
     pub volume: Volume,
     /// The volume's name, where it is one of the store's.
     pub name: Option<String>,
+    /// Whether that name was invented: nobody said one.
+    pub is_anonymous: bool,
     /// Whether a new volume begins with what the image has there.
     pub copies: Copies,
 }
@@ -28,6 +33,8 @@ pub struct Shown {
     target: OsString,
     read_only: bool,
     name: Option<String>,
+    #[serde(default)]
+    is_anonymous: bool,
     copies: bool,
 }
 
@@ -39,6 +46,7 @@ impl Shown {
             target: mounted.volume.target.clone().into(),
             read_only: mounted.volume.access == Access::ReadOnly,
             name: mounted.name.clone(),
+            is_anonymous: mounted.is_anonymous,
             copies: mounted.copies == Copies::Yes,
         }
     }
@@ -58,8 +66,14 @@ impl Shown {
         Ok(Mounted {
             volume: Volume { source, target, access, contents },
             name: self.name.clone(),
+            is_anonymous: self.is_anonymous,
             copies,
         })
+    }
+
+    /// The volume that it is, where nobody named that.
+    pub fn anonymous(&self) -> Option<&str> {
+        self.name.as_deref().filter(|_| self.is_anonymous)
     }
 }
 
@@ -72,16 +86,19 @@ pub enum Copies {
     No,
 }
 
-/// Reads `SOURCE:TARGET[:OPTION,…]`. A source that is a path is there, and its links are resolved once, here.
+/// Reads `SOURCE:TARGET[:OPTION,…]`, or a target alone, which is a volume that nobody names. A source that is a path is there, and its links are resolved once, here.
 pub fn read(words: &str, store: &Store) -> Result<Mounted> {
     let what = format!("volume `{words}`");
     let parts: Vec<&str> = words.split(':').collect();
     let (source, target, options) = match parts[..] {
+        [target] if target.starts_with('/') => {
+            return anonymous(target, (Access::ReadWrite, Copies::Yes), (&what, store));
+        }
         [source, target] => (source, target, ""),
         [source, target, options] => (source, target, options),
         _ => bail!(
             "{what}: write SOURCE:TARGET, SOURCE:TARGET:ro or SOURCE:TARGET:rw; a SOURCE without `/` is a volume, made where it is \
-             not there, such as data:{words}"
+             not there, such as data:/{words}, and /{words} alone is one without a name"
         ),
     };
     let (mut access, mut copies) = (Access::ReadWrite, Copies::Yes);
@@ -119,7 +136,46 @@ pub fn mounted(
             })?,
         ),
     };
-    Ok(Mounted { volume: Volume { source, target, access, contents }, name, copies })
+    let volume = Volume { source, target, access, contents };
+    Ok(Mounted { volume, name, is_anonymous: false, copies })
+}
+
+/// A volume whose name is invented.
+pub fn anonymous(
+    target: &str,
+    (access, copies): (Access, Copies),
+    (what, store): (&str, &Store),
+) -> Result<Mounted> {
+    let target = self::target(target, what)?;
+    let name = volume::invented()?;
+    let (source, contents) = (store.path_of_volume(&name)?, Contents::Own);
+    let volume = Volume { source, target, access, contents };
+    Ok(Mounted { volume, name: Some(name), is_anonymous: true, copies })
+}
+
+/// Adds a volume for each place that the image says to have one, where nothing else was said to be. A place that can't have one has a
+/// line.
+pub fn add_of_image(
+    places: &[String],
+    (mounted, in_memory): (&mut Vec<Mounted>, &[Tmpfs]),
+    store: &Store,
+) -> Result<()> {
+    for place in places {
+        let what = format!("the image's volume `{}`", place.escape_debug());
+        let target = match target(place, &what) {
+            Ok(target) => target,
+            Err(error) => {
+                message::say(format_args!("{error:#}; there is none"));
+                continue;
+            }
+        };
+        let is_taken = mounted.iter().any(|other| other.volume.target == target)
+            || in_memory.iter().any(|other| other.target == target);
+        if !is_taken {
+            mounted.push(anonymous(place, (Access::ReadWrite, Copies::Yes), (&what, store))?);
+        }
+    }
+    Ok(())
 }
 
 /// The words that mean that volume.
@@ -170,7 +226,8 @@ mod tests {
         let (contents, access) = (Contents::Own, Access::ReadOnly);
         let path = Volume { source: "/".into(), target: "/a/b".into(), access, contents };
         let read = |words: &str| read(words, &store).unwrap();
-        let expected = Mounted { volume: path, name: None, copies: Copies::Yes };
+        let expected =
+            Mounted { volume: path, name: None, is_anonymous: false, copies: Copies::Yes };
         assert_eq!(read("/proc/..:/a/./b:ro"), expected);
         assert_eq!(read("/:/a").volume.access, Access::ReadWrite);
         assert_eq!(read("/:/a:z").volume.access, Access::ReadWrite);
@@ -186,7 +243,8 @@ mod tests {
     fn slips_are_named() {
         let (_scratch, store) = store();
         for (words, said) in [
-            ("/", "SOURCE:TARGET"),
+            ("/", "over the container's root"),
+            ("data", "data:/data, and /data alone"),
             ("/:b", "begin with /"),
             ("/:/b:rx", "neither ro nor rw"),
             (":/b", "missing before the colon"),

@@ -56,7 +56,7 @@ pub struct RunArgs {
     #[arg(long, action = clap::ArgAction::HelpLong)]
     #[serde(skip)]
     pub help: Option<bool>,
-    /// Remove the container when it ends
+    /// Remove the container when it ends, and its volumes that nobody named
     #[arg(long)]
     pub rm: bool,
     /// Leave it in the background, and print its id
@@ -107,8 +107,9 @@ pub struct RunArgs {
     pub userns: Option<UsersWord>,
     #[command(flatten)]
     pub network: NetworkArgs,
-    /// Show a directory or file of the host, or a volume by its name, at a place in the container
-    #[arg(short, long, value_name = "SOURCE|NAME:TARGET[:ro]")]
+    /// Show a directory or file of the host, or a volume by its name, at a place in the container; a place alone has a
+    /// volume without a name
+    #[arg(short, long, value_name = "[SOURCE|NAME:]TARGET[:ro]")]
     pub volume: Vec<String>,
     /// The same in docker's longer words: type=bind|volume|tmpfs,source=…,target=…
     #[arg(long, value_name = "KEY=VALUE,...")]

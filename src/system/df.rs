@@ -5,6 +5,7 @@ use clap::Args;
 use layerfs_driver::store::Usage;
 use serde::Serialize;
 
+use crate::container::subordinate;
 use crate::output::size::{Digits, human, percent};
 use crate::output::{Results, Table};
 use crate::session::{Outcome, Session};
@@ -41,8 +42,18 @@ struct Row {
 
 /// Prints the usage of the store.
 pub fn run(args: &DfArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
-    let usage = session.store()?.usage()?;
-    let rows = rows_of(&usage);
+    let store = session.store()?;
+    match store.usage() {
+        Ok(usage) => print(args, &usage, results),
+        Err(error) => {
+            tracing::debug!("{error}; once more with all ids of the user");
+            subordinate::with_all_ids(results, |results| print(args, &store.usage()?, results))
+        }
+    }
+}
+
+fn print(args: &DfArgs, usage: &Usage, results: &mut Results) -> Result<Outcome> {
+    let rows = rows_of(usage);
     if args.json {
         results.json(&rows)?;
     } else {

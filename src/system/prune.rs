@@ -65,7 +65,7 @@ fn containers(store: &Store, results: &mut Results) -> Result<Outcome> {
     let mut outcome = Outcome::Done;
     for container in store.containers()?.into_iter().filter(|one| !one.is_living) {
         match rm::remove(store, container.id.hex(), Force::No) {
-            Ok(()) => results.line(&container.id)?,
+            Ok(_) => results.line(&container.id)?,
             Err(error) => match error.downcast_ref() {
                 // One that was started meanwhile stays, and one that is gone by now is gone.
                 Some(StoreError::ContainerLives(_) | StoreError::NoSuchContainer(_)) => {}

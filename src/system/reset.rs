@@ -39,7 +39,7 @@ pub fn run(args: &ResetArgs, session: &Session, results: &mut Results) -> Result
         }
     };
     for container in store.containers()? {
-        told(rm::remove(&store, container.id.hex(), Force::Yes));
+        told(rm::remove(&store, container.id.hex(), Force::Yes).map(drop));
     }
     let volumes = subordinate::with_all_ids(results, |_| volumes(&store)).unwrap_or_else(|error| {
         told(Err(error));

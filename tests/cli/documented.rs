@@ -61,7 +61,7 @@ fn every_key_is_documented_and_every_documented_key_is_printed() {
     let object = objects.into_iter().next().expect("the image has a big file");
     let _web = make(&place, "web", of_image(&place, "small:1"), Keep::Kept);
     place.run(&["volume", "create", "data"]);
-    let runs: [(&str, &[&str]); 13] = [
+    let runs: [(&str, &[&str]); 14] = [
         ("images", &["images", "--json"]),
         ("layers IMAGE", &["layers", "--json", "small:1"]),
         ("history IMAGE", &["history", "--json", "small:1"]),
@@ -70,6 +70,7 @@ fn every_key_is_documented_and_every_documented_key_is_printed() {
         ("ps", &["ps", "--all", "--json"]),
         ("stats", &["stats", "--json", "web"]),
         ("volume ls", &["volume", "ls", "--json"]),
+        ("network ls", &["network", "ls", "--json"]),
         ("df", &["df", "--json"]),
         ("gc", &["gc", "--json"]),
         ("info", &["info", "--json"]),

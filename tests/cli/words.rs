@@ -4,7 +4,8 @@ use std::process::Stdio;
 
 use crate::place::{Place, finished};
 
-const VERBS: [&str; 28] = [
+const VERBS: [&str; 29] = [
+    "network",
     "update",
     "port",
     "system",

@@ -156,6 +156,42 @@ fn ps_and_inspect_tell_of_ports_and_addresses_as_docker_does() {
 }
 
 #[test]
+fn networks_are_listed_and_a_bridge_is_told_with_its_range_while_it_is_there() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare");
+    let host = Host::new();
+    let list = host.layerfs(&["network", "ls"]).said();
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let lines: Vec<_> = list.lines().map(words).collect();
+    assert_eq!(lines[0], ["NETWORK", "ID", "NAME", "DRIVER", "SCOPE"]);
+    let rest: Vec<_> = lines[1..].iter().map(|line| line[1..].join(" ")).collect();
+    assert_eq!(rest, ["bridge bridge local", "host host local", "none null local"]);
+    let ids = host.layerfs(&["network", "ls", "-q"]).said();
+    assert!(ids.lines().eq(lines[1..].iter().map(|line| line[0].as_str())), "{ids} {list}");
+    assert!(ids.lines().all(|id| id.len() == 12), "{ids}");
+    let format = ["network", "ls", "--format", "{{.Name}}={{.Driver}}"];
+    assert_eq!(host.layerfs(&format).said(), "bridge=bridge\nhost=host\nnone=null\n");
+    let inspect = |word: &str| -> Value {
+        let said = host.layerfs(&["network", "inspect", word]).said();
+        serde_json::from_str::<Value>(&said).unwrap()[0].clone()
+    };
+    assert_eq!(inspect("bridge")["IPAM"]["Config"], json!([]));
+    let mut web = host.start(&["--name", "web"], &["sh", "-c", "echo ready; exec sleep 600"]);
+    let told = inspect(ids.lines().next().unwrap());
+    let config = json!([{"Subnet": "10.80.0.0/22", "Gateway": "10.80.0.1"}]);
+    assert_eq!((&told["Name"], &told["IPAM"]["Config"]), (&"bridge".into(), &config));
+    assert_eq!(told["Options"]["com.docker.network.bridge.name"], "layerfs0");
+    let web_ = told["Containers"].as_object().unwrap().values().next().unwrap();
+    assert_eq!(web_, &json!({"Name": "web", "IPv4Address": "10.80.0.2/22"}));
+    assert_eq!(inspect("none")["Containers"], json!({}));
+    web.end();
+    let absent = host.layerfs(&["network", "inspect", "web"]);
+    let line = "layerfs: no network `web`; `layerfs network ls` lists those that there are\n";
+    assert_eq!((absent.status, absent.err.as_str()), (1, line));
+    host.assert_nothing_left();
+}
+
+#[test]
 fn ports_without_a_bridge_are_refused_or_said_to_be_nothing() {
     need_root!();
     need!("nft", "ip", "nsenter", "unshare");

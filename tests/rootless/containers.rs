@@ -223,7 +223,7 @@ fn what_a_user_can_not_have_of_a_container_is_one_line() {
         Who::User,
         "layerfs run -d --network none --name web box sleep 1000 >/dev/null; layerfs pause web; echo $?
         layerfs run --rm --network container:web box true; layerfs update -m 50m web; echo $?; layerfs kill web >/dev/null
-        layerfs wait web >/dev/null; layerfs cp web:/etc/group -; echo $?; layerfs rm web
+        layerfs wait web >/dev/null; layerfs rm web
         setpriv --no-new-privs layerfs run --rm --network none box true; echo $?",
     );
     let expected = "layerfs: container `web` has no control group, which root alone makes: it can neither stand still nor have limits; run it as root \
@@ -231,9 +231,7 @@ fn what_a_user_can_not_have_of_a_container_is_one_line() {
          layerfs: --network `container:web`: root alone joins a network that is there; give --network pasta, slirp4netns, host or none, \
          or run as root\n\
          layerfs: container `web` has no control group, which root alone makes: it can neither stand still nor have limits; run it as root \
-         for that\n1\n\
-         layerfs: container `web` does not run, and root alone mounts the tree of one that does not: start it (`layerfs start web`), or \
-         make an image of what it has (`layerfs commit web`)\n1\nweb\n\
+         for that\n1\nweb\n\
          layerfs: give the container the ids that /etc/subuid and /etc/subgid say: newgidmap: write to gid_map failed: Operation not \
          permitted; it has to be as the package uidmap installs it, and ids that the lists give to this user\n125\n";
     assert_eq!(seen, expected);
@@ -354,6 +352,40 @@ fn of_words(words: &str) -> Option<String> {
 }
 
 #[test]
+fn files_are_copied_from_a_users_container_that_does_not_run_and_into_it() {
+    let Some(ground) = ground_with_image() else { return };
+    let gone = "gone() { SECONDS=0; while pgrep -f '^layerfs' >/dev/null && [ $SECONDS -lt 30 ]; do :; done; pgrep -fc '^layerfs'; }";
+    // One that has never run, and one that has.
+    let seen = ground.shell(
+        Who::User,
+        &format!(
+            "{gone}; layerfs create --network none --name web box sh -c 'cat /file /new/a; stat -c %u:%g /file; echo wrote >/file' >/dev/null
+            echo text >file; mkdir dir; echo more >dir/a; layerfs cp file web:/file; layerfs cp dir web:/new; tar -c dir | layerfs cp - web:/etc
+            layerfs ps -a --format '{{{{.Status}}}}'; layerfs start -a web
+            layerfs cp web:/file - | tar -xO; layerfs cp web:/etc/dir back; cat back/a; stat -c %u back/a
+            layerfs cp -a web:/var/www/index - | tar -tv --numeric-owner | cut -d' ' -f2
+            layerfs cp web:/none x; echo $?; gone"
+        ),
+    );
+    let expected = format!(
+        "Created\ntext\nmore\n0:0\nwrote\nmore\n{ID}\n33/34\nlayerfs: `/none`: there is nothing\n1\n0\n"
+    );
+    assert_eq!(seen, expected);
+    // Who is killed leaves it as it was.
+    let seen = ground.shell(
+        Who::User,
+        &format!(
+            "{gone}; mkfifo in; layerfs cp - web:/etc <in & pid=$!; exec 3>in
+            SECONDS=0; until pgrep -f '^layerfs copier .* write' >/dev/null || [ $SECONDS -gt 30 ]; do :; done
+            kill -9 $pid; wait $pid 2>/dev/null; gone; exec 3>&-
+            layerfs cp web:/file - | tar -xO; layerfs rm web; gone"
+        ),
+    );
+    assert_eq!(seen, "0\nwrote\nweb\n0\n");
+    assert_no_container(&ground);
+}
+
+#[test]
 fn a_users_volume_is_filled_written_by_others_and_removed() {
     let Some(ground) = ground_with_image() else { return };
     let seen = ground.shell(
@@ -361,23 +393,28 @@ fn a_users_volume_is_filled_written_by_others_and_removed() {
         "run='layerfs run --rm --network none'; $run -v www:/var/www box sh -c 'stat -c %u:%g /var/www/index; mkdir -m 700 /var/www/d; \
          touch /var/www/d/f; chown -R 7:7 /var/www/d'; $run -v www:/v box ls /v; stat -c %u share/layerfs/volumes/www/data
         layerfs volume rm www; layerfs volume ls -q; ls -A share/layerfs/volumes
-        $run -v www:/var/www -v data:/d box true; layerfs volume prune --all | sort; ls -A share/layerfs/volumes; layerfs gc >/dev/null",
+        $run -v www:/var/www -v data:/d box true; layerfs volume prune --all | sort; ls -A share/layerfs/volumes; layerfs gc >/dev/null
+        fill='mkdir -m 700 /v/d; touch /v/d/f; chown -R 7:7 /v/d'; $run -v /v box sh -c \"$fill\"; ls -A share/layerfs/volumes
+        layerfs run --network none --name web -v /v box sh -c \"$fill\"; ls share/layerfs/volumes | wc -l
+        layerfs rm -v web; ls -A share/layerfs/volumes",
     );
-    let expected = format!("33:34\nd\nindex\n{}\nwww\ndata\nwww\n", FIRST_SUBORDINATE + 32);
+    let expected = format!("33:34\nd\nindex\n{}\nwww\ndata\nwww\n1\nweb\n", FIRST_SUBORDINATE + 32);
     assert_eq!(seen, expected);
     assert_no_container(&ground);
 }
 
 #[test]
-fn volumes_that_others_wrote_to_go_with_prune_and_reset() {
+fn volumes_that_others_wrote_to_are_counted_and_go_with_prune_and_reset() {
     let Some(ground) = ground_with_image() else { return };
     let seen = ground.shell(
         Who::User,
-        "fill() { layerfs run --rm --network none -v $1:/v box sh -c 'mkdir -m 700 /v/d; touch /v/d/f; chown -R 7:7 /v/d'; }
-        fill $(layerfs volume create); layerfs volume ls -q | wc -l; layerfs system prune -f --volumes | grep -c '^Total'
+        "fill() { layerfs run --rm --network none -v $1:/v box sh -c 'mkdir -m 700 /v/d; dd if=/dev/zero of=/v/d/f bs=1M count=1 2>/dev/null; chown -R 7:7 /v/d'; }
+        size() { layerfs system df --json | tr -d ' \\n\"' | grep -o 'type:other,[^}]*' | grep -o 'size:[0-9]*' | cut -d: -f2; }
+        before=$(size); fill $(layerfs volume create); echo $(($(size) - before >= 1048576))
+        layerfs volume ls -q | wc -l; layerfs system prune -f --volumes | grep -c '^Total'
         layerfs volume ls -q | wc -l; fill www; layerfs system reset -f; layerfs volume ls -q | wc -l; ls -A share/layerfs/volumes",
     );
-    assert_eq!(seen, "1\n1\n0\n0\n");
+    assert_eq!(seen, "1\n1\n1\n0\n0\n");
     assert_no_container(&ground);
 }
 

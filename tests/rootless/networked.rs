@@ -216,7 +216,7 @@ fn without_a_word_a_users_container_has_the_program_that_is_there() {
     let told = "layerfs: the container has no network: neither pasta (package passt) nor slirp4netns is in PATH: install one; \
                 --network host gives it the host's, --network none does without\n";
     let mode = format!(
-        "layerfs check | grep -o \"^[a-z]* *users' networks\" | tr -s ' '
+        "echo $(layerfs network ls --format '{{{{.Name}}}}'); layerfs check | grep -o \"^[a-z]* *users' networks\" | tr -s ' '
          layerfs create --name web box true >/dev/null; layerfs ps -a --format '{{{{.Networks}}}}'; layerfs rm web; \
          layerfs run --rm {} box /bin/sh -c '{} python3 /py/ask tcp {HOST} 8000 | grep -o \"sees .*\"; ls /sys/class/net'",
         PYTHON.0, PYTHON.1
@@ -227,13 +227,18 @@ fn without_a_word_a_users_container_has_the_program_that_is_there() {
         ("", format!("missing users' networks\n{told}none\nweb\n{told}lo\n")),
     ] {
         let said = lan.shell(&format!("{} {mode}", path.replace("SOME", programs)));
-        assert_eq!(said, expected, "{programs}");
+        let names = format!("host none {programs}");
+        assert_eq!(said, format!("{}\n{expected}", names.trim_end()), "{programs}");
         lan.ground.prepare("rm -r few");
     }
     // pasta takes over from a link that leads somewhere.
     lan.host.sh("ip route del default");
     let said = lan.shell(&mode);
-    assert_eq!(said, format!("ok users' networks\nslirp4netns\nweb\nsees {HOST}\neth0\nlo\n"));
+    let names = "host none pasta slirp4netns";
+    assert_eq!(
+        said,
+        format!("{names}\nok users' networks\nslirp4netns\nweb\nsees {HOST}\neth0\nlo\n")
+    );
     drop(server);
     lan.assert_nothing_left();
 }
@@ -279,6 +284,52 @@ fn a_program_that_is_not_there_or_gives_no_network_is_told() {
         line.ends_with("; --network none does without, --network host gives it the host's"),
         "{line}"
     );
+    lan.assert_nothing_left();
+}
+
+#[test]
+fn a_default_network_that_fails_is_none_and_a_line_says_why() {
+    let Some(lan) = Lan::new() else { return };
+    let path = "mkdir -p few; printf '#!/bin/sh\\necho no link >&2; echo at all >&2; exit 1\\n' >few/pasta; chmod 755 few/pasta; \
+                usual=$PATH; export PATH=$PWD/few:$PATH;";
+    let none = "; --network host gives it the host's, --network none does without\n";
+    let told = format!("layerfs: the container has no network: pasta: no link; at all{none}");
+    let said = lan.shell(&format!(
+        "{path} layerfs run --rm --hostname web box \
+         sh -c 'ls /sys/class/net; tail -n 1 /etc/hosts | tr \"\\t\" \" \"; wc -c </etc/resolv.conf'; echo $?
+         layerfs run --rm --dns 192.0.2.1 --add-host host:host-gateway box \
+         sh -c 'cat /etc/resolv.conf; tail -n 1 /etc/hosts | tr \"\\t\" \" \"'"
+    ));
+    let dns = "nameserver 192.0.2.1\n127.0.0.1 host\n";
+    assert_eq!(said, format!("{told}lo\n127.0.1.1 web\n0\n0\n{told}{dns}"));
+    // Nobody is there to see what is said later: it is said before the command lets go.
+    let said = lan.shell(&format!(
+        "{path} layerfs run -d --name web box sleep 98763 | wc -c; running; layerfs ps --format '{{{{.Status}}}}' | cut -c -2
+         layerfs inspect --format '{{{{.HostConfig.NetworkMode}}}} x{{{{.NetworkSettings.IPAddress}}}}' web; layerfs rm -f web
+         layerfs create --name later box ls /sys/class/net | wc -c; layerfs start -a later; echo $?
+         PATH=$usual; layerfs start -a later; layerfs rm later"
+    ));
+    assert_eq!(said, format!("{told}65\n0\nUp\npasta x\nweb\n65\n{told}lo\n0\neth0\nlo\nlater\n"));
+    // Who asks for it, or for a port by it, does not do without.
+    for options in ["--network pasta", "-p 8080:80"] {
+        let said =
+            lan.shell(&format!("{path} layerfs run --rm {options} box true; echo $?; running"));
+        assert_eq!(
+            said,
+            "layerfs: pasta gives the container no network: no link; at all; --network none does without, \
+             --network host gives it the host's\n125\n0\n",
+            "{options}"
+        );
+    }
+    // One that was found when the container was made may be gone when it starts.
+    let said = lan.shell(
+        "layerfs create --name web box ls /sys/class/net | wc -c
+         for name in bash newuidmap newgidmap; do ln -sf $(command -v $name) few/; done; rm few/pasta; PATH=/mnt/bin:$PWD/few
+         layerfs start -a web; layerfs rm web",
+    );
+    let gone = "the program `pasta` is not in PATH any more";
+    assert_eq!(said, format!("65\nlayerfs: the container has no network: {gone}{none}lo\nweb\n"));
+    lan.ground.prepare("rm -r few");
     lan.assert_nothing_left();
 }
 

@@ -46,6 +46,21 @@ fn one_in_the_background_is_listed_waited_for_and_leaves_its_output() {
 }
 
 #[test]
+fn the_last_word_on_the_background_counts() {
+    need_root!();
+    let place = Place::new();
+    let run = |options: &[&str], program: &[&str]| {
+        place.layerfs(&[&["run"], options, &["--rootfs", "/"], program].concat()).said()
+    };
+    assert_eq!(run(&["--rm", "-di", "--detach=false"], &["echo", "here"]), "here\n");
+    assert_eq!(run(&["--rm", "-d", "-d=false", "-i"], &["echo", "here"]), "here\n");
+    let id = run(&["--detach=false", "-di", "--name", "web"], &["sleep", "1000"]);
+    assert_eq!(id.len(), 65, "{id}");
+    place.layerfs(&["rm", "-f", "web"]).said();
+    place.assert_nothing_left();
+}
+
+#[test]
 fn a_caller_that_is_gone_takes_nothing_with_it() {
     need_root!();
     let place = Place::new();

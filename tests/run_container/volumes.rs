@@ -1,7 +1,11 @@
-//! Volumes that have names: made, filled, shared, kept when containers go, removed by name.
+//! Volumes: made, filled, shared, kept when containers go, removed by name; those without a name, which may go along.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::image;
 use crate::place::Place;
-use crate::support::need_root;
+use crate::support::{need, need_root};
 
 #[test]
 fn a_volume_outlives_its_containers_and_begins_with_what_the_root_has_there() {
@@ -71,6 +75,129 @@ fn two_containers_see_one_volume_and_a_refused_start_leaves_it_to_be_filled() {
     let seen = place.script(&["-v", "both:/mnt"], "sort /mnt/seen").said();
     assert_eq!(seen, "one\ntwo\n");
     place.layerfs(&["volume", "rm", "both", "other"]).said();
+    std::fs::remove_dir(place.join("store/volumes")).unwrap();
+    place.assert_nothing_left();
+}
+
+/// The names of all volumes.
+fn volumes(place: &Place) -> Vec<String> {
+    place.layerfs(&["volume", "ls", "-q"]).said().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_volume_that_nobody_named_goes_with_its_container_where_that_is_said() {
+    need_root!();
+    let place = Place::new();
+    // With a throwaway it goes, also where the program is not there; it begins with what the root has there.
+    let script = "test -e /etc/passwd && echo filled; grep -cE ' /(etc|mnt) ' /proc/self/mounts";
+    assert_eq!(
+        place.script(&["-v", "/etc", "--mount", "target=/mnt"], script).said(),
+        "filled\n2\n"
+    );
+    assert!(volumes(&place).is_empty());
+    for options in [&["--rm"][..], &[]] {
+        let words =
+            [&["run"], options, &["-v", "/mnt", "--rootfs", "/", "no-such-program"]].concat();
+        assert_eq!(place.layerfs(&words).status, 127, "{options:?}");
+        assert!(volumes(&place).is_empty(), "{options:?}");
+    }
+    // Of one that is kept it stays, is found again when that starts once more, and is nobody's but its.
+    let script = "echo more >> /mnt/file; cat /mnt/file";
+    let words = ["run", "--name", "one", "-v", "/mnt", "-v", "named:/media", "--rootfs", "/"];
+    let words = [&words[..], &["sh", "-c", script]].concat();
+    assert_eq!(place.layerfs(&words).said(), "more\n");
+    assert_eq!(place.layerfs(&["start", "-a", "one"]).said(), "more\nmore\n");
+    let both = volumes(&place);
+    let [invented, named] = &both[..] else { panic!("{both:?}") };
+    assert_eq!((invented.len(), named.as_str()), (64, "named"));
+    let seen: serde_json::Value =
+        serde_json::from_str(&place.layerfs(&["inspect", "one"]).said()).unwrap();
+    let mounts = seen[0]["Mounts"].as_array().unwrap();
+    let found = mounts.iter().find(|mount| mount["Destination"] == "/mnt").unwrap();
+    assert_eq!((&found["Type"], &found["Name"]), (&"volume".into(), &invented.as_str().into()));
+    assert_eq!(seen[0]["HostConfig"]["Binds"], serde_json::json!(["named:/media:rw"]));
+    assert_eq!(place.layerfs(&["volume", "prune", "-f"]).said(), "", "it is used");
+    place.layerfs(&["rm", "one"]).said();
+    assert_eq!(volumes(&place), both);
+    assert_eq!(place.layerfs(&["volume", "prune", "-f"]).said(), format!("{invented}\n"));
+    assert_eq!(volumes(&place), ["named"]);
+    // `rm -v` takes it along, but for what another container shows by its name, and for what has one.
+    for name in ["two", "three"] {
+        let words = ["run", "--name", name, "-v", "/mnt", "-v", "named:/media", "--rootfs", "/"];
+        place.layerfs(&[&words[..], &["true"]].concat()).said();
+    }
+    let inspect = ["inspect", "--format", "{{json .Mounts}}", "three"];
+    let of_three: serde_json::Value =
+        serde_json::from_str(&place.layerfs(&inspect).said()).unwrap();
+    let mounts = of_three.as_array().unwrap();
+    let its = mounts.iter().find(|mount| mount["Destination"] == "/mnt").unwrap()["Name"].as_str();
+    let its = its.unwrap();
+    let words = ["run", "--name", "four", "-v", &format!("{its}:/mnt"), "--rootfs", "/", "true"];
+    place.layerfs(&words).said();
+    place.layerfs(&["rm", "-v", "two", "three"]).said();
+    assert_eq!(volumes(&place), [its, "named"]);
+    place.layerfs(&["rm", "-v", "four"]).said();
+    assert_eq!(volumes(&place), [its, "named"], "who named it keeps it");
+    place.layerfs(&["volume", "rm", its, "named"]).said();
+    std::fs::remove_dir(place.join("store/volumes")).unwrap();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_volume_that_nobody_named_goes_with_a_throwaway_that_was_killed() {
+    need_root!();
+    let place = Place::new();
+    let words = ["run", "--rm", "-v", "/mnt", "--rootfs", "/"];
+    let words = [&words[..], &["sh", "-c", "echo on; exec sleep 1000"]].concat();
+    let mut killed = place.command(&words).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(killed.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!((line.as_str(), volumes(&place).len()), ("on\n", 1));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    place.layerfs(&["gc"]).said();
+    assert!(volumes(&place).is_empty());
+    // Who ends one that runs ends its volume, too.
+    let words = ["run", "-d", "--rm", "--name", "web", "-v", "/mnt", "--rootfs", "/"];
+    place.layerfs(&[&words[..], &["sleep", "1000"]].concat()).said();
+    assert_eq!(volumes(&place).len(), 1);
+    place.layerfs(&["rm", "-f", "web"]).said();
+    assert!(volumes(&place).is_empty());
+    // Whoever was first may be at it still.
+    place.layerfs(&["gc"]).said();
+    std::fs::remove_dir(place.join("store/volumes")).unwrap();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn what_an_image_says_to_be_a_volume_is_one_without_a_name_where_nothing_else_is_there() {
+    need_root!();
+    need!("busybox", "tar");
+    let place = Place::new();
+    let config =
+        serde_json::json!({"Cmd": ["sh"], "Volumes": {"/data": {}, "/etc/.": {}, "x": {}}});
+    image::make(&place, "box", &config);
+    let told = "layerfs: the image's volume `x`: the place in the container has to begin with /; there is none\n";
+    let words = ["run", "--rm", "box", "sh", "-c", "cat /etc/passwd > /data/seen; cat /data/seen"];
+    let ran = place.layerfs(&words);
+    assert_eq!((ran.status, ran.err.as_str()), (0, told), "{ran:?}");
+    assert!(ran.out.starts_with("root:x:0:0:"), "{ran:?}");
+    assert!(volumes(&place).is_empty());
+    assert_eq!(place.layerfs(&["run", "--name", "kept", "box", "no-such-program"]).status, 127);
+    assert!(volumes(&place).is_empty());
+    let ran = place.layerfs(&["run", "--name", "kept", "box", "echo"]);
+    assert_eq!((ran.status, volumes(&place).len()), (0, 2), "{ran:?}");
+    // No further ones come with a further start, which says nothing more of that.
+    place.layerfs(&["start", "-a", "kept"]).said();
+    assert_eq!(volumes(&place).len(), 2);
+    place.layerfs(&["rm", "-v", "kept"]).said();
+    assert!(volumes(&place).is_empty());
+    let elsewhere =
+        ["run", "--name", "kept", "-v", "named:/data", "--tmpfs", "/etc", "box", "echo"];
+    assert_eq!(place.layerfs(&elsewhere).status, 0);
+    assert_eq!(volumes(&place), ["named"]);
+    place.layerfs(&["rm", "-v", "kept"]).said();
+    place.layerfs(&["volume", "rm", "named"]).said();
     std::fs::remove_dir(place.join("store/volumes")).unwrap();
     place.assert_nothing_left();
 }

@@ -19,6 +19,7 @@ pub(crate) use devices::make_node;
 pub use error::SetupError;
 pub(crate) use files::ASKED;
 pub(crate) use join::{INSIDE, Joining, join};
+pub(crate) use root::{mount_served, open_device};
 pub(crate) use streams::TERMINAL;
 pub use walk::{Given, walk};
-pub(crate) use walk::{MESSAGE_MAX, OPENED};
+pub(crate) use walk::{MESSAGE_MAX, OPENED, tell};

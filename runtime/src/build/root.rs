@@ -3,16 +3,17 @@
 //! The mount belongs to the container's mount namespace and ends with it; the serving process sees its device end.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 
 use layerfs_driver::sys::{dir, file};
 
 use super::error::{Doing, SetupError};
 use super::walk::Made;
 use crate::sys::channel;
-use crate::sys::mounts;
+use crate::sys::mounts::{self, Attributes};
 
 /// Opens the device, which a container's groups deny it.
-pub(super) fn open_device() -> Result<OwnedFd, SetupError> {
+pub(crate) fn open_device() -> Result<OwnedFd, SetupError> {
     file::open_device("/dev/fuse")
         .doing(|| "open the FUSE device (`modprobe fuse` gives the kernel its module)".into())
 }
@@ -21,9 +22,20 @@ pub(super) fn open_device() -> Result<OwnedFd, SetupError> {
 pub(super) fn mount(made: &mut Made<'_>) -> Result<(), SetupError> {
     let server = made.given.server.take().ok_or(SetupError::Order("a server"))?;
     let device = made.device.take().ok_or(SetupError::Order("its device"))?;
+    let called = (made.given.spec.source.as_str(), super::walls::of_root(made.given.spec.gains));
+    made.root = Some(mount_served(called, device, (&server, made.given.place))?);
+    Ok(())
+}
+
+/// Mounts at `place` what the process at the other end of `server` serves, and sends that one the device.
+pub(crate) fn mount_served(
+    (source, attributes): (&str, Attributes),
+    device: OwnedFd,
+    (server, place): (&OwnedFd, &Path),
+) -> Result<OwnedFd, SetupError> {
     let descriptor = device.as_raw_fd().to_string();
     let options = [
-        ("source", made.given.spec.source.as_str()),
+        ("source", source),
         ("subtype", "layerfs"),
         ("fd", descriptor.as_str()),
         ("rootmode", "40000"),
@@ -32,15 +44,13 @@ pub(super) fn mount(made: &mut Made<'_>) -> Result<(), SetupError> {
         ("default_permissions", ""),
         ("allow_other", ""),
     ];
-    let attributes = super::walls::of_root(made.given.spec.gains);
     let root = mounts::new_filesystem("fuse", &options, attributes)
         .doing(|| "mount the root of the container".into())?;
-    channel::send(&server, b"device", Some(device.as_fd()))
+    channel::send(server, b"device", Some(device.as_fd()))
         .doing(|| "hand the root's device to the process that serves it".into())?;
     // Only the server holds the device from here on: when it ends, the connection does, and nobody waits for ever.
     drop(device);
-    let place = dir::open_path(made.given.place).doing(|| "find a place for the root".into())?;
+    let place = dir::open_path(place).doing(|| "find a place for the root".into())?;
     mounts::attach(&root, &place).doing(|| "attach the root of the container".into())?;
-    made.root = Some(root);
-    Ok(())
+    Ok(root)
 }

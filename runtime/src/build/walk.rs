@@ -345,7 +345,8 @@ pub(super) fn filter_calls(filters: &Filters) -> Result<(), SetupError> {
     })
 }
 
-pub(super) fn tell(report: &OwnedFd, error: &SetupError) {
+/// Tells it the supervisor.
+pub(crate) fn tell(report: &OwnedFd, error: &SetupError) {
     let words = message(error.status(), &error.to_string());
     if let Err(error) = channel::send(report, &words, None) {
         tracing::debug!("nobody hears why the container was not made: {error}");

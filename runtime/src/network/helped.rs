@@ -7,6 +7,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use layerfs_driver::sys::{dir, file};
 
@@ -91,8 +92,12 @@ impl Helped {
         Err(self.refused(words))
     }
 
-    /// Why there is no network.
-    pub(crate) fn refused(&self, words: String) -> NetworkError {
+    /// Why it is not waited for any longer.
+    pub(crate) fn late(&self, after: Duration) -> NetworkError {
+        self.refused(format!("it is not ready after {} s", after.as_secs()))
+    }
+
+    fn refused(&self, words: String) -> NetworkError {
         NetworkError::Helper { name: self.kind.name(), words }
     }
 }

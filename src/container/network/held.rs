@@ -88,7 +88,7 @@ impl Held {
             Mode::None => return Ok(without_place(Network::None)),
             Mode::Host => return Ok(without_place(Network::Host)),
             Mode::Container(_) | Mode::Namespace(..) => return Ok(without_place(Network::Joined)),
-            Mode::Helped(kind) => return Held::helped(*kind, ports, living, roots),
+            Mode::Helped(kind, _) => return Held::helped(*kind, ports, living, roots),
             Mode::Bridge(asked) => asked,
         };
         let kept = match ports {
@@ -163,6 +163,12 @@ impl Held {
             // With the host's network the host is where the container is.
             Network::None | Network::Host | Network::Joined => Ipv4Addr::LOCALHOST,
         })
+    }
+
+    /// The container has no network after all: what it would have is given back.
+    pub fn lose(&mut self) -> Result<()> {
+        self.network = Network::None;
+        self.place.take().map_or(Ok(()), give_back)
     }
 
     /// Gives everything back. The container has ended.

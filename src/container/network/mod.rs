@@ -10,6 +10,7 @@ pub mod programs;
 mod rules;
 pub mod shown;
 mod site;
+pub mod verb;
 pub mod words;
 
 pub use held::{Held, sweep};

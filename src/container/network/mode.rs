@@ -22,17 +22,17 @@ pub enum Mode {
     /// Its own, connected with the bridge.
     Bridge(Asked),
     /// Its own, from which a program of the user's leads.
-    Helped(Kind),
+    Helped(Kind, Asked),
     /// That of a container that runs.
     Container(Other),
     /// That of a file.
     Namespace(PathBuf, OwnedFd),
 }
 
-/// Whether a bridge is what the user wants.
+/// Whether a network with a way out is what the user wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// It was said: without one there is no container.
+    /// It was said: without it there is no container.
     ByName,
     /// Nothing was said: where there can be none, the container has a loopback.
     ByDefault,
@@ -54,7 +54,7 @@ impl Mode {
     pub fn read(word: Option<&str>, store: &Store) -> Result<Self> {
         let word = word.unwrap_or("");
         if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == word) {
-            return Ok(Mode::Helped(kind));
+            return Ok(Mode::Helped(kind, Asked::ByName));
         }
         match (word, word.split_once(':')) {
             ("" | "default", _) => Ok(Mode::Bridge(Asked::ByDefault)),
@@ -82,7 +82,7 @@ impl Mode {
             Mode::None => "none".into(),
             Mode::Host => "host".into(),
             Mode::Bridge(_) => "bridge".into(),
-            Mode::Helped(kind) => kind.name().into(),
+            Mode::Helped(kind, _) => kind.name().into(),
             Mode::Container(other) => format!("container:{}", other.id),
             Mode::Namespace(path, _) => format!("ns:{}", path.display()),
         }
@@ -90,7 +90,12 @@ impl Mode {
 
     /// Whether nobody else is in it, and nothing that is changed there is changed for others.
     pub fn is_own(&self) -> bool {
-        matches!(self, Mode::None | Mode::Bridge(_) | Mode::Helped(_))
+        matches!(self, Mode::None | Mode::Bridge(_) | Mode::Helped(..))
+    }
+
+    /// Whether the container is to be without where a program gives it none.
+    pub fn is_dispensable(&self) -> bool {
+        matches!(self, Mode::Helped(_, Asked::ByDefault))
     }
 
     /// The network to join.
@@ -98,7 +103,7 @@ impl Mode {
         match self {
             Mode::Container(other) => Some(&other.network),
             Mode::Namespace(_, file) => Some(file),
-            Mode::None | Mode::Host | Mode::Bridge(_) | Mode::Helped(_) => None,
+            Mode::None | Mode::Host | Mode::Bridge(_) | Mode::Helped(..) => None,
         }
     }
 }

@@ -57,6 +57,18 @@ pub fn make_sure(run: &Path) -> Result<Site> {
     bail!("there are bridges layerfs0 to layerfs{} of other run directories", BRIDGES_MAX - 1)
 }
 
+/// The bridge that the run directory has now; `None` where it has none.
+pub fn find(run: &Path) -> Result<Option<Site>> {
+    let mac = mac_of(run);
+    for (bridge, table) in (0..BRIDGES_MAX).map(names) {
+        let found = network::find(&bridge)?.filter(|(other, _)| *other == mac);
+        if let Some((_, Bridge { address: Some((gateway, subnet)), mtu, .. })) = found {
+            return Ok(Some(Site { bridge, table, subnet, gateway, mtu }));
+        }
+    }
+    Ok(None)
+}
+
 /// Takes the bridge and the rules of a run directory away, if they are there.
 pub fn remove(run: &Path, bridge: &str) -> Result<()> {
     let table = table_of(bridge);

@@ -40,6 +40,9 @@ pub struct NetworkArgs {
     /// Add a line to /etc/hosts; `host-gateway` stands for the host's address on the bridge
     #[arg(long, value_name = "NAME:IP")]
     pub add_host: Vec<String>,
+    /// Whether `network` was found where nothing was said, and is to be done without where it can't be had.
+    #[arg(skip)]
+    pub is_found: bool,
 }
 
 /// What is asked for.
@@ -125,6 +128,9 @@ impl NetworkArgs {
             Mode::Bridge(Asked::ByDefault) if !ports.is_empty() => {
                 mode = Mode::Bridge(Asked::ByName)
             }
+            Mode::Helped(kind, Asked::ByDefault) if !ports.is_empty() => {
+                mode = Mode::Helped(kind, Asked::ByName)
+            }
             _ => {}
         }
         if matches!(mode, Mode::Bridge(Asked::ByName)) && program().is_none() {
@@ -145,28 +151,36 @@ impl NetworkArgs {
                 self.network.as_deref().unwrap_or_default()
             ),
             Mode::Bridge(Asked::ByDefault) => match programs::usual() {
-                Ok(kind) => Ok(Mode::Helped(kind)),
+                Ok(kind) => Ok(Mode::Helped(kind, Asked::ByDefault)),
                 Err(why) if self.publish_all || !self.publish.is_empty() => Err(why
                     .context("--publish: the container has no network that a port could lead to")),
                 Err(why) => {
-                    message::say(format_args!(
-                        "the container has no network: {why:#}; --network host gives it the host's, --network none does without"
-                    ));
+                    say_none(format_args!("{why:#}"));
                     Ok(Mode::None)
                 }
             },
-            Mode::Helped(kind) => Ok(programs::find(kind).map(|_| Mode::Helped(kind))?),
+            Mode::Helped(kind, _) if self.is_found => match programs::find(kind) {
+                Ok(_) => Ok(Mode::Helped(kind, Asked::ByDefault)),
+                Err(_) => {
+                    say_none(format_args!("the program `{}` is not in PATH any more", kind.name()));
+                    Ok(Mode::None)
+                }
+            },
+            Mode::Helped(kind, asked) => {
+                Ok(programs::find(kind).map(|_| Mode::Helped(kind, asked))?)
+            }
             Mode::None | Mode::Host => Ok(mode),
         }
     }
 
     /// The same words for who starts the container later: a container by its id, and nothing that was said to mean nothing.
     pub fn make_lasting(&mut self, wanted: &Wanted) {
+        self.is_found = matches!(wanted.mode, Mode::Helped(_, Asked::ByDefault));
         match &wanted.mode {
             Mode::Container(_) => self.network = Some(wanted.mode.word()),
             Mode::Host => self.publish.clear(),
             // Also where nothing was said: what there is has been found, or told not to be.
-            Mode::None | Mode::Helped(_) => self.network = Some(wanted.mode.word()),
+            Mode::None | Mode::Helped(..) => self.network = Some(wanted.mode.word()),
             Mode::Bridge(_) | Mode::Namespace(..) => {}
         }
     }
@@ -217,10 +231,17 @@ impl NetworkArgs {
     }
 }
 
+/// Says that a container has no network which nobody asked for.
+pub fn say_none(why: impl std::fmt::Display) {
+    message::say(format_args!(
+        "the container has no network: {why}; --network host gives it the host's, --network none does without"
+    ));
+}
+
 /// Root's containers have a bridge, and no users who could lead anything out of their network.
 fn of_root(mode: Mode) -> Result<Mode> {
     match mode {
-        Mode::Helped(kind) => bail!(
+        Mode::Helped(kind, _) => bail!(
             "--network {}: that is for containers of users who are not root; give --network bridge",
             kind.name()
         ),
