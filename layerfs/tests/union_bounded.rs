@@ -431,6 +431,28 @@ fn attributes_take_room_too() {
     }
 }
 
+#[test]
+fn attributes_without_end_are_refused_before_they_can_not_be_counted() {
+    support::need_root!();
+    let _watch = watchdog(120);
+    for lab in labs() {
+        let union = lab.mount(of_bytes(64 * MIB));
+        let visit = Visit::new(&union);
+        visit.make("file", NewNode::File).unwrap();
+        let file = visit.walk("file").unwrap().id;
+        let set = |number: usize| {
+            let name = format!("user.{number:0>240}");
+            union.set_xattr(file, (name.as_bytes(), &[b'v'; 100]), SetHow::Any)
+        };
+        // ext4 has no more than one block of them.
+        assert_eq!((0..1000).find_map(|number| errno(set(number))), Some(Errno::NOSPC));
+        let counted = used(&union).0;
+        drop(visit);
+        drop(union);
+        assert_eq!(used(&lab.mount(of_bytes(64 * MIB))).0, counted);
+    }
+}
+
 /// Everything that can be done, in short.
 fn deeds(union: &Union, visit: &Visit<'_>) -> Result<(), UnionError> {
     let rename = |from: &str, to: &str| visit.rename(from, to, RenameHow::Replace);

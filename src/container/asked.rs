@@ -92,13 +92,10 @@ pub struct Asked<'a> {
 
 /// Understands the words, and looks for the image.
 pub fn asked<'a>(args: &'a RunArgs, store: &Store) -> Result<Asked<'a>> {
-    let mut asked = asked_with(args, store, args.security.rights()?)?;
-    let config = config_of(&asked.from).into_owned();
-    volumes::add_of_image(&config.volumes, (&mut asked.volumes, &asked.tmpfs), store)?;
-    Ok(asked)
+    asked_with(args, store, args.security.rights()?)
 }
 
-/// The same of a container that is there: its rights were understood before, and what it shows is known with the image's volumes.
+/// The same with rights that were understood before.
 pub fn asked_with<'a>(
     args: &'a RunArgs,
     store: &Store,

@@ -31,6 +31,7 @@ use super::shown::has_first;
 use super::subordinate;
 use super::supervise::words_of;
 use super::sweep::sweep;
+use crate::mount::bounds::Bounds;
 use crate::mount::owners::Owners as Shown;
 use crate::mount::serve::{Flag, ServeArgs};
 use crate::mount::start;
@@ -297,12 +298,25 @@ fn served(
         flags,
         propagation: None,
         owners: Shown::default(),
-        // How much its own files may take, whoever writes them.
-        bounds: words_of(container)?.limits.bounds()?,
+        bounds: bounds_of(container)?,
         labels: Vec::new(),
         log: None,
         verbose: false,
     })
+}
+
+/// How much the container's own files may take, whoever writes them. Files are had from one of which nobody knows that any more, too.
+fn bounds_of(container: &Container) -> Result<Bounds> {
+    match words_of(container) {
+        Ok(words) => words.limits.bounds(),
+        Err(error) => {
+            message::say(format_args!(
+                "what bounds container `{}` is not known, and nothing does: {error:#}",
+                container.name
+            ));
+            Ok(Bounds::default())
+        }
+    }
 }
 
 /// Where something comes to: the directory to take it out in, and its name there.

@@ -7,11 +7,10 @@ use anyhow::{Context, Result, bail};
 use layerfs_driver::store::Store;
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::file;
-use layerfs_runtime::spec::{Access, Contents, Tmpfs, Volume};
+use layerfs_runtime::spec::{Access, Contents, Volume};
 use serde::{Deserialize, Serialize};
 
 use super::volume;
-use crate::output::message;
 
 /// A directory or file of the host's, or a volume of the store's, and where it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,31 +150,6 @@ pub fn anonymous(
     let (source, contents) = (store.path_of_volume(&name)?, Contents::Own);
     let volume = Volume { source, target, access, contents };
     Ok(Mounted { volume, name: Some(name), is_anonymous: true, copies })
-}
-
-/// Adds a volume for each place that the image says to have one, where nothing else was said to be. A place that can't have one has a
-/// line.
-pub fn add_of_image(
-    places: &[String],
-    (mounted, in_memory): (&mut Vec<Mounted>, &[Tmpfs]),
-    store: &Store,
-) -> Result<()> {
-    for place in places {
-        let what = format!("the image's volume `{}`", place.escape_debug());
-        let target = match target(place, &what) {
-            Ok(target) => target,
-            Err(error) => {
-                message::say(format_args!("{error:#}; there is none"));
-                continue;
-            }
-        };
-        let is_taken = mounted.iter().any(|other| other.volume.target == target)
-            || in_memory.iter().any(|other| other.target == target);
-        if !is_taken {
-            mounted.push(anonymous(place, (Access::ReadWrite, Copies::Yes), (&what, store))?);
-        }
-    }
-    Ok(())
 }
 
 /// The words that mean that volume.

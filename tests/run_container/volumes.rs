@@ -3,9 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use crate::image;
 use crate::place::Place;
-use crate::support::{need, need_root};
+use crate::support::need_root;
 
 #[test]
 fn a_volume_outlives_its_containers_and_begins_with_what_the_root_has_there() {
@@ -165,39 +164,6 @@ fn a_volume_that_nobody_named_goes_with_a_throwaway_that_was_killed() {
     assert!(volumes(&place).is_empty());
     // Whoever was first may be at it still.
     place.layerfs(&["gc"]).said();
-    std::fs::remove_dir(place.join("store/volumes")).unwrap();
-    place.assert_nothing_left();
-}
-
-#[test]
-fn what_an_image_says_to_be_a_volume_is_one_without_a_name_where_nothing_else_is_there() {
-    need_root!();
-    need!("busybox", "tar");
-    let place = Place::new();
-    let config =
-        serde_json::json!({"Cmd": ["sh"], "Volumes": {"/data": {}, "/etc/.": {}, "x": {}}});
-    image::make(&place, "box", &config);
-    let told = "layerfs: the image's volume `x`: the place in the container has to begin with /; there is none\n";
-    let words = ["run", "--rm", "box", "sh", "-c", "cat /etc/passwd > /data/seen; cat /data/seen"];
-    let ran = place.layerfs(&words);
-    assert_eq!((ran.status, ran.err.as_str()), (0, told), "{ran:?}");
-    assert!(ran.out.starts_with("root:x:0:0:"), "{ran:?}");
-    assert!(volumes(&place).is_empty());
-    assert_eq!(place.layerfs(&["run", "--name", "kept", "box", "no-such-program"]).status, 127);
-    assert!(volumes(&place).is_empty());
-    let ran = place.layerfs(&["run", "--name", "kept", "box", "echo"]);
-    assert_eq!((ran.status, volumes(&place).len()), (0, 2), "{ran:?}");
-    // No further ones come with a further start, which says nothing more of that.
-    place.layerfs(&["start", "-a", "kept"]).said();
-    assert_eq!(volumes(&place).len(), 2);
-    place.layerfs(&["rm", "-v", "kept"]).said();
-    assert!(volumes(&place).is_empty());
-    let elsewhere =
-        ["run", "--name", "kept", "-v", "named:/data", "--tmpfs", "/etc", "box", "echo"];
-    assert_eq!(place.layerfs(&elsewhere).status, 0);
-    assert_eq!(volumes(&place), ["named"]);
-    place.layerfs(&["rm", "-v", "kept"]).said();
-    place.layerfs(&["volume", "rm", "named"]).said();
     std::fs::remove_dir(place.join("store/volumes")).unwrap();
     place.assert_nothing_left();
 }

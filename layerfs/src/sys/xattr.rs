@@ -12,6 +12,9 @@ pub type Pair = (Box<[u8]>, Box<[u8]>);
 /// The largest value and the largest list of names the kernel gives (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).
 const LEN_MAX: usize = 64 * 1024;
 
+/// The most bytes of names that the kernel lists, each with a byte that ends it.
+pub const LIST_MAX: usize = LEN_MAX;
+
 /// All extended attributes of an open file, sorted by name. A file system without any has none.
 pub fn all(file: impl AsFd) -> Result<Vec<Pair>, SysError> {
     let mut names = vec![0_u8; LEN_MAX];
@@ -51,6 +54,58 @@ pub fn all_at(dir: impl AsFd, name: &[u8]) -> Result<Vec<Pair>, SysError> {
     }
     pairs.sort();
     Ok(pairs)
+}
+
+/// Bytes of all extended attributes of an open file, names and values; `E2BIG` where there are more than can be listed.
+pub fn bytes_of(file: impl AsFd) -> Result<u64, SysError> {
+    let list = |buf: &mut [u8]| {
+        call("flistxattr", String::new, || rustix::fs::flistxattr(&file, &mut buf[..]))
+    };
+    sum_of(list, |name| {
+        call("fgetxattr", || shown(name), || rustix::fs::fgetxattr_query(&file, name))
+    })
+}
+
+/// The same of a name that is not followed.
+pub fn bytes_at(dir: impl AsFd, name: &[u8]) -> Result<u64, SysError> {
+    let mut path = format!("/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).into_bytes();
+    path.extend_from_slice(name);
+    let path = path.as_slice();
+    let list = |buf: &mut [u8]| {
+        call("llistxattr", || shown(name), || rustix::fs::llistxattr(path, &mut buf[..]))
+    };
+    sum_of(list, |attribute| {
+        let get = || rustix::fs::lgetxattr_query(path, attribute);
+        call("lgetxattr", || shown(attribute), get)
+    })
+}
+
+fn sum_of(
+    mut list: impl FnMut(&mut [u8]) -> Result<usize, SysError>,
+    mut value: impl FnMut(&[u8]) -> Result<usize, SysError>,
+) -> Result<u64, SysError> {
+    let mut names = vec![0_u8; 256];
+    let listed = match list(&mut names) {
+        Err(error) if error.errno() == Errno::RANGE => {
+            names.resize(LEN_MAX, 0);
+            list(&mut names)
+        }
+        listed => listed,
+    };
+    let len = match listed {
+        Err(error) if error.errno() == Errno::OPNOTSUPP => 0,
+        listed => listed?,
+    };
+    let mut bytes = 0;
+    for name in names[..len].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+        match value(name) {
+            Ok(len) => bytes += (name.len() + len) as u64,
+            // It went meanwhile.
+            Err(error) if error.errno() == Errno::NODATA => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
 }
 
 fn get(file: impl AsFd, name: &[u8]) -> Result<Box<[u8]>, SysError> {

@@ -179,6 +179,7 @@ fn set_bounded(
         return Ok(upper.set_user_xattr(at.0, at.1, (name, value), how)?);
     }
     upper.expect_within_bounds()?;
+    upper.expect_countable(at, name)?;
     // A small one has its place with the inode, mostly; what it takes otherwise is noted afterwards.
     let bytes = if value.len() > SMALL_BYTES { value.len() as u64 } else { 0 };
     let _spent = upper.spending_at(at, bytes)?;

@@ -19,7 +19,7 @@ use super::quota::{Bounds, Disk, Noted, Quota, Room};
 use super::rename::At;
 use crate::sys::change::StatVfs;
 use crate::sys::file::{self, Stat, Symlinks};
-use crate::sys::{Errno, SysError, deep, dir, extents, host, xattr};
+use crate::sys::{Errno, SysError, deep, dir, extents, host, xattr, xattr_at};
 use crate::tree::{Attr, Kind};
 
 /// `FALLOC_FL_KEEP_SIZE`.
@@ -46,6 +46,8 @@ struct Measured<'a> {
     ino: u64,
     /// So many bytes were set aside for it.
     aside: u64,
+    /// It may change attributes, too.
+    attributes: bool,
 }
 
 /// What is measured.
@@ -68,11 +70,15 @@ impl What<'_> {
         if disk.tells_attributes {
             return Ok(0);
         }
-        let pairs = match self {
-            What::Open(file) => xattr::all(file),
-            What::Named(dir, name) => xattr::all_at(dir, name),
+        let bytes = match self {
+            What::Open(file) => xattr::bytes_of(file),
+            What::Named(dir, name) => xattr::bytes_at(dir, name),
         };
-        Ok(pairs?.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum())
+        match bytes {
+            // More than the kernel lists; nobody adds to them.
+            Err(error) if error.errno() == Errno::TOOBIG => Ok(xattr::LIST_MAX as u64),
+            bytes => bytes,
+        }
     }
 }
 
@@ -91,7 +97,7 @@ impl<'a> Measured<'a> {
                 quota.know(ino, Noted { bytes, beside: what.beside(quota.disk)?, keeps });
             }
         }
-        Ok(Measured { quota, what, ino, aside })
+        Ok(Measured { quota, what, ino, aside, attributes: true })
     }
 }
 
@@ -110,10 +116,13 @@ impl Drop for Measured<'_> {
                 noted.bytes.saturating_add(self.aside)
             }
         };
-        let beside = self.what.beside(self.quota.disk).unwrap_or_else(|error| {
-            tracing::warn!("attributes count with what they had: {error}");
-            noted.beside
-        });
+        let beside = match self.attributes {
+            false => noted.beside,
+            true => self.what.beside(self.quota.disk).unwrap_or_else(|error| {
+                tracing::warn!("attributes count with what they had: {error}");
+                noted.beside
+            }),
+        };
         self.quota.note(self.ino, Noted { bytes, beside, ..noted });
     }
 }
@@ -252,6 +261,7 @@ impl Upper {
         let blocks = blocks_of(offset, len as u64);
         let all = blocks.end - blocks.start;
         let measured = Measured::begin(quota, What::Open(file), all).during(deed)?;
+        let measured = Measured { attributes: false, ..measured };
         let beside = also.map_or(0, |_| BLOCK_BYTES);
         let (room, end) = match quota.set_aside(all.saturating_add(beside)) {
             Some(room) => (room, None),
@@ -336,6 +346,27 @@ impl Upper {
             gaps.push(at..range.end);
         }
         gaps
+    }
+
+    /// Refuses an attribute with which an object has more names of them than the kernel lists: they could not be counted.
+    pub fn expect_countable(
+        &self,
+        (dir, name): At<'_>,
+        attribute: &[u8],
+    ) -> Result<(), UpperError> {
+        const OF_MARKS: usize = 1024;
+        if self.quota.as_ref().is_none_or(|quota| quota.disk.tells_attributes) {
+            return Ok(());
+        }
+        let deed = "set an attribute";
+        let names = xattr_at::names(dir, name).during(deed)?;
+        let len = |name: &[u8]| name.len() + 1;
+        let listed: usize = names.iter().map(|name| len(name)).sum();
+        if listed + len(attribute) + OF_MARKS > xattr::LIST_MAX {
+            let what = "its attributes have more names than can be listed";
+            return Err(SysError::new("quota", what, Errno::NOSPC)).during(deed);
+        }
+        Ok(())
     }
 
     /// Makes an object under a name of the layer or of the work directory, which is counted.
