@@ -40,7 +40,7 @@ impl std::ops::Deref for Ours {
 impl Drop for Ours {
     fn drop(&mut self) {
         if std::thread::panicking()
-            && let Err(error) = Cgroup::sweep(&self.id)
+            && let Err(error) = Cgroup::sweep(&self.id, None)
         {
             println!("{error}");
         }
@@ -360,10 +360,10 @@ fn a_sweep_knows_nothing_but_the_id_and_clears_everything() {
     let reaper = std::thread::spawn(move || {
         (payload.0.wait().unwrap().signal(), server.0.wait().unwrap().signal())
     });
-    Cgroup::sweep(&id).unwrap();
+    Cgroup::sweep(&id, None).unwrap();
     assert_eq!(reaper.join().unwrap(), (Some(9), Some(9)));
     assert!(traces(&id).is_empty());
-    Cgroup::sweep(&id).unwrap();
+    Cgroup::sweep(&id, None).unwrap();
 }
 
 #[test]
@@ -394,7 +394,7 @@ fn groups_that_a_container_made_go_with_it() {
                 fs::write(deep.join("cgroup.procs"), payload.0.id().to_string()).unwrap();
             }
             let reaper = std::thread::spawn(move || payload.ended());
-            Cgroup::sweep(&id).unwrap();
+            Cgroup::sweep(&id, None).unwrap();
             assert_eq!(reaper.join().unwrap(), Some(9));
         } else {
             cgroup.remove().unwrap();
@@ -543,8 +543,8 @@ mod faults {
                 let mut payload = Held::start("exec sleep 1000");
                 cgroup.add_payload(payload.0.id()).unwrap();
                 let reaper = std::thread::spawn(move || payload.0.wait().unwrap().signal());
-                let (_, outcome) = with_plan(plan, || Cgroup::sweep(&id));
-                Cgroup::sweep(&id).unwrap();
+                let (_, outcome) = with_plan(plan, || Cgroup::sweep(&id, None));
+                Cgroup::sweep(&id, None).unwrap();
                 assert_eq!(reaper.join().unwrap(), Some(9));
                 assert_eq!(traces(&id), Vec::<PathBuf>::new());
                 outcome.fired
