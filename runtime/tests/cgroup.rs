@@ -419,6 +419,26 @@ fn a_group_that_is_in_use_stays_and_says_by_whom() {
     assert!(traces(&id).is_empty());
 }
 
+/// A user's record would have root end whatever processes it names.
+#[test]
+fn root_is_not_led_to_groups_by_what_was_noted_of_a_container() {
+    need_root!();
+    let _watch = watchdog(120);
+    let id = new_id();
+    let Some(cgroup) = create(&id, &Limits::default()) else { return };
+    let place = tempfile::tempdir().unwrap();
+    let limited = place.path().join("layerfs").join(&id).join("limited");
+    fs::create_dir_all(&limited).unwrap();
+    let child = Held::start("exit 0");
+    for dir in [limited.parent().unwrap(), &limited] {
+        fs::write(dir.join("cgroup.procs"), format!("{}\n", child.0.id())).unwrap();
+    }
+    assert_eq!(Cgroup::find(&id, Some(place.path())).unwrap().members().unwrap().len(), 0);
+    Cgroup::sweep(&id, Some(place.path())).unwrap();
+    assert!(limited.exists() && traces(&id).is_empty());
+    drop(cgroup);
+}
+
 #[test]
 fn an_id_that_is_taken_or_no_name_is_refused() {
     need_root!();
