@@ -382,12 +382,11 @@ fn groups_that_a_container_made_go_with_it() {
             cgroup.add_payload(payload.0.id()).unwrap();
             for root in roots(&cgroup) {
                 let deep = root.join("evil/deep");
-                // A group of version 1 takes nobody without processors.
+                // A group of version 1 takes nobody without processors; in version 2 those below have no such file.
                 for file in ["cpuset.cpus", "cpuset.mems"].map(Path::new) {
-                    if root.join(file).exists() {
-                        for group in ["evil", "evil/deep"] {
-                            let value = fs::read(root.join(file)).unwrap();
-                            fs::write(root.join(group).join(file), value).unwrap();
+                    for below in ["evil", "evil/deep"].map(|group| root.join(group).join(file)) {
+                        if below.exists() {
+                            fs::write(below, fs::read(root.join(file)).unwrap()).unwrap();
                         }
                     }
                 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::Ground;
 use crate::containers::ground_with_image;
-use crate::support::rights;
 use crate::support::user::{self, ID, Who};
+use crate::support::{need, rights};
 
 /// What a test waits for comes long before that.
 const MOMENT: Duration = Duration::from_secs(60);
@@ -220,19 +220,33 @@ fn what_a_killed_command_of_a_user_left_in_groups_is_cleared_from_another_sessio
 /// As `systemd-run -p Delegate=yes` has it: the group holds the command, which goes into a leaf and back.
 #[test]
 fn a_command_that_is_alone_in_what_was_delegated_makes_room_and_goes_back() {
+    need!("setfattr");
     let (Some(ground), Some(given)) = (ground_with_image(), Given::new()) else { return };
     ground.shell(Who::User, "mkdir data; mkfifo data/on data/off");
-    let leaf = given.own.join("layerfs.command");
-    for (how, after) in [("--rm", ""), ("-d", "layerfs wait web; layerfs logs web; layerfs rm web")]
-    {
+    // A unit of the name, below another group that would do.
+    let unit = given.own.join("unit");
+    for (how, after, group) in [
+        ("--rm", "", &given.own),
+        ("-d", "layerfs wait web; layerfs logs web; layerfs rm web", &given.own),
+        ("--rm", "", &unit),
+    ] {
+        let (made, gone) = match group == &unit {
+            true => ("mkdir $U; setfattr -n user.delegate -v 1 $U", "rmdir $U"),
+            false => ("", ""),
+        };
         let script = format!(
-            "(echo $BASHPID >$G/cgroup.procs; exec layerfs run {how} --name web --network none -v $PWD/data:/data box \
-              sh -c 'echo >/data/on; read x </data/off; echo end') | grep -vE '^.{{64}}$'; {after}"
+            "U={}; {made}
+            (echo $BASHPID >$U/cgroup.procs; exec layerfs run {how} --name web --network none -v $PWD/data:/data box \
+              sh -c 'echo >/data/on; read x </data/off; echo end') | grep -vE '^.{{64}}$'
+            {after}
+            {gone}",
+            group.display()
         );
+        let leaf = group.join("layerfs.command");
         let child = given.command(&given.shell(), &ground, &script).spawn().unwrap();
         fs::read(ground.path().join("data/on")).unwrap();
-        assert!(!pids(&leaf).is_empty() && pids(&given.own).is_empty(), "{how}");
-        assert!(given.own.join("layerfs").is_dir(), "{how}");
+        assert!(!pids(&leaf).is_empty() && pids(group).is_empty(), "{how}");
+        assert!(group.join("layerfs").is_dir(), "{how}");
         fs::write(ground.path().join("data/off"), "\n").unwrap();
         let expected = if how == "-d" { "0\nend\nweb\n" } else { "end\n" };
         assert_eq!(said(child), expected, "{how}");

@@ -2,26 +2,28 @@
 //!
 //! 1. A group is given to a user who may write to its directory, its `cgroup.procs` and its `cgroup.subtree_control` (cgroups(7)).
 //!    systemd gives `user@UID.service` and units with `Delegate=yes` so; a `chown` does the same.
-//! 2. A group that holds a process hands no controllers down. Where this process is alone in its own, that is a unit of its own: it
-//!    makes room there (see `room`), as systemd has it for whoever is given one, and ends with the unit.
-//! 3. Else, and where there is more to be had, the highest group above this process is taken that is given and holds no process. It has
-//!    all controllers that the user was given, and is the same for every command below it. Those below it belong to whoever made
-//!    them.
+//! 2. A group that holds a process hands no controllers down. Where this process is alone in a unit that was delegated by name
+//!    (systemd marks it by the attribute `user.delegate`), it makes room there (see `room`), as systemd has it for whoever is given one.
+//! 3. Else the highest group above this process is taken that is given and holds no process. It has all controllers that the user was
+//!    given, and is the same for every command below it. Those below it belong to whoever made them: another login may be put
+//!    into the same leaf. Where there is none, and this process is alone in its group, it makes room in that.
 //! 4. Processes move only below a group whose `cgroup.procs` the user may write: what was given to the user elsewhere is of no use to
 //!    this process. A login session (`session-N.scope`) is beside `user@UID.service`, not below it.
 
 use std::path::{Component, Path, PathBuf};
 
 use layerfs_driver::sys::file::{self, Access};
-use layerfs_driver::sys::{Errno, SysError, dir};
+use layerfs_driver::sys::{Errno, SysError, dir, xattr};
 
 use super::error::CgroupError;
 use super::group::is_gone;
-use super::v2::{WANTED, lists};
 use crate::sys::control;
 
 /// The leaf of commands that were alone in the group above.
 pub(super) const LEAF: &str = "layerfs.command";
+
+/// How systemd marks a unit that it delegates, since version 251.
+const DELEGATED: &[u8] = b"user.delegate";
 
 /// What is given to the caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,15 +64,8 @@ fn own_group(text: &str) -> Option<&Path> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
     pids: Vec<u32>,
-    /// Its `cgroup.controllers`.
-    controllers: String,
-}
-
-impl Seen {
-    fn has_all_of(&self, other: &Seen) -> bool {
-        let has = |seen: &Seen, name| lists(&seen.controllers, name);
-        WANTED.into_iter().all(|name| has(self, name) || !has(other, name))
-    }
+    /// Whether it was delegated by name: a unit with `Delegate=`.
+    is_unit: bool,
 }
 
 /// `look` answers nothing for a group that is not given.
@@ -97,9 +92,7 @@ fn choose(
     let free = given.iter().rev().find(|(_, seen)| seen.pids.is_empty());
     Ok(match (given.first(), free) {
         (Some((group, seen)), free)
-            if *group == own
-                && seen.pids[..] == [this]
-                && free.is_none_or(|(_, free)| seen.has_all_of(free)) =>
+            if *group == own && seen.pids[..] == [this] && (seen.is_unit || free.is_none()) =>
         {
             Delegation::Alone(group.to_path_buf())
         }
@@ -124,7 +117,8 @@ fn seen(group: &Path) -> Result<Option<Seen>, SysError> {
     let pids = control::read(&dir, "cgroup.procs")?;
     // 0 stands for a process of a pid namespace that is not below ours.
     let pids = pids.lines().map(|line| line.parse().unwrap_or(0)).collect();
-    Ok(Some(Seen { pids, controllers: control::read(&dir, "cgroup.controllers")? }))
+    let is_unit = xattr::get_of(&dir, DELEGATED)?.as_deref() == Some(b"1");
+    Ok(Some(Seen { pids, is_unit }))
 }
 
 /// `None` where the answer is that there is nothing for this user. A threaded group has no processes of its own to tell.
@@ -147,21 +141,14 @@ mod tests {
     const US: u32 = 7;
     const MOUNT: &str = "/sys/fs/cgroup";
 
-    /// A made-up tree: the groups that are given, each with its processes, and where this process is.
+    /// A made-up tree: the groups that are given, each with its processes, and where this process is. Scopes are units.
     fn chosen(own: &str, given: &[(&str, &[u32])]) -> Delegation {
-        let given: Vec<_> = given.iter().map(|(path, pids)| (*path, *pids, "memory")).collect();
-        chosen_of(own, &given)
-    }
-
-    /// The same, each group with its controllers.
-    fn chosen_of(own: &str, given: &[(&str, &[u32], &str)]) -> Delegation {
         let look = |group: &Path| {
-            let found = given.iter().find(|(path, ..)| Path::new(MOUNT).join(path) == group);
-            let seen = |pids: &[u32], controllers: &str| Seen {
+            let found = given.iter().find(|(path, _)| Path::new(MOUNT).join(path) == group);
+            Ok(found.map(|(path, pids)| Seen {
                 pids: pids.to_vec(),
-                controllers: controllers.to_owned(),
-            };
-            Ok(found.map(|(_, pids, controllers)| seen(pids, controllers)))
+                is_unit: path.ends_with(".scope"),
+            }))
         };
         choose(&Path::new(MOUNT).join(own), Path::new(MOUNT), US, look).unwrap()
     }
@@ -187,13 +174,11 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_of_its_own_is_taken_unless_there_is_more_above_it() {
-        let (user, scope) = ("user@1.service", "user@1.service/run-1.scope");
-        let of = |controllers| {
-            chosen_of(scope, &[(user, &[], "cpu memory pids"), (scope, &[US], controllers)])
-        };
-        assert_eq!(of("cpu memory pids"), Delegation::Alone(at(scope)));
-        assert_eq!(of("memory pids hugetlb"), Delegation::Below(at(user)));
+    fn a_unit_of_its_own_is_taken_and_a_leaf_that_others_may_enter_is_not() {
+        let (user, scope, leaf) =
+            ("user@1.service", "user@1.service/run-1.scope", "user@1.service/leaf");
+        assert_eq!(chosen(scope, &[(user, &[]), (scope, &[US])]), Delegation::Alone(at(scope)));
+        assert_eq!(chosen(leaf, &[(user, &[]), (leaf, &[US])]), Delegation::Below(at(user)));
         // Room that was made there is taken, also by two.
         let leaf = "user@1.service/run-1.scope/layerfs.command";
         for pids in [&[US][..], &[US, 9]] {
@@ -241,8 +226,7 @@ mod tests {
         std::fs::write(dir.path().join("cgroup.procs"), "7\n0\n").unwrap();
         assert_eq!(look(dir.path()).unwrap(), None);
         std::fs::write(dir.path().join("cgroup.subtree_control"), "").unwrap();
-        std::fs::write(dir.path().join("cgroup.controllers"), "cpu pids\n").unwrap();
-        let seen = Seen { pids: vec![7, 0], controllers: "cpu pids\n".into() };
+        let seen = Seen { pids: vec![7, 0], is_unit: false };
         assert_eq!(look(dir.path()).unwrap(), Some(seen));
     }
 }
