@@ -6,6 +6,8 @@ mod support;
 
 #[path = "rootless/containers.rs"]
 mod containers;
+#[path = "rootless/delegated.rs"]
+mod delegated;
 #[path = "network/host.rs"]
 #[allow(dead_code, reason = "a part of it is used here")]
 mod host;

@@ -40,7 +40,7 @@ impl std::ops::Deref for Ours {
 impl Drop for Ours {
     fn drop(&mut self) {
         if std::thread::panicking()
-            && let Err(error) = Cgroup::sweep(&self.id)
+            && let Err(error) = Cgroup::sweep(&self.id, None)
         {
             println!("{error}");
         }
@@ -360,10 +360,10 @@ fn a_sweep_knows_nothing_but_the_id_and_clears_everything() {
     let reaper = std::thread::spawn(move || {
         (payload.0.wait().unwrap().signal(), server.0.wait().unwrap().signal())
     });
-    Cgroup::sweep(&id).unwrap();
+    Cgroup::sweep(&id, None).unwrap();
     assert_eq!(reaper.join().unwrap(), (Some(9), Some(9)));
     assert!(traces(&id).is_empty());
-    Cgroup::sweep(&id).unwrap();
+    Cgroup::sweep(&id, None).unwrap();
 }
 
 #[test]
@@ -382,19 +382,18 @@ fn groups_that_a_container_made_go_with_it() {
             cgroup.add_payload(payload.0.id()).unwrap();
             for root in roots(&cgroup) {
                 let deep = root.join("evil/deep");
-                // A group of version 1 takes nobody without processors.
+                // A group of version 1 takes nobody without processors; in version 2 those below have no such file.
                 for file in ["cpuset.cpus", "cpuset.mems"].map(Path::new) {
-                    if root.join(file).exists() {
-                        for group in ["evil", "evil/deep"] {
-                            let value = fs::read(root.join(file)).unwrap();
-                            fs::write(root.join(group).join(file), value).unwrap();
+                    for below in ["evil", "evil/deep"].map(|group| root.join(group).join(file)) {
+                        if below.exists() {
+                            fs::write(below, fs::read(root.join(file)).unwrap()).unwrap();
                         }
                     }
                 }
                 fs::write(deep.join("cgroup.procs"), payload.0.id().to_string()).unwrap();
             }
             let reaper = std::thread::spawn(move || payload.ended());
-            Cgroup::sweep(&id).unwrap();
+            Cgroup::sweep(&id, None).unwrap();
             assert_eq!(reaper.join().unwrap(), Some(9));
         } else {
             cgroup.remove().unwrap();
@@ -417,6 +416,26 @@ fn a_group_that_is_in_use_stays_and_says_by_whom() {
     drop(payload);
     cgroup.remove().unwrap();
     assert!(traces(&id).is_empty());
+}
+
+/// A user's record would have root end whatever processes it names.
+#[test]
+fn root_is_not_led_to_groups_by_what_was_noted_of_a_container() {
+    need_root!();
+    let _watch = watchdog(120);
+    let id = new_id();
+    let Some(cgroup) = create(&id, &Limits::default()) else { return };
+    let place = tempfile::tempdir().unwrap();
+    let limited = place.path().join("layerfs").join(&id).join("limited");
+    fs::create_dir_all(&limited).unwrap();
+    let child = Held::start("exit 0");
+    for dir in [limited.parent().unwrap(), &limited] {
+        fs::write(dir.join("cgroup.procs"), format!("{}\n", child.0.id())).unwrap();
+    }
+    assert_eq!(Cgroup::find(&id, Some(place.path())).unwrap().members().unwrap().len(), 0);
+    Cgroup::sweep(&id, Some(place.path())).unwrap();
+    assert!(limited.exists() && traces(&id).is_empty());
+    drop(cgroup);
 }
 
 #[test]
@@ -543,8 +562,8 @@ mod faults {
                 let mut payload = Held::start("exec sleep 1000");
                 cgroup.add_payload(payload.0.id()).unwrap();
                 let reaper = std::thread::spawn(move || payload.0.wait().unwrap().signal());
-                let (_, outcome) = with_plan(plan, || Cgroup::sweep(&id));
-                Cgroup::sweep(&id).unwrap();
+                let (_, outcome) = with_plan(plan, || Cgroup::sweep(&id, None));
+                Cgroup::sweep(&id, None).unwrap();
                 assert_eq!(reaper.join().unwrap(), Some(9));
                 assert_eq!(traces(&id), Vec::<PathBuf>::new());
                 outcome.fired

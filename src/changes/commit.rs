@@ -87,7 +87,8 @@ pub fn run(args: &CommitArgs, session: &Session, results: &mut Results) -> Resul
     };
     let still = match &found.container {
         Some(container) if args.pause && container.is_living => {
-            Some(Still::begin(container.id.hex())?)
+            let below = container.groups_below.as_deref();
+            Some(Still::begin(container.id.hex(), below)?)
         }
         _ => None,
     };

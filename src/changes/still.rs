@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -29,11 +29,14 @@ EXAMPLES:
 pub struct StillArgs {
     /// The container's id
     id: String,
+    /// Below which control group its groups are, if not right in the hierarchies
+    #[arg(value_name = "GROUP")]
+    below: Option<PathBuf>,
 }
 
 /// Freezes the container, says so, and thaws it when standard input ends.
 pub fn run_in_background(args: &StillArgs) -> Result<Outcome> {
-    match run(&args.id) {
+    match run(&args.id, args.below.as_deref()) {
         Err(error) => {
             if let Err(refused) = status::tell_failed(&error) {
                 tracing::warn!("{error:#} ({refused:#})");
@@ -44,12 +47,12 @@ pub fn run_in_background(args: &StillArgs) -> Result<Outcome> {
     }
 }
 
-fn run(id: &str) -> Result<()> {
+fn run(id: &str, below: Option<&Path>) -> Result<()> {
     layerfs_runtime::close_inherited()?;
     // What ends the command by its terminal ends this by the pipe.
     signal::leave_terminal()?;
     signal::block_ends()?;
-    let cgroup = Cgroup::find(id)?;
+    let cgroup = Cgroup::find(id, below)?;
     let paused = cgroup.paused()?;
     // Who is gone already is told nothing, and is not waited for either.
     let told = status::tell_ready();
@@ -64,23 +67,27 @@ fn run(id: &str) -> Result<()> {
 pub struct Still {
     process: Again,
     id: String,
+    below: Option<PathBuf>,
     held: OwnedFd,
 }
 
 impl Still {
     /// Has the container stand still; waits for another who has it so.
-    pub fn begin(id: &str) -> Result<Still> {
+    pub fn begin(id: &str, below: Option<&Path>) -> Result<Still> {
         let (theirs, held) = layerfs_runtime::pipe()?;
-        let words = [OsString::from("still"), id.into()];
+        let mut words = vec![OsString::from("still"), id.into()];
+        words.extend(below.map(OsString::from));
         // Called by another name it would make other words of these.
         let program = Path::new(again::THIS_PROGRAM);
         let mut process = again::start(program, "layerfs", &words, Input::File(theirs))
             .context("start the process that keeps the container still")?;
         match status::first_word(process.said()) {
-            Ok(Heard::Ready) => Ok(Still { process, id: id.to_owned(), held }),
+            Ok(Heard::Ready) => {
+                Ok(Still { process, id: id.to_owned(), below: below.map(Path::to_path_buf), held })
+            }
             Ok(Heard::Failed(why)) => bail!("{why}"),
             Ok(Heard::Nothing) => {
-                thaw(id)?;
+                thaw(id, below)?;
                 bail!("the process that keeps the container still died")
             }
             Err(error) => {
@@ -91,7 +98,7 @@ impl Still {
 
     /// Has it go on.
     pub fn end(self) -> Result<()> {
-        let Still { mut process, id, held } = self;
+        let Still { mut process, id, below, held } = self;
         drop(held);
         let heard = status::listen(process.said(), |_| {})?;
         process.wait()?;
@@ -99,15 +106,15 @@ impl Still {
             Heard::Ready => Ok(()),
             Heard::Failed(why) => {
                 tracing::warn!("{why}");
-                thaw(&id)
+                thaw(&id, below.as_deref())
             }
-            Heard::Nothing => thaw(&id),
+            Heard::Nothing => thaw(&id, below.as_deref()),
         }
     }
 }
 
 /// Thaws what a process left that froze it and died: frozen anew, so that nobody else's is thawed.
-fn thaw(id: &str) -> Result<()> {
-    let cgroup = Cgroup::find(id)?;
+fn thaw(id: &str, below: Option<&Path>) -> Result<()> {
+    let cgroup = Cgroup::find(id, below)?;
     Ok(cgroup.paused()?.end()?)
 }

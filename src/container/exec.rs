@@ -98,7 +98,7 @@ fn enter(args: &ExecArgs, session: &Session) -> Result<u8> {
     let word = word.to_str().context("the container's name is not UTF-8")?;
     let container = rm::started(&store, store.find_container(word)?)?;
     let first = first_process(&container)?;
-    let cgroup = Cgroup::find(container.id.hex())?;
+    let cgroup = Cgroup::find(container.id.hex(), container.groups_below.as_deref())?;
     let named = || format!("container `{}`", container.name);
     if cgroup.is_paused()? {
         return Err(RunError::Paused).with_context(named);

@@ -10,7 +10,7 @@ use layerfs_driver::store::{Fill, Store};
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::process::start_ticks;
-use layerfs_runtime::cgroup::{Cgroup, CgroupError};
+use layerfs_runtime::cgroup::{Cgroup, CgroupError, Room};
 use layerfs_runtime::spec::{Contents, First, Users, Volume};
 use layerfs_runtime::{ContainerSpec, Ended, Log, Request, RunError, Running, Signals, Without};
 
@@ -57,7 +57,7 @@ pub struct Life<'a> {
 
 impl Life<'_> {
     /// Has it live, and answers its exit status. `ready` is called when its program runs and that is known to all.
-    pub fn live(&self, living: Living, log: Option<Log>, ready: impl FnOnce()) -> Result<u8> {
+    pub fn live(&self, mut living: Living, log: Option<Log>, ready: impl FnOnce()) -> Result<u8> {
         let (volumes, fills) = match self.volumes() {
             Ok(volumes) => volumes,
             Err(error) => {
@@ -74,17 +74,17 @@ impl Life<'_> {
             Ok(held) => held,
             Err(error) => return Err(self.take_back(living, error)),
         };
-        let cgroup = match self.cgroup(&living) {
-            Ok(cgroup) => cgroup,
+        // Room is made until all of it is over.
+        let (cgroup, _room) = match self.cgroup(&mut living) {
+            Ok(made) => made,
             Err(error) => {
-                return Err(match error {
+                return Err(match error.downcast_ref() {
                     // Of another one: a sweep would end it.
-                    CgroupError::Exists(_) => {
-                        let error = error.into();
+                    Some(CgroupError::Exists(_)) => {
                         self.put_back(living, &error);
                         error
                     }
-                    _ => self.take_back(living, error.into()),
+                    _ => self.take_back(living, error),
                 });
             }
         };
@@ -151,12 +151,19 @@ impl Life<'_> {
         }
     }
 
-    /// Its groups. Those of an earlier life that could not be removed when that ended go first.
-    fn cgroup(&self, living: &Living) -> Result<Cgroup, CgroupError> {
+    /// Its groups. Those of an earlier life that could not be removed when that ended go first, as do those by which limits were tried.
+    fn cgroup(&self, living: &mut Living) -> Result<(Cgroup, Room)> {
+        let room = Room::find()?;
+        let below = room.host().given();
         if matches!(self.before, Before::Was(_)) {
-            Cgroup::sweep(living.id().hex())?;
+            Cgroup::sweep(living.id().hex(), living.groups_below())?;
+            if below.is_some() {
+                Cgroup::sweep(living.id().hex(), below)?;
+            }
         }
-        Cgroup::create(living.id().hex(), &self.asked.limits)
+        living.note_groups_below(below)?;
+        let cgroup = Cgroup::create_on(room.host(), living.id().hex(), &self.asked.limits)?;
+        Ok((cgroup, room))
     }
 
     /// Stands by until it has ended, and says how it did.
@@ -221,7 +228,7 @@ impl Life<'_> {
 
     /// Takes away what was made of a container that never ran. While its groups can't be removed its record stays.
     fn take_back(&self, living: Living, error: anyhow::Error) -> anyhow::Error {
-        match Cgroup::sweep(living.id().hex()) {
+        match Cgroup::sweep(living.id().hex(), living.groups_below()) {
             Ok(()) => self.put_back(living, &error),
             Err(left) => {
                 message::error(&left.into());

@@ -75,7 +75,7 @@ pub fn unpause(args: &UnpauseArgs, session: &Session, results: &mut Results) -> 
 fn running(store: &Store, word: &str) -> Result<(Container, Cgroup)> {
     let container = store.find_container(word)?;
     first_process(&container)?;
-    let cgroup = Cgroup::find(container.id.hex())?;
+    let cgroup = Cgroup::find(container.id.hex(), container.groups_below.as_deref())?;
     subordinate::refuse_without_groups(&container, &cgroup)?;
     Ok((container, cgroup))
 }
@@ -85,7 +85,8 @@ pub fn is_paused(container: &Container) -> bool {
     if !matches!(Doing::of(container), Doing::Running { .. }) {
         return false;
     }
-    let asked = Cgroup::find(container.id.hex()).and_then(|cgroup| cgroup.is_paused());
+    let asked = Cgroup::find(container.id.hex(), container.groups_below.as_deref())
+        .and_then(|cgroup| cgroup.is_paused());
     asked.unwrap_or_else(|error| {
         tracing::debug!("whether container {} is paused: {error}", container.name);
         false
@@ -94,5 +95,5 @@ pub fn is_paused(container: &Container) -> bool {
 
 /// Lets a container go on to its end: who stands still hears no signal, and does not even die by one.
 pub fn let_end(container: &Container) -> Result<()> {
-    Ok(Cgroup::find(container.id.hex())?.unpause()?)
+    Ok(Cgroup::find(container.id.hex(), container.groups_below.as_deref())?.unpause()?)
 }

@@ -98,7 +98,7 @@ pub fn remove(store: &Store, word: &str, force: Force) -> Result<Container> {
         held => held?,
     };
     // Groups that could not be removed when it ended, or that were made to try limits.
-    Cgroup::sweep(container.id.hex())?;
+    Cgroup::sweep(container.id.hex(), container.groups_below.as_deref())?;
     store.remove_held_container(&container, held)?;
     Ok(container)
 }

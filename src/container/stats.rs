@@ -143,7 +143,8 @@ fn seen(container: &Container) -> Seen {
     if !matches!(Doing::of(container), Doing::Running { .. }) {
         return Seen::default();
     }
-    let usage = Cgroup::find(container.id.hex()).and_then(|cgroup| cgroup.usage());
+    let usage = Cgroup::find(container.id.hex(), container.groups_below.as_deref())
+        .and_then(|cgroup| cgroup.usage());
     let usage = usage.unwrap_or_else(|error| {
         tracing::debug!("what container {} takes: {error}", container.name);
         Usage::default()

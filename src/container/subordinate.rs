@@ -44,8 +44,8 @@ pub fn refuse_devices() -> Result<()> {
 pub fn refuse_without_groups(container: &Container, cgroup: &Cgroup) -> Result<()> {
     if cgroup.is_none() && host::rights()? != Rights::Root {
         bail!(
-            "container `{}` has no control group, which root alone makes: it can neither stand still nor have limits; run it as root \
-             for that",
+            "container `{}` has no control group, since it was started where none is delegated to this user: it can neither stand still \
+             nor have limits; start it again by `systemd-run --user --scope -p Delegate=yes layerfs …`, or run it as root",
             container.name
         );
     }

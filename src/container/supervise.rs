@@ -10,7 +10,9 @@ use clap::Args;
 use layerfs_driver::store::Store;
 use layerfs_driver::store::container::{Base, Container};
 use layerfs_driver::sys::again::{self, Input};
+use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::{dir, file, signal};
+use layerfs_runtime::cgroup::Room;
 use layerfs_runtime::spec::Input as ContainerInput;
 use layerfs_runtime::{Log, RunError};
 
@@ -50,6 +52,8 @@ pub enum First {
 
 /// Starts the process that stands by the container, and waits until the container's program runs.
 pub fn start(container: &Container, first: First, session: &Session) -> Result<()> {
+    // Before there are two processes: that one finds it made.
+    let _room = (host::rights()? == Rights::User).then(Room::find).transpose()?;
     let mut words = session.words();
     words.push("supervise".into());
     words.extend((first == First::Yes).then(|| OsString::from("--first")));

@@ -1,5 +1,7 @@
 //! Clearing away what commands left that were killed: part of every verb that makes, lists or removes.
 
+use std::path::Path;
+
 use anyhow::Result;
 use layerfs_driver::store::Store;
 use layerfs_driver::store::container::{ContainerId, Dead, Settled, State};
@@ -45,13 +47,14 @@ pub fn sweep(store: &Store, roots: &Roots) -> Result<Swept> {
 
 fn one(dead: Dead, store: &Store, roots: &Roots) -> Result<Settled> {
     // First: once the store has settled it, nobody finds its id any more.
-    if let Some(State::Running { pid, pid_start_ticks, .. }) = dead.state()
+    let (state, below) = dead.state().unzip();
+    if let Some(State::Running { pid, pid_start_ticks, .. }) = state
         && let Some(orphan) = Process::find(pid, pid_start_ticks)?
     {
         orphan.kill()?;
     }
     let id = dead.id().clone();
-    clear_runtime(&id)?;
+    clear_runtime(&id, below.flatten().as_deref())?;
     // A mount is none, and what was never whole has none.
     let volumes = match store.find_container(id.hex()) {
         Ok(container) => anonymous_of(&container),
@@ -70,6 +73,6 @@ fn one(dead: Dead, store: &Store, roots: &Roots) -> Result<Settled> {
 }
 
 /// What the runtime left under this id outside of the store goes here: control groups, and who is still in them.
-fn clear_runtime(id: &ContainerId) -> Result<()> {
-    Ok(Cgroup::sweep(id.hex())?)
+fn clear_runtime(id: &ContainerId, below: Option<&Path>) -> Result<()> {
+    Ok(Cgroup::sweep(id.hex(), below)?)
 }

@@ -48,7 +48,10 @@ pub struct TopArgs {
 pub fn run(args: &TopArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let container = session.store()?.find_container(&args.container)?;
     let first = first_process(&container)?;
-    let pids = members(&Cgroup::find(container.id.hex())?, first.pid())?;
+    let pids = members(
+        &Cgroup::find(container.id.hex(), container.groups_below.as_deref())?,
+        first.pid(),
+    )?;
     if args.options.is_empty() {
         results.table(&table(&pids)?)?;
     } else {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use layerfs_driver::store::container::Container;
 use layerfs_driver::store::{Store, StoreError};
-use layerfs_runtime::cgroup::{Cgroup, Limits};
+use layerfs_runtime::cgroup::{Cgroup, Limits, Room};
 use serde_json::Value;
 
 use super::asked::recorded;
@@ -54,7 +54,7 @@ fn update(store: &Store, word: &str, said: &AdjustableArgs) -> Result<()> {
     let deed = || format!("container `{}`", container.name);
     match Doing::of(&container) {
         Doing::Running { .. } => {
-            let cgroup = Cgroup::find(container.id.hex())?;
+            let cgroup = Cgroup::find(container.id.hex(), container.groups_below.as_deref())?;
             subordinate::refuse_without_groups(&container, &cgroup)?;
             cgroup.wait_to_update()?;
             // What another one changed until now is what this one begins with.
@@ -72,9 +72,10 @@ fn update(store: &Store, word: &str, said: &AdjustableArgs) -> Result<()> {
             let _held = store.hold_container(&container)?;
             let other = Other::of(&container, said)?;
             let id = container.id.hex();
-            Cgroup::sweep(id)?;
+            Cgroup::sweep(id, container.groups_below.as_deref())?;
             // Whether this machine can do it shows where it is done.
-            Cgroup::create(id, &other.limits).with_context(deed)?.remove()?;
+            let room = Room::find()?;
+            Cgroup::create_on(room.host(), id, &other.limits).with_context(deed)?.remove()?;
             other.note(store, &container)
         }
     }

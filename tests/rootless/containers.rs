@@ -226,12 +226,12 @@ fn what_a_user_can_not_have_of_a_container_is_one_line() {
         layerfs wait web >/dev/null; layerfs rm web
         setpriv --no-new-privs layerfs run --rm --network none box true; echo $?",
     );
-    let expected = "layerfs: container `web` has no control group, which root alone makes: it can neither stand still nor have limits; run it as root \
-         for that\n1\n\
+    let expected = "layerfs: container `web` has no control group, since it was started where none is delegated to this user: it can neither stand still \
+         nor have limits; start it again by `systemd-run --user --scope -p Delegate=yes layerfs …`, or run it as root\n1\n\
          layerfs: --network `container:web`: root alone joins a network that is there; give --network pasta, slirp4netns, host or none, \
          or run as root\n\
-         layerfs: container `web` has no control group, which root alone makes: it can neither stand still nor have limits; run it as root \
-         for that\n1\nweb\n\
+         layerfs: container `web` has no control group, since it was started where none is delegated to this user: it can neither stand still \
+         nor have limits; start it again by `systemd-run --user --scope -p Delegate=yes layerfs …`, or run it as root\n1\nweb\n\
          layerfs: give the container the ids that /etc/subuid and /etc/subgid say: newgidmap: write to gid_map failed: Operation not \
          permitted; it has to be as the package uidmap installs it, and ids that the lists give to this user\n125\n";
     assert_eq!(seen, expected);

@@ -23,7 +23,11 @@ echo "$name:$first:$count" | tee -a /mnt/subuid >>/mnt/subgid
 [ -z "${USER_ALLOW_OTHER-}" ] || echo user_allow_other >>/mnt/fuse.conf
 for list in passwd group subuid subgid fuse.conf; do mount --bind "/mnt/$list" "/etc/$list"; done
 # crun refuses the mixed hierarchy unless version 2 is out of its sight.
-if mountpoint -q /sys/fs/cgroup/unified; then mount -t tmpfs none /sys/fs/cgroup/unified; fi
+if [ -n "${IN_GROUP-}" ]; then
+    echo $$ >"$IN_GROUP/cgroup.procs"
+elif mountpoint -q /sys/fs/cgroup/unified; then
+    mount -t tmpfs none /sys/fs/cgroup/unified
+fi
 # Neither has to lie where a user may go.
 mkdir /mnt/bin
 for program in layerfs:"$LAYERFS" test:"$TEST"; do
@@ -33,7 +37,7 @@ done
 # What programs leave there goes with the namespace.
 case $dir in /tmp/*) ;; *) mount -t tmpfs -o mode=1777 none /tmp ;; esac
 export HOME="$dir" XDG_DATA_HOME="$dir/share" XDG_RUNTIME_DIR="$dir/run" PATH="/mnt/bin:$PATH:/usr/sbin:/sbin"
-unset LAYERFS TEST USER_ALLOW_OTHER
+unset LAYERFS TEST USER_ALLOW_OTHER IN_GROUP
 as_user=(setpriv --reuid "$id" --regid "$id" --clear-groups --inh-caps=-all)
 "${as_user[@]}" mkdir -p -m 700 "$XDG_RUNTIME_DIR"
 cd "$dir"

@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use layerfs_driver::sys::Errno;
+use layerfs_driver::sys::host::{self, Rights};
 
+use super::delegated::Delegation;
 use super::error::{CgroupError, WhyNot};
 use super::group::Group;
 use super::host::Host;
 use super::limits::Limits;
 use super::place::Place;
 use super::v1::V1Group;
-use super::v2::V2Group;
+use super::v2::{self, V2Group};
 use super::words;
 
 /// No id is longer.
@@ -45,17 +47,19 @@ impl Cgroup {
         }
     }
 
-    /// Finds what groups a container has; none at all is no error.
-    pub fn find(id: &str) -> Result<Cgroup, CgroupError> {
+    /// Finds what groups a container has; none at all is no error. `below` is where those of version 2 were made, as was noted of it;
+    /// `None` for right in the hierarchy.
+    pub fn find(id: &str, below: Option<&Path>) -> Result<Cgroup, CgroupError> {
         let host = Host::read()?;
         let id = checked(id)?;
         let mut v1 = Vec::new();
         for hierarchy in &host.v1 {
             v1.extend(V1Group::find(hierarchy, &id)?);
         }
-        let v2 = match &host.v2 {
-            Some(mount) => V2Group::find(mount, &id)?,
-            None => None,
+        let v2 = match (noted(below)?, &host.v2) {
+            (Some(group), _) => V2Group::find(group, &id)?,
+            (None, Some(mount)) => V2Group::find(mount, &id)?,
+            (None, None) => None,
         };
         Ok(Cgroup { id, v1, v2 })
     }
@@ -69,7 +73,7 @@ impl Cgroup {
     pub fn add_payload(&self, pid: u32) -> Result<(), CgroupError> {
         let leaf = self.v2.as_ref().and_then(V2Group::payload);
         let of_v1 = self.v1.iter().filter_map(V1Group::payload);
-        of_v1.chain(leaf).try_for_each(|group| group.add(pid))
+        of_v1.chain(leaf).try_for_each(|group| group.add(pid)).map_err(out_of_reach)
     }
 
     /// Moves the server of the container's file system to where its reading and writing is the container's, and nothing
@@ -117,9 +121,9 @@ impl Cgroup {
             let made = V1Group::make(hierarchy, &self.id);
             self.v1.extend(unless_closed(made, &hierarchy.mount, &mut closed)?);
         }
-        if let Some(mount) = &host.v2 {
-            let made = V2Group::make(mount, &self.id);
-            self.v2 = unless_closed(made, mount, &mut closed)?;
+        if let Some(top) = host.top() {
+            let made = V2Group::make(top, &self.id);
+            self.v2 = unless_closed(made, top, &mut closed)?;
         }
         self.v1.iter_mut().try_for_each(V1Group::make_payload)?;
         self.v2.iter_mut().try_for_each(V2Group::make_leaves)?;
@@ -137,7 +141,7 @@ impl Cgroup {
     ) -> Result<(), CgroupError> {
         for (flag, controller) in limits.needs() {
             if !self.has(controller)? {
-                let why = self.why_not(host, controller, closed);
+                let why = self.why_not(host, controller, closed)?;
                 return Err(CgroupError::NoController { flag, controller, why });
             }
         }
@@ -163,16 +167,65 @@ impl Cgroup {
         self.v2.as_ref().map_or(Ok(false), |group| group.has(controller))
     }
 
-    fn why_not(&self, host: &Host, controller: &str, closed: &[PathBuf]) -> WhyNot {
+    fn why_not(
+        &self,
+        host: &Host,
+        controller: &str,
+        closed: &[PathBuf],
+    ) -> Result<WhyNot, CgroupError> {
         if let Some(why) = self.v2.as_ref().and_then(|group| group.why_not(controller)) {
-            return why;
+            return Ok(why);
         }
         let of_v1 = host.v1.iter().find(|hierarchy| hierarchy.controllers.contains(&controller));
+        if of_v1.is_none()
+            && let Some(why) = self.why_not_given(host, controller)?
+        {
+            return Ok(why);
+        }
         let mount = of_v1.map(|hierarchy| &hierarchy.mount).or(host.v2.as_ref());
-        match mount.filter(|mount| closed.contains(mount)) {
+        Ok(match mount.filter(|mount| closed.contains(mount)) {
             Some(mount) => WhyNot::NotPermitted(mount.clone()),
             None => host.why_absent(controller),
+        })
+    }
+
+    /// Of a controller that the tree of version 2 has, and this user was not given.
+    fn why_not_given(&self, host: &Host, controller: &str) -> Result<Option<WhyNot>, CgroupError> {
+        let Some(mount) = &host.v2 else { return Ok(None) };
+        let offered = Group::top(mount)?.read("cgroup.controllers")?;
+        if !v2::lists(&offered, v2::called(controller)) {
+            return Ok(None);
         }
+        Ok(match (&self.v2, &host.delegation) {
+            (Some(group), _) => {
+                let top = group.place.top().path();
+                (top != mount).then(|| WhyNot::NotGiven(top.to_path_buf()))
+            }
+            (None, Delegation::Nothing) => Some(WhyNot::NotDelegated),
+            (None, Delegation::Alone(group) | Delegation::Occupied(group)) => {
+                Some(WhyNot::Occupied(group.clone()))
+            }
+            (None, Delegation::Below(group)) => Some(WhyNot::NotPermitted(group.clone())),
+            (None, Delegation::Whole) => None,
+        })
+    }
+}
+
+/// What was noted of a container, unless root asks, who has noted nothing: a user's store would tell root where to end processes.
+fn noted(below: Option<&Path>) -> Result<Option<&Path>, CgroupError> {
+    let Some(group) = below else { return Ok(None) };
+    let rights = host::rights().map_err(CgroupError::call("look at", Path::new("/proc/self")))?;
+    Ok((rights != Rights::Root).then_some(group))
+}
+
+/// Who may write to a group may not move every process there.
+fn out_of_reach(error: CgroupError) -> CgroupError {
+    match error {
+        CgroupError::Call { deed: "write", path, source } if source.errno() == Errno::ACCESS => {
+            let group = path.parent().unwrap_or(&path);
+            CgroupError::OutOfReach(group.to_path_buf())
+        }
+        other => other,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Ending what is in a container's groups, and removing them.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use layerfs_driver::sys::{Errno, SysError};
@@ -55,9 +55,10 @@ impl Cgroup {
         answers.into_iter().collect()
     }
 
-    /// Does both for a container whose command was killed: knows nothing but the id, ends the server too.
-    pub fn sweep(id: &str) -> Result<(), CgroupError> {
-        let cgroup = Cgroup::find(id)?;
+    /// Does both for a container whose command was killed: ends the server too, and knows nothing but the id, and where
+    /// its groups were made.
+    pub fn sweep(id: &str, below: Option<&Path>) -> Result<(), CgroupError> {
+        let cgroup = Cgroup::find(id, below)?;
         cgroup.kill_all()?;
         let groups: Vec<&Group> = cgroup.places().map(|place| &place.own).collect();
         let (mut is_told, started) = (false, Instant::now());

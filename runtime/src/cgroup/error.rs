@@ -35,6 +35,14 @@ pub enum CgroupError {
          and its like"
     )]
     NoWeight,
+    /// A process can't be moved into a container's group.
+    #[error(
+        "this process can't be moved into cgroup {}: the kernel moves a user's process only below a group whose cgroup.procs the user \
+         may write, and none is above both; call it from the session that started the container, or by \
+         `systemd-run --user --scope layerfs …`",
+        .0.display()
+    )]
+    OutOfReach(PathBuf),
     /// A limit of memory is below what is in use.
     #[error(
         "{0}: the container uses more than that now, and the kernel can't take it away; end some of its processes, or allow more"
@@ -113,6 +121,15 @@ pub enum WhyNot {
     /// This user may make no group there.
     #[error("this user may make no group in {}", .0.display())]
     NotPermitted(PathBuf),
+    /// This user was given no group that this process is below.
+    #[error("no control group above this process is delegated to this user")]
+    NotDelegated,
+    /// A group was given to this user, and others than this process are in it.
+    #[error("{} is delegated to this user, and processes are in it, so that it hands nothing down", .0.display())]
+    Occupied(PathBuf),
+    /// A group was given to this user without it.
+    #[error("{} is delegated to this user without it", .0.display())]
+    NotGiven(PathBuf),
     /// Version 2 has it, and a group above ours does not pass it on.
     #[error("{} does not pass it on ({errno})", .group.display())]
     NotPassedOn {
@@ -136,6 +153,17 @@ impl WhyNot {
             WhyNot::NotBuilt => "boot a kernel that has it or leave the limit out",
             WhyNot::ReadOnly(_) => "mount it writable as root or leave the limit out",
             WhyNot::NotPermitted(_) => "run as root or leave the limit out",
+            WhyNot::NotDelegated => {
+                "call it by `systemd-run --user --scope -p Delegate=yes layerfs …`, run as root or leave the limit out"
+            }
+            WhyNot::Occupied(_) => {
+                "move them into a group below it, call it by `systemd-run --user --scope -p Delegate=yes layerfs …`, or leave the limit \
+                 out"
+            }
+            WhyNot::NotGiven(_) => {
+                "have root delegate it (`systemctl edit user@.service`: [Service], Delegate=cpu cpuset io memory pids), or leave the limit \
+                 out"
+            }
             WhyNot::NotPassedOn { .. } => {
                 "move the processes that sit in that group into one below it, or leave the limit out"
             }

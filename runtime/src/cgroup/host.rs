@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use layerfs_driver::sys::file;
 use layerfs_driver::sys::mount::unescape;
 
+use super::delegated::Delegation;
 use super::error::{CgroupError, WhyNot};
 
 /// More is no table of mounts.
@@ -46,6 +47,8 @@ pub struct Host {
     pub v1: Vec<Hierarchy>,
     /// Where version 2 is mounted.
     pub v2: Option<PathBuf>,
+    /// What of version 2's tree is the caller's to use.
+    pub delegation: Delegation,
     read_only: Vec<(&'static str, PathBuf)>,
     known: Vec<(String, bool)>,
 }
@@ -64,6 +67,19 @@ impl Host {
             }
         };
         Ok(Host::from_tables(&text("/proc/self/mountinfo")?, &text("/proc/cgroups")?))
+    }
+
+    /// Below which group of version 2 the caller's groups are made. Who was given none is refused by the kernel.
+    pub fn top(&self) -> Option<&Path> {
+        self.given().or(self.v2.as_deref())
+    }
+
+    /// The group that was given to the caller, who is not root; what is noted of a container.
+    pub fn given(&self) -> Option<&Path> {
+        match &self.delegation {
+            Delegation::Below(group) => Some(group),
+            _ => None,
+        }
     }
 
     /// The same from the texts of `/proc/self/mountinfo` and `/proc/cgroups`.

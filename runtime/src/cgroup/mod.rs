@@ -5,11 +5,15 @@
 //! [`Limits`], which [`words`] reads; [`Cgroup::sweep`] clears away what a killed command left. A limit whose controller
 //! can't be had is an error; without limits nothing is needed, not even a mounted hierarchy.
 //!
+//! Who is not root has groups in the tree of version 2 alone, below a group that was given to that user: `delegated` says which, and
+//! [`Room`] is how a command asks.
+//!
 //! `payload` is the root of the container's cgroup namespace, and nothing in there holds a container's root back: in a user
 //! namespace of its own it mounts the hierarchy again, writes to what it sees and makes groups below. So a limit stands in
 //! the group above `payload`, which it never sees, and once more in `payload`, where it only has to read right.
 
 mod container;
+mod delegated;
 mod devices;
 mod empty;
 mod error;
@@ -20,6 +24,7 @@ mod io;
 mod limits;
 mod pause;
 mod place;
+mod room;
 mod tree;
 mod update;
 mod usage;
@@ -30,10 +35,12 @@ pub mod words;
 
 pub use crate::sys::processors::count as processors;
 pub use container::Cgroup;
+pub use delegated::{Delegation, of_caller as delegated_to_caller};
 pub use empty::Paused;
 pub use error::{CgroupError, WhyNot};
 pub use host::{Hierarchy, Host};
 pub use io::{IoKind, IoLimit};
 pub use limits::{Cpus, DeviceRule, Limits, Swap, weight_of_shares};
+pub use room::Room;
 pub use usage::Usage;
 pub use view::View;

@@ -1,13 +1,13 @@
-//! A container's place in one hierarchy: `/layerfs/<id>`, of which `/layerfs` is shared by all containers.
+//! A container's place in one hierarchy, or in the part of one that a user was given: `/layerfs/<id>`, of which `/layerfs` is shared by all containers.
 
 use layerfs_driver::sys::{Errno, SysError};
 
 use super::error::CgroupError;
 use super::group::{Group, is_gone};
 
-/// The directory that holds all groups of ours. Absolute, never below the group this process is in: that one belongs to
-/// whoever supervises us.
-const SHARED: &str = "layerfs";
+/// The directory that holds all groups of ours: of root's right in the hierarchy, never below the group this process is in, which
+/// belongs to whoever supervises us; of a user's in a group that was given to that user.
+pub(super) const SHARED: &str = "layerfs";
 
 /// How often another command may remove the shared directory just before we make ours in it.
 const TRIES_MAX: u32 = 100;
@@ -52,7 +52,7 @@ impl Place {
         Ok(own.map(|own| Place { top, shared, own }))
     }
 
-    /// The top of the hierarchy.
+    /// The top of the hierarchy, or of the part.
     pub fn top(&self) -> &Group {
         &self.top
     }

@@ -17,14 +17,14 @@ use super::place::Place;
 use super::v1::counted;
 
 /// The controllers that are handed down to a container, where the kernel has them here.
-const WANTED: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+pub(super) const WANTED: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 
 /// What version 2 calls a controller of version 1.
-fn called(controller: &str) -> &str {
+pub(super) fn called(controller: &str) -> &str {
     if controller == "blkio" { "io" } else { controller }
 }
 
-const CONTROL: &str = "cgroup.subtree_control";
+pub(super) const CONTROL: &str = "cgroup.subtree_control";
 const LIMITED: &str = "limited";
 const PAYLOAD: &str = "payload";
 const SERVER: &str = "fuse";
@@ -41,13 +41,13 @@ pub struct V2Group {
 }
 
 impl V2Group {
-    /// Makes `<id>/`, with the controllers handed down to it. Fails with nothing made.
-    pub fn make(mount: &Path, id: &str) -> Result<V2Group, CgroupError> {
+    /// Makes `<id>/` below the group at `top`, with the controllers handed down to it. Fails with nothing made.
+    pub fn make(top: &Path, id: &str) -> Result<V2Group, CgroupError> {
         let ready = |top: &Group, shared: &Group| {
             hand_down(top)?;
             hand_down(shared).map(drop)
         };
-        let place = Place::make(Group::top(mount)?, id, ready)?;
+        let place = Place::make(Group::top(top)?, id, ready)?;
         Ok(V2Group { place, limited: None, payload: None, server: None, refused: Vec::new() })
     }
 
@@ -74,9 +74,14 @@ impl V2Group {
         Ok(())
     }
 
-    /// Finds the groups of a container; `None` where there are none.
-    pub fn find(mount: &Path, id: &str) -> Result<Option<V2Group>, CgroupError> {
-        let Some(place) = Place::find(Group::top(mount)?, id)? else { return Ok(None) };
+    /// Finds the groups of a container below the group at `top`; `None` where there are none.
+    pub fn find(top: &Path, id: &str) -> Result<Option<V2Group>, CgroupError> {
+        let top = match Group::top(top) {
+            // What was given to a user goes with the session or the unit that it was given with.
+            Err(CgroupError::Call { source, .. }) if is_gone(source.errno()) => return Ok(None),
+            top => top?,
+        };
+        let Some(place) = Place::find(top, id)? else { return Ok(None) };
         let limited = place.own.below(LIMITED)?;
         let payload = limited.as_ref().map(|limited| limited.below(PAYLOAD)).transpose()?.flatten();
         let server = place.own.below(SERVER)?;
@@ -209,6 +214,6 @@ fn is_an_answer(errno: Errno) -> bool {
 }
 
 /// Whether a list of controllers has one.
-fn lists(text: &str, controller: &str) -> bool {
+pub(super) fn lists(text: &str, controller: &str) -> bool {
     text.split_ascii_whitespace().any(|name| name == controller)
 }

@@ -1,13 +1,18 @@
 //! Control groups: which version, which controllers, and who may use them.
 
-use layerfs_driver::sys::SysError;
+use std::path::Path;
+
+use anyhow::Result;
+use layerfs_runtime::cgroup::{Delegation, delegated_to_caller};
 
 use super::facts;
-use super::item::{Item, Need};
+use super::item::{Item, Need, State};
 use crate::roots::Who;
 
 /// The controllers behind `--memory`, `--cpus` and `--pids-limit`.
 const WANTED: [&str; 3] = ["memory", "cpu", "pids"];
+/// What systemd is told to give to users, who by default get the first and the last of these alone.
+const GIVEN: [&str; 5] = ["memory", "cpu", "cpuset", "io", "pids"];
 
 /// The hierarchies that are mounted.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -19,23 +24,67 @@ struct Hierarchies {
 }
 
 /// Version and controllers.
-pub fn controllers(who: Who) -> Result<Item, SysError> {
+pub fn controllers(who: Who) -> Result<Item> {
     let found = hierarchies(&facts::text("/proc/self/mountinfo")?.unwrap_or_default());
+    let offered = |group: &Path| -> Result<String> {
+        let file = group.join("cgroup.controllers");
+        Ok(facts::text(&file.to_string_lossy())?.unwrap_or_default())
+    };
     let v2 = match &found.unified {
-        Some(mount) => facts::text(&format!("{mount}/cgroup.controllers"))?.unwrap_or_default(),
+        Some(mount) => offered(Path::new(mount))?,
         None => String::new(),
     };
     let item = judge(&found, &v2);
-    if who == Who::Root || item.cure.is_some() {
+    if who == Who::Root {
         return Ok(item);
     }
-    let whose = if is_delegated(found.unified.as_deref())? {
-        "delegated to this user, which containers do not use yet"
-    } else {
-        "not delegated to this user"
+    let delegation = match &found.unified {
+        Some(mount) => delegated_to_caller(Path::new(mount))?,
+        None => Delegation::Nothing,
     };
-    let detail = format!("{}, {whose}: no limits without root", item.detail);
-    Ok(item.limited(detail, "run containers with limits as root"))
+    let given = match &delegation {
+        Delegation::Below(group) | Delegation::Alone(group) => offered(group)?,
+        _ => String::new(),
+    };
+    Ok(users(item, &delegation, &given))
+}
+
+/// The same for who is not root, who was given some of it.
+fn users(item: Item, delegation: &Delegation, given: &str) -> Item {
+    if item.state == State::Missing {
+        return item;
+    }
+    let detail = item.detail.clone();
+    match delegation {
+        Delegation::Whole => item,
+        Delegation::Below(group) | Delegation::Alone(group) => {
+            let (there, absent) = parted(|name| given.split_whitespace().any(|word| word == name));
+            let group = group.display();
+            let there = if there.is_empty() { "nothing".into() } else { there };
+            let detail = format!("{detail}; {there} of it delegated to this user by {group}");
+            if absent.is_empty() {
+                return Item::ok("cgroups", Need::Some, detail);
+            }
+            item.limited(
+                format!("{detail}: no limits of {absent}"),
+                format!(
+                    "`systemctl edit user@.service` as root: [Service], Delegate={}",
+                    GIVEN.join(" ")
+                ),
+            )
+        }
+        Delegation::Occupied(_) | Delegation::Nothing => item.limited(
+            format!("{detail}, none of it delegated to this user: no limits"),
+            "where systemd runs: `systemd-run --user --scope -p Delegate=yes layerfs …`; else as root",
+        ),
+    }
+}
+
+/// Those of the wanted controllers that are there, and those that are not.
+fn parted(is_there: impl Fn(&str) -> bool) -> (String, String) {
+    let (there, absent): (Vec<&str>, Vec<&str>) =
+        WANTED.into_iter().partition(|name| is_there(name));
+    (there.join(", "), absent.join(", "))
 }
 
 fn judge(found: &Hierarchies, v2: &str) -> Item {
@@ -52,15 +101,12 @@ fn judge(found: &Hierarchies, v2: &str) -> Item {
         }
     };
     let of_v2: Vec<&str> = v2.split_whitespace().collect();
-    let has =
-        |name: &&str| of_v2.contains(name) || found.v1.iter().any(|controller| controller == name);
-    let (there, absent): (Vec<&str>, Vec<&str>) =
-        WANTED.iter().copied().partition(|name| has(name));
-    let item = Item::ok("cgroups", Need::Some, format!("{version} with {}", there.join(", ")));
+    let has = |name: &str| of_v2.contains(&name) || found.v1.iter().any(|found| found == name);
+    let (there, absent) = parted(has);
+    let item = Item::ok("cgroups", Need::Some, format!("{version} with {there}"));
     if absent.is_empty() {
         return item;
     }
-    let absent = absent.join(", ");
     item.limited(
         format!("{version} without {absent}: no limits of that kind"),
         format!(
@@ -90,18 +136,8 @@ fn hierarchies(mountinfo: &str) -> Hierarchies {
     found
 }
 
-/// Whether the control group of this process belongs to its user.
-fn is_delegated(unified: Option<&str>) -> Result<bool, SysError> {
-    let own = facts::text("/proc/self/cgroup")?.unwrap_or_default();
-    let own = own.lines().find_map(|line| line.strip_prefix("0::"));
-    let (Some(mount), Some(own)) = (unified, own) else { return Ok(false) };
-    let owner = facts::stat(&format!("{mount}{own}"))?.map(|stat| stat.st_uid);
-    Ok(owner.is_some() && owner == facts::user_id()?)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::item::State;
     use super::*;
 
     const V1: &str = "\
@@ -134,6 +170,24 @@ mod tests {
             assert_eq!((item.detail.as_str(), item.state), (detail, state));
             assert_eq!(item.cure.is_some(), state != State::Ok);
         }
+    }
+
+    #[test]
+    fn who_is_not_root_has_what_was_delegated() {
+        let item = || judge(&hierarchies(UNIFIED), "cpu memory pids");
+        let below = Delegation::Below("/c/u".into());
+        let whole = users(item(), &below, "memory pids cpu\n");
+        assert_eq!((whole.state, whole.cure.is_none()), (State::Ok, true), "{}", whole.detail);
+        assert!(whole.detail.ends_with("memory, cpu, pids of it delegated to this user by /c/u"));
+        let part = users(item(), &below, "memory pids\n");
+        assert_eq!(part.state, State::Limited);
+        assert!(part.detail.ends_with("by /c/u: no limits of cpu"), "{}", part.detail);
+        for none in [Delegation::Nothing, Delegation::Occupied("/c/u".into())] {
+            let none = users(item(), &none, "");
+            assert_eq!(none.state, State::Limited);
+            assert!(none.cure.unwrap().contains("Delegate=yes"), "{}", none.detail);
+        }
+        assert_eq!(users(judge(&hierarchies(""), ""), &below, "memory").state, State::Missing);
     }
 
     #[test]

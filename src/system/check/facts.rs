@@ -24,8 +24,3 @@ pub fn stat(path: &str) -> Result<Option<Stat>, SysError> {
         stat => stat.map(Some),
     }
 }
-
-/// The effective user id of this process.
-pub fn user_id() -> Result<Option<u32>, SysError> {
-    Ok(stat("/proc/self")?.map(|stat| stat.st_uid))
-}

@@ -1,5 +1,7 @@
 //! The verb itself: looks at everything, prints the report.
 
+use std::fmt::Display;
+
 use anyhow::Result;
 use clap::Args;
 use layerfs_driver::sys::host::{self, Rights};
@@ -102,11 +104,11 @@ fn subordinate_ids() -> Item {
 }
 
 /// What could not be looked at is told in its place, and the rest is looked at all the same.
-fn seen(name: &'static str, looked: Result<Item, SysError>) -> Item {
+fn seen(name: &'static str, looked: Result<Item, impl Display>) -> Item {
     looked.unwrap_or_else(|error| unseen(name, &error))
 }
 
-fn unseen(name: &'static str, error: &SysError) -> Item {
+fn unseen(name: &'static str, error: &impl Display) -> Item {
     Item::ok(name, Need::Some, "")
         .limited(format!("could not be looked at: {error}"), "see the error")
 }

@@ -164,7 +164,7 @@ fn fill(own: &OwnedFd, keep: Keep, words: &ContainerRecord) -> Result<(), StoreE
     let deed = || "make a container".to_owned();
     // Whoever looks whether it lives holds it for a moment.
     lock::wait(own, Share::Exclusive).during(deed)?;
-    state::write(own, keep, &State::Created).during(deed)?;
+    state::write(own, keep, &State::Created, None).during(deed)?;
     record::write(own, keep, words)?;
     match keep {
         Keep::Throwaway => Ok(()),

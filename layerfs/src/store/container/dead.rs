@@ -1,6 +1,7 @@
 //! Containers whose process died: found, so that others can clear away what is theirs, then settled.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use super::find::{is_living, is_no_dir};
 use super::id::ContainerId;
@@ -41,8 +42,9 @@ impl Dead {
         &self.id
     }
 
-    /// What it said last of itself; `None` where it can't be known: nothing depends on it any more.
-    pub fn state(&self) -> Option<State> {
+    /// What it said last of itself, and below which control group its groups are; `None` where it can't be known: nothing depends on
+    /// it any more.
+    pub fn state(&self) -> Option<(State, Option<PathBuf>)> {
         let read = state::read(&self.dir, "a dead container");
         read.inspect_err(|error| tracing::debug!("{error}")).ok()
     }
@@ -57,14 +59,14 @@ impl Dead {
                 Ok(Settled::Removed { bytes })
             }
             Keep::Kept => {
-                let said = state::read(&self.dir, "a dead container")?;
+                let (said, groups) = state::read(&self.dir, "a dead container")?;
                 for entry in dir::list(&self.dir).during(deed)? {
                     if crate::store::record::is_aside(&entry.name) {
                         dir::unlink(&self.dir, &*entry.name).during(deed)?;
                     }
                 }
                 let state = state::of_dead(&said, host::now_ms());
-                state::write(&self.dir, Keep::Kept, &state).during(deed)?;
+                state::write(&self.dir, Keep::Kept, &state, groups.as_deref()).during(deed)?;
                 Ok(Settled::Repaired)
             }
         }
@@ -105,8 +107,8 @@ fn keep_of_dead(id: &ContainerId, dir: &OwnedFd) -> Result<Option<Keep>, StoreEr
         return Ok(Some(Keep::Throwaway));
     }
     match state::read(dir, &format!("container {}", id.short())) {
-        Ok(State::Exited(_) | State::Idle) => Ok(None),
-        Ok(State::Created | State::Running { .. }) => Ok(Some(Keep::Kept)),
+        Ok((State::Exited(_) | State::Idle, _)) => Ok(None),
+        Ok((State::Created | State::Running { .. }, _)) => Ok(Some(Keep::Kept)),
         // `fsck` tells it, and it must not keep others from being found.
         Err(StoreError::Damaged { .. }) => Ok(None),
         Err(error) => Err(error),

@@ -1,6 +1,7 @@
 //! The containers there are, and from a user's words to one of them.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
@@ -33,6 +34,8 @@ pub struct Container {
     pub keep: Keep,
     /// What it said last of itself.
     pub state: State,
+    /// Below which control group its groups are; `None` where they are right in the hierarchies, as root's.
+    pub groups_below: Option<PathBuf>,
     /// Whether its process lives.
     pub is_living: bool,
     /// What `inspect` shows beside the rest, under docker's keys.
@@ -139,7 +142,7 @@ fn container(id: ContainerId, dir: &OwnedFd) -> Result<Option<Container>, StoreE
     }
     let Some((keep, words)) = record::read(dir, &id)? else { return Ok(None) };
     let Some(name) = words.name else { return Ok(None) };
-    let state = match state::read(dir, &format!("container {name}")) {
+    let (state, groups_below) = match state::read(dir, &format!("container {name}")) {
         // Whoever removes a container takes its record first.
         Err(_) if record::read(dir, &id)?.is_none() => return Ok(None),
         state => state?,
@@ -152,6 +155,7 @@ fn container(id: ContainerId, dir: &OwnedFd) -> Result<Option<Container>, StoreE
         created_ms: words.created_ms,
         keep,
         state,
+        groups_below,
         is_living,
         details: words.details,
         said: words.said,

@@ -1,6 +1,7 @@
 //! A container that this process runs.
 
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 use super::id::ContainerId;
 use super::record::{self, ContainerRecord, Keep};
@@ -23,6 +24,7 @@ pub struct Living {
     dir: OwnedFd,
     keep: Keep,
     words: ContainerRecord,
+    groups_below: Option<PathBuf>,
     when_dropped: WhenDropped,
 }
 
@@ -40,7 +42,13 @@ impl Living {
         keep: Keep,
         words: ContainerRecord,
     ) -> Self {
-        Living { containers, dir, keep, words, when_dropped: WhenDropped::RemoveThrowaway }
+        let when_dropped = WhenDropped::RemoveThrowaway;
+        Living { containers, dir, keep, words, groups_below: None, when_dropped }
+    }
+
+    pub(super) fn with_groups_below(mut self, groups_below: Option<PathBuf>) -> Self {
+        self.groups_below = groups_below;
+        self
     }
 
     /// Its id.
@@ -73,10 +81,24 @@ impl Living {
         dir::open(&self.dir, name, Symlinks::Stop).during(deed)
     }
 
+    /// Below which control group its groups are, those of its last life until others are noted.
+    pub fn groups_below(&self) -> Option<&Path> {
+        self.groups_below.as_deref()
+    }
+
+    /// Notes where its groups are going to be, before there are any: whoever clears up after this process finds them by that.
+    pub fn note_groups_below(&mut self, group: Option<&Path>) -> Result<(), StoreError> {
+        if self.groups_below.as_deref() == group {
+            return Ok(());
+        }
+        self.groups_below = group.map(Path::to_path_buf);
+        self.set_state(&State::Created)
+    }
+
     /// Says what it is doing now. Whoever looks sees the old state or the new one.
     pub fn set_state(&self, state: &State) -> Result<(), StoreError> {
         let deed = || format!("write the state of container {}", self.name());
-        state::write(&self.dir, self.keep, state).during(deed)
+        state::write(&self.dir, self.keep, state, self.groups_below()).during(deed)
     }
 
     /// Ends it: a throwaway goes with everything in it, a kept one says how it ended.

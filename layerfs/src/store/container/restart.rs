@@ -33,12 +33,14 @@ impl Store {
         if words.said != container.said {
             return Err(StoreError::ContainerChanged(container.name.clone()));
         }
-        state::write(&own, Keep::Kept, &State::Created).during(deed)?;
+        // Groups of its last life may be there yet.
+        let (_, groups) = state::read(&own, &format!("container {}", container.name))?;
+        state::write(&own, Keep::Kept, &State::Created, groups.as_deref()).during(deed)?;
         if keep == Keep::Throwaway {
             record::keep_no_longer(&own).during(deed)?;
         }
         // A descriptor that is not the lock's: the living one must not keep others from making theirs.
-        Ok(Living::new(self.open_containers()?, own, keep, words))
+        Ok(Living::new(self.open_containers()?, own, keep, words).with_groups_below(groups))
     }
 
     /// Holds a container that nobody runs: until the answer is dropped it is not started and not removed.
@@ -86,7 +88,7 @@ impl Store {
         let deed = || format!("change container {}", container.name);
         let containers = self.lock_containers()?;
         let (own, keep, mut words) = recorded(&containers, container, deed)?;
-        let state = state::read(&own, &format!("container {}", container.name))?;
+        let (state, _) = state::read(&own, &format!("container {}", container.name))?;
         if words.said != container.said || state != container.state {
             return Err(StoreError::ContainerChanged(container.name.clone()));
         }

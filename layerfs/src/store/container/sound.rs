@@ -42,6 +42,6 @@ pub(in crate::store) fn mend_state(id: &ContainerId, dir: &OwnedFd) -> Result<bo
     };
     let state = state::of_dead(&State::Created, host::now_ms());
     let deed = || format!("write the state of container {}", words.id.short());
-    state::write(dir, keep, &state).during(deed)?;
+    state::write(dir, keep, &state, None).during(deed)?;
     Ok(true)
 }

@@ -1,6 +1,7 @@
 //! What a container is doing: `state.json`, replaced whole at each change.
 
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -71,11 +72,16 @@ impl State {
     }
 }
 
+/// Where a container's control groups are, where that is not right in the hierarchies.
+pub(super) type Groups = Option<PathBuf>;
+
 #[derive(Serialize, Deserialize)]
 struct StateFile {
     version: u32,
     #[serde(flatten)]
     state: State,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    groups_below: Groups,
 }
 
 /// What a container whose process is gone should have said.
@@ -89,8 +95,14 @@ pub(super) fn of_dead(said: &State, now_ms: u64) -> State {
     })
 }
 
-pub(super) fn write(dir: &OwnedFd, keep: Keep, state: &State) -> Result<(), SysError> {
-    let file = StateFile { version: VERSION, state: state.clone() };
+pub(super) fn write(
+    dir: &OwnedFd,
+    keep: Keep,
+    state: &State,
+    groups: Option<&Path>,
+) -> Result<(), SysError> {
+    let groups_below = groups.map(Path::to_path_buf);
+    let file = StateFile { version: VERSION, state: state.clone(), groups_below };
     let text = serde_json::to_vec(&file)
         .map_err(|error| SysError::of_deed("write a state", error.to_string()))?;
     match keep {
@@ -99,8 +111,9 @@ pub(super) fn write(dir: &OwnedFd, keep: Keep, state: &State) -> Result<(), SysE
     }
 }
 
-/// The state in a container's directory. An absent one is damage: it stands there before the record.
-pub(super) fn read(dir: &OwnedFd, what: &str) -> Result<State, StoreError> {
+/// The state in a container's directory, and where its control groups are. An absent one is damage: it stands there before the
+/// record.
+pub(super) fn read(dir: &OwnedFd, what: &str) -> Result<(State, Groups), StoreError> {
     let damaged = |reason: String| StoreError::Damaged { what: format!("state of {what}"), reason };
     let text = match record::read(dir, FILE) {
         Err(error) if error.is_absent() => return Err(damaged("it is missing".into())),
@@ -109,12 +122,12 @@ pub(super) fn read(dir: &OwnedFd, what: &str) -> Result<State, StoreError> {
     decode(&text).map_err(damaged)
 }
 
-fn decode(text: &[u8]) -> Result<State, String> {
+fn decode(text: &[u8]) -> Result<(State, Groups), String> {
     let file: StateFile = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if file.version > VERSION {
         return Err(format!("its version is {}, a newer layerfs wrote it", file.version));
     }
-    Ok(file.state)
+    Ok((file.state, file.groups_below))
 }
 
 #[cfg(test)]
@@ -135,8 +148,10 @@ mod tests {
         let running = State::Running { pid: 7, pid_start_ticks: u64::MAX, started_ms: 1 };
         for state in [State::Idle, State::Created, running, State::Exited(exited(255))] {
             for keep in [Keep::Kept, Keep::Throwaway] {
-                write(&fd, keep, &state).unwrap();
-                assert_eq!(read(&fd, "x").unwrap(), state);
+                for groups in [None, Some(PathBuf::from("/sys/fs/cgroup/a b"))] {
+                    write(&fd, keep, &state, groups.as_deref()).unwrap();
+                    assert_eq!(read(&fd, "x").unwrap(), (state.clone(), groups));
+                }
             }
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
@@ -158,6 +173,17 @@ mod tests {
         }
         let State::Exited(died) = of_dead(&State::Created, 3) else { panic!("it has ended") };
         assert!(!never_ran(died));
+    }
+
+    /// As an earlier version wrote it, and without a word more where groups are where they always were.
+    #[test]
+    fn a_state_without_a_place_of_groups_is_as_it_was() {
+        let text = r#"{"version":1,"status":"created"}"#;
+        assert_eq!(decode(text.as_bytes()).unwrap(), (State::Created, None));
+        let dir = tempfile::tempdir().unwrap();
+        let fd = crate::sys::dir::open_path(dir.path()).unwrap();
+        write(&fd, Keep::Kept, &State::Created, None).unwrap();
+        assert_eq!(std::fs::read_to_string(dir.path().join(FILE)).unwrap(), text);
     }
 
     #[test]
