@@ -64,8 +64,19 @@ impl Lane {
     }
 
     fn run(&self, plan: Option<&str>) -> Output {
-        let words = ["run", "--rm", "--memory", "50m", "small", "/bin/busybox", "echo", "ran"];
-        self.layerfs(&words, plan)
+        let words = ["run", "--rm", "--memory", "50m", "-v", "/mnt", "small"];
+        self.layerfs(&[&words[..], &["/bin/busybox", "echo", "ran"]].concat(), plan)
+    }
+
+    /// Its volume has gone with it. One whose removal was refused is told, and is one for `volume prune`.
+    fn assert_no_volume(&self, plan: &str) {
+        assert!(self.layerfs(&["gc"], None).status.success(), "{plan}");
+        if plan.starts_with("fail") {
+            assert!(self.layerfs(&["volume", "prune", "-f"], None).status.success(), "{plan}");
+        }
+        let left = machine::entries(&self.scratch.join("store/volumes"));
+        assert!(left.is_empty(), "{plan}: {left:?} is left");
+        std::fs::remove_dir(self.scratch.join("store/volumes")).unwrap();
     }
 
     /// One case; answers whether anything happened.
@@ -85,6 +96,7 @@ impl Lane {
         );
         let left = machine::entries(&self.scratch.join("store/containers"));
         assert!(left.is_empty(), "{plan}: {left:?} is left");
+        self.assert_no_volume(plan);
         let left = machine::entries(&self.scratch.join("run/exits"));
         assert!(left.is_empty(), "{plan}: {left:?} is left");
         let left = self.groups.left();

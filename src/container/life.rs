@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use layerfs_driver::store::container::{Exited, Keep, Living, State};
-use layerfs_driver::store::{Fill, Store};
+use layerfs_driver::store::{Fill, Store, StoreError};
 use layerfs_driver::sys::dir;
 use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::process::start_ticks;
@@ -212,16 +212,16 @@ impl Life<'_> {
             }
         }
         let (id, keep) = (living.id().clone(), self.asked.keep);
-        told(living.end(Exited {
+        let exited = Exited {
             exit_code,
             oom_killed: oom_kills > 0,
             started_ms: Some(started_ms),
             finished_ms: host::now_ms(),
             error: ended.as_ref().err().map(message::line_of).unwrap_or_default(),
-        }));
+        };
+        told(self.end(living, exited));
         if keep == Keep::Throwaway {
             exits::forget(self.store, self.session.roots(), &id);
-            self.remove_volumes();
         }
         ended.map(exit_status)
     }
@@ -241,28 +241,44 @@ impl Life<'_> {
     /// Leaves a container that could not be started as it was before, and says why in its state.
     fn put_back(&self, living: Living, error: &anyhow::Error) {
         told(match &self.before {
-            Before::Nothing => {
-                let discarded = living.discard();
-                self.remove_volumes();
-                discarded
-            }
+            Before::Nothing => self.with_volumes(living, Living::discard),
             // Of one that goes when it has run the state is not kept.
             Before::Was(State::Idle) if self.asked.keep == Keep::Throwaway => living.set_aside(),
-            Before::Was(state) => living.end(Exited {
-                exit_code: status_of(error),
-                oom_killed: false,
-                started_ms: state.started_ms(),
-                finished_ms: host::now_ms(),
-                error: message::line_of(error),
-            }),
+            Before::Was(state) => {
+                let exited = Exited {
+                    exit_code: status_of(error),
+                    oom_killed: false,
+                    started_ms: state.started_ms(),
+                    finished_ms: host::now_ms(),
+                    error: message::line_of(error),
+                };
+                self.end(living, exited)
+            }
         });
     }
 
-    /// Removes the volumes that nobody named, with the container that had them. What can't be is told, and is an unnamed volume still.
-    fn remove_volumes(&self) {
+    /// Ends a container. Its volumes that nobody named go with a throwaway.
+    fn end(&self, living: Living, exited: Exited) -> Result<(), StoreError> {
+        match self.asked.keep {
+            Keep::Kept => living.end(exited),
+            Keep::Throwaway => self.with_volumes(living, |living| living.end(exited)),
+        }
+    }
+
+    /// Removes a container with its volumes that nobody named: these go out of their place first, for its record is all that tells of
+    /// them.
+    fn with_volumes(
+        &self,
+        living: Living,
+        removal: impl FnOnce(Living) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let unnamed = self.asked.volumes.iter().filter(|mounted| mounted.is_anonymous);
         let names: Vec<String> = unnamed.filter_map(|mounted| mounted.name.clone()).collect();
-        told(volume::remove_anonymous(self.store, &names).map(drop));
+        let going = volume::take_anonymous(self.store, living.id(), &names);
+        let removed = removal(living);
+        // What is left of them is told, and is no failure of the container.
+        told(going.remove(self.store).map(drop));
+        removed
     }
 
     /// What of the host is shown, and the volumes among it held until they are filled. Volumes are made where they are not

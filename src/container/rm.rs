@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use layerfs_driver::store::container::{Container, Keep, State};
+use layerfs_driver::store::container::{Container, State};
 use layerfs_driver::store::{Store, StoreError};
 use layerfs_driver::sys::process::Process;
 use layerfs_runtime::cgroup::Cgroup;
 
 use super::pause::let_end;
-use super::supervise::anonymous_of;
+use super::supervise::{With, anonymous_of};
 use super::sweep::sweep;
 use super::volume;
 use crate::output::{Results, message};
@@ -61,13 +61,12 @@ pub fn run(args: &RmArgs, session: &Session, results: &mut Results) -> Result<Ou
     sweep(&store, session.roots())?;
     let force = if args.force { Force::Yes } else { Force::No };
     let mut outcome = Outcome::Done;
-    let mut volumes = Vec::new();
+    let with = if args.volumes { With::All } else { With::Throwaway };
     for word in &args.containers {
-        match remove(&store, word, force) {
-            Ok(container) => {
-                // Those of a throwaway go in any case, by whoever comes first.
-                if args.volumes || container.keep == Keep::Throwaway {
-                    volumes.extend(anonymous_of(&container));
+        match remove(&store, word, force, with) {
+            Ok(volumes) => {
+                if volumes != Outcome::Done {
+                    outcome = volumes;
                 }
                 results.line(word)?;
                 results.flush()?;
@@ -81,26 +80,32 @@ pub fn run(args: &RmArgs, session: &Session, results: &mut Results) -> Result<Ou
             }
         }
     }
-    let removed = volume::remove_anonymous(&store, &volumes)?;
-    Ok(if removed == Outcome::Done { outcome } else { removed })
+    Ok(outcome)
 }
 
-/// Removes one, and answers what it was.
-pub fn remove(store: &Store, word: &str, force: Force) -> Result<Container> {
+/// Removes one and its volumes that go with it, and answers what became of those.
+pub fn remove(store: &Store, word: &str, force: Force, with: With) -> Result<Outcome> {
     let container = store.find_container(word)?;
     if force == Force::Yes && container.is_living {
         end(store, &started(store, container.clone())?)?;
     }
     // Before anything of it is touched: whoever starts it meanwhile would lose what runs.
     let held = match store.hold_container(&container) {
-        Err(StoreError::NoSuchContainer(_)) => return Ok(container),
+        Err(StoreError::NoSuchContainer(_)) => None,
         Err(StoreError::ContainerRuns(name)) => return Err(StoreError::ContainerLives(name).into()),
-        held => held?,
+        held => Some(held?),
     };
-    // Groups that could not be removed when it ended, or that were made to try limits.
-    Cgroup::sweep(container.id.hex(), container.groups_below.as_deref())?;
-    store.remove_held_container(&container, held)?;
-    Ok(container)
+    if held.is_some() {
+        // Groups that could not be removed when it ended, or that were made to try limits.
+        Cgroup::sweep(container.id.hex(), container.groups_below.as_deref())?;
+    }
+    // Whoever was first may have left them.
+    let names = anonymous_of(&container, with);
+    let going = volume::take_anonymous(store, &container.id, &names);
+    if let Some(held) = held {
+        store.remove_held_container(&container, held)?;
+    }
+    going.remove(store)
 }
 
 /// The container once it says which process is its first: its program may run a moment before that.

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use layerfs_driver::store::Store;
-use layerfs_driver::store::container::{Base, Container};
+use layerfs_driver::store::container::{Base, Container, Keep};
+use layerfs_driver::store::{Store, StoreError};
 use layerfs_driver::sys::again::{self, Input};
 use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::{dir, file, signal};
@@ -19,6 +19,7 @@ use layerfs_runtime::{Log, RunError};
 use super::asked::{Asked, From, asked_with, read_recorded, refuse_without_terminal};
 use super::life::{Before, Life, status_of};
 use super::rights;
+use super::rm::{self, Force};
 use super::run::may_contain;
 use super::volumes::Shown;
 use super::words::RunArgs;
@@ -113,9 +114,10 @@ fn supervised(args: &SuperviseArgs, session: &Session) -> Result<u8> {
         // What was taken is put back by who had it. What has run is there to be looked at, whatever became of it.
         if args.first
             && !has_run.get()
-            && let Err(error) = store.remove_container(&container)
+            && let Err(error) = rm::remove(&store, container.id.hex(), Force::No, With::All)
+            && !matches!(error.downcast_ref(), Some(StoreError::NoSuchContainer(_)))
         {
-            message::error(&error.into());
+            message::error(&error);
         }
     })
 }
@@ -151,11 +153,33 @@ pub fn words_of(container: &Container) -> Result<RunArgs> {
     read_recorded(&container.said, &container.name)
 }
 
-/// The volumes of a container that nobody named. One of an earlier version, whose words say nothing of that, has none.
-pub fn anonymous_of(container: &Container) -> Vec<String> {
-    let words = words_of(container).inspect_err(|error| tracing::debug!("{error:#}"));
-    let shown = words.map(|words| words.shown).unwrap_or_default();
-    shown.iter().filter_map(Shown::anonymous).map(str::to_owned).collect()
+/// Which containers have their volumes go with them that nobody named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum With {
+    /// Every one.
+    All,
+    /// One that is not to be kept, also where it is still there because it could not be started.
+    Throwaway,
+}
+
+/// The volumes of a container that nobody named, where they go with it. One of an earlier version, whose words say nothing of that, has
+/// none.
+pub fn anonymous_of(container: &Container, with: With) -> Vec<String> {
+    if container.said.is_null() {
+        return Vec::new();
+    }
+    let words = match words_of(container) {
+        Ok(words) => words,
+        Err(error) => {
+            tracing::warn!("volumes that nobody named stay, if there are any: {error:#}");
+            return Vec::new();
+        }
+    };
+    if with == With::All || container.keep == Keep::Throwaway || words.rm {
+        words.shown.iter().filter_map(Shown::anonymous).map(str::to_owned).collect()
+    } else {
+        Vec::new()
+    }
 }
 
 /// What a container's words ask for, the image called as it was when it was made.

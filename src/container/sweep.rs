@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use anyhow::Result;
-use layerfs_driver::store::Store;
-use layerfs_driver::store::container::{ContainerId, Dead, Settled, State};
+use layerfs_driver::store::container::{ContainerId, Dead, Keep, Settled, State};
+use layerfs_driver::store::{Store, StoreError};
 use layerfs_driver::sys::process::Process;
 use layerfs_runtime::cgroup::Cgroup;
 
-use super::supervise::anonymous_of;
+use super::supervise::{With, anonymous_of};
 use super::{exits, network, volume};
 use crate::output::message;
 use crate::roots::Roots;
@@ -55,21 +55,32 @@ fn one(dead: Dead, store: &Store, roots: &Roots) -> Result<Settled> {
     }
     let id = dead.id().clone();
     clear_runtime(&id, below.flatten().as_deref())?;
-    // A mount is none, and what was never whole has none.
-    let volumes = match store.find_container(id.hex()) {
-        Ok(container) => anonymous_of(&container),
-        Err(error) => {
-            tracing::debug!("{error}");
-            Vec::new()
-        }
+    let volumes = match dead.keep() {
+        Keep::Kept => Vec::new(),
+        Keep::Throwaway => volumes_of(&id, store),
     };
+    let going = volume::take_anonymous(store, &id, &volumes);
     let settled = dead.settle()?;
     if matches!(settled, Settled::Removed { .. }) {
         exits::forget(store, roots, &id);
-        // What is left of them is told, and keeps nothing from being settled.
-        volume::remove_anonymous(store, &volumes).map(drop)?;
+    }
+    // What is left of them is told, and keeps nothing from being settled.
+    if let Err(error) = going.remove(store) {
+        message::error(&error);
     }
     Ok(settled)
+}
+
+/// The volumes that go with it. A mount is no container and has none, nor has what was never whole.
+fn volumes_of(id: &ContainerId, store: &Store) -> Vec<String> {
+    match store.find_container(id.hex()) {
+        Ok(container) => anonymous_of(&container, With::All),
+        Err(StoreError::NoSuchContainer(_)) => Vec::new(),
+        Err(error) => {
+            tracing::warn!("which volumes go with container {} is not known: {error}", id.short());
+            Vec::new()
+        }
+    }
 }
 
 /// What the runtime left under this id outside of the store goes here: control groups, and who is still in them.

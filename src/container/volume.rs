@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use layerfs_driver::store::{Store, StoreError, Volume};
+use layerfs_driver::store::container::ContainerId;
+use layerfs_driver::store::{Gone, Store, StoreError, Volume};
 use layerfs_driver::sys::host;
 use serde_json::{Value, json};
 
@@ -146,19 +147,40 @@ pub fn unnamed() -> BTreeMap<String, String> {
     BTreeMap::from([(ANONYMOUS.to_owned(), String::new())])
 }
 
-/// Removes volumes that containers had alone, and that nobody named, with all ids that their files may belong to. One that another
-/// container shows by its name stays.
-pub fn remove_anonymous(store: &Store, names: &[String]) -> Result<Outcome> {
-    if names.is_empty() {
-        return Ok(Outcome::Done);
+/// Volumes that go with their container: out of their place already, so that nobody has to know of them any more.
+#[derive(Debug)]
+#[must_use]
+pub struct Going {
+    gone: Vec<Gone>,
+    outcome: Outcome,
+}
+
+/// Takes volumes that nobody named out of their place, before the record of their container goes: that is the only list of them. The
+/// caller holds the container. One that another container shows by its name stays; what can't be taken is told, and is an unnamed
+/// volume still.
+pub fn take_anonymous(store: &Store, own: &ContainerId, names: &[String]) -> Going {
+    let (mut gone, mut left) = (Vec::new(), Vec::new());
+    for name in names {
+        match store.take_volume_of(own, name) {
+            Ok(taken) => gone.push(taken),
+            Err(StoreError::VolumeUsed { .. } | StoreError::NoSuchVolume(_)) => {}
+            Err(error) => left.push(error),
+        }
     }
-    subordinate::with_all_ids(&mut Results::new(), |_| {
-        let removed = names.iter().filter_map(|name| store.remove_volume(name).err());
-        let is_left = |error: &StoreError| {
-            !matches!(error, StoreError::VolumeUsed { .. } | StoreError::NoSuchVolume(_))
-        };
-        Ok(Outcome::of_unread(removed.filter(is_left).collect()))
-    })
+    Going { gone, outcome: Outcome::of_unread(left) }
+}
+
+impl Going {
+    /// Removes what they hold, with all ids that their files may belong to. What can't be removed is told, and left to `gc`.
+    pub fn remove(self, store: &Store) -> Result<Outcome> {
+        if self.gone.is_empty() {
+            return Ok(self.outcome);
+        }
+        let removed = subordinate::with_all_ids(&mut Results::new(), |_| {
+            Ok(Outcome::of_unread(store.remove_volumes_gone(&self.gone)))
+        })?;
+        Ok(if removed == Outcome::Done { self.outcome } else { removed })
+    }
 }
 
 fn list(session: &Session, (quiet, json): (bool, bool), results: &mut Results) -> Result<Outcome> {

@@ -6,6 +6,7 @@ use layerfs_driver::store::{Store, StoreError};
 
 use super::verbs::ask;
 use crate::container::rm::{self, Force};
+use crate::container::supervise::With;
 use crate::container::sweep::sweep;
 use crate::container::{subordinate, volume};
 use crate::image::rmi;
@@ -64,8 +65,13 @@ fn size(store: &Store) -> Result<u64> {
 fn containers(store: &Store, results: &mut Results) -> Result<Outcome> {
     let mut outcome = Outcome::Done;
     for container in store.containers()?.into_iter().filter(|one| !one.is_living) {
-        match rm::remove(store, container.id.hex(), Force::No) {
-            Ok(_) => results.line(&container.id)?,
+        match rm::remove(store, container.id.hex(), Force::No, With::Throwaway) {
+            Ok(volumes) => {
+                if volumes != Outcome::Done {
+                    outcome = volumes;
+                }
+                results.line(&container.id)?;
+            }
             Err(error) => match error.downcast_ref() {
                 // One that was started meanwhile stays, and one that is gone by now is gone.
                 Some(StoreError::ContainerLives(_) | StoreError::NoSuchContainer(_)) => {}

@@ -7,6 +7,7 @@ use layerfs_driver::store::Store;
 use super::verbs::ask;
 use crate::container::rm::{self, Force};
 use crate::container::subordinate;
+use crate::container::supervise::With;
 use crate::container::sweep::sweep;
 use crate::output::{Results, message};
 use crate::session::{Outcome, Session};
@@ -39,7 +40,9 @@ pub fn run(args: &ResetArgs, session: &Session, results: &mut Results) -> Result
         }
     };
     for container in store.containers()? {
-        told(rm::remove(&store, container.id.hex(), Force::Yes).map(drop));
+        // All volumes go after them.
+        let removed = rm::remove(&store, container.id.hex(), Force::Yes, With::Throwaway);
+        told(removed.map(drop));
     }
     let volumes = subordinate::with_all_ids(results, |_| volumes(&store)).unwrap_or_else(|error| {
         told(Err(error));

@@ -167,3 +167,62 @@ fn a_volume_that_nobody_named_goes_with_a_throwaway_that_was_killed() {
     std::fs::remove_dir(place.join("store/volumes")).unwrap();
     place.assert_nothing_left();
 }
+
+#[test]
+fn a_container_that_is_removed_has_lost_its_volumes_when_its_line_is_there() {
+    need_root!();
+    let place = Place::new();
+    for name in ["one", "two"] {
+        let words = ["run", "--name", name, "-v", "/mnt", "--rootfs", "/", "true"];
+        place.layerfs(&words).said();
+    }
+    assert_eq!(volumes(&place).len(), 2);
+    // No line can be written: it ends with the first.
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut cut_short = place.command(&["rm", "-v", "one", "two"]);
+    assert!(!cut_short.stdout(full).stderr(Stdio::null()).status().unwrap().success());
+    let left = place.layerfs(&["ps", "-a", "--format", "{{.Names}}"]).said();
+    assert_eq!((left.as_str(), volumes(&place).len()), ("two\n", 1));
+    place.layerfs(&["rm", "-v", "two"]).said();
+    // One that is to go when it has run, and could not be started, is kept, and goes with what was made for it.
+    for verb in [&["rm", "late"][..], &["system", "prune", "-f"]] {
+        let words = ["create", "--rm", "--name", "late", "-v", "/mnt", "--rootfs", "/"];
+        place.layerfs(&[&words[..], &["no-such-program"]].concat()).said();
+        let refused = place.layerfs(&["start", "late"]);
+        assert_ne!((refused.status, volumes(&place).len()), (0, 0), "{refused:?}");
+        assert_eq!(volumes(&place).len(), 1);
+        assert_eq!(place.layerfs(verb).status, 0);
+        assert!(volumes(&place).is_empty(), "{verb:?}");
+    }
+    std::fs::remove_dir(place.join("store/volumes")).unwrap();
+    place.assert_nothing_left();
+}
+
+#[cfg(feature = "fault")]
+#[test]
+fn whoever_is_killed_while_it_removes_a_container_leaves_no_volume_of_its() {
+    need_root!();
+    let place = Place::new();
+    let run = ["run", "--name", "web", "-v", "/mnt", "--rootfs", "/", "true"];
+    place.layerfs(&run).said();
+    let (mut n, mut last) = (1, 0);
+    loop {
+        let mut killed = place.command(&["rm", "-v", "web"]);
+        let ended = killed.env("LAYERFS_FAULT", format!("die:{n}")).output().unwrap();
+        place.layerfs(&["gc"]).said();
+        let is_gone = place.layerfs(&["ps", "-aq"]).said().is_empty();
+        if is_gone {
+            let left = std::fs::read_dir(place.join("store/volumes")).unwrap().count();
+            assert_eq!(left, 0, "killed at call {n}");
+            if ended.status.success() {
+                break;
+            }
+            last = n;
+            place.layerfs(&run).said();
+        }
+        n += 1;
+    }
+    assert!(last > 0, "no death came after the record was gone");
+    std::fs::remove_dir(place.join("store/volumes")).unwrap();
+    place.assert_nothing_left();
+}

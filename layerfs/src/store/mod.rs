@@ -46,4 +46,4 @@ pub use root::{Objects, Store};
 pub use strangers::Stranger;
 pub use uppers::OwnUpper;
 pub use usage::{LayerUsage, Usage};
-pub use volumes::{Fill, Volume};
+pub use volumes::{Fill, Gone, Volume};

@@ -4,7 +4,8 @@
 //!    sees a whole volume. What it holds lies in `data/`.
 //! 2. Making and removing takes the lock of `volumes/`. Removing takes the lock of `containers/` before that, and refuses
 //!    what a container names: whoever makes a container makes its volumes after its record. What it holds goes after both
-//!    locks are given back, under a name that is no volume's; `gc` takes what is left of that.
+//!    locks are given back, under a name that is no volume's; `gc` takes what is left of that. A container's own go out of
+//!    their place before its record does, which is the only list of them.
 //! 3. A new one is filled once from what the first container's image has at its place: aside, in `new/`, which takes the
 //!    place of the empty `data/` when all of it is on disk. Whoever fills it holds the lock of its directory until then.
 //!    What is left aside by who did not come to the end is nobody's.
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::container::ContainerId;
 use super::error::{During, StoreError};
 use super::record;
 use super::root::Store;
@@ -68,6 +70,10 @@ pub struct Fill {
     /// The directory to fill, which is to be the volume's.
     pub path: PathBuf,
 }
+
+/// A volume that is taken out of its place and nobody's any more. What it holds is there until that is removed.
+#[derive(Debug)]
+pub struct Gone(String);
 
 impl Fill {
     /// Says that all of it is there, and makes it what the volume holds. Where this fails the volume is empty as before.
@@ -176,6 +182,28 @@ impl Store {
 
     /// Removes a volume with all it holds, unless a container names it.
     pub fn remove_volume(&self, name: &str) -> Result<(), StoreError> {
+        let gone = self.take_volume(name, None)?;
+        self.remove_gone(&gone).during(|| format!("remove volume {name}"))
+    }
+
+    /// Removes a volume that a container had which is being removed and whose lock the caller holds, but for what it holds: that is left
+    /// to [`Store::remove_volumes_gone`]. No other container names it.
+    pub fn take_volume_of(&self, own: &ContainerId, name: &str) -> Result<Gone, StoreError> {
+        self.take_volume(name, Some(own))
+    }
+
+    /// Removes what volumes hold that were taken out of their place. What can't be removed is left to `gc`.
+    pub fn remove_volumes_gone(&self, gone: &[Gone]) -> Vec<StoreError> {
+        let deed = || "remove what a volume held".to_owned();
+        gone.iter().filter_map(|gone| self.remove_gone(gone).during(deed).err()).collect()
+    }
+
+    fn remove_gone(&self, Gone(name): &Gone) -> Result<(), SysError> {
+        let room = dir::open(self.root(), ROOM, Symlinks::Stop)?;
+        deep::remove(&room, name.as_str())
+    }
+
+    fn take_volume(&self, name: &str, own: Option<&ContainerId>) -> Result<Gone, StoreError> {
         let deed = || format!("remove volume {name}");
         let absent = || StoreError::NoSuchVolume(name.to_owned());
         check_name(name)?;
@@ -183,25 +211,23 @@ impl Store {
             return Err(absent());
         }
         let gone = format!("{GONE}{:016x}", host::random_u64().during(deed)?);
-        let room = {
-            let _containers = self.lock_containers()?;
-            let room = self.lock_volumes()?;
-            let users = self.containers()?;
-            let user = users.iter().find(|one| one.volumes.iter().any(|used| used == name));
-            if let Some(user) = user {
-                return Err(StoreError::VolumeUsed {
-                    name: name.to_owned(),
-                    container: user.name.clone(),
-                });
+        let _containers = self.lock_containers()?;
+        let room = self.lock_volumes()?;
+        let users = self.containers()?;
+        let mut others = users.iter().filter(|one| own != Some(&one.id));
+        if let Some(user) = others.find(|one| one.volumes.iter().any(|used| used == name)) {
+            return Err(StoreError::VolumeUsed {
+                name: name.to_owned(),
+                container: user.name.clone(),
+            });
+        }
+        match dir::rename(&room, name, &room, gone.as_str()) {
+            Err(error) if error.is_absent() => Err(absent()),
+            renamed => {
+                renamed.and_then(|()| file::sync(&room)).during(deed)?;
+                Ok(Gone(gone))
             }
-            match dir::rename(&room, name, &room, gone.as_str()) {
-                Err(error) if error.is_absent() => return Err(absent()),
-                renamed => renamed.and_then(|()| file::sync(&room)).during(deed)?,
-            }
-            // A lock belongs to the open file: this one has none.
-            dir::open(&room, ".", Symlinks::Stop).during(deed)?
-        };
-        deep::remove(&room, gone.as_str()).during(deed)
+        }
     }
 
     /// Removes what is left of volumes whose removal did not come to its end.

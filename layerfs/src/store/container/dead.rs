@@ -42,6 +42,11 @@ impl Dead {
         &self.id
     }
 
+    /// What becomes of it when it is settled.
+    pub fn keep(&self) -> Keep {
+        self.keep
+    }
+
     /// What it said last of itself, and below which control group its groups are; `None` where it can't be known: nothing depends on
     /// it any more.
     pub fn state(&self) -> Option<(State, Option<PathBuf>)> {
