@@ -56,7 +56,7 @@ fn make(store: &Store, name: &str, keep: Keep) -> Result<Living, StoreError> {
 
 fn running() -> State {
     // No process has this pid: nothing is killed for it.
-    State::Running { pid: u32::MAX, pid_start_ticks: 0, started_ms: 1 }
+    State::Running { pid: u32::MAX, pid_start_ticks: 0, started_ms: 1, has_no_network: false }
 }
 
 fn exited() -> Exited {

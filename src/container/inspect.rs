@@ -57,10 +57,13 @@ pub fn inspected(store: &Store, run: Option<&Path>, container: &Container) -> Va
     if let Some(Value::Object(config)) = all.get_mut("Config") {
         config.insert("Hostname".into(), container.hostname.clone().into());
     }
+    let mode = network::mode_of(container);
     if let Some(Value::Object(host)) = all.get_mut("HostConfig") {
+        if host.contains_key("NetworkMode") {
+            host.insert("NetworkMode".into(), mode.into());
+        }
         host.insert("IDMappings".into(), ids::shown(container));
     }
-    let mode = all.get("HostConfig").and_then(|it| it["NetworkMode"].as_str()).unwrap_or_default();
     let settings = network::settings(mode, network::lease_of(run, container).as_ref());
     all.insert("NetworkSettings".into(), settings);
     Value::Object(all)

@@ -11,7 +11,7 @@ use layerfs_driver::sys::dir;
 use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::process::start_ticks;
 use layerfs_runtime::cgroup::{Cgroup, CgroupError, Room};
-use layerfs_runtime::spec::{Contents, First, Users, Volume};
+use layerfs_runtime::spec::{Contents, First, Network, Users, Volume};
 use layerfs_runtime::{ContainerSpec, Ended, Log, Request, RunError, Running, Signals, Without};
 
 use super::asked::{Asked, From, config_of, root_of, said};
@@ -179,7 +179,7 @@ impl Life<'_> {
             .into_iter()
             .try_for_each(Fill::done)
             .map_err(anyhow::Error::from)
-            .and_then(|()| say_running(&living, pid, started_ms));
+            .and_then(|()| say_running(&living, (pid, started_ms), &held));
         // What can't be told of, and so not be ended by anybody, ends here; a volume that is not whole is no place to write.
         let ended = match &known {
             Ok(()) => {
@@ -424,9 +424,11 @@ fn begun(started: Result<Running, RunError>, server: &mut Started) -> Result<Run
     Err(words.map_or_else(|| error.into(), |words| anyhow!("{words}")))
 }
 
-fn say_running(living: &Living, pid: u32, started_ms: u64) -> Result<()> {
+fn say_running(living: &Living, (pid, started_ms): (u32, u64), held: &Held) -> Result<()> {
     let pid_start_ticks = start_ticks(pid)?.unwrap_or_default();
-    Ok(living.set_state(&State::Running { pid, pid_start_ticks, started_ms })?)
+    let has_no_network = *held.network() == Network::None;
+    let running = State::Running { pid, pid_start_ticks, started_ms, has_no_network };
+    Ok(living.set_state(&running)?)
 }
 
 /// Says what went wrong beside the container, whose own end is the answer.

@@ -136,7 +136,7 @@ fn fields(container: &Container, args: &PsArgs, run: Option<&Path>, now_ms: u64)
         "State": shown::word_of(container),
         "Status": shown::status_of(container, now_ms),
         "Ports": column(&published(container, run)),
-        "Networks": container.details.get("HostConfig").and_then(|it| it["NetworkMode"].as_str()).unwrap_or(""),
+        "Networks": network::shown::mode_of(container),
         "Names": container.name,
         "Labels": labels.join(","),
         "Mounts": container.volumes.join(","),

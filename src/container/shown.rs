@@ -174,7 +174,12 @@ mod tests {
             web.state = state;
             Doing::of(&web).status(&web, NOW)
         };
-        let running = State::Running { pid: 7, pid_start_ticks: 1, started_ms: NOW - 180_500 };
+        let running = State::Running {
+            pid: 7,
+            pid_start_ticks: 1,
+            started_ms: NOW - 180_500,
+            has_no_network: false,
+        };
         let exited = State::Exited(Exited {
             exit_code: 3,
             oom_killed: false,

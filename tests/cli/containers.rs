@@ -49,7 +49,14 @@ fn rootfs() -> Base {
 fn start(living: &Living) -> Child {
     let child = Command::new("sleep").arg("1000").spawn().unwrap();
     let pid_start_ticks = process::start_ticks(child.id()).unwrap().unwrap();
-    living.set_state(&State::Running { pid: child.id(), pid_start_ticks, started_ms: 0 }).unwrap();
+    living
+        .set_state(&State::Running {
+            pid: child.id(),
+            pid_start_ticks,
+            started_ms: 0,
+            has_no_network: false,
+        })
+        .unwrap();
     child
 }
 
@@ -149,7 +156,13 @@ fn force_kills_no_process_that_got_the_pid_later() {
     let web = make(&place, "web", rootfs(), Keep::Kept);
     let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
     let pid = other.id();
-    web.set_state(&State::Running { pid, pid_start_ticks: 1, started_ms: 0 }).unwrap();
+    web.set_state(&State::Running {
+        pid,
+        pid_start_ticks: 1,
+        started_ms: 0,
+        has_no_network: false,
+    })
+    .unwrap();
     // Its command died; a sweep looks after it first, and meets the same pid.
     drop(web);
     assert_eq!(place.said(&["rm", "-f", "web"]), "web\n");

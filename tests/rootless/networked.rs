@@ -304,12 +304,15 @@ fn a_default_network_that_fails_is_none_and_a_line_says_why() {
     assert_eq!(said, format!("{told}lo\n127.0.1.1 web\n0\n0\n{told}{dns}"));
     // Nobody is there to see what is said later: it is said before the command lets go.
     let said = lan.shell(&format!(
-        "{path} layerfs run -d --name web box sleep 98763 | wc -c; running; layerfs ps --format '{{{{.Status}}}}' | cut -c -2
-         layerfs inspect --format '{{{{.HostConfig.NetworkMode}}}} x{{{{.NetworkSettings.IPAddress}}}}' web; layerfs rm -f web
+        "{path} layerfs run -d --name web box sleep 98763 | wc -c; running; layerfs ps --format '{{{{.Status}}}} {{{{.Networks}}}}' | sed 's/ .* / /'
+         layerfs inspect --format '{{{{.HostConfig.NetworkMode}}}} x{{{{.NetworkSettings.IPAddress}}}}{{{{json .NetworkSettings.Networks}}}}' web | cut -d '\"' -f -2; layerfs rm -f web
          layerfs create --name later box ls /sys/class/net | wc -c; layerfs start -a later; echo $?
          PATH=$usual; layerfs start -a later; layerfs rm later"
     ));
-    assert_eq!(said, format!("{told}65\n0\nUp\npasta x\nweb\n65\n{told}lo\n0\neth0\nlo\nlater\n"));
+    assert_eq!(
+        said,
+        format!("{told}65\n0\nUp none\nnone x{{\"none\nweb\n65\n{told}lo\n0\neth0\nlo\nlater\n")
+    );
     // Who asks for it, or for a port by it, does not do without.
     for options in ["--network pasta", "-p 8080:80"] {
         let said =

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use layerfs_driver::store::container::Container;
+use layerfs_driver::store::container::{Container, State};
 use layerfs_driver::sys::file;
 use serde_json::{Map, Value, json};
 
@@ -25,6 +25,15 @@ pub fn lease_of(run: Option<&Path>, container: &Container) -> Option<Lease> {
             None
         }
     }
+}
+
+/// `NetworkMode`: what was asked for, but `none` of one that runs and was given none. Its next start tries again.
+pub fn mode_of(container: &Container) -> &str {
+    if let State::Running { has_no_network: true, .. } = container.state {
+        return "none";
+    }
+    let host = container.details.get("HostConfig");
+    host.and_then(|it| it["NetworkMode"].as_str()).unwrap_or_default()
 }
 
 /// `NetworkSettings`.

@@ -32,6 +32,9 @@ pub enum State {
         pid_start_ticks: u64,
         /// When it began, in milliseconds since 1970.
         started_ms: u64,
+        /// Whether it has no network in this life, whatever its words ask for: none was asked for, or none could be had.
+        #[serde(default)]
+        has_no_network: bool,
     },
     /// It has ended.
     Exited(Exited),
@@ -145,7 +148,12 @@ mod tests {
             finished_ms: 3,
             error: "ü\n".into(),
         };
-        let running = State::Running { pid: 7, pid_start_ticks: u64::MAX, started_ms: 1 };
+        let running = State::Running {
+            pid: 7,
+            pid_start_ticks: u64::MAX,
+            started_ms: 1,
+            has_no_network: true,
+        };
         for state in [State::Idle, State::Created, running, State::Exited(exited(255))] {
             for keep in [Keep::Kept, Keep::Throwaway] {
                 for groups in [None, Some(PathBuf::from("/sys/fs/cgroup/a b"))] {
@@ -155,6 +163,13 @@ mod tests {
             }
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn of_one_that_an_earlier_version_runs_no_network_is_known_to_lack() {
+        let text = r#"{"version":1,"status":"running","pid":7,"pid_start_ticks":2,"started_ms":1}"#;
+        let read = decode(text.as_bytes()).unwrap();
+        assert!(matches!(read, State::Running { has_no_network: false, .. }), "{read:?}");
     }
 
     #[test]
