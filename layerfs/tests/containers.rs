@@ -68,7 +68,7 @@ fn exited(code: u8) -> Exited {
 fn running() -> State {
     let pid = std::process::id();
     let pid_start_ticks = process::start_ticks(pid).unwrap().unwrap();
-    State::Running { pid, pid_start_ticks, started_ms: 1 }
+    State::Running { pid, pid_start_ticks, started_ms: 1, has_no_network: false }
 }
 
 #[test]

@@ -169,7 +169,7 @@ mod tests {
     fn of_one_that_an_earlier_version_runs_no_network_is_known_to_lack() {
         let text = r#"{"version":1,"status":"running","pid":7,"pid_start_ticks":2,"started_ms":1}"#;
         let read = decode(text.as_bytes()).unwrap();
-        assert!(matches!(read, State::Running { has_no_network: false, .. }), "{read:?}");
+        assert!(matches!(read.0, State::Running { has_no_network: false, .. }), "{read:?}");
     }
 
     #[test]
