@@ -375,7 +375,7 @@ fn files_are_copied_from_a_users_container_that_does_not_run_and_into_it() {
     let seen = ground.shell(
         Who::User,
         &format!(
-            "{gone}; mkfifo in; layerfs cp - web:/etc <in & pid=$!; exec 3>in
+            "{gone}; mkfifo in; layerfs cp - web:/etc <in 2>said & pid=$!; exec 3>in
             SECONDS=0; until pgrep -f '^layerfs copier .* write' >/dev/null || [ $SECONDS -gt 30 ]; do :; done
             kill -9 $pid; wait $pid 2>/dev/null; gone; exec 3>&-
             layerfs cp web:/file - | tar -xO; layerfs rm web; gone"
