@@ -7,6 +7,8 @@
 //! 3. Else the highest group above this process is taken that is given and holds no process. It has all controllers that the user was
 //!    given, and is the same for every command below it. Those below it belong to whoever made them: another login may be put
 //!    into the same leaf. Where there is none, and this process is alone in its group, it makes room in that.
+//!    What is above the unit that this process is in (a scope or a service) belongs to whoever manages units, and the limits and the end
+//!    of the unit are to hold for what is started in it: nothing above it is taken.
 //! 4. Processes move only below a group whose `cgroup.procs` the user may write: what was given to the user elsewhere is of no use to
 //!    this process. A login session (`session-N.scope`) is beside `user@UID.service`, not below it.
 
@@ -83,6 +85,9 @@ fn choose(
             None if given.is_empty() => {}
             None => break,
         }
+        if is_of_unit(group) {
+            break;
+        }
     }
     // Room was made by the command that started this one.
     let is_leaf = own.file_name() == Some(LEAF.as_ref());
@@ -100,6 +105,12 @@ fn choose(
         (Some((group, _)), None) => Delegation::Occupied(group.to_path_buf()),
         (None, None) => Delegation::Nothing,
     })
+}
+
+/// Whether a group has the name of a unit of systemd that processes are in.
+fn is_of_unit(group: &Path) -> bool {
+    let kind = group.extension();
+    kind.is_some_and(|kind| kind == "scope" || kind == "service")
 }
 
 /// A group where the caller may make groups and move processes.
@@ -162,11 +173,19 @@ mod tests {
         let user = "user.slice/user-1.slice/user@1.service";
         let apps = "user.slice/user-1.slice/user@1.service/app.slice";
         let scope = "user.slice/user-1.slice/user@1.service/app.slice/run-1.scope";
-        let given: [(&str, &[u32]); 3] = [(user, &[]), (apps, &[]), (scope, &[US, 4])];
-        assert_eq!(chosen(scope, &given), Delegation::Below(at(user)));
+        let leaf = "user.slice/user-1.slice/user@1.service/app.slice/leaf";
+        let given: [(&str, &[u32]); 3] = [(user, &[]), (apps, &[]), (leaf, &[US, 4])];
+        assert_eq!(chosen(leaf, &given), Delegation::Below(at(user)));
         // Who is there holds nothing up further below.
-        let given: [(&str, &[u32]); 3] = [(user, &[3]), (apps, &[]), (scope, &[US, 4])];
-        assert_eq!(chosen(scope, &given), Delegation::Below(at(apps)));
+        let given: [(&str, &[u32]); 3] = [(user, &[3]), (apps, &[]), (leaf, &[US, 4])];
+        assert_eq!(chosen(leaf, &given), Delegation::Below(at(apps)));
+        // A unit's limits are to hold for what is started in it.
+        let given: [(&str, &[u32]); 3] = [(user, &[]), (apps, &[]), (scope, &[US, 4])];
+        assert_eq!(chosen(scope, &given), Delegation::Occupied(at(scope)));
+        let below = "user.slice/user-1.slice/user@1.service/app.slice/run-1.scope/a";
+        let given: [(&str, &[u32]); 3] = [(apps, &[]), (scope, &[]), (below, &[US, 4])];
+        assert_eq!(chosen(below, &given), Delegation::Below(at(scope)));
+        assert_eq!(chosen(scope, &[(user, &[]), (apps, &[])]), Delegation::Nothing);
         // A leaf that is not given, in a group that is.
         assert_eq!(chosen("u/leaf", &[("u", &[])]), Delegation::Below(at("u")));
         // As in a container with a namespace of groups of its own.
