@@ -17,15 +17,10 @@ pub const LIST_MAX: usize = LEN_MAX;
 
 /// All extended attributes of an open file, sorted by name. A file system without any has none.
 pub fn all(file: impl AsFd) -> Result<Vec<Pair>, SysError> {
-    let mut names = vec![0_u8; LEN_MAX];
-    let listed = call("flistxattr", String::new, || rustix::fs::flistxattr(&file, &mut names[..]));
-    let len = match listed {
-        Err(error) if error.errno() == Errno::OPNOTSUPP => 0,
-        other => other?,
-    };
     let mut pairs = Vec::new();
-    for name in names[..len].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
-        pairs.push((name.into(), get(&file, name)?));
+    for name in names_of(&file)? {
+        let value = get(&file, &name)?;
+        pairs.push((name, value));
     }
     pairs.sort();
     Ok(pairs)
@@ -37,20 +32,13 @@ pub fn all_at(dir: impl AsFd, name: &[u8]) -> Result<Vec<Pair>, SysError> {
     let mut path = format!("/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).into_bytes();
     path.extend_from_slice(name);
     let path = path.as_slice();
-    let mut names = vec![0_u8; LEN_MAX];
-    let listed =
-        call("llistxattr", || shown(name), || rustix::fs::llistxattr(path, &mut names[..]));
-    let len = match listed {
-        Err(error) if error.errno() == Errno::OPNOTSUPP => 0,
-        other => other?,
-    };
     let mut pairs = Vec::new();
-    for attribute in names[..len].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+    for attribute in names_at(path, name)? {
         let mut value = vec![0_u8; LEN_MAX];
-        let get = || rustix::fs::lgetxattr(path, attribute, &mut value[..]);
-        let len = call("lgetxattr", || shown(attribute), get)?;
+        let get = || rustix::fs::lgetxattr(path, &*attribute, &mut value[..]);
+        let len = call("lgetxattr", || shown(&attribute), get)?;
         value.truncate(len);
-        pairs.push((attribute.into(), value.into_boxed_slice()));
+        pairs.push((attribute, value.into_boxed_slice()));
     }
     pairs.sort();
     Ok(pairs)
@@ -58,10 +46,7 @@ pub fn all_at(dir: impl AsFd, name: &[u8]) -> Result<Vec<Pair>, SysError> {
 
 /// Bytes of all extended attributes of an open file, names and values; `E2BIG` where there are more than can be listed.
 pub fn bytes_of(file: impl AsFd) -> Result<u64, SysError> {
-    let list = |buf: &mut [u8]| {
-        call("flistxattr", String::new, || rustix::fs::flistxattr(&file, &mut buf[..]))
-    };
-    sum_of(list, |name| {
+    sum_of(names_of(&file)?, |name| {
         call("fgetxattr", || shown(name), || rustix::fs::fgetxattr_query(&file, name))
     })
 }
@@ -71,34 +56,50 @@ pub fn bytes_at(dir: impl AsFd, name: &[u8]) -> Result<u64, SysError> {
     let mut path = format!("/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).into_bytes();
     path.extend_from_slice(name);
     let path = path.as_slice();
-    let list = |buf: &mut [u8]| {
-        call("llistxattr", || shown(name), || rustix::fs::llistxattr(path, &mut buf[..]))
-    };
-    sum_of(list, |attribute| {
+    sum_of(names_at(path, name)?, |attribute| {
         let get = || rustix::fs::lgetxattr_query(path, attribute);
         call("lgetxattr", || shown(attribute), get)
     })
 }
 
-fn sum_of(
+/// The names of all attributes, which `list` puts into a buffer: none where the file system has no attributes.
+pub(super) fn listed(
     mut list: impl FnMut(&mut [u8]) -> Result<usize, SysError>,
+) -> Result<Vec<Box<[u8]>>, SysError> {
+    // Most have none, or few.
+    let (mut usual, mut large) = ([0_u8; 256], Vec::new());
+    let answer = match list(&mut usual) {
+        Err(error) if error.errno() == Errno::RANGE => {
+            large.resize(LEN_MAX, 0);
+            list(&mut large)
+        }
+        answer => answer,
+    };
+    let len = match answer {
+        Err(error) if error.errno() == Errno::OPNOTSUPP => 0,
+        answer => answer?,
+    };
+    let names = if large.is_empty() { &usual[..] } else { &large };
+    let names = names[..len].split(|&byte| byte == 0).filter(|name| !name.is_empty());
+    Ok(names.map(Box::from).collect())
+}
+
+fn names_of(file: impl AsFd) -> Result<Vec<Box<[u8]>>, SysError> {
+    listed(|buf| call("flistxattr", String::new, || rustix::fs::flistxattr(&file, &mut buf[..])))
+}
+
+/// `name` is for messages.
+fn names_at(path: &[u8], name: &[u8]) -> Result<Vec<Box<[u8]>>, SysError> {
+    listed(|buf| call("llistxattr", || shown(name), || rustix::fs::llistxattr(path, &mut buf[..])))
+}
+
+fn sum_of(
+    names: Vec<Box<[u8]>>,
     mut value: impl FnMut(&[u8]) -> Result<usize, SysError>,
 ) -> Result<u64, SysError> {
-    let mut names = vec![0_u8; 256];
-    let listed = match list(&mut names) {
-        Err(error) if error.errno() == Errno::RANGE => {
-            names.resize(LEN_MAX, 0);
-            list(&mut names)
-        }
-        listed => listed,
-    };
-    let len = match listed {
-        Err(error) if error.errno() == Errno::OPNOTSUPP => 0,
-        listed => listed?,
-    };
     let mut bytes = 0;
-    for name in names[..len].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
-        match value(name) {
+    for name in names {
+        match value(&name) {
             Ok(len) => bytes += (name.len() + len) as u64,
             // It went meanwhile.
             Err(error) if error.errno() == Errno::NODATA => {}

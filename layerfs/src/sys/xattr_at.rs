@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::change::through_proc;
 use super::error::{SysError, call, shown};
+use super::xattr;
 
 /// The largest value the kernel gives (`XATTR_SIZE_MAX`).
 const LEN_MAX: usize = 64 * 1024;
@@ -63,26 +64,7 @@ pub fn get(dir: impl AsFd, name: &[u8], attribute: &[u8]) -> Result<Option<Box<[
 /// The names of all attributes.
 pub fn names(dir: impl AsFd, name: &[u8]) -> Result<Vec<Box<[u8]>>, SysError> {
     let target = Target::new(dir.as_fd(), name)?;
-    let read = |buf: &mut [u8]| call("llistxattr", || shown(name), || target.list(&mut *buf));
-    let mut usual = [0_u8; LEN_USUAL];
-    let mut large = Vec::new();
-    let answer = match read(&mut usual) {
-        Err(error) if error.errno() == Errno::RANGE => {
-            large.resize(LEN_MAX, 0);
-            read(&mut large)
-        }
-        answer => answer,
-    };
-    let len = match answer {
-        Err(error) if error.errno() == Errno::OPNOTSUPP => 0,
-        other => other?,
-    };
-    let list = if large.is_empty() { &usual[..] } else { &large };
-    Ok(list[..len]
-        .split(|&byte| byte == 0)
-        .filter(|name| !name.is_empty())
-        .map(Box::from)
-        .collect())
+    xattr::listed(|buf| call("llistxattr", || shown(name), || target.list(&mut *buf)))
 }
 
 /// Sets an attribute.

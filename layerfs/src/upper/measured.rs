@@ -361,7 +361,8 @@ impl Upper {
         let deed = "set an attribute";
         let names = xattr_at::names(dir, name).during(deed)?;
         let len = |name: &[u8]| name.len() + 1;
-        let listed: usize = names.iter().map(|name| len(name)).sum();
+        let others = names.iter().filter(|name| ***name != *attribute);
+        let listed: usize = others.map(|name| len(name)).sum();
         if listed + len(attribute) + OF_MARKS > xattr::LIST_MAX {
             let what = "its attributes have more names than can be listed";
             return Err(SysError::new("quota", what, Errno::NOSPC)).during(deed);
