@@ -1,8 +1,10 @@
 //! The words that layerfs understands: global options and the list of verbs. Each verb's own words stand in its file.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
+use std::ops::Deref;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench::verb;
 use crate::changes::{commit, diff, still};
@@ -11,6 +13,7 @@ use crate::container::{
     top, update, volume, wait, words,
 };
 use crate::image::{history, images, import, inspect, layers, load, pull, push, rmi, save, tag};
+use crate::misunderstood::place_of_verb;
 use crate::mount::{make, serve, umount};
 use crate::output::log::LogLevel;
 use crate::system::{check, completion, df, fsck, gc, info, man, verbs};
@@ -91,120 +94,172 @@ pub struct Global {
     pub log_level: LogLevel,
 }
 
+/// The words of a verb. Clap makes those of each verb that [`parse`] does not know to be beside the point: to make them all
+/// takes as long as much else of a container's start, and each process of ours would.
+#[derive(Debug)]
+pub struct Words<A>(pub A);
+
+thread_local! {
+    /// The verb that is said, while words are parsed for it alone.
+    static SAID: RefCell<Option<OsString>> = const { RefCell::new(None) };
+}
+
+/// What the words say.
+pub fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let Some(at) = place_of_verb(words) else { return Cli::try_parse_from(words) };
+    SAID.set(Some(words[at].clone()));
+    let parsed = Cli::try_parse_from(words);
+    SAID.set(None);
+    // Help, and what is wrong with the words, is told by one who knows all of them.
+    parsed.or_else(|_| Cli::try_parse_from(words))
+}
+
+fn is_beside_the_point(verb: &clap::Command) -> bool {
+    SAID.with_borrow(|said| said.as_ref().is_some_and(|said| said != verb.get_name()))
+}
+
+impl<A> Deref for Words<A> {
+    type Target = A;
+
+    fn deref(&self) -> &A {
+        &self.0
+    }
+}
+
+impl<A: Args> Args for Words<A> {
+    fn group_id() -> Option<clap::Id> {
+        A::group_id()
+    }
+
+    fn augment_args(verb: clap::Command) -> clap::Command {
+        if is_beside_the_point(&verb) { verb } else { A::augment_args(verb) }
+    }
+
+    fn augment_args_for_update(verb: clap::Command) -> clap::Command {
+        A::augment_args_for_update(verb)
+    }
+}
+
+impl<A: FromArgMatches> FromArgMatches for Words<A> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        A::from_arg_matches(matches).map(Words)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
 /// Everything layerfs can be told to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Bring an image into the store
-    Pull(pull::PullArgs),
+    Pull(Words<pull::PullArgs>),
     /// Bring all images of an archive into the store
-    Load(load::LoadArgs),
+    Load(Words<load::LoadArgs>),
     /// Write an image to an OCI layout or an archive
-    Push(push::PushArgs),
+    Push(Words<push::PushArgs>),
     /// Write images to an archive, as docker save does
-    Save(save::SaveArgs),
+    Save(Words<save::SaveArgs>),
     /// Make an image of one layer from a root file system
-    Import(import::ImportArgs),
+    Import(Words<import::ImportArgs>),
     /// List images
-    Images(images::ImagesArgs),
+    Images(Words<images::ImagesArgs>),
     /// List the layers of an image, and what each takes
-    Layers(layers::LayersArgs),
+    Layers(Words<layers::LayersArgs>),
     /// Show the steps that made an image
-    History(history::HistoryArgs),
+    History(Words<history::HistoryArgs>),
     /// Show all that is known of images, as JSON
-    Inspect(inspect::InspectArgs),
+    Inspect(Words<inspect::InspectArgs>),
     /// Give an image another name
-    Tag(tag::TagArgs),
+    Tag(Words<tag::TagArgs>),
     /// Remove images, or names of images
-    Rmi(rmi::RmiArgs),
+    Rmi(Words<rmi::RmiArgs>),
     /// Run a command in a container of its own
-    #[command(override_usage = RUN_USAGE, mut_arg("words", |words| {
-        words.value_name("IMAGE|COMMAND").help_heading(None::<&str>)
-    }))]
-    Run(words::RunArgs),
+    #[command(override_usage = RUN_USAGE)]
+    Run(Words<words::RunArgs>),
     /// Run a further command in a container that runs
-    Exec(exec::ExecArgs),
+    Exec(Words<exec::ExecArgs>),
     /// Make a container, to be started some time
-    #[command(override_usage = CREATE_USAGE, after_long_help = words::CREATE_EXAMPLES, mut_arg("words", |words| {
-        words.value_name("IMAGE|COMMAND").help_heading(None::<&str>)
-    }))]
-    Create(words::RunArgs),
+    #[command(override_usage = CREATE_USAGE, after_long_help = words::CREATE_EXAMPLES)]
+    Create(Words<words::RunArgs>),
     /// Start containers that were made, or have ended
-    Start(start::StartArgs),
+    Start(Words<start::StartArgs>),
     /// End containers: they are asked, and killed when they do not
-    Stop(stop::StopArgs),
+    Stop(Words<stop::StopArgs>),
     /// Send containers a signal
-    Kill(stop::KillArgs),
+    Kill(Words<stop::KillArgs>),
     /// Stop containers and start them again
-    Restart(stop::RestartArgs),
+    Restart(Words<stop::RestartArgs>),
     /// Show what containers take of the machine
-    Stats(stats::StatsArgs),
+    Stats(Words<stats::StatsArgs>),
     /// Show the processes of a container
-    Top(top::TopArgs),
+    Top(Words<top::TopArgs>),
     /// Have containers stand still
-    Pause(pause::PauseArgs),
+    Pause(Words<pause::PauseArgs>),
     /// Let containers go on that were paused
-    Unpause(pause::UnpauseArgs),
+    Unpause(Words<pause::UnpauseArgs>),
     /// Change the limits of containers, running or not
-    Update(update::UpdateArgs),
+    Update(Words<update::UpdateArgs>),
     /// Wait until containers have ended, and print how
-    Wait(wait::WaitArgs),
+    Wait(Words<wait::WaitArgs>),
     /// Show what a container in the background has written
-    Logs(logs::LogsArgs),
+    Logs(Words<logs::LogsArgs>),
     /// Show where the published ports of a container are reached
-    Port(port::PortArgs),
+    Port(Words<port::PortArgs>),
     /// Give a container another name
-    Rename(rename::RenameArgs),
+    Rename(Words<rename::RenameArgs>),
     /// Copy files from a container, or into one
-    Cp(cp::CpArgs),
+    Cp(Words<cp::CpArgs>),
     /// Work on a container's files: what `cp` starts
     #[command(hide = true)]
-    Copier(copier::CopierArgs),
+    Copier(Words<copier::CopierArgs>),
     /// List the networks that containers can have
-    Network(network::verb::NetworkVerbArgs),
+    Network(Words<network::verb::NetworkVerbArgs>),
     /// Make, list and remove volumes, which outlive containers
-    Volume(volume::VolumeArgs),
+    Volume(Words<volume::VolumeArgs>),
     /// Stand by a container: what `run -d` and `start` start
     #[command(hide = true)]
-    Supervise(supervise::SuperviseArgs),
+    Supervise(Words<supervise::SuperviseArgs>),
     /// Mount an image as a merged tree, or list mounts
-    Mount(make::MountArgs),
+    Mount(Words<make::MountArgs>),
     /// Take mounts away
-    Umount(umount::UmountArgs),
+    Umount(Words<umount::UmountArgs>),
     /// Work on writable layers
-    Upper(normalize::UpperArgs),
+    Upper(Words<normalize::UpperArgs>),
     /// Serve one mount: what `mount` starts
     #[command(hide = true)]
-    Serve(serve::ServeArgs),
+    Serve(Words<serve::ServeArgs>),
     /// List containers
-    Ps(ps::PsArgs),
+    Ps(Words<ps::PsArgs>),
     /// Remove containers, with what they wrote
-    Rm(rm::RmArgs),
+    Rm(Words<rm::RmArgs>),
     /// Show what a container or a mount changed
-    Diff(diff::DiffArgs),
+    Diff(Words<diff::DiffArgs>),
     /// Make an image of what a container or a mount changed
-    Commit(commit::CommitArgs),
+    Commit(Words<commit::CommitArgs>),
     /// Keep a container still: what `commit` starts
     #[command(hide = true)]
-    Still(still::StillArgs),
+    Still(Words<still::StillArgs>),
     /// Show what the store takes on disk
-    Df(df::DfArgs),
+    Df(Words<df::DfArgs>),
     /// Remove what nothing uses any more
-    Gc(gc::GcArgs),
+    Gc(Words<gc::GcArgs>),
     /// Prove that all contents of the store are what they were
-    Fsck(fsck::FsckArgs),
+    Fsck(Words<fsck::FsckArgs>),
     /// Work on the store as a whole
-    System(verbs::SystemArgs),
+    System(Words<verbs::SystemArgs>),
     /// Show where things are, and how many
-    Info(info::InfoArgs),
+    Info(Words<info::InfoArgs>),
     /// Show what this machine can do, and the cure for what it can't
-    Check(check::CheckArgs),
+    Check(Words<check::CheckArgs>),
     /// Measure layerfs beside what else is here
-    Bench(verb::BenchArgs),
+    Bench(Words<verb::BenchArgs>),
     /// Print completions for a shell
-    Completion(completion::CompletionArgs),
+    Completion(Words<completion::CompletionArgs>),
     /// Write the manual pages
     #[command(hide = true)]
-    Man(man::ManArgs),
+    Man(Words<man::ManArgs>),
 }
 
 /// The command line as clap sees it.

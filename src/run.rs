@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
 use layerfs_driver::sys::fault;
 use layerfs_driver::sys::host::{self, Rights};
 
@@ -20,7 +19,7 @@ use crate::{bench, changes, cli, container, image, misunderstood, mount, system,
 const FAILED: u8 = 1;
 /// Does what the words say, and answers the exit status.
 pub fn run(words: &[OsString], caller: Caller) -> ExitCode {
-    let status = match Cli::try_parse_from(words) {
+    let status = match cli::parse(words) {
         Ok(cli) => {
             let ended = said_a_place(&cli, words).and_then(|()| in_session(cli));
             status_of(&ended, (words, caller))

@@ -140,7 +140,7 @@ pub struct RunArgs {
     #[arg(skip)]
     pub unset: Vec<OsString>,
     /// Name or id of the image, then the command and its words
-    #[arg(value_name = "IMAGE [COMMAND", required = true, trailing_var_arg = true)]
+    #[arg(value_name = "IMAGE|COMMAND", help_heading = None::<&str>, required = true, trailing_var_arg = true)]
     pub words: Vec<OsString>,
 }
 

@@ -6,7 +6,6 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use clap::Parser;
 use layerfs_driver::sys::file::{self, Symlinks};
 use layerfs_driver::sys::host;
 use layerfs_driver::sys::{OwnedFd, SysError, dir, lock, mount};
@@ -14,7 +13,7 @@ use layerfs_driver::sys::{OwnedFd, SysError, dir, lock, mount};
 use super::holder;
 use super::serve::ServeArgs;
 use super::users::FuseDevice;
-use crate::cli::{Cli, Verb};
+use crate::cli::{self, Verb};
 
 /// The words of a process are no longer.
 const WORDS_MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -74,8 +73,8 @@ fn parse(words: &[u8]) -> Option<ServeArgs> {
     if !words.iter().any(|word| word == "serve") {
         return None;
     }
-    match Cli::try_parse_from(words).ok()?.verb {
-        Verb::Serve(args) => Some(args),
+    match cli::parse(&words).ok()?.verb {
+        Verb::Serve(args) => Some(args.0),
         _ => None,
     }
 }
