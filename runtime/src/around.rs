@@ -8,6 +8,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use crate::cgroup::Entry;
 use crate::spec::Users;
 use crate::start::PANIC_STATUS;
 use crate::sys::process::{self, Child, EndsHere, Forked};
@@ -51,9 +52,13 @@ impl Around {
         }
     }
 
-    /// Makes a child of this process in new namespaces, those of processes within this one. As [`process::fork_into`].
-    pub(crate) fn fork_into(&self, namespaces: i32) -> Result<Forked, SysError> {
-        let Some(held) = &self.0 else { return process::fork_into(namespaces) };
+    /// Makes a child of this process in new namespaces, those of processes within this one. As [`process::fork_within`].
+    pub(crate) fn fork_within(
+        &self,
+        namespaces: i32,
+        entry: &mut Entry<'_>,
+    ) -> Result<Forked, SysError> {
+        let Some(held) = &self.0 else { return process::fork_within(namespaces, entry) };
         let (ours, its) = channel::pair()?;
         let own = namespace::own_processes()?;
         join::join_processes(&held.child.pidfd)?;
@@ -62,7 +67,7 @@ impl Around {
         let between = match between {
             Ok(Forked::Child) => {
                 let here = EndsHere { status: PANIC_STATUS };
-                return match process::fork_beside_into(namespaces) {
+                return match process::fork_beside_within(namespaces, entry) {
                     Ok(Forked::Child) => {
                         std::mem::forget(here);
                         Ok(Forked::Child)

@@ -83,7 +83,8 @@ pub fn exec(request: ExecRequest<'_>) -> Result<Inside, RunError> {
         ids = Some(known.map_err(|error| gone(&request, error))?);
     }
     let (ours, report) = channel::pair().map_err(RunError::Process)?;
-    let given = Joining { spec, first: request.first, others, ids, report, ends };
+    let entry = request.cgroup.payload_entry();
+    let given = Joining { spec, first: request.first, others, ids, entry, report, ends };
     let (keeper, (report, carriers)) =
         keeper::start(&plan_exec(spec), given, (ours, carriers)).map_err(RunError::Process)?;
     let mut entering = Entering { request, report, keeper, inside: None, terminal: None };
@@ -143,8 +144,11 @@ impl Entering<'_> {
             sent => sent,
         };
         match (words, descriptor) {
-            (build::OPENED, None) if self.inside.is_none() => {
-                self.request.cgroup.add_payload(self.keeper.enters).map_err(RunError::Limits)?;
+            (build::OPENED | build::WITHIN, None) if self.inside.is_none() => {
+                if words == build::OPENED {
+                    let enters = self.keeper.enters;
+                    self.request.cgroup.move_payload(enters).map_err(RunError::Limits)?;
+                }
                 self.follow_oom_score()?;
                 // Inside, only who has the right to it on the host could.
                 let enters = self.keeper.enters;

@@ -68,10 +68,10 @@ pub(crate) fn told(channel: &OwnedFd) -> Result<Ended, SysError> {
 
 /// In a session of its own it is neither ended nor stopped together with the command, and with nothing open but a channel it
 /// holds nobody up.
-fn keep(command: OwnedFd, steps: &[ExecStep], given: Joining<'_>) -> Result<(), SysError> {
+fn keep(command: OwnedFd, steps: &[ExecStep], mut given: Joining<'_>) -> Result<(), SysError> {
     terminal::new_session()?;
     exec::take_streams(file::open_device("/dev/null")?)?;
-    let pid = match process::fork_into(0)? {
+    let pid = match process::fork_within(0, &mut given.entry)? {
         Forked::Child => {
             // Or nobody would hear that this one's parent has ended.
             drop(command);

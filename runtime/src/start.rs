@@ -221,7 +221,8 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
     outside.make_devices(&spec.devices)?;
     let namespaces = outside.namespaces() | own_network;
     let around = Around::start(spec.users).map_err(RunError::Process)?;
-    match around.fork_into(namespaces).map_err(|error| outside.of_fork(error))? {
+    let mut entry = cgroup.payload_entry();
+    match around.fork_within(namespaces, &mut entry).map_err(|error| outside.of_fork(error))? {
         Forked::Child => {
             let _here = EndsHere { status: PANIC_STATUS };
             around.leave();
@@ -229,11 +230,12 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
                 visit.stay();
             }
             drop((ours, carriers));
-            let given = Given { spec, view: &view, place, report, ends, server: Some(channel) };
+            let server = Some(channel);
+            let given = Given { spec, view: &view, place, report, ends, server, entry };
             build::walk(&steps, given)
         }
         Forked::Parent(child) => {
-            drop((report, ends));
+            drop((report, ends, entry));
             let back = joined.map_or(Ok(()), Visit::end);
             let handed = back
                 .and_then(|()| served::hand_first(&channel, &child.pidfd))
@@ -297,8 +299,8 @@ impl Running {
                     // It closed on exec, or with the process, which then tells by its status.
                     None => return Ok(()),
                     Some((_, Some(terminal))) => self.terminal = Some(terminal),
-                    Some((words, None)) if words == build::OPENED => {
-                        self.limit(cgroup, outside)?;
+                    Some((words, None)) if [build::OPENED, build::WITHIN].contains(&&words[..]) => {
+                        self.limit(cgroup, outside, words == build::WITHIN)?;
                         awaited = self.connect(network)?;
                         if awaited.is_none() {
                             ends::send(report, b"g", None).map_err(RunError::Process)?;
@@ -343,10 +345,17 @@ impl Running {
         watch::wait(&watched, awaited.map(|_| HELPER_START_MAX)).map_err(RunError::Process)
     }
 
-    /// Gives the first process its ids and puts it within its limits.
-    fn limit(&self, cgroup: &Cgroup, outside: &Outside<'_>) -> Result<(), RunError> {
+    /// Gives the first process its ids and puts it within its limits, unless it is there.
+    fn limit(
+        &self,
+        cgroup: &Cgroup,
+        outside: &Outside<'_>,
+        is_within: bool,
+    ) -> Result<(), RunError> {
         outside.give_ids(self.child.pid)?;
-        cgroup.add_payload(self.child.pid).map_err(RunError::Limits)?;
+        if !is_within {
+            cgroup.move_payload(self.child.pid).map_err(RunError::Limits)?;
+        }
         self.oom_score_adj.map_or(Ok(()), |score| {
             process::set_oom_score(self.child.pid, score).map_err(RunError::OomScore)
         })

@@ -20,6 +20,7 @@ use layerfs_runtime::apart::{
     Ended, EndsHere, Forked, PROCESSES_AND_MOUNTS, die_with_parent, exit_now, fork_into,
     make_all_private, wait,
 };
+use layerfs_runtime::cgroup::Entry;
 use layerfs_runtime::spec::Users;
 
 use super::archive::{self, Kind, Owners};
@@ -125,7 +126,7 @@ fn by_stand_in(
 ) -> Result<()> {
     let ids = subordinate::quietly_of_caller();
     let serve = served((container, held), None, (Users::Callers(ids), session))?;
-    let (mut server, channel) = server::start(&serve, session)?;
+    let (mut server, channel) = server::start(&serve, session, Entry::default())?;
     let done = match StandIn::start(channel, &serve.source, ids) {
         Ok(stand_in) => Inside::running(stand_in.pid()).and_then(|inside| deed(&inside)),
         // Why there is no tree its server knows best.

@@ -98,9 +98,10 @@ impl Life<'_> {
                 // Its root may not go there; in a mount namespace of its own this does as well.
                 Users::Own(_) | Users::Callers(_) => "/".into(),
             };
-            let (mut server, channel) = server::start(&serve, self.session)?;
+            let (mut server, channel) = server::start(&serve, self.session, cgroup.server_entry())?;
             let spec = &spec;
-            let started = cgroup.add_server(server.pid()).map_err(RunError::Limits);
+            let moved = server.to_move().map_or(Ok(()), |pid| cgroup.move_server(pid));
+            let started = moved.map_err(RunError::Limits);
             let started = started.and_then(|()| {
                 let (cgroup, place) = (&cgroup, place.as_path());
                 let wanted = &self.asked.network;

@@ -1,11 +1,9 @@
 //! The process that serves a container's root, from the command's side.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
-use layerfs_driver::sys::again::{self, Again, Input};
-use layerfs_runtime::Server;
+use layerfs_runtime::cgroup::Entry;
 use layerfs_runtime::spec::Users;
+use layerfs_runtime::{Server, Spawned};
 
 use crate::mount::serve::{Flag, ServeArgs};
 use crate::mount::status::{self, Heard};
@@ -26,24 +24,23 @@ pub fn flags_for(users: Users) -> &'static [Flag] {
 /// A started server, before the container has its channel.
 #[derive(Debug)]
 pub struct Started {
-    process: Again,
+    process: Spawned,
 }
 
-/// Starts it. The channel whose other end is answered brings it the device to serve.
-pub fn start(serve: &ServeArgs, session: &Session) -> Result<(Started, Server)> {
+/// Starts it, in these groups. The channel whose other end is answered brings it the device to serve.
+pub fn start(serve: &ServeArgs, session: &Session, entry: Entry<'_>) -> Result<(Started, Server)> {
     let (ours, its) = layerfs_runtime::channel()?;
     // Called by another name it would make other words of these.
-    let (program, words) = (Path::new(again::THIS_PROGRAM), serve.words(session));
-    let process = again::start(program, "layerfs", &words, Input::File(its))
+    let process = layerfs_runtime::spawn("layerfs", &serve.words(session), its, entry)
         .context("start the process that serves the container's file system")?;
     let server = Server::new(process.pid(), ours)?;
     Ok((Started { process }, server))
 }
 
 impl Started {
-    /// Its number.
-    pub fn pid(&self) -> u32 {
-        self.process.pid()
+    /// Its number, where it is to be moved into its groups.
+    pub fn to_move(&self) -> Option<u32> {
+        (!self.process.is_within).then(|| self.process.pid())
     }
 
     /// Why it ended by itself; `None` where it did not say.

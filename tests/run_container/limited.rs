@@ -1,5 +1,6 @@
 //! Limits: read back inside, and held by the kernel.
 
+use crate::exec::Up;
 use crate::place::Place;
 use crate::support::rights::have_loop_devices;
 use crate::support::{Scratch, need, need_root};
@@ -30,6 +31,27 @@ fn a_root_that_mounts_its_groups_again_does_not_lift_its_limit() {
     let ran = place.script(&["--memory", "50m", "--name", "free"], script);
     assert_eq!(ran.status, 137, "{ran:?}");
     assert!(ran.err.contains("container free was killed: out of memory"), "{ran:?}");
+    place.assert_nothing_left();
+}
+
+/// Who is moved waits for all processors, which takes longer than the rest of a start.
+#[test]
+fn processes_are_in_their_groups_without_being_moved() {
+    need_root!();
+    let place = Place::new();
+    let options = ["--log-level", "debug"];
+    let ran = place.script(&options, "true");
+    let up = Up::idle(&place);
+    let further = up.exec(&options, &["true"]);
+    for ran in [ran, further] {
+        assert!(ran.status == 0 && ran.err.contains("layerfs: debug: open the store"), "{ran:?}");
+        assert!(!ran.err.contains("is moved into its groups"), "{ran:?}");
+    }
+    let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", up.pid())).unwrap();
+    let ours = groups.lines().filter(|line| line.contains("/layerfs/"));
+    let ours: Vec<&str> = ours.collect();
+    assert!(!ours.is_empty() && ours.iter().all(|line| line.ends_with("/payload")), "{groups}");
+    up.end();
     place.assert_nothing_left();
 }
 

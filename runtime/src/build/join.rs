@@ -11,9 +11,12 @@ use layerfs_driver::sys::{dir, file};
 
 use super::error::{Doing, SetupError};
 use super::program::Program;
-use super::walk::{Rights, await_word, drop_privileges, filter_calls, part_from_keys, tell};
-use super::{OPENED, files, place, program, streams};
+use super::walk::{
+    Rights, await_word, drop_privileges, filter_calls, opened, part_from_keys, tell,
+};
+use super::{files, place, program, streams};
 use crate::carry::{Ends, NULL};
+use crate::cgroup::Entry;
 use crate::plan_exec::ExecStep;
 use crate::spec::{ExecSpec, Gains, Groups};
 use crate::sys::join::{self as namespaces, Others};
@@ -35,6 +38,8 @@ pub(crate) struct Joining<'a> {
     pub(crate) others: Others,
     /// How many ids its users have where they are its own, and whether those may have further groups.
     pub(crate) ids: Option<(u32, Groups)>,
+    /// The container's groups.
+    pub(crate) entry: Entry<'a>,
     /// To the command.
     pub(crate) report: OwnedFd,
     /// Ends of pipes, for those of the caller's streams that are carried.
@@ -89,7 +94,8 @@ fn go(step: ExecStep, found: &mut Found<'_>) -> Result<(), SetupError> {
             Ok(())
         }
         ExecStep::AwaitLimits => {
-            channel::send(&found.given.report, OPENED, None).doing(|| "begin".into())?;
+            let word = opened(&mut found.given.entry);
+            channel::send(&found.given.report, word, None).doing(|| "begin".into())?;
             await_word(&found.given.report)
         }
         ExecStep::Join => enter_namespaces(&found.given),

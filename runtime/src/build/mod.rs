@@ -22,4 +22,4 @@ pub(crate) use join::{INSIDE, Joining, join};
 pub(crate) use root::{mount_served, open_device};
 pub(crate) use streams::TERMINAL;
 pub use walk::{Given, walk};
-pub(crate) use walk::{MESSAGE_MAX, OPENED, tell};
+pub(crate) use walk::{MESSAGE_MAX, OPENED, WITHIN, tell};

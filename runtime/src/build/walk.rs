@@ -11,7 +11,7 @@ use super::program::Program;
 use super::{devices, files, place, program, root, streams, systems, walls};
 use crate::capability::Capabilities;
 use crate::carry::Ends;
-use crate::cgroup::View;
+use crate::cgroup::{Entry, View};
 use crate::network;
 use crate::plan::Step;
 use crate::seccomp::{Filters, Instruction};
@@ -33,6 +33,9 @@ const CUT: &str = "…";
 /// The word by which the supervisor knows that the limits may come.
 pub(crate) const OPENED: &[u8] = b"O";
 
+/// The same of one that is in its groups already.
+pub(crate) const WITHIN: &[u8] = b"W";
+
 /// What the container's first process is given.
 #[derive(Debug)]
 pub struct Given<'a> {
@@ -48,6 +51,8 @@ pub struct Given<'a> {
     pub(crate) ends: Ends,
     /// To the process that serves the root.
     pub server: Option<OwnedFd>,
+    /// The groups that it goes into.
+    pub entry: Entry<'a>,
 }
 
 /// What has been made so far.
@@ -130,6 +135,11 @@ pub fn walk(steps: &[Step], given: Given<'_>) -> ! {
     process::exit_now(SetupError::Order("the program").status())
 }
 
+/// Has this process go into its groups, and answers what the supervisor is to know.
+pub(super) fn opened(entry: &mut Entry<'_>) -> &'static [u8] {
+    if std::mem::take(entry).join() { WITHIN } else { OPENED }
+}
+
 fn unshare_cgroups() -> Result<(), SetupError> {
     namespace::unshare_cgroups().doing(|| "make a cgroup namespace".into())
 }
@@ -143,7 +153,9 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         Step::DieWithParent => process::die_with_parent().doing(|| "begin".into()),
         Step::OpenDevice => {
             made.device = Some(root::open_device()?);
-            channel::send(&made.given.report, OPENED, None).doing(|| "begin".into())
+            // Not before: the limits of devices are among them.
+            let word = opened(&mut made.given.entry);
+            channel::send(&made.given.report, word, None).doing(|| "begin".into())
         }
         Step::AwaitLimits => await_word(&made.given.report),
         Step::BecomeRoot => become_root(made),

@@ -1,11 +1,12 @@
 //! Processes: made in new namespaces, signalled and waited for through their descriptors.
 
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use layerfs_driver::sys::{dir, file};
 use rustix::process::{DumpableBehavior, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions};
 
 use super::{Errno, SysError, call, last_errno};
+use crate::cgroup::Entry;
 
 /// Bytes of `/proc/PID/status`: some fifty lines, of which the lists of groups and processors are the longest.
 const STATUS_LEN_MAX: u64 = 1 << 20;
@@ -46,7 +47,7 @@ impl std::fmt::Display for Ended {
     }
 }
 
-/// `struct clone_args` of `linux/sched.h`, as long as version 1 knows it.
+/// `struct clone_args` of `linux/sched.h`, as long as version 3 knows it.
 #[repr(C)]
 #[derive(Default)]
 struct CloneArgs {
@@ -58,25 +59,54 @@ struct CloneArgs {
     stack: u64,
     stack_size: u64,
     tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
 }
+
+/// So much of it a kernel knows that can't have a child begin in a group (before Linux 5.7).
+const CLONE_ARGS_LEN_1: usize = 64;
+
+/// `CLONE_INTO_CGROUP` of `linux/sched.h`.
+const INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Makes a child in new namespaces `namespaces` (`CLONE_NEW*`), with a copy of this process's memory.
 ///
 /// The caller runs no other thread: what such a thread holds would stay locked in the child for ever.
 pub fn fork_into(namespaces: i32) -> Result<Forked, SysError> {
-    clone(namespaces, libc::SIGCHLD)
+    clone(namespaces, libc::SIGCHLD, None)
+}
+
+/// The same, in the entry's group of version 2 from its beginning. Where the kernel refuses that, the entry has none afterwards, in
+/// both processes.
+pub fn fork_within(namespaces: i32, entry: &mut Entry<'_>) -> Result<Forked, SysError> {
+    clone_within(namespaces, libc::SIGCHLD, entry)
+}
+
+fn clone_within(flags: i32, exit_signal: i32, entry: &mut Entry<'_>) -> Result<Forked, SysError> {
+    if let Some(group) = entry.group {
+        match clone(flags, exit_signal, Some(group)) {
+            Err(_) => entry.refuse_group(),
+            made => return made,
+        }
+    }
+    clone(flags, exit_signal, None)
 }
 
 /// The same without new namespaces, as a child of this process's parent: that one is to wait for it. The kernel tells the
 /// parent of its end by the signal of this process's own.
 pub fn fork_beside() -> Result<Forked, SysError> {
-    clone(libc::CLONE_PARENT, 0)
+    clone(libc::CLONE_PARENT, 0, None)
 }
 
-fn clone(flags: i32, exit_signal: i32) -> Result<Forked, SysError> {
+fn clone(flags: i32, exit_signal: i32, group: Option<BorrowedFd<'_>>) -> Result<Forked, SysError> {
     let mut pidfd: RawFd = -1;
+    let flags = u64::from((flags | libc::CLONE_PIDFD).cast_unsigned());
+    let (into, len) =
+        group.map_or((0, CLONE_ARGS_LEN_1), |_| (INTO_CGROUP, size_of::<CloneArgs>()));
     let mut args = CloneArgs {
-        flags: u64::from((flags | libc::CLONE_PIDFD).cast_unsigned()),
+        flags: flags | into,
+        cgroup: group.map_or(0, |group| u64::from(group.as_raw_fd().cast_unsigned())),
         pidfd: (&raw mut pidfd) as u64,
         exit_signal: u64::from(exit_signal.cast_unsigned()),
         ..CloneArgs::default()
@@ -85,10 +115,9 @@ fn clone(flags: i32, exit_signal: i32) -> Result<Forked, SysError> {
         "clone3",
         || "new namespaces".to_owned(),
         || {
-            // SAFETY: `args` is as long as the size that is passed with it, and `pidfd` lives until the call is over.
+            // SAFETY: `args` is at least as long as the size that is passed with it, and `pidfd` lives until the call is over.
             // Without CLONE_VM the child works on a copy of this memory, and this process has one thread.
-            let answer =
-                unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
+            let answer = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, len) };
             if answer < 0 { Err(last_errno()) } else { Ok(answer) }
         },
     )?;
@@ -104,7 +133,12 @@ fn clone(flags: i32, exit_signal: i32) -> Result<Forked, SysError> {
 
 /// The same with new namespaces.
 pub fn fork_beside_into(namespaces: i32) -> Result<Forked, SysError> {
-    clone(libc::CLONE_PARENT | namespaces, 0)
+    clone(libc::CLONE_PARENT | namespaces, 0, None)
+}
+
+/// The same as [`fork_within`].
+pub fn fork_beside_within(namespaces: i32, entry: &mut Entry<'_>) -> Result<Forked, SysError> {
+    clone_within(libc::CLONE_PARENT | namespaces, 0, entry)
 }
 
 /// The number of a process that has not been waited for, as this one sees it (`pidfd_open(2)`).

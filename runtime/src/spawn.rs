@@ -1,0 +1,101 @@
+//! A process of ours that begins in the groups it belongs to: this very program, with other words.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use layerfs_driver::sys::again::THIS_PROGRAM;
+use layerfs_driver::sys::file;
+use layerfs_driver::sys::stream::FileReader;
+
+use crate::cgroup::Entry;
+use crate::start::PANIC_STATUS;
+use crate::sys::process::{self, Child, EndsHere, Forked};
+use crate::sys::{Errno, SysError, channel};
+
+/// What the child says that is in its groups only when it is moved there.
+const APART: u8 = b'a';
+
+/// What it says that can't be the program, before the error's number.
+const FAILED: u8 = b'e';
+
+/// No more is said.
+const WORDS_MAX: u64 = 16;
+
+/// It, and the other end of its standard output. Dropped, it goes on.
+#[derive(Debug)]
+pub struct Spawned {
+    child: Child,
+    said: FileReader,
+    /// Whether it is in its groups.
+    pub is_within: bool,
+}
+
+/// Starts this program under the name `called`, with these words and this standard input. Its standard error is this process's own.
+/// The caller has one thread.
+pub fn spawn(
+    called: &str,
+    words: &[OsString],
+    input: OwnedFd,
+    mut entry: Entry<'_>,
+) -> Result<Spawned, SysError> {
+    let (said, output) = channel::pipe()?;
+    let (ours, report) = channel::pipe()?;
+    match process::fork_within(0, &mut entry)? {
+        Forked::Child => {
+            let _here = EndsHere { status: PANIC_STATUS };
+            drop((said, ours));
+            // What can't be said is heard by the end of the report.
+            let tell = |words: &[u8]| drop(file::write_all(&report, words));
+            if !entry.join() {
+                tell(&[APART]);
+            }
+            let (input, output) = (Stdio::from(input), Stdio::from(output));
+            let mut command = Command::new(THIS_PROGRAM);
+            let error = command.arg0(called).args(words).stdin(input).stdout(output).exec();
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::INVAL);
+            tell(&[&[FAILED][..], &errno.raw_os_error().to_ne_bytes()].concat());
+            process::exit_now(PANIC_STATUS)
+        }
+        Forked::Parent(child) => {
+            drop((report, input, output, entry));
+            begun(child, said, &ours)
+        }
+    }
+}
+
+/// Waits until the child is its program, or has said why not.
+fn begun(child: Child, said: OwnedFd, report: &OwnedFd) -> Result<Spawned, SysError> {
+    let heard = file::read_all(report, WORDS_MAX);
+    let why = match heard.as_deref() {
+        Ok([]) => return Ok(Spawned { child, said: FileReader::new(said), is_within: true }),
+        Ok([APART]) => return Ok(Spawned { child, said: FileReader::new(said), is_within: false }),
+        Ok([.., a, b, c, d]) => {
+            let errno = i32::from_ne_bytes([*a, *b, *c, *d]);
+            Errno::from_raw_os_error(errno)
+        }
+        Ok(_) => Errno::IO,
+        Err(error) => error.errno(),
+    };
+    process::signal(&child.pidfd, crate::sys::signals::KILL)?;
+    process::wait(&child.pidfd)?;
+    Err(SysError::new("execve", OsStr::new(THIS_PROGRAM).display().to_string(), why))
+}
+
+impl Spawned {
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.child.pid
+    }
+
+    /// What it says on standard output.
+    pub fn said(&mut self) -> &mut FileReader {
+        &mut self.said
+    }
+
+    /// Waits until it has ended, and takes its status away.
+    pub fn wait(&mut self) -> Result<(), SysError> {
+        process::wait(&self.child.pidfd).map(drop)
+    }
+}
