@@ -112,7 +112,7 @@ fn is_run(words: &[OsString]) -> bool {
 }
 
 /// The verb that the words begin with.
-fn verb(words: &[OsString]) -> Option<&OsStr> {
+pub fn verb(words: &[OsString]) -> Option<&OsStr> {
     place_of_verb(words).map(|at| words[at].as_os_str())
 }
 

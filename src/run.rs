@@ -17,8 +17,17 @@ use crate::{bench, changes, cli, container, image, misunderstood, mount, system,
 
 /// Something failed.
 const FAILED: u8 = 1;
+
+/// Verbs that always run out of a container's reach.
+const CONTAINING: [&str; 3] = ["run", "exec", "start"];
+
 /// Does what the words say, and answers the exit status.
 pub fn run(words: &[OsString], caller: Caller) -> ExitCode {
+    // What would be parsed once more afterwards is not parsed before. Where this fails the verb says so.
+    let verb = misunderstood::verb(words).and_then(|verb| verb.to_str());
+    if verb.is_some_and(|verb| CONTAINING.contains(&verb)) {
+        drop(container::run::may_contain());
+    }
     let status = match cli::parse(words) {
         Ok(cli) => {
             let ended = said_a_place(&cli, words).and_then(|()| in_session(cli));
@@ -160,7 +169,7 @@ mod tests {
 
     #[test]
     fn an_empty_log_level_of_the_environment_says_nothing() {
-        let cli = Cli::try_parse_from(["layerfs", "--log-level", "", "info"]).unwrap();
+        let cli = cli::parse(&["layerfs", "--log-level", "", "info"].map(OsString::from)).unwrap();
         assert_eq!(cli.global.log_level, log::LogLevel::Warn);
     }
 }

@@ -1,9 +1,7 @@
 //! A process of ours that begins in the groups it belongs to: this very program, with other words.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 
 use layerfs_driver::sys::again::THIS_PROGRAM;
 use layerfs_driver::sys::file;
@@ -12,7 +10,7 @@ use layerfs_driver::sys::stream::FileReader;
 use crate::cgroup::Entry;
 use crate::start::PANIC_STATUS;
 use crate::sys::process::{self, Child, EndsHere, Forked};
-use crate::sys::{Errno, SysError, channel};
+use crate::sys::{Errno, SysError, channel, program};
 
 /// What the child says that is in its groups only when it is moved there.
 const APART: u8 = b'a';
@@ -51,11 +49,8 @@ pub fn spawn(
             if !entry.join() {
                 tell(&[APART]);
             }
-            let (input, output) = (Stdio::from(input), Stdio::from(output));
-            let mut command = Command::new(THIS_PROGRAM);
-            let error = command.arg0(called).args(words).stdin(input).stdout(output).exec();
-            let errno = Errno::from_io_error(&error).unwrap_or(Errno::INVAL);
-            tell(&[&[FAILED][..], &errno.raw_os_error().to_ne_bytes()].concat());
+            let error = program::become_again(called, words, (input, output));
+            tell(&[&[FAILED][..], &error.errno().raw_os_error().to_ne_bytes()].concat());
             process::exit_now(PANIC_STATUS)
         }
         Forked::Parent(child) => {
@@ -80,7 +75,7 @@ fn begun(child: Child, said: OwnedFd, report: &OwnedFd) -> Result<Spawned, SysEr
     };
     process::signal(&child.pidfd, crate::sys::signals::KILL)?;
     process::wait(&child.pidfd)?;
-    Err(SysError::new("execve", OsStr::new(THIS_PROGRAM).display().to_string(), why))
+    Err(SysError::new("execve", THIS_PROGRAM.to_owned(), why))
 }
 
 impl Spawned {

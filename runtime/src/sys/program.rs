@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use layerfs_driver::sys::again::THIS_PROGRAM;
 
 use super::process::Ended;
 use super::{Errno, SysError, call};
@@ -59,6 +61,21 @@ pub struct Going {
     child: Child,
     /// Its standard error comes here.
     pub errors: OwnedFd,
+}
+
+/// Has this process become this very program under the name `called`, with these words and standard streams. Returns only where that
+/// is refused.
+pub fn become_again(
+    called: &str,
+    words: &[OsString],
+    (input, output): (OwnedFd, OwnedFd),
+) -> SysError {
+    let mut command = Command::new(THIS_PROGRAM);
+    command.arg0(called).args(words).stdin(Stdio::from(input)).stdout(Stdio::from(output));
+    let run = || -> Result<SysError, Errno> {
+        Err(Errno::from_io_error(&command.exec()).unwrap_or(Errno::INVAL))
+    };
+    call("execve", || THIS_PROGRAM.to_owned(), run).unwrap_or_else(|error| error)
 }
 
 /// Starts a program that has `input` as its standard input, prints nothing, and goes on.
