@@ -12,8 +12,8 @@ use crate::start::PANIC_STATUS;
 use crate::sys::process::{self, Child, EndsHere, Forked};
 use crate::sys::{Errno, SysError, channel, program};
 
-/// What the child says that is in its groups only when it is moved there.
-const APART: u8 = b'a';
+/// What the child says that is in its groups.
+const WITHIN: u8 = b'w';
 
 /// What it says that can't be the program, before the error's number.
 const FAILED: u8 = b'e';
@@ -44,10 +44,10 @@ pub fn spawn(
         Forked::Child => {
             let _here = EndsHere { status: PANIC_STATUS };
             drop((said, ours));
-            // What can't be said is heard by the end of the report.
+            // A word that can't be said has it moved once more, or its end has one of its own.
             let tell = |words: &[u8]| drop(file::write_all(&report, words));
-            if !entry.join() {
-                tell(&[APART]);
+            if entry.join() {
+                tell(&[WITHIN]);
             }
             let error = program::become_again(called, words, (input, output));
             tell(&[&[FAILED][..], &error.errno().raw_os_error().to_ne_bytes()].concat());
@@ -64,8 +64,10 @@ pub fn spawn(
 fn begun(child: Child, said: OwnedFd, report: &OwnedFd) -> Result<Spawned, SysError> {
     let heard = file::read_all(report, WORDS_MAX);
     let why = match heard.as_deref() {
-        Ok([]) => return Ok(Spawned { child, said: FileReader::new(said), is_within: true }),
-        Ok([APART]) => return Ok(Spawned { child, said: FileReader::new(said), is_within: false }),
+        Ok(words @ ([] | [WITHIN])) => {
+            let is_within = !words.is_empty();
+            return Ok(Spawned { child, said: FileReader::new(said), is_within });
+        }
         Ok([.., a, b, c, d]) => {
             let errno = i32::from_ne_bytes([*a, *b, *c, *d]);
             Errno::from_raw_os_error(errno)
@@ -75,7 +77,7 @@ fn begun(child: Child, said: OwnedFd, report: &OwnedFd) -> Result<Spawned, SysEr
     };
     process::signal(&child.pidfd, crate::sys::signals::KILL)?;
     process::wait(&child.pidfd)?;
-    Err(SysError::new("execve", THIS_PROGRAM.to_owned(), why))
+    Err(SysError::new("execve", format!("{THIS_PROGRAM:?}"), why))
 }
 
 impl Spawned {

@@ -101,8 +101,7 @@ impl Life<'_> {
             let (mut server, channel) = server::start(&serve, self.session, cgroup.server_entry())?;
             let spec = &spec;
             let moved = server.to_move().map_or(Ok(()), |pid| cgroup.move_server(pid));
-            let started = moved.map_err(RunError::Limits);
-            let started = started.and_then(|()| {
+            let started = moved.map_err(RunError::Limits).and_then(|()| {
                 let (cgroup, place) = (&cgroup, place.as_path());
                 let wanted = &self.asked.network;
                 let mut alone = Alone { living: &living, wanted, held: &mut held };

@@ -6,12 +6,17 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use layerfs_driver::sys::host;
+
 use super::container::Cgroup;
 use super::error::CgroupError;
 use super::group::Group;
 use super::v1::V1Group;
-use super::v2::V2Group;
-use crate::sys::control;
+use super::v2::{V2Group, lists};
+use crate::sys::{SysError, control};
+
+/// Tells which controllers there are.
+const CONTROLLERS: &str = "cgroup.controllers";
 
 /// What a process is to go into.
 #[derive(Debug, Default)]
@@ -34,8 +39,8 @@ impl Cgroup {
     /// The same of the server, and [`Cgroup::add_server`].
     pub fn server_entry(&self) -> Entry<'_> {
         let leaf = self.v2.as_ref().and_then(V2Group::server);
-        let of_v1 = self.v1.iter().filter(|group| self.is_servers(group));
-        Entry::of(of_v1.filter_map(V1Group::payload), leaf)
+        let of_v1 = self.v1.iter().find(|group| self.is_servers(group));
+        Entry::of(of_v1.and_then(V1Group::payload).into_iter(), leaf)
     }
 
     /// [`Cgroup::add_payload`] for who is not there by itself.
@@ -53,10 +58,19 @@ impl Cgroup {
 
 impl<'a> Entry<'a> {
     fn of(v1: impl Iterator<Item = &'a Group>, v2: Option<&'a Group>) -> Self {
-        let tasks: Result<Vec<OwnedFd>, _> =
-            v1.map(|group| control::open_to_write(&group.dir, "tasks")).collect();
-        let is_whole = tasks.is_ok();
-        Entry { tasks: tasks.unwrap_or_default(), group: v2.map(|v2| v2.dir.as_fd()), is_whole }
+        let apart = |error: &dyn std::fmt::Display| {
+            tracing::debug!("nothing goes into its groups by itself: {error}");
+            Entry::default()
+        };
+        match v2.map_or(Ok(true), |group| processors_follow(group, &host::kernel().0)) {
+            Ok(true) => {}
+            Ok(false) => return apart(&"its processors and memory nodes would not be the group's"),
+            Err(error) => return apart(&error),
+        }
+        match v1.map(|group| control::open_to_write(&group.dir, "tasks")).collect() {
+            Ok(tasks) => Entry { tasks, group: v2.map(|v2| v2.dir.as_fd()), is_whole: true },
+            Err(error) => apart(&error),
+        }
     }
 
     /// What the new process does, which has one thread: it goes into the groups of version 1. Answers whether it is in all groups.
@@ -64,8 +78,51 @@ impl<'a> Entry<'a> {
         self.is_whole && self.tasks.iter().all(|tasks| control::tell(tasks, "0").is_ok())
     }
 
-    /// Says that it did not begin in its group of version 2.
-    pub(crate) fn refuse_group(&mut self) {
+    /// Says that it did not begin in its group of version 2, and why.
+    pub(crate) fn refuse_group(&mut self, why: &SysError) {
+        tracing::debug!("no process begins in its group: {why}");
         (self.group, self.is_whole) = (None, false);
+    }
+}
+
+/// Whether who begins in a group has its processors and memory nodes. Kernels before 6.3 give it those of its parent, and it never gets
+/// the group's, for it is there (Linux commit 42a11bf5c543); no kernel gives its parent's policy of memory (`set_mempolicy(2)`) the nodes
+/// of the group, as of who is moved.
+fn processors_follow(group: &Group, release: &str) -> Result<bool, CgroupError> {
+    if !lists(&group.read(CONTROLLERS)?, "cpuset") {
+        return Ok(true);
+    }
+    let has_nodes =
+        group.read_if_there("cpuset.mems")?.is_some_and(|nodes| !nodes.trim().is_empty());
+    Ok(!has_nodes && is_since_6_3(release))
+}
+
+fn is_since_6_3(release: &str) -> bool {
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
+    let mut number = || numbers.next().and_then(|digits| digits.parse::<u32>().ok());
+    matches!((number(), number()), (Some(major), Some(minor)) if (major, minor) >= (6, 3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_would_keep_its_parents_processors_does_not_begin_in_a_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = Group::top(dir.path()).unwrap();
+        let follow = |controllers: &str, nodes: &str, release: &str| {
+            std::fs::write(dir.path().join(CONTROLLERS), controllers).unwrap();
+            std::fs::write(dir.path().join("cpuset.mems"), nodes).unwrap();
+            processors_follow(&group, release).unwrap()
+        };
+        for release in ["5.10.0-30-amd64", "6.1.0-26-amd64", "6.2.16", "6", "unknown"] {
+            assert!(!follow("cpuset cpu io\n", "\n", release), "{release}");
+            assert!(follow("cpu io\n", "\n", release), "{release}");
+        }
+        for release in ["6.3.0", "6.12.0-1", "7.0-rc1"] {
+            assert!(follow("cpuset cpu io\n", "\n", release), "{release}");
+            assert!(!follow("cpuset cpu io\n", "0\n", release), "{release}");
+        }
     }
 }

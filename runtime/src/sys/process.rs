@@ -47,7 +47,7 @@ impl std::fmt::Display for Ended {
     }
 }
 
-/// `struct clone_args` of `linux/sched.h`, as long as version 3 knows it.
+/// `struct clone_args` of `linux/sched.h`, as long as Linux 5.7 knows it.
 #[repr(C)]
 #[derive(Default)]
 struct CloneArgs {
@@ -64,7 +64,7 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-/// So much of it a kernel knows that can't have a child begin in a group (before Linux 5.7).
+/// So much of it a kernel knows that can't have a child begin in a group (before that).
 const CLONE_ARGS_LEN_1: usize = 64;
 
 /// `CLONE_INTO_CGROUP` of `linux/sched.h`.
@@ -86,7 +86,7 @@ pub fn fork_within(namespaces: i32, entry: &mut Entry<'_>) -> Result<Forked, Sys
 fn clone_within(flags: i32, exit_signal: i32, entry: &mut Entry<'_>) -> Result<Forked, SysError> {
     if let Some(group) = entry.group {
         match clone(flags, exit_signal, Some(group)) {
-            Err(_) => entry.refuse_group(),
+            Err(error) => entry.refuse_group(&error),
             made => return made,
         }
     }

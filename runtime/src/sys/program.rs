@@ -75,7 +75,7 @@ pub fn become_again(
     let run = || -> Result<SysError, Errno> {
         Err(Errno::from_io_error(&command.exec()).unwrap_or(Errno::INVAL))
     };
-    call("execve", || THIS_PROGRAM.to_owned(), run).unwrap_or_else(|error| error)
+    call("execve", || format!("{THIS_PROGRAM:?}"), run).unwrap_or_else(|error| error)
 }
 
 /// Starts a program that has `input` as its standard input, prints nothing, and goes on.
