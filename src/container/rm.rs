@@ -85,7 +85,16 @@ pub fn run(args: &RmArgs, session: &Session, results: &mut Results) -> Result<Ou
 
 /// Removes one and its volumes that go with it, and answers what became of those.
 pub fn remove(store: &Store, word: &str, force: Force, with: With) -> Result<Outcome> {
-    let container = store.find_container(word)?;
+    let container = match store.find_container(word) {
+        Err(error @ (StoreError::Damaged { .. } | StoreError::NewerRecord { .. })) => {
+            let stay = format!(
+                "container `{word}`: what it is, and which volumes are its, can't be told while a record can't be read; `layerfs fsck \
+                 --repair` mends that or sets it aside, and `layerfs volume prune` removes volumes then that nobody named"
+            );
+            return Err(anyhow::Error::from(error).context(stay));
+        }
+        found => found?,
+    };
     if force == Force::Yes && container.is_living {
         end(store, &started(store, container.clone())?)?;
     }
