@@ -137,8 +137,15 @@ fn stand_by(
     // All paths are whole: the caller's directory is the caller's.
     dir::enter("/")?;
     let living = store.start_container(container, asked.keep)?;
-    let log = Log::open(living.dir(), time::now).context("open the log")?;
     let life = Life { args: &words, asked: &asked, session, store, before };
+    let log = match Log::open(living.dir(), time::now).context("open the log") {
+        Ok(log) => log,
+        // Of a throwaway that is dropped the volumes would stay.
+        Err(error) => {
+            life.put_back(living, &error);
+            return Err(error);
+        }
+    };
     life.live(living, Some(log), || {
         has_run.set(true);
         let told = status::tell_ready();

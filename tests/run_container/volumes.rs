@@ -198,6 +198,28 @@ fn a_container_that_is_removed_has_lost_its_volumes_when_its_line_is_there() {
     place.assert_nothing_left();
 }
 
+#[test]
+fn a_log_that_can_not_be_opened_leaves_a_container_and_its_volumes_together() {
+    need_root!();
+    let place = Place::new();
+    let words = ["create", "--rm", "--name", "late", "-v", "/mnt", "--rootfs", "/"];
+    let id = place.layerfs(&[&words[..], &["no-such-program"]].concat()).said();
+    assert_ne!(place.layerfs(&["start", "late"]).status, 0);
+    assert_eq!(volumes(&place).len(), 1);
+    let log = place.join("store/containers").join(id.trim_end()).join("log");
+    std::fs::remove_file(&log).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    let refused = place.layerfs(&["start", "late"]);
+    assert_eq!((refused.status, refused.err.lines().count()), (1, 1), "{refused:?}");
+    assert!(refused.err.contains("`late`: open the log: "), "{refused:?}");
+    assert_eq!(place.layerfs(&["ps", "-aq", "--no-trunc"]).said(), id);
+    assert_eq!(volumes(&place).len(), 1);
+    place.layerfs(&["rm", "late"]).said();
+    assert!(volumes(&place).is_empty());
+    std::fs::remove_dir(place.join("store/volumes")).unwrap();
+    place.assert_nothing_left();
+}
+
 /// One line that names the record and the cure, and no volume less.
 #[track_caller]
 fn assert_kept(place: &Place, words: &[&str], (count, id): (usize, &str), told: &str) {
