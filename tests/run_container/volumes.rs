@@ -293,7 +293,7 @@ fn while_a_container_can_not_be_read_every_volume_may_be_its_and_stays() {
 #[test]
 fn whoever_is_killed_while_it_removes_a_container_leaves_no_volume_of_its() {
     need_root!();
-    let place = Place::new();
+    let place = Place::lasting(400);
     let run = ["run", "--name", "web", "-v", "/mnt", "--rootfs", "/", "true"];
     place.layerfs(&run).said();
     let (mut n, mut last) = (1, 0);
@@ -310,6 +310,9 @@ fn whoever_is_killed_while_it_removes_a_container_leaves_no_volume_of_its() {
             }
             last = n;
             place.layerfs(&run).said();
+        } else {
+            let its = std::fs::read_dir(place.join("store/volumes")).unwrap().count();
+            assert_eq!(its, 1, "killed at call {n}: it has lost its volume");
         }
         n += 1;
     }
