@@ -11,6 +11,7 @@ mod misunderstood;
 mod mount;
 mod nested;
 mod output;
+mod owner;
 mod roots;
 mod run;
 mod session;

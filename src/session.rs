@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use layerfs_driver::store::{Store, StoreError};
+use layerfs_driver::sys::dir;
 
 use crate::output::log::LogLevel;
 use crate::output::message;
+use crate::owner::{self, What};
 use crate::roots::Roots;
 
 /// One run of the command.
@@ -101,9 +103,7 @@ impl Session {
 
     /// Opens the store; an error where there is none. A misspelled `--root` must not make one.
     pub fn store(&self) -> Result<Store> {
-        let place = self.place_of_store()?;
-        tracing::debug!("open the store `{}`", place.display());
-        Ok(Store::open_existing(place)?)
+        self.open("open the store", Store::open_existing)
     }
 
     /// Opens the store; where there is none, that is told, since the user may have meant another.
@@ -119,8 +119,26 @@ impl Session {
 
     /// Opens the store, and makes it where there is none yet: for what brings images in.
     pub fn store_to_fill(&self) -> Result<Store> {
+        self.open("open or make the store", Store::open)
+    }
+
+    /// Opens the store, which is this user's or root's.
+    fn open(
+        &self,
+        deed: &str,
+        open: impl FnOnce(&Path) -> Result<Store, StoreError>,
+    ) -> Result<Store> {
         let place = self.place_of_store()?;
-        tracing::debug!("open the store `{}`, or make it", place.display());
-        Ok(Store::open(place)?)
+        tracing::debug!("{deed} `{}`", place.display());
+        // Before anything of another's is read, or made there.
+        match dir::open_path(place) {
+            Ok(there) => owner::check(&there, What::Store, place)?,
+            // Who opens it says why it can't be, or makes it.
+            Err(error) => tracing::debug!("{error}"),
+        }
+        let store = open(place)?;
+        // The path may lead elsewhere by now.
+        owner::check_store(store.root(), place)?;
+        Ok(store)
     }
 }

@@ -18,6 +18,8 @@ mod found;
 mod images;
 #[path = "cli/layout.rs"]
 mod layout;
+#[path = "cli/owned.rs"]
+mod owned;
 #[path = "cli/place.rs"]
 mod place;
 #[path = "cli/pruned.rs"]

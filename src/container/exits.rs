@@ -12,6 +12,7 @@ use layerfs_driver::store::container::ContainerId;
 use layerfs_driver::store::{Store, StoreError};
 use layerfs_driver::sys::{dir, file};
 
+use crate::owner::{self, What};
 use crate::roots::Roots;
 
 /// Below the directory of what is running.
@@ -62,10 +63,12 @@ pub fn forget(store: &Store, roots: &Roots, id: &ContainerId) {
 }
 
 fn try_forget(store: &Store, run: &Path, id: &ContainerId) -> Result<()> {
-    let notes = match dir::open_path(run.join(DIR).as_path()) {
+    let path = run.join(DIR);
+    let notes = match dir::open_path(path.as_path()) {
         Err(error) if error.is_absent() => return Ok(()),
         notes => notes?,
     };
+    owner::check(&notes, What::RunDirectory, &path)?;
     for entry in dir::list(&notes)? {
         let name = String::from_utf8_lossy(&entry.name);
         let is_over = *name == *id.hex()
@@ -82,8 +85,6 @@ fn try_forget(store: &Store, run: &Path, id: &ContainerId) -> Result<()> {
 
 fn opened(roots: &Roots, id: &ContainerId) -> Result<Option<OwnedFd>> {
     let Some(run) = &roots.run else { return Ok(None) };
-    let path = run.join(DIR);
-    dir::make_all(&path, 0o700)?;
-    let notes = dir::open_path(path.as_path())?;
+    let notes = owner::open_below(&owner::open_run(run)?, DIR, run)?;
     Ok(Some(file::open_or_create(&notes, id.hex(), 0o600)?))
 }

@@ -9,10 +9,11 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, bail};
 use layerfs_driver::store::container::{Container, ContainerId, State};
-use layerfs_driver::sys::{dir, file, lock};
+use layerfs_driver::sys::{file, lock};
 use layerfs_runtime::spec::IdRange;
 use serde_json::{Value, json};
 
+use crate::owner;
 use crate::session::Session;
 
 /// The first id of the first range. From here up to [`END`] systemd gives to nobody ("unused" in its UIDS-GIDS page), adduser(8) and
@@ -54,10 +55,8 @@ pub fn take(session: &Session, id: &ContainerId) -> Result<Taken> {
         .as_deref()
         .context("no place for the running state; give --runroot DIR")?;
     let deed = || format!("open `{}/{NAME}`, which tells who has which ids", place.display());
-    dir::make_all(place, 0o700).with_context(deed)?;
-    let held = dir::open_path(place)
-        .and_then(|place| file::open_or_create(&place, NAME, 0o600))
-        .with_context(deed)?;
+    let run = owner::open_run(place).with_context(deed)?;
+    let held = file::open_or_create(&run, NAME, 0o600).with_context(deed)?;
     let strangers = strangers()?;
     let begin = first_tried(id.hex());
     for number in (begin..RANGES).chain(0..begin) {

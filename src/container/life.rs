@@ -239,7 +239,7 @@ impl Life<'_> {
     }
 
     /// Leaves a container that could not be started as it was before, and says why in its state.
-    fn put_back(&self, living: Living, error: &anyhow::Error) {
+    pub fn put_back(&self, living: Living, error: &anyhow::Error) {
         told(match &self.before {
             Before::Nothing => self.with_volumes(living, Living::discard),
             // Of one that goes when it has run the state is not kept.

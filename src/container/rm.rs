@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use layerfs_driver::store::container::{Container, State};
+use layerfs_driver::store::container::{Container, Keep, State};
 use layerfs_driver::store::{Store, StoreError};
+use layerfs_driver::sys::file;
 use layerfs_driver::sys::process::Process;
 use layerfs_runtime::cgroup::Cgroup;
 
@@ -85,7 +86,16 @@ pub fn run(args: &RmArgs, session: &Session, results: &mut Results) -> Result<Ou
 
 /// Removes one and its volumes that go with it, and answers what became of those.
 pub fn remove(store: &Store, word: &str, force: Force, with: With) -> Result<Outcome> {
-    let container = store.find_container(word)?;
+    let container = match store.find_container(word) {
+        Err(error @ (StoreError::Damaged { .. } | StoreError::NewerRecord { .. })) => {
+            let stay = format!(
+                "container `{word}`: what it is, and which volumes are its, can't be told while a record can't be read; `layerfs fsck \
+                 --repair` mends that or sets it aside, and `layerfs volume prune` removes volumes then that nobody named"
+            );
+            return Err(anyhow::Error::from(error).context(stay));
+        }
+        found => found?,
+    };
     if force == Force::Yes && container.is_living {
         end(store, &started(store, container.clone())?)?;
     }
@@ -99,12 +109,43 @@ pub fn remove(store: &Store, word: &str, force: Force, with: With) -> Result<Out
         // Groups that could not be removed when it ended, or that were made to try limits.
         Cgroup::sweep(container.id.hex(), container.groups_below.as_deref())?;
     }
-    // Whoever was first may have left them.
     let names = anonymous_of(&container, with);
-    let going = volume::take_anonymous(store, &container.id, &names);
-    if let Some(held) = held {
-        store.remove_held_container(&container, held)?;
+    let Some(held) = held else {
+        // Whoever was first may have left them.
+        return volume::take_anonymous(store, &container.id, &names).remove(store);
+    };
+    match container.keep {
+        Keep::Kept if !names.is_empty() => {
+            drop(held);
+            remove_with(store, &container, &names)
+        }
+        _ => {
+            let going = volume::take_anonymous(store, &container.id, &names);
+            store.remove_held_container(&container, held)?;
+            going.remove(store)
+        }
     }
+}
+
+/// Removes a container that is kept, and its volumes of these names. It is a throwaway before it loses the first of them: whoever
+/// clears up after this process, should that be killed, removes what is left of it and of them, and nobody finds it without them.
+fn remove_with(store: &Store, container: &Container, names: &[String]) -> Result<Outcome> {
+    let going = match store.start_container(container, Keep::Throwaway) {
+        // Whoever was first may have left them.
+        Err(StoreError::NoSuchContainer(_)) => volume::take_anonymous(store, &container.id, names),
+        Err(StoreError::ContainerRuns(name)) => return Err(StoreError::ContainerLives(name).into()),
+        taken => {
+            let taken = taken?;
+            if let Err(error) = file::sync(taken.dir()) {
+                // The next sweep has both.
+                taken.leave();
+                return Err(error.into());
+            }
+            let going = volume::take_anonymous(store, &container.id, names);
+            taken.discard()?;
+            going
+        }
+    };
     going.remove(store)
 }
 

@@ -139,6 +139,13 @@ fn text(list: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
+/// What the host's list of users calls one; `None` where it can't be read, or does not have it.
+pub fn name_of_user(user: u32) -> Option<String> {
+    let passwd = text("/etc/passwd");
+    let passwd = passwd.inspect_err(|error| tracing::debug!("{error:#}"));
+    name_of(&passwd.unwrap_or_default(), user)
+}
+
 /// What `passwd(5)` calls a user.
 fn name_of(passwd: &str, user: u32) -> Option<String> {
     let name = |line: &str| {

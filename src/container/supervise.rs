@@ -21,6 +21,7 @@ use super::life::{Before, Life, status_of};
 use super::rights;
 use super::rm::{self, Force};
 use super::run::may_contain;
+use super::volume;
 use super::volumes::Shown;
 use super::words::RunArgs;
 use crate::mount::status::{self, Heard};
@@ -136,8 +137,15 @@ fn stand_by(
     // All paths are whole: the caller's directory is the caller's.
     dir::enter("/")?;
     let living = store.start_container(container, asked.keep)?;
-    let log = Log::open(living.dir(), time::now).context("open the log")?;
     let life = Life { args: &words, asked: &asked, session, store, before };
+    let log = match Log::open(living.dir(), time::now).context("open the log") {
+        Ok(log) => log,
+        // Of a throwaway that is dropped the volumes would stay.
+        Err(error) => {
+            life.put_back(living, &error);
+            return Err(error);
+        }
+    };
     life.live(living, Some(log), || {
         has_run.set(true);
         let told = status::tell_ready();
@@ -171,7 +179,15 @@ pub fn anonymous_of(container: &Container, with: With) -> Vec<String> {
     let words = match words_of(container) {
         Ok(words) => words,
         Err(error) => {
-            tracing::warn!("volumes that nobody named stay, if there are any: {error:#}");
+            tracing::debug!("{error:#}");
+            if !container.volumes.is_empty() {
+                message::say(format_args!(
+                    "container `{}`: which of its volumes nobody named can't be read, so they stay ({}); `layerfs volume prune` removes \
+                     those that nobody named",
+                    container.name,
+                    volume::quoted(&container.volumes)
+                ));
+            }
             return Vec::new();
         }
     };

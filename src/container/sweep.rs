@@ -77,7 +77,11 @@ fn volumes_of(id: &ContainerId, store: &Store) -> Vec<String> {
         Ok(container) => anonymous_of(&container, With::All),
         Err(StoreError::NoSuchContainer(_)) => Vec::new(),
         Err(error) => {
-            tracing::warn!("which volumes go with container {} is not known: {error}", id.short());
+            let stay = format!(
+                "container {}: which volumes are its can't be told, and those that nobody named stay for `layerfs volume prune`",
+                id.short()
+            );
+            message::error(&anyhow::Error::from(error).context(stay));
             Vec::new()
         }
     }

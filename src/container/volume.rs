@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use layerfs_driver::store::container::ContainerId;
 use layerfs_driver::store::{Gone, Store, StoreError, Volume};
@@ -160,6 +160,13 @@ pub struct Going {
 /// volume still.
 pub fn take_anonymous(store: &Store, own: &ContainerId, names: &[String]) -> Going {
     let (mut gone, mut left) = (Vec::new(), Vec::new());
+    if !names.is_empty()
+        && let Err(error) = know_users(store)
+    {
+        let stay = format!("{} of the container: left to `layerfs volume prune`", quoted(names));
+        message::error(&error.context(stay));
+        return Going { gone, outcome: Outcome::SomeFailed };
+    }
     for name in names {
         match store.take_volume_of(own, name) {
             Ok(taken) => gone.push(taken),
@@ -168,6 +175,19 @@ pub fn take_anonymous(store: &Store, own: &ContainerId, names: &[String]) -> Goi
         }
     }
     Going { gone, outcome: Outcome::of_unread(left) }
+}
+
+/// Refuses to say which volumes are used where one container can't be read: each may be one of its.
+fn know_users(store: &Store) -> Result<()> {
+    store.containers().map(drop).context(
+        "any may be used by a container that can't be read, which `layerfs fsck --repair` mends or sets aside",
+    )
+}
+
+/// The names of volumes, as messages show them.
+pub fn quoted(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    format!("{} {}", if names.len() == 1 { "volume" } else { "volumes" }, quoted.join(", "))
 }
 
 impl Going {
@@ -252,6 +272,7 @@ pub enum Which {
 /// Removes volumes that no container shows, and prints their names. Those that can't be removed have their line.
 pub fn prune(store: &Store, which: Which, results: &mut Results) -> Result<Outcome> {
     let (volumes, mut left) = store.volumes()?;
+    know_users(store).context("no volume is removed")?;
     for volume in volumes {
         if which == Which::Unnamed && !volume.labels.contains_key(ANONYMOUS) {
             continue;

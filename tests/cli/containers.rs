@@ -46,7 +46,7 @@ fn rootfs() -> Base {
     Base::rootfs(Path::new("/some/where"))
 }
 
-fn start(living: &Living) -> Child {
+pub fn start(living: &Living) -> Child {
     let child = Command::new("sleep").arg("1000").spawn().unwrap();
     let pid_start_ticks = process::start_ticks(child.id()).unwrap().unwrap();
     living

@@ -125,8 +125,8 @@ fn an_image_that_a_user_changed_and_made_plain_is_told_and_committed_by_its_name
         );
         // Root finds whose marks they are, though the upper's root does not say it any more.
         ground.prepare(
-            "$0 --root share/layerfs diff --image tree:1 plain | diff told - >&2; chown -R 54321:54321 share; \
-             rm -rf upper upper.work plain before told id",
+            "chown -R 0:0 share; $0 --root share/layerfs diff --image tree:1 plain | diff told - >&2; \
+             chown -R 54321:54321 share; rm -rf upper upper.work plain before told id",
         );
         assert_eq!(seen, "0\n1\nC /bin\nD /bin/tool\nA /new\nA /tools\nA /tools/tool\n", "{who:?}");
         ground.assert_nothing_left();

@@ -198,11 +198,102 @@ fn a_container_that_is_removed_has_lost_its_volumes_when_its_line_is_there() {
     place.assert_nothing_left();
 }
 
+#[test]
+fn a_log_that_can_not_be_opened_leaves_a_container_and_its_volumes_together() {
+    need_root!();
+    let place = Place::new();
+    let words = ["create", "--rm", "--name", "late", "-v", "/mnt", "--rootfs", "/"];
+    let id = place.layerfs(&[&words[..], &["no-such-program"]].concat()).said();
+    assert_ne!(place.layerfs(&["start", "late"]).status, 0);
+    assert_eq!(volumes(&place).len(), 1);
+    let log = place.join("store/containers").join(id.trim_end()).join("log");
+    std::fs::remove_file(&log).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    let refused = place.layerfs(&["start", "late"]);
+    assert_eq!((refused.status, refused.err.lines().count()), (1, 1), "{refused:?}");
+    assert!(refused.err.contains("`late`: open the log: "), "{refused:?}");
+    assert_eq!(place.layerfs(&["ps", "-aq", "--no-trunc"]).said(), id);
+    assert_eq!(volumes(&place).len(), 1);
+    place.layerfs(&["rm", "late"]).said();
+    assert!(volumes(&place).is_empty());
+    std::fs::remove_dir(place.join("store/volumes")).unwrap();
+    place.assert_nothing_left();
+}
+
+/// One line that names the record and the cure, and no volume less.
+#[track_caller]
+fn assert_kept(place: &Place, words: &[&str], (count, id): (usize, &str), told: &str) {
+    let ran = place.layerfs(words);
+    assert_eq!((ran.status, ran.err.lines().count()), (1, 1), "{words:?}: {ran:?}");
+    let named = format!("record of container {} in the store is damaged", &id[..12]);
+    for part in [told, &named, "`layerfs fsck --repair`"] {
+        assert!(ran.err.contains(part), "{words:?}: {part}: {ran:?}");
+    }
+    assert_eq!((ran.out.as_str(), volumes(place).len()), ("", count), "{words:?}");
+}
+
+#[test]
+fn while_a_container_can_not_be_read_every_volume_may_be_its_and_stays() {
+    need_root!();
+    let place = Place::new();
+    let run = |name: &str, more: &[&str]| {
+        let words = [&["run", "--name", name, "-v", "/mnt"], more, &["--rootfs", "/", "true"]];
+        place.layerfs(&words.concat()).said();
+        place.layerfs(&["inspect", "--format", "{{.Id}}", name]).said().trim_end().to_owned()
+    };
+    let (one, two) = (run("one", &["-v", "named:/media"]), run("two", &[]));
+    let words = ["run", "--rm", "-i", "-v", "/mnt", "--rootfs", "/", "sh", "-c"];
+    let mut brief = place.command(&[&words[..], &["echo on; read -r _"]].concat());
+    brief.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut brief = brief.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(brief.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let all = volumes(&place);
+    assert_eq!((line.as_str(), all.len()), ("on\n", 4));
+    let record = |id: &str| place.join("store/containers").join(id).join("container.json");
+    let whole = std::fs::read_to_string(record(&one)).unwrap();
+    std::fs::write(record(&one), "{").unwrap();
+    let damaged = (4, one.as_str());
+    assert_kept(&place, &["volume", "prune", "-a"], damaged, "no volume is removed: ");
+    for word in ["two", &one] {
+        let told =
+            format!("container `{word}`: what it is, and which volumes are its, can't be told");
+        assert_kept(&place, &["rm", "-f", "-v", word], damaged, &told);
+    }
+    // One that goes by itself does all the same, and names what it leaves.
+    drop(brief.stdin.take());
+    let ran = crate::place::ran(brief.wait_with_output().unwrap());
+    assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+    let left = volumes(&place);
+    assert_eq!(left, all);
+    let is_told = |name: &&String| {
+        ran.err
+            .contains(&format!("volume `{name}` of the container: left to `layerfs volume prune`"))
+    };
+    let briefs = left.iter().find(is_told).unwrap();
+    std::fs::write(record(&one), whole).unwrap();
+    assert_eq!(place.layerfs(&["volume", "prune"]).said(), format!("{briefs}\n"));
+    // Of one whose record can be read, but for the words that it was made with, the names are known.
+    let mut words: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(record(&two)).unwrap()).unwrap();
+    let its = words["volumes"][0].as_str().unwrap().to_owned();
+    words["said"]["words"] = 5.into();
+    std::fs::write(record(&two), words.to_string()).unwrap();
+    let ran = place.layerfs(&["rm", "-v", "two"]);
+    assert_eq!((ran.status, ran.out.as_str(), ran.err.lines().count()), (0, "two\n", 1), "{ran:?}");
+    assert!(ran.err.contains(&format!("so they stay (volume `{its}`)")), "{ran:?}");
+    assert_eq!(place.layerfs(&["volume", "prune"]).said(), format!("{its}\n"));
+    place.layerfs(&["rm", "-v", "one"]).said();
+    place.layerfs(&["volume", "rm", "named"]).said();
+    std::fs::remove_dir(place.join("store/volumes")).unwrap();
+    place.assert_nothing_left();
+}
+
 #[cfg(feature = "fault")]
 #[test]
 fn whoever_is_killed_while_it_removes_a_container_leaves_no_volume_of_its() {
     need_root!();
-    let place = Place::new();
+    let place = Place::lasting(400);
     let run = ["run", "--name", "web", "-v", "/mnt", "--rootfs", "/", "true"];
     place.layerfs(&run).said();
     let (mut n, mut last) = (1, 0);
@@ -219,6 +310,9 @@ fn whoever_is_killed_while_it_removes_a_container_leaves_no_volume_of_its() {
             }
             last = n;
             place.layerfs(&run).said();
+        } else {
+            let its = std::fs::read_dir(place.join("store/volumes")).unwrap().count();
+            assert_eq!(its, 1, "killed at call {n}: it has lost its volume");
         }
         n += 1;
     }

@@ -17,6 +17,7 @@ use layerfs_runtime::network;
 use super::lease::{Lease, Way};
 use super::{programs, rules, site};
 use crate::output::message;
+use crate::owner;
 
 /// The directory in the run directory.
 const DIR: &str = "network";
@@ -65,12 +66,11 @@ impl Leases {
     pub fn hold(run: &Path) -> Result<Self> {
         let place = run.join(DIR);
         let deed = || format!("hold the leases of addresses in `{}`", place.display());
-        dir::make_all(&place, 0o700).with_context(deed)?;
-        let dir = dir::open(dir::open_path(run).with_context(deed)?, DIR, Symlinks::Stop)
-            .with_context(deed)?;
+        let whole = owner::open_run(run)?;
+        let dir = owner::open_below(&whole, DIR, run)?;
         let file = file::open_or_create(&dir, LOCK, 0o600).with_context(deed)?;
         lock::wait(&file, Share::Exclusive).with_context(deed)?;
-        let run = dir::path_of(dir::open_path(run)?).with_context(deed)?;
+        let run = dir::path_of(&whole).with_context(deed)?;
         Ok(Leases { run, dir, host_network: network::host_network()?, _lock: file })
     }
 
