@@ -144,6 +144,37 @@ fn rules_and_links_that_somebody_took_away_are_no_hindrance() {
     host.assert_nothing_left();
 }
 
+/// To write them takes longer than all else of a start.
+#[test]
+fn rules_that_nobody_has_changed_are_not_written_again() {
+    need_root!();
+    need!("nft", "ip", "nsenter", "unshare");
+    let host = Host::new();
+    let mut web = host.start(&["-p", "8080:80"], &READY);
+    // Rules that are written get new handles.
+    let rules = || host.sh("PATH=$PATH:/usr/sbin nft -a list table inet layerfs");
+    let first = rules();
+    for _ in 0..2 {
+        assert_eq!(host.script(&[], "echo ran").said(), "ran\n");
+        assert_eq!(rules(), first);
+    }
+    // Whose change it was nobody knows.
+    host.sh("PATH=$PATH:/usr/sbin nft add table inet others");
+    assert_eq!(host.script(&[], "echo ran").said(), "ran\n");
+    let second = rules();
+    assert_ne!(second, first);
+    assert_eq!(host.script(&[], "echo ran").said(), "ran\n");
+    assert_eq!(rules(), second);
+    // What a container publishes is said, and taken back.
+    let mut other = host.start(&["-p", "8081:80"], &READY);
+    assert!(rules().contains("dport 8081"));
+    other.end();
+    assert!(!rules().contains("dport 8081"));
+    host.sh("PATH=$PATH:/usr/sbin nft delete table inet others");
+    web.end();
+    host.assert_nothing_left();
+}
+
 #[test]
 fn without_nft_there_is_no_bridge_and_the_default_is_none() {
     need_root!();

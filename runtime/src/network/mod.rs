@@ -27,6 +27,6 @@ pub(crate) use pair::connect;
 pub use pair::disconnect;
 pub use ports::{Reserved, SOCKET_PATH_MAX, Transport, reserve, way_out};
 pub use routes::{Routes, routes};
-pub use rules::{drop_table, feed, is_there, program};
+pub use rules::{drop_table, feed, generation, is_there, program};
 pub use subnet::Subnet;
-pub use tracked::forget_connections;
+pub use tracked::{Connections, forget_connections};

@@ -45,6 +45,21 @@ pub fn is_there(table: &str) -> Result<bool, NetworkError> {
     }
 }
 
+/// The number of the last change of any rule in this network (`NFT_MSG_GETGEN`).
+pub fn generation() -> Result<u32, NetworkError> {
+    let deed = || "ask which change of rules was the last".to_owned();
+    let answer = answer_of(&message(GET_GENERATION, 0, &[])).doing(deed)?;
+    // It comes first: a length, a kind, and the number as networks write it.
+    let number = match answer.get(20..28) {
+        Some([8, 0, kind, 0, number @ ..]) if u16::from(*kind) == GENERATION => {
+            number.try_into().ok()
+        }
+        _ => None,
+    };
+    let none = || SysError::of_deed("recv", "no number of a change of rules");
+    number.map(u32::from_be_bytes).ok_or_else(none).doing(deed)
+}
+
 /// Takes a table away with everything in it; one that is not there is no failure. Needs no `nft`: it may be gone.
 pub fn drop_table(table: &str) -> Result<(), NetworkError> {
     let deed = || format!("remove the rules `inet {table}`");
@@ -63,14 +78,21 @@ const SUBSYSTEM: u16 = 10;
 const SUBSYSTEM_LOW: u8 = 10;
 const GET_TABLE: u16 = SUBSYSTEM << 8 | 1;
 const DROP_TABLE: u16 = SUBSYSTEM << 8 | 2;
+const GET_GENERATION: u16 = SUBSYSTEM << 8 | 16;
+const GENERATION: u16 = 1;
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
 const TABLE_NAME: u16 = 1;
 /// What the kernel answers where something was refused, or where an answer was asked for: an errno, negated.
 const ERROR: u16 = 2;
 
-/// Sends messages of which one is answered, and takes that answer.
+/// Sends messages of which one is answered.
 fn ask(messages: &[u8]) -> Result<(), SysError> {
+    answer_of(messages).map(drop)
+}
+
+/// The same, and that answer where it is no refusal.
+fn answer_of(messages: &[u8]) -> Result<Vec<u8>, SysError> {
     let socket = netlink::open(Tables::Filter)?;
     netlink::send(&socket, messages)?;
     let mut answer = [0; 4096];
@@ -79,10 +101,10 @@ fn ask(messages: &[u8]) -> Result<(), SysError> {
     let kind = word(4).map(|[a, b, _, _]| u16::from_ne_bytes([a, b]));
     match (kind, word(16)) {
         (Some(ERROR), Some(code)) => match i32::from_ne_bytes(code) {
-            0 => Ok(()),
+            0 => Ok(Vec::new()),
             code => Err(SysError::new("netlink", "nf_tables", errno_of(code))),
         },
-        (Some(_), Some(_)) => Ok(()),
+        (Some(_), Some(_)) => Ok(answer[..len].to_vec()),
         _ => Err(SysError::of_deed("recv", "an answer of netlink that is too short")),
     }
 }

@@ -51,13 +51,26 @@ const AT_ONCE: usize = 64;
 /// How long forgetting may take: all other containers that begin or end wait for it. A container has as many as it likes.
 const FORGET_MAX: Duration = Duration::from_secs(1);
 
-/// Has the kernel forget every connection that an address has begun, or was reached by, in the network that this process is in.
-/// Datagrams that still come would go where they went before, whatever the rules say now.
-pub fn forget_connections(address: Ipv4Addr) -> Result<(), NetworkError> {
+/// Which connections of an address are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// What it has begun.
+    Begun,
+    /// That, and what reached it.
+    All,
+}
+
+/// Has the kernel forget connections of an address in the network that this process is in. Datagrams that still come would go where
+/// they went before, whatever the rules say now. For each direction the kernel goes through all that it tracks.
+pub fn forget_connections(address: Ipv4Addr, which: Connections) -> Result<(), NetworkError> {
     let deed = || format!("forget the connections of {address}");
     let socket = netlink::open(Tables::Filter).doing(deed)?;
     let until = Instant::now() + FORGET_MAX;
-    for direction in [ORIGINAL, REPLY] {
+    let directions: &[u16] = match which {
+        Connections::Begun => &[ORIGINAL],
+        Connections::All => &[ORIGINAL, REPLY],
+    };
+    for &direction in directions {
         let connections = tracked(&socket, address, direction).doing(deed)?;
         for some in connections.chunks(AT_ONCE) {
             if Instant::now() > until {

@@ -16,7 +16,7 @@ use super::mode::{Asked, Mode};
 use super::ports::Publish;
 use super::site::Site;
 use super::words::Wanted;
-use super::{programs, rules, site};
+use super::{programs, site};
 use crate::output::message;
 use crate::roots::Roots;
 
@@ -258,9 +258,9 @@ fn join(leases: &Leases, site: &Site, ports: &[Publish], living: &Living) -> Res
     })?;
     here.push(mine.lease.clone());
     // Also where it publishes nothing: somebody may have emptied the table.
-    if let Err(error) = network::feed(&rules::text(site, &here)) {
+    if let Err(error) = leases.feed(site, &here) {
         leases.release(&mine.lease)?;
-        return Err(error.into());
+        return Err(error);
     }
     Ok(mine)
 }

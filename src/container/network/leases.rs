@@ -12,9 +12,10 @@ use layerfs_driver::sys::file::{self, Symlinks};
 use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::lock::{self, Share};
 use layerfs_driver::sys::{Errno, SysError};
-use layerfs_runtime::network;
+use layerfs_runtime::network::{self, Connections};
 
 use super::lease::{Lease, Way};
+use super::site::Site;
 use super::{programs, rules, site};
 use crate::output::message;
 use crate::owner;
@@ -30,6 +31,9 @@ const UNFINISHED: &str = "new";
 
 /// The file that says which address was given last.
 const LAST: &str = "last";
+
+/// The file that says which rules were written last, and by which change.
+const RULES: &str = "rules";
 
 /// Bytes of an address, at most.
 const ADDRESS_LEN_MAX: u64 = 15;
@@ -52,6 +56,12 @@ pub struct Mine {
     /// What it says.
     pub lease: Lease,
     _file: OwnedFd,
+}
+
+/// Which change of rules was the last; `None` where the kernel does not say.
+fn generation() -> Option<u32> {
+    let generation = network::generation();
+    generation.inspect_err(|error| tracing::debug!("{error}")).ok()
 }
 
 /// A file of the directory.
@@ -124,6 +134,45 @@ impl Leases {
         dir::rename(&self.dir, UNFINISHED, &self.dir, LAST).with_context(deed)
     }
 
+    /// Has the kernel take the rules of these leases. `nft` takes longer than a container's start, and is left out where the table
+    /// says all of it: no rule of this network has changed since it was written.
+    pub fn feed(&self, site: &Site, leases: &[Lease]) -> Result<()> {
+        let text = rules::text(site, leases);
+        let before = generation();
+        if self.fed()?.is_some_and(|fed| before.is_some_and(|now| fed == self.note_of(now, &text)))
+            && network::is_there(&site.table)?
+        {
+            return Ok(());
+        }
+        network::feed(&text)?;
+        // Where more than one change was made, not all is known of them.
+        match (before, generation()) {
+            (Some(before), Some(now)) if now == before.wrapping_add(1) => {
+                self.note_fed(&self.note_of(now, &text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note_of(&self, generation: u32, rules: &str) -> Vec<u8> {
+        format!("{} {generation}\n{rules}", self.host_network).into_bytes()
+    }
+
+    /// What was noted of the rules that were written last.
+    fn fed(&self) -> Result<Option<Vec<u8>>> {
+        match file::open_read(&self.dir, RULES, Symlinks::Stop) {
+            Err(error) if error.is_absent() => Ok(None),
+            opened => Ok(Some(file::read_all(&opened?, LEN_MAX)?)),
+        }
+    }
+
+    fn note_fed(&self, note: &[u8]) -> Result<()> {
+        let deed = || "write down which rules there are";
+        let file = self.unfinished().with_context(deed)?;
+        file::write_all(&file, note).with_context(deed)?;
+        dir::rename(&self.dir, UNFINISHED, &self.dir, RULES).with_context(deed)
+    }
+
     fn unfinished(&self) -> Result<OwnedFd, SysError> {
         match dir::unlink(&self.dir, UNFINISHED) {
             Err(error) if error.is_absent() => {}
@@ -166,12 +215,15 @@ impl Leases {
             self.here()?.into_iter().filter(|other| other.id != lease.id).collect();
         if others.is_empty() {
             site::remove(&self.run, bridge)?;
+            self.forget(RULES)?;
         } else if !lease.ports.is_empty() {
             let site = site::make_sure(&self.run)?;
-            network::feed(&rules::text(&site, &others))?;
+            self.feed(&site, &others)?;
         }
         // Last: nothing that comes now is tracked anew. A kernel without these messages forgets by itself, in some minutes.
-        if let Err(error) = network::forget_connections(lease.address) {
+        // Who comes to an address that publishes nothing comes to that address, whoever has it.
+        let which = if lease.ports.is_empty() { Connections::Begun } else { Connections::All };
+        if let Err(error) = network::forget_connections(lease.address, which) {
             tracing::debug!("{error}");
         }
         Ok(())
@@ -212,13 +264,17 @@ impl Leases {
     /// Takes away a bridge that nobody has a lease of: whoever made it got no further. Root alone makes one.
     pub fn clear_unused(&self) -> Result<()> {
         let may_be = host::rights()? == Rights::Root && self.here()?.is_empty();
-        if may_be { site::remove_all(&self.run) } else { Ok(()) }
+        if !may_be {
+            return Ok(());
+        }
+        site::remove_all(&self.run)?;
+        self.forget(RULES)
     }
 
     fn forget(&self, name: &str) -> Result<()> {
         match dir::unlink(&self.dir, name) {
             Err(error) if error.is_absent() => Ok(()),
-            done => done.with_context(|| format!("remove the lease `{name}`")),
+            done => done.with_context(|| format!("remove `{name}` of the leases")),
         }
     }
 
@@ -226,7 +282,7 @@ impl Leases {
         let mut all = Vec::new();
         for listed in dir::list(&self.dir)? {
             let Ok(name) = std::str::from_utf8(&listed.name) else { continue };
-            if [LOCK, UNFINISHED, LAST].contains(&name) {
+            if [LOCK, UNFINISHED, LAST, RULES].contains(&name) {
                 continue;
             }
             let file = file::open_read(&self.dir, name, Symlinks::Stop)?;
