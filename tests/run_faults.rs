@@ -51,7 +51,7 @@ fn a_fault_at_any_call_of_run_on_a_bridge_leaves_nothing() {
     need_root!();
     need!("busybox", "timeout", "nft", "ip", "nsenter", "unshare");
     let _watch = watchdog(limit());
-    all_kinds(Deed::RunOnBridge, &Kind::all(9), Some("run"), 500);
+    all_kinds(Deed::RunOnBridge, &Kind::all(18), Some("run"), 500);
 }
 
 #[test]
@@ -59,9 +59,9 @@ fn a_fault_at_any_call_of_run_with_an_init_or_with_options_leaves_nothing() {
     need_root!();
     need!("busybox", "timeout");
     let _watch = watchdog(limit());
-    all_kinds(Deed::RunWithInit, &Kind::all(16), Some("run"), 100);
-    all_kinds(Deed::RunWithOptions, &Kind::all(14), Some("run"), 100);
-    all_kinds(Deed::RunWithOptions, &Kind::all(10), Some("serve"), 100);
+    all_kinds(Deed::RunWithInit, &Kind::all(24), Some("run"), 100);
+    all_kinds(Deed::RunWithOptions, &Kind::all(20), Some("run"), 100);
+    all_kinds(Deed::RunWithOptions, &Kind::all(12), Some("serve"), 100);
 }
 
 #[test]
