@@ -51,7 +51,7 @@ fn a_fault_at_any_call_of_run_on_a_bridge_leaves_nothing() {
     need_root!();
     need!("busybox", "timeout", "nft", "ip", "nsenter", "unshare");
     let _watch = watchdog(limit());
-    all_kinds(Deed::RunOnBridge, &Kind::all(18), Some("run"), 500);
+    all_kinds(Deed::RunOnBridge, &Kind::all(26), Some("run"), 500);
 }
 
 #[test]
@@ -59,9 +59,9 @@ fn a_fault_at_any_call_of_run_with_an_init_or_with_options_leaves_nothing() {
     need_root!();
     need!("busybox", "timeout");
     let _watch = watchdog(limit());
-    all_kinds(Deed::RunWithInit, &Kind::all(24), Some("run"), 100);
-    all_kinds(Deed::RunWithOptions, &Kind::all(20), Some("run"), 100);
-    all_kinds(Deed::RunWithOptions, &Kind::all(12), Some("serve"), 100);
+    all_kinds(Deed::RunWithInit, &Kind::all(32), Some("run"), 100);
+    all_kinds(Deed::RunWithOptions, &Kind::all(28), Some("run"), 100);
+    all_kinds(Deed::RunWithOptions, &Kind::all(16), Some("serve"), 100);
 }
 
 #[test]
@@ -69,9 +69,9 @@ fn a_fault_at_any_call_of_create_and_start_leaves_nothing() {
     need_root!();
     need!("busybox", "timeout", "nft", "ip", "nsenter", "unshare");
     let _watch = watchdog(limit());
-    all_kinds(Deed::Create, &Kind::all(9), Some("create"), 50);
-    all_kinds(Deed::Start, &Kind::all(6), Some("start"), 30);
-    all_kinds(Deed::Start, &Kind::all(40), Some("supervise"), 500);
+    all_kinds(Deed::Create, &Kind::all(12), Some("create"), 50);
+    all_kinds(Deed::Start, &Kind::all(10), Some("start"), 30);
+    all_kinds(Deed::Start, &Kind::all(56), Some("supervise"), 500);
 }
 
 #[test]
@@ -79,12 +79,12 @@ fn a_fault_at_any_call_of_exec_rm_and_cp_leaves_nothing() {
     need_root!();
     need!("busybox", "timeout");
     let _watch = watchdog(limit());
-    all_kinds(Deed::Exec, &Kind::all(20), Some("exec"), 100);
-    all_kinds(Deed::Remove, &Kind::all(20), Some("rm"), 100);
-    all_kinds(Deed::CopyIn, &Kind::all(10), Some("cp"), 50);
-    all_kinds(Deed::CopyIn, &Kind::all(8), Some("copier"), 15);
-    all_kinds(Deed::CopyOut, &Kind::all(16), Some("cp"), 50);
-    all_kinds(Deed::CopyOut, &Kind::all(10), Some("serve"), 15);
+    all_kinds(Deed::Exec, &Kind::all(28), Some("exec"), 100);
+    all_kinds(Deed::Remove, &Kind::all(28), Some("rm"), 100);
+    all_kinds(Deed::CopyIn, &Kind::all(14), Some("cp"), 50);
+    all_kinds(Deed::CopyIn, &Kind::all(10), Some("copier"), 10);
+    all_kinds(Deed::CopyOut, &Kind::all(18), Some("cp"), 50);
+    all_kinds(Deed::CopyOut, &Kind::all(14), Some("serve"), 15);
 }
 
 #[test]
