@@ -141,6 +141,13 @@ impl Lane {
         (output, happened)
     }
 
+    /// Nothing is there; what is on its way out is given a moment.
+    #[track_caller]
+    pub fn assert_clean(&self) {
+        assert_eq!(self.left(), [] as [&str; 0]);
+        photograph(&self.scope()).assert_same(&self.before);
+    }
+
     /// What a refused command leaves until the next one has a line beside that of the failure, but for names that are not whole.
     fn assert_left_is_told(&self, output: &Output, case: &str) {
         let told = output.stderr.split(|byte| *byte == b'\n').count() - 1;
