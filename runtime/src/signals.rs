@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use crate::start::RunError;
 pub use crate::sys::signals::{name as signal_name, named as signal_named};
 use crate::sys::{SysError, signals, watch};
 
@@ -14,8 +15,8 @@ pub struct Signals {
 
 impl Signals {
     /// Takes them. What is started afterwards by `std::process` has its own again.
-    pub fn take() -> Result<Self, SysError> {
-        Ok(Signals { taken: signals::take()? })
+    pub fn take() -> Result<Self, RunError> {
+        Ok(Signals { taken: signals::take().map_err(RunError::Signals)? })
     }
 
     /// Waits for so long; answers sooner, and with `true`, where one asks to end.

@@ -41,8 +41,8 @@ pub struct Server {
 
 impl Server {
     /// A started process of ours that has not been waited for, and our end of its channel.
-    pub fn new(pid: u32, channel: OwnedFd) -> Result<Self, SysError> {
-        Ok(Server { pidfd: process::open(pid)?, channel })
+    pub fn new(pid: u32, channel: OwnedFd) -> Result<Self, RunError> {
+        Ok(Server { pidfd: process::open(pid).map_err(RunError::Serving)?, channel })
     }
 }
 
@@ -81,6 +81,12 @@ pub enum RunError {
     /// A call on processes or channels was refused.
     #[error("start the container: {0}")]
     Process(#[source] SysError),
+    /// What is to serve its root can't be reached.
+    #[error("start the process that serves the container's file system: {0}")]
+    Serving(#[source] SysError),
+    /// Signals can't be passed on to it.
+    #[error("take over the signals that are sent to this command: {0}")]
+    Signals(#[source] SysError),
     /// The kernel gives it no users of its own.
     #[error("give the container users of its own: {0}; `--userns host` gives it the host's")]
     Users(#[source] SysError),
@@ -196,9 +202,9 @@ pub struct Running {
 /// Which network a container is to have, and what is done where it can't.
 type Networked<'a> = (&'a Network, Option<&'a mut dyn Without>);
 
-/// A channel between two processes of ours; both ends close on exec.
-pub fn channel() -> Result<(OwnedFd, OwnedFd), SysError> {
-    ends::pair()
+/// A channel to the process that serves a root, its end the second; both close on exec.
+pub fn channel() -> Result<(OwnedFd, OwnedFd), RunError> {
+    ends::pair().map_err(RunError::Serving)
 }
 
 /// Makes the container, and returns when its program runs. The caller has one thread.
