@@ -119,9 +119,24 @@ impl Leases {
 
     fn note_last(&self, address: Ipv4Addr) -> Result<()> {
         let deed = || format!("write down that {address} is given");
-        let file = self.unfinished().with_context(deed)?;
-        file::write_all(&file, address.to_string().as_bytes()).with_context(deed)?;
-        dir::rename(&self.dir, UNFINISHED, &self.dir, LAST).with_context(deed)
+        self.put(LAST, address.to_string().as_bytes()).with_context(deed).map(drop)
+    }
+
+    /// Writes a file, whole, and locked from the start. Of one that is refused nothing is there.
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<OwnedFd, SysError> {
+        let put = self.unfinished().and_then(|file| {
+            lock::wait(&file, Share::Exclusive)?;
+            file::write_all(&file, bytes)?;
+            dir::rename(&self.dir, UNFINISHED, &self.dir, name)?;
+            Ok(file)
+        });
+        if put.is_err()
+            && let Err(left) = dir::unlink(&self.dir, UNFINISHED)
+            && !left.is_absent()
+        {
+            tracing::debug!("what could not be written whole stays until the next is: {left}");
+        }
+        put
     }
 
     fn unfinished(&self) -> Result<OwnedFd, SysError> {
@@ -139,10 +154,7 @@ impl Leases {
         if let Way::Bridge { .. } = lease.way {
             self.note_last(lease.address)?;
         }
-        let file = self.unfinished().with_context(deed)?;
-        lock::wait(&file, Share::Exclusive).with_context(deed)?;
-        file::write_all(&file, &serde_json::to_vec(&lease)?).with_context(deed)?;
-        dir::rename(&self.dir, UNFINISHED, &self.dir, lease.id.as_str()).with_context(deed)?;
+        let file = self.put(&lease.id, &serde_json::to_vec(&lease)?).with_context(deed)?;
         Ok(Mine { lease, _file: file })
     }
 
