@@ -99,6 +99,11 @@ fn a_lease_that_can_not_be_written_leaves_nothing_of_itself() {
             lane.case(&Fault::of(&format!("fail:{n}:EIO:{call}"), Some("run")));
         }
     }
+    // Whoever comes next has a bridge or not.
+    let lane = Lane::new(Deed::Start, Some("supervise"));
+    for plan in ["die:1:renameat", "die:2:renameat", "die:3:renameat"] {
+        lane.case(&Fault::of(plan, Some("supervise")));
+    }
 }
 
 #[test]

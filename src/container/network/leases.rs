@@ -131,19 +131,23 @@ impl Leases {
             Ok(file)
         });
         if put.is_err()
-            && let Err(left) = dir::unlink(&self.dir, UNFINISHED)
-            && !left.is_absent()
+            && let Err(left) = self.clear_unfinished()
         {
-            tracing::debug!("what could not be written whole stays until the next is: {left}");
+            tracing::debug!("what could not be written whole stays until the next sweep: {left}");
         }
         put
     }
 
-    fn unfinished(&self) -> Result<OwnedFd, SysError> {
+    /// Takes away what is not whole: who holds the leases writes none, and whoever did was refused something, or killed.
+    fn clear_unfinished(&self) -> Result<(), SysError> {
         match dir::unlink(&self.dir, UNFINISHED) {
-            Err(error) if error.is_absent() => {}
-            done => done?,
+            Err(error) if error.is_absent() => Ok(()),
+            done => done,
         }
+    }
+
+    fn unfinished(&self) -> Result<OwnedFd, SysError> {
+        self.clear_unfinished()?;
         file::create_new(&self.dir, UNFINISHED, 0o600)
     }
 
@@ -208,6 +212,7 @@ impl Leases {
 
     /// Releases those of containers that are dead. One that can't be has its line, and is tried again by the next sweep.
     pub fn release_dead(&self) -> Result<()> {
+        self.clear_unfinished().context("remove a lease that is not whole")?;
         for found in self.found()?.into_iter().filter(|found| found.is_dead) {
             let released = match &found.lease {
                 Some(lease) => self.release(lease),
