@@ -87,6 +87,25 @@ fn a_fault_at_any_call_of_exec_rm_and_cp_leaves_nothing() {
     all_kinds(Deed::CopyOut, &Kind::all(14), Some("serve"), 15);
 }
 
+/// A lease, and which address was given last, are written aside first.
+#[test]
+fn a_lease_that_can_not_be_written_leaves_nothing_of_itself() {
+    need_root!();
+    need!("busybox", "timeout", "nft", "ip", "nsenter", "unshare");
+    let _watch = watchdog(300);
+    let lane = Lane::new(Deed::RunOnBridge, Some("run"));
+    for call in ["write", "renameat"] {
+        for n in 1..=5 {
+            lane.case(&Fault::of(&format!("fail:{n}:EIO:{call}"), Some("run")));
+        }
+    }
+    // Whoever comes next has a bridge or not.
+    let lane = Lane::new(Deed::Start, Some("supervise"));
+    for plan in ["die:1:renameat", "die:2:renameat", "die:3:renameat"] {
+        lane.case(&Fault::of(plan, Some("supervise")));
+    }
+}
+
 #[test]
 fn what_is_refused_is_told_with_what_it_was_for() {
     need_root!();

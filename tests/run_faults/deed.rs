@@ -115,9 +115,7 @@ impl Deed {
             if let Err(error) = std::fs::remove_file(lane.join("out")) {
                 assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{case}");
             }
-            // On a bridge where there was one: a lease that was not whole goes with the next.
-            let run = if self.has_host() { Deed::RunOnBridge } else { Deed::RunWithInit };
-            words = run.words(lane);
+            words = Deed::RunWithInit.words(lane);
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let next = lane.layerfs(&words, None);

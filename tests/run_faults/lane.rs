@@ -19,8 +19,8 @@ const HANGS: i32 = 124;
 /// So many lines tell of a call that was refused to each process: what the user asked for, and what could not be cleared up.
 const TOLD_MAX: usize = 3;
 
-/// What nobody takes for what it is until it is whole: a container, a lease, and a note for who waits.
-const UNTOLD: [&str; 3] = ["store/containers/", "run/network/new", "run/exits/"];
+/// What nobody takes for what it is until it is whole: a container, and a note for who waits.
+const UNTOLD: [&str; 2] = ["store/containers/", "run/exits/"];
 
 /// What a command answers with that was refused something.
 const REFUSED: [i32; 4] = [1, 125, 126, 127];

@@ -129,9 +129,31 @@ impl Leases {
 
     fn note_last(&self, address: Ipv4Addr) -> Result<()> {
         let deed = || format!("write down that {address} is given");
-        let file = self.unfinished().with_context(deed)?;
-        file::write_all(&file, address.to_string().as_bytes()).with_context(deed)?;
-        dir::rename(&self.dir, UNFINISHED, &self.dir, LAST).with_context(deed)
+        self.put(LAST, address.to_string().as_bytes()).with_context(deed).map(drop)
+    }
+
+    /// Writes a file, whole, and locked from the start. Of one that is refused nothing is there.
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<OwnedFd, SysError> {
+        let put = self.unfinished().and_then(|file| {
+            lock::wait(&file, Share::Exclusive)?;
+            file::write_all(&file, bytes)?;
+            dir::rename(&self.dir, UNFINISHED, &self.dir, name)?;
+            Ok(file)
+        });
+        if put.is_err()
+            && let Err(left) = self.clear_unfinished()
+        {
+            tracing::debug!("what could not be written whole stays until the next sweep: {left}");
+        }
+        put
+    }
+
+    /// Takes away what is not whole: who holds the leases writes none, and whoever did was refused something, or killed.
+    fn clear_unfinished(&self) -> Result<(), SysError> {
+        match dir::unlink(&self.dir, UNFINISHED) {
+            Err(error) if error.is_absent() => Ok(()),
+            done => done,
+        }
     }
 
     /// Has the kernel take the rules of these leases. `nft` takes longer than a container's start, and is left out where the table
@@ -174,10 +196,7 @@ impl Leases {
     }
 
     fn unfinished(&self) -> Result<OwnedFd, SysError> {
-        match dir::unlink(&self.dir, UNFINISHED) {
-            Err(error) if error.is_absent() => {}
-            done => done?,
-        }
+        self.clear_unfinished()?;
         file::create_new(&self.dir, UNFINISHED, 0o600)
     }
 
@@ -188,10 +207,7 @@ impl Leases {
         if let Way::Bridge { .. } = lease.way {
             self.note_last(lease.address)?;
         }
-        let file = self.unfinished().with_context(deed)?;
-        lock::wait(&file, Share::Exclusive).with_context(deed)?;
-        file::write_all(&file, &serde_json::to_vec(&lease)?).with_context(deed)?;
-        dir::rename(&self.dir, UNFINISHED, &self.dir, lease.id.as_str()).with_context(deed)?;
+        let file = self.put(&lease.id, &serde_json::to_vec(&lease)?).with_context(deed)?;
         Ok(Mine { lease, _file: file })
     }
 
@@ -248,6 +264,7 @@ impl Leases {
 
     /// Releases those of containers that are dead. One that can't be has its line, and is tried again by the next sweep.
     pub fn release_dead(&self) -> Result<()> {
+        self.clear_unfinished().context("remove a lease that is not whole")?;
         for found in self.found()?.into_iter().filter(|found| found.is_dead) {
             let released = match &found.lease {
                 Some(lease) => self.release(lease),
