@@ -226,8 +226,8 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
     outside.take_sys(&spec.network)?;
     outside.make_devices(&spec.devices)?;
     let namespaces = outside.namespaces() | own_network;
-    let around = Around::start(spec.users).map_err(RunError::Process)?;
     let mut entry = cgroup.payload_entry();
+    let around = Around::start(spec.users).map_err(RunError::Process)?;
     match around.fork_within(namespaces, &mut entry).map_err(|error| outside.of_fork(error))? {
         Forked::Child => {
             let _here = EndsHere { status: PANIC_STATUS };

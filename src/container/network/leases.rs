@@ -189,10 +189,7 @@ impl Leases {
     }
 
     fn note_fed(&self, note: &[u8]) -> Result<()> {
-        let deed = || "write down which rules there are";
-        let file = self.unfinished().with_context(deed)?;
-        file::write_all(&file, note).with_context(deed)?;
-        dir::rename(&self.dir, UNFINISHED, &self.dir, RULES).with_context(deed)
+        self.put(RULES, note).context("write down which rules there are").map(drop)
     }
 
     fn unfinished(&self) -> Result<OwnedFd, SysError> {
