@@ -226,8 +226,14 @@ fn a_command_that_is_alone_in_what_was_delegated_makes_room_and_goes_back() {
     // A unit of the name, below another group that would do.
     let unit = given.own.join("unit");
     for (how, after, group) in [
-        ("--rm", "", &given.own),
-        ("-d", "layerfs wait web; layerfs logs web; layerfs rm web", &given.own),
+        // There the shell's group is beside: where something was handed down the leaf is left to the next command.
+        ("--rm", "layerfs run --rm --network none box true", &given.own),
+        ("--rm", "until rmdir $U 2>/dev/null; do :; done", &unit),
+        (
+            "-d",
+            "layerfs wait web; layerfs logs web; layerfs rm web; until rmdir $U 2>/dev/null; do :; done",
+            &unit,
+        ),
         // A unit goes with its last process; what is noted of a container then leads nowhere.
         (
             "-d",

@@ -3,7 +3,9 @@
 //! A group that was given to a user and holds a process hands no controllers down. Where that process is this one alone
 //! (`systemd-run -p Delegate=yes layerfs run …`, a service whose program is `layerfs`), it moves into a leaf of that group: so systemd
 //! has it for whoever is given a group (CGROUP_DELEGATION of systemd.io), and it takes no right but the one that was given. It goes back when it
-//! is the last there, and the group is as it was.
+//! is the last there and nobody has made a group beside the leaf, who may use what is handed down; the group is then as it was.
+//! Nothing was handed down before: the kernel lets no process step aside from what it hands down, not even of those controllers that may stand
+//! beside one. So what is handed down later is ours, or of whoever made another group.
 //!
 //! Other processes are never moved: whose they are nobody here knows. That is an error with its cure.
 
@@ -17,7 +19,7 @@ use super::error::CgroupError;
 use super::group::Group;
 use super::host::Host;
 use super::place::SHARED;
-use super::v2::{CONTROL, WANTED, lists};
+use super::v2::{CONTROL, WANTED};
 
 /// This machine's hierarchies, and what of them is this process's to use. Dropped when the groups that were made there are gone.
 #[derive(Debug)]
@@ -73,7 +75,7 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         if let Some(top) = &self.left
-            && let Err(error) = go_back(top)
+            && let Err(error) = go_back(top, this())
         {
             tracing::debug!("this process stays in a group of its own: {error}");
         }
@@ -102,17 +104,57 @@ fn step_aside(group: &Path) -> Result<Group, CgroupError> {
     }
 }
 
-/// Moves it back where it is the last in the leaf and no container is there any more. What it handed down it takes back: no process
-/// may be beside that.
-fn go_back(top: &Group) -> Result<(), CgroupError> {
+/// Moves a process back where it is the last in the leaf and no container is there. What was handed down meanwhile is taken back, unless
+/// there is another group, which has it too: then the process stays.
+fn go_back(top: &Group, pid: u32) -> Result<(), CgroupError> {
     let Some(leaf) = top.below(LEAF)? else { return Ok(()) };
-    if leaf.pids()?.into_iter().ne([this()]) || top.below(SHARED)?.is_some() {
+    if leaf.pids()?.into_iter().ne([pid]) || top.below(SHARED)?.is_some() {
         return Ok(());
     }
     let handed = top.read(CONTROL)?;
-    for name in WANTED.into_iter().filter(|name| lists(&handed, name)) {
+    // Whoever made another one may use what that has. Nor is another controller ours.
+    let is_others = top.children()?.iter().any(|name| **name != *LEAF.as_bytes())
+        || handed.split_ascii_whitespace().any(|name| !WANTED.contains(&name));
+    if !handed.trim().is_empty() && is_others {
+        return Ok(());
+    }
+    for name in handed.split_ascii_whitespace() {
         top.tell(CONTROL, &format!("-{name}"))?;
     }
-    top.add(this())?;
+    top.add(pid)?;
     top.try_remove(LEAF).map_err(CgroupError::call("remove cgroup", leaf.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PID: u32 = 7;
+
+    /// A made-up tree: a group that hands down `handed`, with a process in the leaf, and other groups beside that.
+    fn made_up(handed: &str, beside: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for group in [LEAF].iter().chain(beside) {
+            std::fs::create_dir(dir.path().join(group)).unwrap();
+        }
+        std::fs::write(dir.path().join(CONTROL), handed).unwrap();
+        std::fs::write(dir.path().join("cgroup.procs"), "").unwrap();
+        std::fs::write(dir.path().join(LEAF).join("cgroup.procs"), format!("{PID}\n")).unwrap();
+        dir
+    }
+
+    #[test]
+    fn what_others_may_use_is_not_taken_from_them() {
+        for (handed, beside) in [
+            ("cpu memory pids", &["theirs"][..]),
+            ("memory", &["layerfs"]),
+            // Nobody here has handed that down.
+            ("hugetlb memory", &[]),
+        ] {
+            let dir = made_up(handed, beside);
+            go_back(&Group::top(dir.path()).unwrap(), PID).unwrap();
+            let read = |file| std::fs::read_to_string(dir.path().join(file)).unwrap();
+            assert_eq!((&*read(CONTROL), &*read("cgroup.procs")), (handed, ""), "{beside:?}");
+        }
+    }
 }
