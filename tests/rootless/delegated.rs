@@ -267,6 +267,29 @@ fn a_command_that_is_alone_in_what_was_delegated_makes_room_and_goes_back() {
     ground.assert_nothing_left();
 }
 
+/// Also one in which there are groups.
+#[test]
+fn a_leaf_that_a_killed_command_left_is_used_or_removed() {
+    need!("setfattr");
+    let (Some(ground), Some(given)) = (ground_with_image(), Given::new()) else { return };
+    let run = "layerfs run --rm --network none box true";
+    let seen = given.shell_in(
+        &given.shell(),
+        &ground,
+        &format!(
+            "L=$G/layerfs.command; mkdir $L; {run}; ls -d $L; U=$G/unit; L=$U/layerfs.command; mkdir -p $L/below
+            setfattr -n user.delegate -v 1 $U; (echo $BASHPID >$U/cgroup.procs; exec {run}); ls -d $L; rmdir $U && echo gone"
+        ),
+    );
+    let no = |group: &str| {
+        let path = given.own.join(group).join("layerfs.command");
+        format!("ls: cannot access '{}': No such file or directory\n", path.display())
+    };
+    assert_eq!(seen, format!("{}{}gone\n", no(""), no("unit")));
+    given.assert_nothing_left();
+    ground.assert_nothing_left();
+}
+
 /// It runs as it always did, and what takes groups is told.
 #[test]
 fn a_container_among_other_processes_in_what_was_delegated_has_no_groups() {

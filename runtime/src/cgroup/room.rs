@@ -16,9 +16,9 @@ use layerfs_driver::sys::host::{self, Rights};
 
 use super::delegated::{self, Delegation, LEAF};
 use super::error::CgroupError;
-use super::group::Group;
+use super::group::{Group, is_gone};
 use super::host::Host;
-use super::place::SHARED;
+use super::place::{SHARED, TRIES_MAX};
 use super::v2::{CONTROL, WANTED};
 
 /// This machine's hierarchies, and what of them is this process's to use. Dropped when the groups that were made there are gone.
@@ -47,7 +47,7 @@ impl Room {
 
     fn take(&mut self, mount: &Path) -> Result<(), CgroupError> {
         self.host.delegation = match delegated::of_caller(mount)? {
-            Delegation::Alone(group) => match step_aside(&group) {
+            Delegation::Alone(group) => match step_aside(&group, this()) {
                 Ok(top) => {
                     self.left = Some(top);
                     Delegation::Below(group)
@@ -59,11 +59,7 @@ impl Room {
             },
             // The command that started this one has made room.
             Delegation::Below(group) => {
-                let top = Group::top(&group)?;
-                let is_in = |leaf: Group| leaf.pids().map(|pids| pids.contains(&this()));
-                if top.below(LEAF)?.map_or(Ok(false), is_in)? {
-                    self.left = Some(top);
-                }
+                self.left = in_leaf(Group::top(&group)?)?;
                 Delegation::Below(group)
             }
             other => other,
@@ -86,21 +82,50 @@ fn this() -> u32 {
     std::process::id()
 }
 
-/// Moves this process into the leaf.
-fn step_aside(group: &Path) -> Result<Group, CgroupError> {
+/// The group in whose leaf this process is. One that nobody is in was left by a command that was killed, and goes.
+fn in_leaf(top: Group) -> Result<Option<Group>, CgroupError> {
+    let Some(leaf) = top.below(LEAF)? else { return Ok(None) };
+    let pids = leaf.pids()?;
+    if pids.contains(&this()) {
+        return Ok(Some(top));
+    }
+    if pids.is_empty()
+        && let Err(error) = remove_left(&top)
+    {
+        tracing::debug!("what a command left stays: {error}");
+    }
+    Ok(None)
+}
+
+/// Moves a process that is alone in a group into the leaf, which a command that was killed may have left.
+fn step_aside(group: &Path, pid: u32) -> Result<Group, CgroupError> {
     let top = Group::top(group)?;
-    let leaf = match top.make(LEAF) {
-        Err(CgroupError::Call { source, .. }) if source.errno() == Errno::EXIST => {
-            top.below(LEAF)?.ok_or(CgroupError::Exists(group.join(LEAF)))?
+    for tries in 1.. {
+        match enter(&top, pid) {
+            Ok(()) => break,
+            // Another command takes away what was left.
+            Err(CgroupError::Call { source, .. })
+                if is_gone(source.errno()) && tries < TRIES_MAX => {}
+            Err(error) => {
+                remove_left(&top)?;
+                return Err(error);
+            }
         }
-        made => made?,
-    };
-    match leaf.add(this()) {
-        Ok(()) => Ok(top),
-        Err(error) => {
-            top.try_remove(LEAF).map_err(CgroupError::call("remove cgroup", leaf.path()))?;
-            Err(error)
-        }
+    }
+    Ok(top)
+}
+
+fn enter(top: &Group, pid: u32) -> Result<(), CgroupError> {
+    let leaf = top.make_or_open(LEAF)?;
+    leaf.add(pid)
+}
+
+/// Removes the leaf, and what is below it, where no process is there; answers whether it is gone.
+fn remove_left(top: &Group) -> Result<bool, CgroupError> {
+    let Some(leaf) = top.below(LEAF)? else { return Ok(true) };
+    match leaf.clear().and_then(|()| top.try_remove(LEAF)) {
+        Err(error) if matches!(error.errno(), Errno::BUSY | Errno::NOTEMPTY) => Ok(false),
+        removed => removed.map(|()| true).map_err(CgroupError::call("remove cgroup", leaf.path())),
     }
 }
 
@@ -122,7 +147,11 @@ fn go_back(top: &Group, pid: u32) -> Result<(), CgroupError> {
         top.tell(CONTROL, &format!("-{name}"))?;
     }
     top.add(pid)?;
-    top.try_remove(LEAF).map_err(CgroupError::call("remove cgroup", leaf.path()))
+    // Where it is busy yet the next command has it, or removes it.
+    if !remove_left(top)? {
+        tracing::debug!("{} is still in use", leaf.path().display());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
