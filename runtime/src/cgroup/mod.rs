@@ -25,6 +25,7 @@ mod io;
 mod limits;
 mod pause;
 mod place;
+mod reserved;
 mod room;
 mod tree;
 mod update;
