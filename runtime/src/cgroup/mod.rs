@@ -28,6 +28,7 @@ mod place;
 mod reserved;
 mod room;
 mod tree;
+mod tried;
 mod update;
 mod usage;
 mod v1;
