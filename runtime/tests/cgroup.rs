@@ -505,6 +505,8 @@ mod faults {
 
     use super::*;
 
+    /// Some two thousand containers, also where the processors are emulated.
+    const FAULTS_MAX_SECONDS: u64 = 600;
     const ERRNOS: [Errno; 4] = [Errno::IO, Errno::NOSPC, Errno::MFILE, Errno::INTR];
 
     fn limits() -> Limits {
@@ -532,7 +534,7 @@ mod faults {
     #[test]
     fn a_creation_that_fails_at_any_call_leaves_no_group() {
         need_root!();
-        let _watch = watchdog(120);
+        let _watch = watchdog(FAULTS_MAX_SECONDS);
         let Some(probe) = create(&new_id(), &limits()) else { return };
         probe.remove().unwrap();
         for errno in ERRNOS {
@@ -559,7 +561,7 @@ mod faults {
     #[test]
     fn a_sweep_that_fails_at_any_call_can_be_repeated() {
         need_root!();
-        let _watch = watchdog(120);
+        let _watch = watchdog(FAULTS_MAX_SECONDS);
         for errno in ERRNOS {
             let points = each_call(errno, |plan| {
                 let id = new_id();
