@@ -253,12 +253,17 @@ fn processor_time_is_throttled_at_the_quota() {
     let id = new_id();
     let limits = Limits { cpus: Some(Cpus { quota_us: 10_000 }), ..Limits::default() };
     let Some(cgroup) = create(&id, &limits) else { return };
-    let mut busy = Held::start("n=0; while [ $n -lt 100000 ]; do n=$((n + 1)); done");
+    let mut busy = Held::start("while :; do :; done");
     cgroup.add_payload(busy.0.id()).unwrap();
+    let throttled = || counted(&seen_first(&cgroup, ["cpu.stat", "cpu/cpu.stat"]), "nr_throttled");
+    assert_eq!(throttled(), 0);
     busy.go();
-    assert!(busy.0.wait().unwrap().success());
-    let stat = seen_first(&cgroup, ["cpu.stat", "cpu/cpu.stat"]);
-    assert!(counted(&stat, "nr_throttled") > 0, "{stat}");
+    // However slow the machine is: the watchdog ends what never comes.
+    while throttled() == 0 {
+        // tidy: allow(sleep) nothing tells of it; each look is repeated until it is so
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    drop(busy);
     cgroup.remove().unwrap();
     assert!(traces(&id).is_empty());
 }
@@ -500,6 +505,8 @@ mod faults {
 
     use super::*;
 
+    /// Some two thousand containers, also where the processors are emulated.
+    const FAULTS_MAX_SECONDS: u64 = 600;
     const ERRNOS: [Errno; 4] = [Errno::IO, Errno::NOSPC, Errno::MFILE, Errno::INTR];
 
     fn limits() -> Limits {
@@ -527,7 +534,7 @@ mod faults {
     #[test]
     fn a_creation_that_fails_at_any_call_leaves_no_group() {
         need_root!();
-        let _watch = watchdog(120);
+        let _watch = watchdog(FAULTS_MAX_SECONDS);
         let Some(probe) = create(&new_id(), &limits()) else { return };
         probe.remove().unwrap();
         for errno in ERRNOS {
@@ -554,7 +561,7 @@ mod faults {
     #[test]
     fn a_sweep_that_fails_at_any_call_can_be_repeated() {
         need_root!();
-        let _watch = watchdog(120);
+        let _watch = watchdog(FAULTS_MAX_SECONDS);
         for errno in ERRNOS {
             let points = each_call(errno, |plan| {
                 let id = new_id();

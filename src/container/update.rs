@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use layerfs_driver::store::container::Container;
 use layerfs_driver::store::{Store, StoreError};
-use layerfs_runtime::cgroup::{Cgroup, Limits, Room};
+use layerfs_runtime::cgroup::{Cgroup, Limits};
 use serde_json::Value;
 
 use super::asked::recorded;
@@ -73,9 +73,7 @@ fn update(store: &Store, word: &str, said: &AdjustableArgs) -> Result<()> {
             let other = Other::of(&container, said)?;
             let id = container.id.hex();
             Cgroup::sweep(id, container.groups_below.as_deref())?;
-            // Whether this machine can do it shows where it is done.
-            let room = Room::find()?;
-            Cgroup::create_on(room.host(), id, &other.limits).with_context(deed)?.remove()?;
+            Cgroup::try_limits(id, &other.limits).with_context(deed)?;
             other.note(store, &container)
         }
     }

@@ -226,8 +226,14 @@ fn a_command_that_is_alone_in_what_was_delegated_makes_room_and_goes_back() {
     // A unit of the name, below another group that would do.
     let unit = given.own.join("unit");
     for (how, after, group) in [
-        ("--rm", "", &given.own),
-        ("-d", "layerfs wait web; layerfs logs web; layerfs rm web", &given.own),
+        // There the shell's group is beside: where something was handed down the leaf is left to the next command.
+        ("--rm", "layerfs run --rm --network none box true", &given.own),
+        ("--rm", "until rmdir $U 2>/dev/null; do :; done", &unit),
+        (
+            "-d",
+            "layerfs wait web; layerfs logs web; layerfs rm web; until rmdir $U 2>/dev/null; do :; done",
+            &unit,
+        ),
         // A unit goes with its last process; what is noted of a container then leads nowhere.
         (
             "-d",
@@ -258,6 +264,29 @@ fn a_command_that_is_alone_in_what_was_delegated_makes_room_and_goes_back() {
         given.assert_nothing_left();
     }
     ground.shell(Who::User, "rm -r data");
+    ground.assert_nothing_left();
+}
+
+/// Also one in which there are groups.
+#[test]
+fn a_leaf_that_a_killed_command_left_is_used_or_removed() {
+    need!("setfattr");
+    let (Some(ground), Some(given)) = (ground_with_image(), Given::new()) else { return };
+    let run = "layerfs run --rm --network none box true";
+    let seen = given.shell_in(
+        &given.shell(),
+        &ground,
+        &format!(
+            "L=$G/layerfs.command; mkdir $L; {run}; ls -d $L; U=$G/unit; L=$U/layerfs.command; mkdir -p $L/below
+            setfattr -n user.delegate -v 1 $U; (echo $BASHPID >$U/cgroup.procs; exec {run}); ls -d $L; rmdir $U && echo gone"
+        ),
+    );
+    let no = |group: &str| {
+        let path = given.own.join(group).join("layerfs.command");
+        format!("ls: cannot access '{}': No such file or directory\n", path.display())
+    };
+    assert_eq!(seen, format!("{}{}gone\n", no(""), no("unit")));
+    given.assert_nothing_left();
     ground.assert_nothing_left();
 }
 

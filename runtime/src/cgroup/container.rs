@@ -9,8 +9,9 @@ use super::delegated::Delegation;
 use super::error::{CgroupError, WhyNot};
 use super::group::Group;
 use super::host::Host;
-use super::limits::Limits;
+use super::limits::{Limits, Swap};
 use super::place::Place;
+use super::reserved;
 use super::v1::V1Group;
 use super::v2::{self, V2Group};
 use super::words;
@@ -145,6 +146,13 @@ impl Cgroup {
                 return Err(CgroupError::NoController { flag, controller, why });
             }
         }
+        self.check_swap(limits)?;
+        if let (Some(bytes), Some(group), Some(mount)) =
+            (limits.memory_reservation_bytes, &self.v2, &host.v2)
+            && group.has("memory")?
+        {
+            reserved::tell_less_above(group.place.top(), mount, bytes)?;
+        }
         for (flag, asked, file) in limits.sets() {
             let of_v1 = self.v1.iter().find(|group| group.has("cpuset"));
             let there = match (of_v1, &self.v2) {
@@ -152,12 +160,46 @@ impl Cgroup {
                 (None, Some(group)) => group.place.shared().read(&format!("{file}.effective"))?,
                 (None, None) => continue,
             };
-            let there = there.trim().to_owned();
-            if words::list(&format!("{there},{asked}")) != words::list(&there) {
-                return Err(CgroupError::NotThere { flag, asked: asked.to_owned(), there });
-            }
+            Cgroup::check_set((flag, asked), &there)?;
         }
         Ok(())
+    }
+
+    /// Refuses processors or memory nodes that are not among those that are there.
+    pub(super) fn check_set(
+        (flag, asked): (&'static str, &str),
+        there: &str,
+    ) -> Result<(), CgroupError> {
+        let there = there.trim().to_owned();
+        match words::list(&format!("{there},{asked}")) == words::list(&there) {
+            true => Ok(()),
+            false => Err(CgroupError::NotThere { flag, asked: asked.to_owned(), there }),
+        }
+    }
+
+    /// Refuses a limit of swap where nobody counts it. Where none was asked for a line tells what a limit of memory lacks.
+    fn check_swap(&self, limits: &Limits) -> Result<(), CgroupError> {
+        if limits.memory_bytes.is_none() || limits.swap == Some(Swap::Any) {
+            return Ok(());
+        }
+        let of_v1 = self.v1.iter().find(|group| group.has("memory")).map(|group| &group.place.own);
+        let of_v2 = self.v2.as_ref().and_then(V2Group::limited);
+        let file = match (of_v1, of_v2) {
+            (Some(group), _) => group.read_if_there("memory.memsw.limit_in_bytes")?,
+            (None, Some(group)) => group.read_if_there("memory.swap.max")?,
+            (None, None) => return Ok(()),
+        };
+        match (file, limits.swap) {
+            (Some(_), _) => Ok(()),
+            (None, Some(_)) => Err(CgroupError::NoSwap),
+            (None, None) => {
+                tracing::warn!(
+                    "--memory: this kernel does not count the swap of control groups, so that the container may use any beside its memory; \
+                     boot with swapaccount=1, or say `--memory-swap -1` where that is as it shall be"
+                );
+                Ok(())
+            }
+        }
     }
 
     fn has(&self, controller: &str) -> Result<bool, CgroupError> {
@@ -167,7 +209,7 @@ impl Cgroup {
         self.v2.as_ref().map_or(Ok(false), |group| group.has(controller))
     }
 
-    fn why_not(
+    pub(super) fn why_not(
         &self,
         host: &Host,
         controller: &str,
@@ -254,5 +296,35 @@ fn checked(id: &str) -> Result<Box<str>, CgroupError> {
     match fits && id.bytes().all(is_plain) {
         true => Ok(id.into()),
         false => Err(CgroupError::BadId(id.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_swap_that_nobody_counts_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let limited = dir.path().join("layerfs/id/limited");
+        std::fs::create_dir_all(limited.join("payload")).unwrap();
+        std::fs::write(limited.join(v2::CONTROL), "memory\n").unwrap();
+        let cgroup = || Cgroup {
+            id: "id".into(),
+            v1: Vec::new(),
+            v2: V2Group::find(dir.path(), "id").unwrap(),
+        };
+        let check = |swap| {
+            let limits = Limits { memory_bytes: Some(1 << 20), swap, ..Limits::default() };
+            cgroup().check(&Host::default(), &limits, &[]).map_err(|error| error.to_string())
+        };
+        for bytes in [0, 1 << 20] {
+            let told = check(Some(Swap::Bytes(bytes))).unwrap_err();
+            assert!(told.starts_with("--memory-swap: this kernel does not count"), "{told}");
+        }
+        // Any swap is what there is; without a word a line tells.
+        assert_eq!((check(Some(Swap::Any)), check(None)), (Ok(()), Ok(())));
+        std::fs::write(limited.join("memory.swap.max"), "max\n").unwrap();
+        assert_eq!(check(Some(Swap::Bytes(0))), Ok(()));
     }
 }

@@ -185,6 +185,9 @@ mod tests {
         let below = "user.slice/user-1.slice/user@1.service/app.slice/run-1.scope/a";
         let given: [(&str, &[u32]); 3] = [(apps, &[]), (scope, &[]), (below, &[US, 4])];
         assert_eq!(chosen(below, &given), Delegation::Below(at(scope)));
+        // So systemd has it of a unit with a `DelegateSubgroup=`: there is room already.
+        let given: [(&str, &[u32]); 3] = [(apps, &[]), (scope, &[]), (below, &[US])];
+        assert_eq!(chosen(below, &given), Delegation::Below(at(scope)));
         assert_eq!(chosen(scope, &[(user, &[]), (apps, &[])]), Delegation::Nothing);
         // A leaf that is not given, in a group that is.
         assert_eq!(chosen("u/leaf", &[("u", &[])]), Delegation::Below(at("u")));

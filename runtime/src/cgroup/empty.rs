@@ -10,6 +10,7 @@ use super::container::Cgroup;
 use super::error::CgroupError;
 use super::frozen::Frozen;
 use super::group::Group;
+use super::reserved;
 use super::v2::V2Group;
 use crate::sys::kill::kill_now;
 
@@ -52,7 +53,8 @@ impl Cgroup {
         // One that stays does not keep the others.
         let answers: Vec<Result<(), CgroupError>> =
             self.places().map(|place| removed(&place.own, || place.try_remove(&self.id))).collect();
-        answers.into_iter().collect()
+        answers.into_iter().collect::<Result<(), CgroupError>>()?;
+        self.v2.as_ref().map_or(Ok(()), |group| reserved::add_up_again(group.place.shared()))
     }
 
     /// Does both for a container whose command was killed: ends the server too, and knows nothing but the id, and where

@@ -43,6 +43,12 @@ pub enum CgroupError {
         .0.display()
     )]
     OutOfReach(PathBuf),
+    /// A limit of swap was asked for, and the kernel counts none.
+    #[error(
+        "--memory-swap: this kernel does not count the swap of control groups, so that no limit of it can hold; boot with swapaccount=1, \
+         or say `--memory-swap -1` for any swap"
+    )]
+    NoSwap,
     /// A limit of memory is below what is in use.
     #[error(
         "{0}: the container uses more than that now, and the kernel can't take it away; end some of its processes, or allow more"

@@ -61,6 +61,18 @@ impl Group {
         }
     }
 
+    /// Makes a group below this one, or opens the one that is there. An error of one that another removes meanwhile is as [`is_gone`] has it.
+    pub fn make_or_open(&self, name: &str) -> Result<Group, CgroupError> {
+        match self.make(name) {
+            Err(CgroupError::Call { source, .. }) if source.errno() == Errno::EXIST => {
+                let gone = || SysError::new("openat", format!("{name:?}"), Errno::NOENT);
+                let gone = || CgroupError::call("open cgroup", &self.path.join(name))(gone());
+                self.below(name)?.ok_or_else(gone)
+            }
+            made => made,
+        }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -9,8 +9,8 @@ use super::group::{Group, is_gone};
 /// belongs to whoever supervises us; of a user's in a group that was given to that user.
 pub(super) const SHARED: &str = "layerfs";
 
-/// How often another command may remove the shared directory just before we make ours in it.
-const TRIES_MAX: u32 = 100;
+/// How often another command may remove a directory just before we enter it, or make ours in it.
+pub(super) const TRIES_MAX: u32 = 100;
 
 /// The groups on the way to a container's own, and that one.
 #[derive(Debug)]
@@ -75,14 +75,7 @@ fn attempt(
     id: &str,
     ready: impl Fn(&Group, &Group) -> Result<(), CgroupError>,
 ) -> Result<(Group, Group), CgroupError> {
-    let shared = match top.make(SHARED) {
-        Err(CgroupError::Call { source, .. }) if source.errno() == Errno::EXIST => {
-            let gone = || SysError::new("openat", format!("{SHARED:?}"), Errno::NOENT);
-            let gone = || CgroupError::call("open cgroup", top.path())(gone());
-            top.below(SHARED)?.ok_or_else(gone)?
-        }
-        made => made?,
-    };
+    let shared = top.make_or_open(SHARED)?;
     ready(top, &shared)?;
     let own = match shared.make(id) {
         Err(CgroupError::Call { source, path, .. }) if source.errno() == Errno::EXIST => {

@@ -47,6 +47,11 @@ impl Group {
         self.walk(tell, |_, _| Ok(())).map_err(CgroupError::call("write to", self.path()))
     }
 
+    /// The names of the groups right below it.
+    pub fn children(&self) -> Result<Vec<Box<[u8]>>, CgroupError> {
+        names(&self.dir).map_err(CgroupError::call("list", self.path()))
+    }
+
     /// Removes every group below it, the deepest first; all are empty.
     pub fn clear(&self) -> Result<(), SysError> {
         self.walk(

@@ -177,9 +177,6 @@ fn change_v2(group: &V2Group, old: &Limits, new: &Limits) -> Result<(), CgroupEr
             let swap = new.memory_bytes.map_or_else(|| NONE_V2.into(), |_| new.swap_alone());
             it.set_if_there("memory.swap.max", &swap)?;
         }
-        if group.has("memory")? && old.memory_reservation_bytes != new.memory_reservation_bytes {
-            it.set("memory.low", &shown(new.memory_reservation_bytes, "0"))?;
-        }
         if group.has("pids")? && old.pids_max != new.pids_max {
             it.set("pids.max", &shown(new.pids_max, NONE_V2))?;
         }
@@ -189,6 +186,9 @@ fn change_v2(group: &V2Group, old: &Limits, new: &Limits) -> Result<(), CgroupEr
                 new.map_or_else(|| it.tell(file, "\n"), |new| it.set(file, new))?;
             }
         }
+    }
+    if group.has("memory")? && old.memory_reservation_bytes != new.memory_reservation_bytes {
+        group.reserve(&shown(new.memory_reservation_bytes, "0"))?;
     }
     if group.has("cpu")? && old.cpus != new.cpus {
         let quota = shown(new.cpus.map(|cpus| cpus.quota_us), NONE_V2);

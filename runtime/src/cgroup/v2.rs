@@ -14,6 +14,7 @@ use super::group::{Group, is_gone};
 use super::io;
 use super::limits::{Limits, PERIOD_US, weight_of_shares};
 use super::place::Place;
+use super::reserved::{self, LOW};
 use super::v1::counted;
 
 /// The controllers that are handed down to a container, where the kernel has them here.
@@ -129,11 +130,6 @@ impl V2Group {
                 group.set("memory.max", &bytes.to_string())?;
                 group.set_if_there("memory.swap.max", &limits.swap_alone())?;
             }
-            if let Some(bytes) =
-                limits.memory_reservation_bytes.filter(|_| lists(&handed, "memory"))
-            {
-                group.set("memory.low", &bytes.to_string())?;
-            }
             let sets = [("cpuset.cpus", &limits.cpuset_cpus), ("cpuset.mems", &limits.cpuset_mems)];
             for (file, value) in sets {
                 if let Some(value) = value.as_ref().filter(|_| lists(&handed, "cpuset")) {
@@ -143,6 +139,9 @@ impl V2Group {
             if let Some(count) = limits.pids_max.filter(|_| lists(&handed, "pids")) {
                 group.set("pids.max", &count.to_string())?;
             }
+        }
+        if let Some(bytes) = limits.memory_reservation_bytes.filter(|_| lists(&handed, "memory")) {
+            self.reserve(&bytes.to_string())?;
         }
         if lists(&handed, "io") {
             // The server's too: what it reads and writes is the container's.
@@ -169,6 +168,13 @@ impl V2Group {
                 .try_for_each(|group| group.set("cpu.weight", &weight))?;
         }
         Ok(())
+    }
+
+    /// Has memory left to the container where it is short.
+    pub fn reserve(&self, bytes: &str) -> Result<(), CgroupError> {
+        let groups = [Some(&self.place.own), self.limited(), self.payload()];
+        groups.into_iter().flatten().try_for_each(|group| group.set(LOW, bytes))?;
+        reserved::add_up(self.place.shared())
     }
 
     /// Kills for want of memory so far; `None` where this tree does not count them.
