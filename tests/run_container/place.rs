@@ -82,6 +82,11 @@ impl Place {
         self.assert_no_group_left();
     }
 
+    /// The groups of this store's containers, in every hierarchy.
+    pub fn groups(&self) -> Vec<PathBuf> {
+        self.groups.left()
+    }
+
     /// No group of a container of this store is left, used or not.
     pub fn assert_no_group_left(&self) {
         let left = self.groups.left();

@@ -1,11 +1,16 @@
 //! `layerfs update`: other limits hold at once where a container runs, and from the next start on where it does not.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
 use layerfs_runtime::cgroup::{Cgroup, Limits};
 use serde_json::Value;
 
 use crate::exec::Up;
 use crate::place::Place;
-use crate::support::need_root;
+use crate::support::{need, need_root};
 
 /// What the container reads of its limits, one a line, on either version of cgroups.
 const READ: &str =
@@ -28,6 +33,31 @@ fn shown(place: &Place) -> Vec<Value> {
 
 fn values(text: &str) -> Vec<Value> {
     serde_json::from_str(text).unwrap()
+}
+
+/// Whether a user whom nobody knows can lock a directory.
+fn is_locked_by_others(dir: &Path) -> bool {
+    let words = ["--reuid", "61234", "--regid", "61234", "--clear-groups", "flock", "-n"];
+    let mut flock = Command::new("setpriv");
+    flock.args(words).arg(dir).arg("true").stderr(Stdio::null()).status().unwrap().success()
+}
+
+#[test]
+fn nobody_else_can_hold_the_lock_that_an_update_and_a_commit_wait_for() {
+    need_root!();
+    need!("setpriv", "flock");
+    let place = Place::new();
+    let _up = Up::new(&place, &["--memory", "40m"], "exec sleep 1000");
+    let groups = place.groups();
+    let locked = |groups: &[PathBuf]| groups.iter().filter(|it| is_locked_by_others(it)).count();
+    assert!(!groups.is_empty());
+    assert_eq!(locked(&groups), 0, "{groups:?}");
+    // As an earlier version made them; who is in one already is waited for.
+    for group in &groups {
+        std::fs::set_permissions(group, Permissions::from_mode(0o755)).unwrap();
+    }
+    place.layerfs(&["update", "--memory", "50m", "--memory-swap", "50m", "box"]).said();
+    assert_eq!(locked(&groups), groups.len() - 1, "{groups:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use layerfs_driver::sys::file::Symlinks;
+use layerfs_driver::sys::file::{self, Symlinks};
 use layerfs_driver::sys::lock::{self, Share};
 use layerfs_driver::sys::{Errno, SysError, dir};
 
@@ -12,6 +12,11 @@ use crate::sys::control;
 
 /// Two readings that differ by less are one: the kernel rounds memory down to its pages, of at most 64 KiB.
 const ROUNDING_MAX: u64 = 64 * 1024;
+
+/// Others may look at a group.
+const OPEN: u32 = 0o755;
+/// Others may pass through it, as a container on its way to what it sees, and not open it: who opens a directory can lock it.
+const CLOSED: u32 = 0o711;
 
 /// A cgroup directory.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ impl Group {
 
     /// Waits until this is the only one that has the group stopped: a lock of its directory, gone with who holds it.
     pub fn lock(&self) -> Result<(), CgroupError> {
+        // One that an earlier version made is open to all.
+        file::chmod(&self.dir, CLOSED).map_err(CgroupError::call("close", &self.path))?;
         lock::wait(&self.dir, Share::Exclusive).map_err(CgroupError::call("lock", &self.path))
     }
 
@@ -49,9 +56,18 @@ impl Group {
 
     /// Makes a group below this one, which must not be there. Fails with nothing made.
     pub fn make(&self, name: &str) -> Result<Group, CgroupError> {
+        self.make_with(name, OPEN)
+    }
+
+    /// The same for one that is locked.
+    pub fn make_closed(&self, name: &str) -> Result<Group, CgroupError> {
+        self.make_with(name, CLOSED)
+    }
+
+    fn make_with(&self, name: &str, mode: u32) -> Result<Group, CgroupError> {
         let path = self.path.join(name);
         let failed = CgroupError::call("make cgroup", &path);
-        dir::make(&self.dir, name, 0o755).map_err(&failed)?;
+        dir::make(&self.dir, name, mode).map_err(&failed)?;
         match dir::open(&self.dir, name, Symlinks::Stop) {
             Ok(dir) => Ok(Group { dir, path }),
             Err(error) => {

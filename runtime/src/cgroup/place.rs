@@ -77,7 +77,7 @@ fn attempt(
 ) -> Result<(Group, Group), CgroupError> {
     let shared = top.make_or_open(SHARED)?;
     ready(top, &shared)?;
-    let own = match shared.make(id) {
+    let own = match shared.make_closed(id) {
         Err(CgroupError::Call { source, path, .. }) if source.errno() == Errno::EXIST => {
             return Err(CgroupError::Exists(path));
         }

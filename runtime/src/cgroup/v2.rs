@@ -54,7 +54,7 @@ impl V2Group {
 
     /// Makes the leaves. Where this fails, what there is of them is removed with `<id>/`.
     pub fn make_leaves(&mut self) -> Result<(), CgroupError> {
-        self.limited = Some(self.place.own.make(LIMITED)?);
+        self.limited = Some(self.place.own.make_closed(LIMITED)?);
         self.ask_controllers()?;
         let payload = self.limited.as_ref().map(|limited| limited.make(PAYLOAD));
         self.payload = payload.transpose()?;
