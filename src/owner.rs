@@ -83,7 +83,8 @@ fn refuse(owner: u32, what: What, path: &Path) -> Result<()> {
         (_, None) => (format!("user {owner}"), format!("with `sudo -u '#{owner}' layerfs …`")),
     };
     bail!(
-        "the {} `{}` belongs to {whose}, whose records would say what this command ends and removes: run it as that user, {cure}",
+        "the {} `{}` belongs to {whose}, whose records would say what this command ends and removes: run it as that user, {cure}, or \
+         give it to this one with chown -R where all in it is trusted",
         what.shown(),
         path.display()
     )

@@ -6,7 +6,6 @@ use anyhow::{Result, bail};
 use clap::Args;
 use layerfs_driver::store::container::{Container, Keep, State};
 use layerfs_driver::store::{Store, StoreError};
-use layerfs_driver::sys::file;
 use layerfs_driver::sys::process::Process;
 use layerfs_runtime::cgroup::Cgroup;
 
@@ -114,38 +113,12 @@ pub fn remove(store: &Store, word: &str, force: Force, with: With) -> Result<Out
         // Whoever was first may have left them.
         return volume::take_anonymous(store, &container.id, &names).remove(store);
     };
-    match container.keep {
-        Keep::Kept if !names.is_empty() => {
-            drop(held);
-            remove_with(store, &container, &names)
-        }
-        _ => {
-            let going = volume::take_anonymous(store, &container.id, &names);
-            store.remove_held_container(&container, held)?;
-            going.remove(store)
-        }
+    // Whoever clears up after this process, should that be killed, removes what is left of it and of them.
+    if container.keep == Keep::Kept && !names.is_empty() {
+        store.give_up_container(&container, &held)?;
     }
-}
-
-/// Removes a container that is kept, and its volumes of these names. It is a throwaway before it loses the first of them: whoever
-/// clears up after this process, should that be killed, removes what is left of it and of them, and nobody finds it without them.
-fn remove_with(store: &Store, container: &Container, names: &[String]) -> Result<Outcome> {
-    let going = match store.start_container(container, Keep::Throwaway) {
-        // Whoever was first may have left them.
-        Err(StoreError::NoSuchContainer(_)) => volume::take_anonymous(store, &container.id, names),
-        Err(StoreError::ContainerRuns(name)) => return Err(StoreError::ContainerLives(name).into()),
-        taken => {
-            let taken = taken?;
-            if let Err(error) = file::sync(taken.dir()) {
-                // The next sweep has both.
-                taken.leave();
-                return Err(error.into());
-            }
-            let going = volume::take_anonymous(store, &container.id, names);
-            taken.discard()?;
-            going
-        }
-    };
+    let going = volume::take_anonymous(store, &container.id, &names);
+    store.remove_held_container(&container, held)?;
     going.remove(store)
 }
 

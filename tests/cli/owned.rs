@@ -24,7 +24,7 @@ fn give(path: &Path, to: u32) {
 fn told(what: &str, path: &Path) -> String {
     format!(
         "the {what} `{}` belongs to user {STRANGER}, whose records would say what this command ends and removes: run it as that \
-         user, with `sudo -u '#{STRANGER}' layerfs …`",
+         user, with `sudo -u '#{STRANGER}' layerfs …`, or give it to this one with chown -R where all in it is trusted",
         path.display()
     )
 }

@@ -53,8 +53,9 @@ impl Cgroup {
         // One that stays does not keep the others.
         let answers: Vec<Result<(), CgroupError>> =
             self.places().map(|place| removed(&place.own, || place.try_remove(&self.id))).collect();
-        answers.into_iter().collect::<Result<(), CgroupError>>()?;
-        self.v2.as_ref().map_or(Ok(()), |group| reserved::add_up_again(group.place.shared()))
+        let left =
+            self.v2.as_ref().map_or(Ok(()), |group| reserved::add_up_again(group.place.shared()));
+        answers.into_iter().chain([left]).collect()
     }
 
     /// Does both for a container whose command was killed: ends the server too, and knows nothing but the id, and where

@@ -34,8 +34,10 @@ impl Group {
 
     /// Waits until this is the only one that has the group stopped: a lock of its directory, gone with who holds it.
     pub fn lock(&self) -> Result<(), CgroupError> {
-        // One that an earlier version made is open to all.
-        file::chmod(&self.dir, CLOSED).map_err(CgroupError::call("close", &self.path))?;
+        // One that an earlier version made is open to all. Of another owner's the lock is the more urgent.
+        if let Err(error) = file::chmod(&self.dir, CLOSED) {
+            tracing::debug!("others may hold the lock of {}: {error}", self.path.display());
+        }
         lock::wait(&self.dir, Share::Exclusive).map_err(CgroupError::call("lock", &self.path))
     }
 

@@ -259,7 +259,9 @@ fn join(leases: &Leases, site: &Site, ports: &[Publish], living: &Living) -> Res
     here.push(mine.lease.clone());
     // Also where it publishes nothing: somebody may have emptied the table.
     if let Err(error) = leases.feed(site, &here) {
-        leases.release(&mine.lease)?;
+        if let Err(left) = leases.release(&mine.lease) {
+            message::error(&left);
+        }
         return Err(error);
     }
     Ok(mine)

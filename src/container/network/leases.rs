@@ -161,19 +161,24 @@ impl Leases {
     pub fn feed(&self, site: &Site, leases: &[Lease]) -> Result<()> {
         let text = rules::text(site, leases);
         let before = generation();
-        if self.fed()?.is_some_and(|fed| before.is_some_and(|now| fed == self.note_of(now, &text)))
+        let fed = self.fed().unwrap_or_else(|error| {
+            tracing::debug!("which rules there are is not known: {error:#}");
+            None
+        });
+        if fed.is_some_and(|fed| before.is_some_and(|now| fed == self.note_of(now, &text)))
             && network::is_there(&site.table)?
         {
             return Ok(());
         }
         network::feed(&text)?;
-        // Where more than one change was made, not all is known of them.
-        match (before, generation()) {
-            (Some(before), Some(now)) if now == before.wrapping_add(1) => {
-                self.note_fed(&self.note_of(now, &text))
-            }
-            _ => Ok(()),
+        // Where more than one change was made, not all is known of them. An older note is of no change that comes.
+        if let (Some(before), Some(now)) = (before, generation())
+            && now == before.wrapping_add(1)
+            && let Err(error) = self.put(RULES, &self.note_of(now, &text))
+        {
+            tracing::debug!("which rules there are is not written down: {error}");
         }
+        Ok(())
     }
 
     fn note_of(&self, generation: u32, rules: &str) -> Vec<u8> {
@@ -186,10 +191,6 @@ impl Leases {
             Err(error) if error.is_absent() => Ok(None),
             opened => Ok(Some(file::read_all(&opened?, LEN_MAX)?)),
         }
-    }
-
-    fn note_fed(&self, note: &[u8]) -> Result<()> {
-        self.put(RULES, note).context("write down which rules there are").map(drop)
     }
 
     fn unfinished(&self) -> Result<OwnedFd, SysError> {

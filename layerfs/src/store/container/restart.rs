@@ -13,7 +13,7 @@ use super::state::{self, State};
 use crate::store::error::{During, StoreError};
 use crate::store::root::Store;
 use crate::sys::dir;
-use crate::sys::file::Symlinks;
+use crate::sys::file::{self, Symlinks};
 use crate::sys::lock::{self, Share};
 
 impl Store {
@@ -41,6 +41,17 @@ impl Store {
         }
         // A descriptor that is not the lock's: the living one must not keep others from making theirs.
         Ok(Living::new(self.open_containers()?, own, keep, words).with_groups_below(groups))
+    }
+
+    /// Makes a container that is held one that goes: where this process removes it no further, the next sweep does. Of the volumes that
+    /// go with it none is lost by one that stays.
+    pub fn give_up_container(
+        &self,
+        container: &Container,
+        held: &OwnedFd,
+    ) -> Result<(), StoreError> {
+        let deed = || format!("remove container {}", container.name);
+        record::keep_no_longer(held).and_then(|()| file::sync(held)).during(deed)
     }
 
     /// Holds a container that nobody runs: until the answer is dropped it is not started and not removed.
