@@ -47,7 +47,7 @@ fn nobody_else_can_hold_the_lock_that_an_update_and_a_commit_wait_for() {
     need_root!();
     need!("setpriv", "flock");
     let place = Place::new();
-    let _up = Up::new(&place, &["--memory", "40m"], "exec sleep 1000");
+    let up = Up::new(&place, &["--memory", "40m"], "exec sleep 1000");
     let groups = place.groups();
     let locked = |groups: &[PathBuf]| groups.iter().filter(|it| is_locked_by_others(it)).count();
     assert!(!groups.is_empty());
@@ -58,6 +58,8 @@ fn nobody_else_can_hold_the_lock_that_an_update_and_a_commit_wait_for() {
     }
     place.layerfs(&["update", "--memory", "50m", "--memory-swap", "50m", "box"]).said();
     assert_eq!(locked(&groups), groups.len() - 1, "{groups:?}");
+    up.end();
+    place.assert_nothing_left();
 }
 
 #[test]
