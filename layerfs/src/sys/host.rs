@@ -167,6 +167,12 @@ pub fn kernel() -> (String, String) {
     (names.release().to_string_lossy().into_owned(), names.machine().to_string_lossy().into_owned())
 }
 
+/// The version that a kernel's release begins with; `None` where it does not begin with one.
+pub fn version_of(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
 /// Size and free space of a file system.
 #[derive(Clone, Copy, Debug)]
 pub struct Space {

@@ -18,6 +18,9 @@ use crate::sys::{SysError, control};
 /// Tells which controllers there are.
 const CONTROLLERS: &str = "cgroup.controllers";
 
+/// The kernel that gives who begins in a group its processors (Linux commit 42a11bf5c543).
+const FIXED: (u32, u32) = (6, 3);
+
 /// What a process is to go into.
 #[derive(Debug, Default)]
 pub struct Entry<'a> {
@@ -85,8 +88,8 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Whether who begins in a group has its processors and memory nodes. Kernels before 6.3 give it those of its parent, and it never gets
-/// the group's, for it is there (Linux commit 42a11bf5c543); no kernel gives its parent's policy of memory (`set_mempolicy(2)`) the nodes
+/// Whether who begins in a group has its processors and memory nodes. Older kernels give it those of its parent, and it never gets the
+/// group's, for it is there; no kernel gives its parent's policy of memory (`set_mempolicy(2)`) the nodes
 /// of the group, as of who is moved.
 fn processors_follow(group: &Group, release: &str) -> Result<bool, CgroupError> {
     if !lists(&group.read(CONTROLLERS)?, "cpuset") {
@@ -94,13 +97,8 @@ fn processors_follow(group: &Group, release: &str) -> Result<bool, CgroupError> 
     }
     let has_nodes =
         group.read_if_there("cpuset.mems")?.is_some_and(|nodes| !nodes.trim().is_empty());
-    Ok(!has_nodes && is_since_6_3(release))
-}
-
-fn is_since_6_3(release: &str) -> bool {
-    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
-    let mut number = || numbers.next().and_then(|digits| digits.parse::<u32>().ok());
-    matches!((number(), number()), (Some(major), Some(minor)) if (major, minor) >= (6, 3))
+    let has_fix = host::version_of(release).is_some_and(|version| version >= FIXED);
+    Ok(!has_nodes && has_fix)
 }
 
 #[cfg(test)]

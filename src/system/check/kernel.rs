@@ -16,7 +16,7 @@ pub fn version() -> Item {
 
 fn judge(release: &str) -> Item {
     let item = Item::ok("kernel", Need::Main, format!("Linux {release}"));
-    match parse(release) {
+    match host::version_of(release) {
         Some(version) if version >= VERSION_MIN => item,
         Some(_) => {
             item.missing(format!("Linux {release} is older than 5.10"), "boot a newer kernel")
@@ -26,11 +26,6 @@ fn judge(release: &str) -> Item {
             "layerfs wants 5.10 or later",
         ),
     }
-}
-
-fn parse(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 /// The kernel's own union file system, which layerfs is compared with and never uses.
