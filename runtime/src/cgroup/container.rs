@@ -234,7 +234,7 @@ impl Cgroup {
     /// Of a controller that the tree of version 2 has, and this user was not given.
     fn why_not_given(&self, host: &Host, controller: &str) -> Result<Option<WhyNot>, CgroupError> {
         let Some(mount) = &host.v2 else { return Ok(None) };
-        let offered = Group::top(mount)?.read("cgroup.controllers")?;
+        let offered = Group::top(mount)?.read(v2::CONTROLLERS)?;
         if !v2::lists(&offered, v2::called(controller)) {
             return Ok(None);
         }

@@ -12,11 +12,8 @@ use super::container::Cgroup;
 use super::error::CgroupError;
 use super::group::Group;
 use super::v1::V1Group;
-use super::v2::{V2Group, lists};
+use super::v2::{CONTROLLERS, V2Group, lists};
 use crate::sys::{SysError, control};
-
-/// Tells which controllers there are.
-const CONTROLLERS: &str = "cgroup.controllers";
 
 /// The kernel that gives who begins in a group its processors (Linux commit 42a11bf5c543).
 const FIXED: (u32, u32) = (6, 3);

@@ -36,7 +36,7 @@ fn look_at(host: &Host, limits: &Limits) -> Result<(), CgroupError> {
         Delegation::Below(group) | Delegation::Alone(group) => Some(Group::top(group)?),
         _ => None,
     };
-    let offered = given.as_ref().map(|group| group.read("cgroup.controllers")).transpose()?;
+    let offered = given.as_ref().map(|group| group.read(v2::CONTROLLERS)).transpose()?;
     let offered = offered.unwrap_or_default();
     let none = Cgroup { id: "".into(), v1: Vec::new(), v2: None };
     // Those of version 1 are root's.
@@ -79,8 +79,8 @@ mod tests {
         let given = dir.path().join("given");
         std::fs::create_dir(&given).unwrap();
         for (file, text) in [
-            (dir.path().join("cgroup.controllers"), "cpu cpuset memory pids\n"),
-            (given.join("cgroup.controllers"), "cpuset memory\n"),
+            (dir.path().join(v2::CONTROLLERS), "cpu cpuset memory pids\n"),
+            (given.join(v2::CONTROLLERS), "cpuset memory\n"),
             (given.join("cpuset.cpus.effective"), "0-1\n"),
             (given.join("memory.max"), "max\n"),
         ] {

@@ -26,6 +26,8 @@ pub(super) fn called(controller: &str) -> &str {
 }
 
 pub(super) const CONTROL: &str = "cgroup.subtree_control";
+/// Tells which controllers a group has.
+pub(super) const CONTROLLERS: &str = "cgroup.controllers";
 const LIMITED: &str = "limited";
 const PAYLOAD: &str = "payload";
 const SERVER: &str = "fuse";
@@ -188,7 +190,7 @@ impl V2Group {
 /// Hands the wanted controllers that `group` has down to the groups below it. Answers with those that were refused: it
 /// depends on the limits whether that matters. Nothing is ever taken away from a group that others use.
 fn hand_down(group: &Group) -> Result<Vec<(&'static str, WhyNot)>, CgroupError> {
-    let offered = group.read("cgroup.controllers")?;
+    let offered = group.read(CONTROLLERS)?;
     let handed = group.read(CONTROL)?;
     let mut refused = Vec::new();
     for name in WANTED {
