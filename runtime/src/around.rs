@@ -52,13 +52,15 @@ impl Around {
         }
     }
 
-    /// Makes a child of this process in new namespaces, those of processes within this one. As [`process::fork_within`].
+    /// Makes a child of this process in new namespaces, those of processes within this one. As [`process::fork_into`].
     pub(crate) fn fork_within(
         &self,
         namespaces: i32,
         entry: &mut Entry<'_>,
     ) -> Result<Forked, SysError> {
-        let Some(held) = &self.0 else { return process::fork_within(namespaces, entry) };
+        let Some(held) = &self.0 else {
+            return entry.fork(|group| process::fork_into_group(namespaces, group));
+        };
         let (ours, its) = channel::pair()?;
         let own = namespace::own_processes()?;
         join::join_processes(&held.child.pidfd)?;
@@ -67,7 +69,8 @@ impl Around {
         let between = match between {
             Ok(Forked::Child) => {
                 let here = EndsHere { status: PANIC_STATUS };
-                return match process::fork_beside_within(namespaces, entry) {
+                let made = entry.fork(|group| process::fork_beside_into_group(namespaces, group));
+                return match made {
                     Ok(Forked::Child) => {
                         std::mem::forget(here);
                         Ok(Forked::Child)

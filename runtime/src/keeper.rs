@@ -71,7 +71,7 @@ pub(crate) fn told(channel: &OwnedFd) -> Result<Ended, SysError> {
 fn keep(command: OwnedFd, steps: &[ExecStep], mut given: Joining<'_>) -> Result<(), SysError> {
     terminal::new_session()?;
     exec::take_streams(file::open_device("/dev/null")?)?;
-    let pid = match process::fork_within(0, &mut given.entry)? {
+    let pid = match given.entry.fork(|group| process::fork_into_group(0, group))? {
         Forked::Child => {
             // Or nobody would hear that this one's parent has ended.
             drop(command);

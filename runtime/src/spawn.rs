@@ -40,7 +40,7 @@ pub fn spawn(
 ) -> Result<Spawned, SysError> {
     let (said, output) = channel::pipe()?;
     let (ours, report) = channel::pipe()?;
-    match process::fork_within(0, &mut entry)? {
+    match entry.fork(|group| process::fork_into_group(0, group))? {
         Forked::Child => {
             let _here = EndsHere { status: PANIC_STATUS };
             drop((said, ours));

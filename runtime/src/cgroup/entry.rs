@@ -13,6 +13,7 @@ use super::error::CgroupError;
 use super::group::Group;
 use super::v1::V1Group;
 use super::v2::{CONTROLLERS, V2Group, lists};
+use crate::sys::process::Forked;
 use crate::sys::{SysError, control};
 
 /// The kernel that gives who begins in a group its processors (Linux commit 42a11bf5c543).
@@ -23,8 +24,8 @@ const FIXED: (u32, u32) = (6, 3);
 pub struct Entry<'a> {
     /// The lists of threads of version 1's groups.
     tasks: Vec<OwnedFd>,
-    /// The group of version 2, for whoever makes the process; taken away where it did not begin there.
-    pub(crate) group: Option<BorrowedFd<'a>>,
+    /// The group of version 2, where the process is to begin; taken away where it did not.
+    group: Option<BorrowedFd<'a>>,
     /// Whether these are all.
     is_whole: bool,
 }
@@ -78,10 +79,19 @@ impl<'a> Entry<'a> {
         self.is_whole && self.tasks.iter().all(|tasks| control::tell(tasks, "0").is_ok())
     }
 
-    /// Says that it did not begin in its group of version 2, and why.
-    pub(crate) fn refuse_group(&mut self, why: &SysError) {
-        tracing::debug!("no process begins in its group: {why}");
-        (self.group, self.is_whole) = (None, false);
+    /// Has `fork` make the process in its group of version 2, and anywhere where the kernel refuses that. Both processes know which.
+    pub(crate) fn fork(
+        &mut self,
+        fork: impl Fn(Option<BorrowedFd<'_>>) -> Result<Forked, SysError>,
+    ) -> Result<Forked, SysError> {
+        if let Some(group) = self.group {
+            match fork(Some(group)) {
+                Err(error) => tracing::debug!("no process begins in its group: {error}"),
+                made => return made,
+            }
+            (self.group, self.is_whole) = (None, false);
+        }
+        fork(None)
     }
 }
 

@@ -6,7 +6,6 @@ use layerfs_driver::sys::{dir, file};
 use rustix::process::{DumpableBehavior, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions};
 
 use super::{Errno, SysError, call, last_errno};
-use crate::cgroup::Entry;
 
 /// Bytes of `/proc/PID/status`: some fifty lines, of which the lists of groups and processors are the longest.
 const STATUS_LEN_MAX: u64 = 1 << 20;
@@ -77,20 +76,9 @@ pub fn fork_into(namespaces: i32) -> Result<Forked, SysError> {
     clone(namespaces, libc::SIGCHLD, None)
 }
 
-/// The same, in the entry's group of version 2 from its beginning. Where the kernel refuses that, the entry has none afterwards, in
-/// both processes.
-pub fn fork_within(namespaces: i32, entry: &mut Entry<'_>) -> Result<Forked, SysError> {
-    clone_within(namespaces, libc::SIGCHLD, entry)
-}
-
-fn clone_within(flags: i32, exit_signal: i32, entry: &mut Entry<'_>) -> Result<Forked, SysError> {
-    if let Some(group) = entry.group {
-        match clone(flags, exit_signal, Some(group)) {
-            Err(error) => entry.refuse_group(&error),
-            made => return made,
-        }
-    }
-    clone(flags, exit_signal, None)
+/// The same, in a control group of version 2 from its beginning (Linux 5.7).
+pub fn fork_into_group(namespaces: i32, group: Option<BorrowedFd<'_>>) -> Result<Forked, SysError> {
+    clone(namespaces, libc::SIGCHLD, group)
 }
 
 /// The same without new namespaces, as a child of this process's parent: that one is to wait for it. The kernel tells the
@@ -136,9 +124,12 @@ pub fn fork_beside_into(namespaces: i32) -> Result<Forked, SysError> {
     clone(libc::CLONE_PARENT | namespaces, 0, None)
 }
 
-/// The same as [`fork_within`].
-pub fn fork_beside_within(namespaces: i32, entry: &mut Entry<'_>) -> Result<Forked, SysError> {
-    clone_within(libc::CLONE_PARENT | namespaces, 0, entry)
+/// The same as [`fork_into_group`].
+pub fn fork_beside_into_group(
+    namespaces: i32,
+    group: Option<BorrowedFd<'_>>,
+) -> Result<Forked, SysError> {
+    clone(libc::CLONE_PARENT | namespaces, 0, group)
 }
 
 /// The number of a process that has not been waited for, as this one sees it (`pidfd_open(2)`).
