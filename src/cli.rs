@@ -282,6 +282,37 @@ mod tests {
         command().debug_assert();
     }
 
+    /// To make the words of all verbs takes longer than to start a process.
+    #[test]
+    fn words_are_made_of_the_verb_that_is_said_alone() {
+        SAID.set(Some("run".into()));
+        let made = command();
+        SAID.set(None);
+        for verb in made.get_subcommands() {
+            let has_words = verb.get_arguments().next().is_some();
+            assert_eq!(has_words, verb.get_name() == "run", "{}", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_one_who_knows_all_words() {
+        for said in [
+            "run --no-such",
+            "rum x",
+            "run --help",
+            "help run",
+            "--log-level debug kill",
+            "-- run x",
+        ] {
+            let words: Vec<OsString> =
+                ["layerfs"].into_iter().chain(said.split(' ')).map(OsString::from).collect();
+            let whole = Cli::try_parse_from(&words).unwrap_err().to_string();
+            assert_eq!(parse(&words).unwrap_err().to_string(), whole, "{said}");
+        }
+        let words = ["layerfs", "--root=run", "kill", "-s", "HUP", "x"].map(OsString::from);
+        assert!(matches!(parse(&words).unwrap().verb, Verb::Kill(_)));
+    }
+
     #[test]
     fn every_verb_has_examples_and_says_what_it_does() {
         for verb in command().get_subcommands() {
