@@ -1,19 +1,19 @@
 //! Mounts whose serving process was killed.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
 use crate::live::{Live, Stopped, live, step};
-use crate::support::machine;
 
-/// Kills what serves `mnt`, and waits until the kernel knows.
+/// Kills what serves `mnt`, and waits until the kernel knows: a process that dies gives back its memory, and with it
+/// `/proc/PID/exe`, before its files, so the mount itself is asked.
 fn kill_server(live: &Live) {
     let [pid] = live.servers()[..] else { panic!("one process serves: {:?}", live.servers()) };
     let raw = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     rustix::process::kill_process(raw, Signal::KILL).unwrap();
-    while machine::pids().contains(&pid) && Path::new(&format!("/proc/{pid}/exe")).exists() {
+    while rustix::fs::statfs(live.place.join("mnt")).err() != Some(Errno::NOTCONN) {
         step();
     }
 }
