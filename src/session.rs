@@ -79,7 +79,8 @@ impl Session {
         for (option, place) in places {
             let Some(place) = place else { continue };
             let mut word = OsString::from(option);
-            word.push(place);
+            // It does not begin in the directory that this one is in.
+            word.push(std::path::absolute(place).as_deref().unwrap_or(place));
             words.push(word);
         }
         let level = self.log_level.to_possible_value();

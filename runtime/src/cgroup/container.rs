@@ -151,7 +151,7 @@ impl Cgroup {
             (limits.memory_reservation_bytes, &self.v2, &host.v2)
             && group.has("memory")?
         {
-            reserved::tell_less_above(group.place.top(), mount, bytes);
+            reserved::tell_less_above(group.place.top(), mount, bytes)?;
         }
         for (flag, asked, file) in limits.sets() {
             let of_v1 = self.v1.iter().find(|group| group.has("cpuset"));

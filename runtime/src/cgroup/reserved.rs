@@ -11,6 +11,7 @@ use std::path::Path;
 use super::error::CgroupError;
 use super::group::{Group, is_gone};
 use super::place::TRIES_MAX;
+use crate::sys::Errno;
 
 pub(super) const LOW: &str = "memory.low";
 /// The kernel's word for all.
@@ -65,12 +66,14 @@ pub fn add_up_again(shared: &Group) -> Result<(), CgroupError> {
 
 /// Tells of the first group above that has less than is asked for. The top of the tree, which is mounted at `mount`, has no such file: it
 /// has all.
-pub fn tell_less_above(top: &Group, mount: &Path, bytes: u64) {
+pub fn tell_less_above(top: &Group, mount: &Path, bytes: u64) -> Result<(), CgroupError> {
     for path in top.path().ancestors().take_while(|path| path.starts_with(mount)) {
-        // What this user may not look at it is not told of.
-        let Ok(Some(text)) = Group::top(path).and_then(|group| group.read_if_there(LOW)) else {
-            continue;
+        let text = match Group::top(path).and_then(|group| group.read_if_there(LOW)) {
+            // What this user may not look at it is not told of.
+            Err(CgroupError::Call { source, .. }) if source.errno() == Errno::ACCESS => continue,
+            text => text?,
         };
+        let Some(text) = text else { continue };
         if text.trim() != ALL && text.trim().parse().unwrap_or(0_u64) < bytes {
             tracing::warn!(
                 "--memory-reservation: {} is left {} bytes itself, so that no more is left to the container where memory is short above it; \
@@ -78,9 +81,10 @@ pub fn tell_less_above(top: &Group, mount: &Path, bytes: u64) {
                 path.display(),
                 text.trim()
             );
-            return;
+            break;
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

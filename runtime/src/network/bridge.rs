@@ -9,6 +9,7 @@ use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, L
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage as Message};
 
 use super::error::{Doing, NetworkError};
+use super::removal::{Until, remove_link};
 use super::subnet::Subnet;
 use super::talk::Talk;
 use crate::sys::{Errno, SysError, control};
@@ -104,9 +105,8 @@ pub fn make(bridge: &Bridge, mac: Mac) -> Result<bool, NetworkError> {
 }
 
 /// Takes it away; one that is not there is no failure.
-pub fn remove(name: &str) -> Result<(), NetworkError> {
-    let mut talk = Talk::open()?;
-    remove_link(&mut talk, name).doing(|| format!("remove the bridge `{name}`"))
+pub fn remove(name: &str, until: Until) -> Result<(), NetworkError> {
+    remove_link(name, until, || {}).doing(|| format!("remove the bridge `{name}`"))
 }
 
 /// A setting of this network's that is as it should be is not written: then it may be one that can't be.
@@ -144,14 +144,6 @@ pub(super) fn index_of(talk: &mut Talk, name: &str) -> Result<u32, SysError> {
     let link = link(talk, name)?;
     link.map(|link| link.header.index)
         .ok_or_else(|| SysError::new("netlink", format!("{name:?}"), Errno::NODEV))
-}
-
-pub(super) fn remove_link(talk: &mut Talk, name: &str) -> Result<(), SysError> {
-    let message = described(vec![LinkAttribute::IfName(name.to_owned())]);
-    match talk.change(Message::DelLink(message), 0) {
-        Err(error) if matches!(error.errno(), Errno::NODEV | Errno::NOENT) => Ok(()),
-        done => done,
-    }
 }
 
 /// Brings a link up.

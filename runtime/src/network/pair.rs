@@ -1,15 +1,20 @@
 //! The pair of links of each container: one end on the host's bridge, the other in its network.
 
+use std::net::Ipv4Addr;
+
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
 };
 
-use super::bridge::{described, index_of, remove_link};
+use super::bridge::{described, index_of};
 use super::error::{Doing, NetworkError};
+use super::removal::{Until, remove_link};
 use super::talk::Talk;
+use super::tracked::{Connections, forget_connections};
 use crate::spec::Connection;
+use crate::sys::Errno;
 
 /// How the container's end is called, as everywhere.
 pub(super) const INSIDE: &str = "eth0";
@@ -40,8 +45,28 @@ pub(crate) fn connect(connection: &Connection, pid: u32) -> Result<(), NetworkEr
     talk.change(Message::NewLink(ours), NLM_F_CREATE | NLM_F_EXCL).doing(deed)
 }
 
-/// Takes the host's end away, and with it the other; one that has gone with its container is no failure.
-pub fn disconnect(name: &str) -> Result<(), NetworkError> {
-    let mut talk = Talk::open()?;
-    remove_link(&mut talk, name).doing(|| format!("remove the link `{name}`"))
+/// Lets nothing through any more; one that has gone is no failure.
+pub fn shut(name: &str) -> Result<(), NetworkError> {
+    let mut message = described(vec![LinkAttribute::IfName(name.to_owned())]);
+    message.header.change_mask = LinkFlags::Up;
+    match Talk::open()?.change(Message::SetLink(message), 0) {
+        Err(error) if matches!(error.errno(), Errno::NODEV | Errno::NOENT) => Ok(()),
+        done => done.doing(|| format!("bring the link `{name}` down")),
+    }
+}
+
+/// Takes the host's end away, and with it the other; one that has gone with its container is no failure. Then has the kernel forget
+/// connections, as far as it does.
+pub fn disconnect(
+    name: &str,
+    until: Until,
+    connections: Option<(Ipv4Addr, Connections)>,
+) -> Result<(), NetworkError> {
+    let forget = || {
+        let forgotten = connections.map(|(address, which)| forget_connections(address, which));
+        if let Some(Err(error)) = forgotten {
+            tracing::debug!("{error}");
+        }
+    };
+    remove_link(name, until, forget).doing(|| format!("remove the link `{name}`"))
 }

@@ -1,5 +1,6 @@
 //! The rules of the packet filter: written whole by `nft`, looked for by netlink.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
@@ -60,17 +61,27 @@ pub fn generation() -> Result<u32, NetworkError> {
     number.map(u32::from_be_bytes).ok_or_else(none).doing(deed)
 }
 
+/// The socket by which rules were taken away. Closed before the kernel has begun to free them it waits for that
+/// (`nft_rcv_nl_event`): so it is held while something else is done.
+#[derive(Debug)]
+#[must_use]
+pub struct Dropped {
+    _socket: OwnedFd,
+}
+
 /// Takes a table away with everything in it; one that is not there is no failure. Needs no `nft`: it may be gone.
-pub fn drop_table(table: &str) -> Result<(), NetworkError> {
+pub fn drop_table(table: &str) -> Result<Dropped, NetworkError> {
     let deed = || format!("remove the rules `inet {table}`");
     // Changes are made between a begin and an end, all or none.
     let bounds = |kind| message_of(kind, 0, [0, 0, 0, SUBSYSTEM_LOW], &[]);
     let all =
         [bounds(BATCH_BEGIN), message(DROP_TABLE, NLM_F_ACK, &about(table)), bounds(BATCH_END)];
-    match ask(&all.concat()).doing(deed) {
-        Err(NetworkError::Refused { source, .. }) if source.is_absent() => Ok(()),
-        answered => answered,
+    let socket = netlink::open(Tables::Filter).doing(deed)?;
+    match asked_by(&socket, &all.concat()).doing(deed) {
+        Err(NetworkError::Refused { source, .. }) if source.is_absent() => {}
+        answered => drop(answered?),
     }
+    Ok(Dropped { _socket: socket })
 }
 
 // Of `linux/netfilter/nfnetlink.h` and `nf_tables.h`.
@@ -93,10 +104,13 @@ fn ask(messages: &[u8]) -> Result<(), SysError> {
 
 /// The same, and that answer where it is no refusal.
 fn answer_of(messages: &[u8]) -> Result<Vec<u8>, SysError> {
-    let socket = netlink::open(Tables::Filter)?;
-    netlink::send(&socket, messages)?;
+    asked_by(&netlink::open(Tables::Filter)?, messages)
+}
+
+fn asked_by(socket: &OwnedFd, messages: &[u8]) -> Result<Vec<u8>, SysError> {
+    netlink::send(socket, messages)?;
     let mut answer = [0; 4096];
-    let len = netlink::receive(&socket, &mut answer)?;
+    let len = netlink::receive(socket, &mut answer)?;
     let word = |at: usize| -> Option<[u8; 4]> { answer[..len].get(at..at + 4)?.try_into().ok() };
     let kind = word(4).map(|[a, b, _, _]| u16::from_ne_bytes([a, b]));
     match (kind, word(16)) {

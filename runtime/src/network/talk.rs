@@ -27,8 +27,12 @@ pub struct Talk {
 impl Talk {
     /// With the kernel, of the network that this process is in.
     pub fn open() -> Result<Self, NetworkError> {
-        let socket = netlink::open(Tables::Routes).doing(|| "speak of the network".into())?;
-        Ok(Talk { socket, sent: 0 })
+        Talk::begin().doing(|| "speak of the network".into())
+    }
+
+    /// The same, for whoever says what it is for.
+    pub fn begin() -> Result<Self, SysError> {
+        Ok(Talk { socket: netlink::open(Tables::Routes)?, sent: 0 })
     }
 
     /// Asks for a change, with `flags` beside the usual ones.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use layerfs_driver::store::container::Living;
 use layerfs_driver::sys::Errno;
 use layerfs_runtime::network::programs::{self as its, Kind};
-use layerfs_runtime::network::{self, NetworkError, Reserved};
+use layerfs_runtime::network::{self, NetworkError, Reserved, Until};
 use layerfs_runtime::spec::{Connection, Network};
 
 use super::lease::{self, Lease, Way};
@@ -168,25 +168,26 @@ impl Held {
     /// The container has no network after all: what it would have is given back.
     pub fn lose(&mut self) -> Result<()> {
         self.network = Network::None;
-        self.place.take().map_or(Ok(()), give_back)
+        self.give_back(Until::Gone)
     }
 
     /// Gives everything back. The container has ended.
     pub fn end(mut self) -> Result<()> {
-        self.place.take().map_or(Ok(()), give_back)
+        self.give_back(Until::Unlisted)
+    }
+
+    fn give_back(&mut self, until: Until) -> Result<()> {
+        let Some(Place { mine, run }) = self.place.take() else { return Ok(()) };
+        Leases::hold(&run)?.release(&mine.lease, until)
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(Err(error)) = self.place.take().map(give_back) {
+        if let Err(error) = self.give_back(Until::Gone) {
             message::error(&error);
         }
     }
-}
-
-fn give_back(place: Place) -> Result<()> {
-    Leases::hold(&place.run)?.release(&place.mine.lease)
 }
 
 /// Releases what containers have that are dead.
@@ -259,7 +260,7 @@ fn join(leases: &Leases, site: &Site, ports: &[Publish], living: &Living) -> Res
     here.push(mine.lease.clone());
     // Also where it publishes nothing: somebody may have emptied the table.
     if let Err(error) = leases.feed(site, &here) {
-        if let Err(left) = leases.release(&mine.lease) {
+        if let Err(left) = leases.release(&mine.lease, Until::Gone) {
             message::error(&left);
         }
         return Err(error);

@@ -12,7 +12,7 @@ use layerfs_driver::sys::file::{self, Symlinks};
 use layerfs_driver::sys::host::{self, Rights};
 use layerfs_driver::sys::lock::{self, Share};
 use layerfs_driver::sys::{Errno, SysError};
-use layerfs_runtime::network::{self, Connections};
+use layerfs_runtime::network::{self, Connections, Until};
 
 use super::lease::{Lease, Way};
 use super::site::Site;
@@ -211,10 +211,10 @@ impl Leases {
 
     /// Takes away what a container has of the bridge, and with the last one the bridge. Its lease goes last: as long as it is
     /// there, whoever comes next finds what is left.
-    pub fn release(&self, lease: &Lease) -> Result<()> {
+    pub fn release(&self, lease: &Lease, until: Until) -> Result<()> {
         match &lease.way {
             Way::Bridge { bridge, link } if self.is_here(lease) => {
-                self.leave_bridge(lease, (bridge, link))?;
+                self.leave_bridge(lease, (bridge, link), until)?;
             }
             Way::Bridge { .. } => {}
             // The program has ended with who ran the container, whatever ended that.
@@ -223,21 +223,35 @@ impl Leases {
         self.forget(&lease.id)
     }
 
-    fn leave_bridge(&self, lease: &Lease, (bridge, link): (&str, &str)) -> Result<()> {
-        network::disconnect(link)?;
+    fn leave_bridge(
+        &self,
+        lease: &Lease,
+        (bridge, link): (&str, &str),
+        until: Until,
+    ) -> Result<()> {
+        // Who comes to an address that publishes nothing comes to that address, whoever has it: what is forgotten is what it has begun,
+        // and nobody waits for that, since the address comes back last.
+        let publishes = !lease.ports.is_empty();
+        let begun = (!publishes).then_some((lease.address, Connections::Begun));
         let others: Vec<_> =
             self.here()?.into_iter().filter(|other| other.id != lease.id).collect();
+        // The bridge goes before the link, through which nothing comes then: in the other order each waits for processors that still look
+        // at the one before.
         if others.is_empty() {
-            site::remove(&self.run, bridge)?;
+            network::shut(link)?;
+            site::remove(&self.run, bridge, until)?;
+        }
+        network::disconnect(link, until, begun)?;
+        if others.is_empty() {
             self.forget(RULES)?;
-        } else if !lease.ports.is_empty() {
+        } else if publishes {
             let site = site::make_sure(&self.run)?;
             self.feed(&site, &others)?;
         }
         // Last: nothing that comes now is tracked anew. A kernel without these messages forgets by itself, in some minutes.
-        // Who comes to an address that publishes nothing comes to that address, whoever has it.
-        let which = if lease.ports.is_empty() { Connections::Begun } else { Connections::All };
-        if let Err(error) = network::forget_connections(lease.address, which) {
+        if publishes
+            && let Err(error) = network::forget_connections(lease.address, Connections::All)
+        {
             tracing::debug!("{error}");
         }
         Ok(())
@@ -265,7 +279,7 @@ impl Leases {
         self.clear_unfinished().context("remove a lease that is not whole")?;
         for found in self.found()?.into_iter().filter(|found| found.is_dead) {
             let released = match &found.lease {
-                Some(lease) => self.release(lease),
+                Some(lease) => self.release(lease, Until::Gone),
                 // Cut by a full disk or a power cut: it was never believed.
                 None => self.forget(&found.name),
             };

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use layerfs_runtime::network::{self, Bridge, Routes, Subnet};
+use layerfs_runtime::network::{self, Bridge, Routes, Subnet, Until};
 
 /// So many run directories have a bridge at the same time.
 const BRIDGES_MAX: u32 = 32;
@@ -69,14 +69,13 @@ pub fn find(run: &Path) -> Result<Option<Site>> {
     Ok(None)
 }
 
-/// Takes the bridge and the rules of a run directory away, if they are there.
-pub fn remove(run: &Path, bridge: &str) -> Result<()> {
+/// Takes the rules and the bridge of a run directory away, if they are there. Nothing comes by it any more.
+pub fn remove(run: &Path, bridge: &str, until: Until) -> Result<()> {
     let table = table_of(bridge);
-    if network::is_there(&table)? {
-        network::drop_table(&table)?;
-    }
+    let _freed_meanwhile =
+        network::is_there(&table)?.then(|| network::drop_table(&table)).transpose()?;
     if network::find(bridge)?.is_some_and(|(mac, _)| mac == mac_of(run)) {
-        network::remove(bridge)?;
+        network::remove(bridge, until)?;
     }
     Ok(())
 }
@@ -84,7 +83,7 @@ pub fn remove(run: &Path, bridge: &str) -> Result<()> {
 /// Takes every bridge of a run directory away.
 pub fn remove_all(run: &Path) -> Result<()> {
     (0..BRIDGES_MAX).map(names).try_for_each(|(bridge, _)| match network::find(&bridge)? {
-        Some((mac, _)) if mac == mac_of(run) => remove(run, &bridge),
+        Some((mac, _)) if mac == mac_of(run) => remove(run, &bridge, Until::Gone),
         _ => Ok(()),
     })
 }
