@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::carried::until;
-use crate::place::Place;
+use crate::place::{Place, ran};
 use crate::support::rights::have_loop_devices;
 use crate::support::{Scratch, machine, need, need_root};
 
@@ -42,6 +42,24 @@ fn one_in_the_background_is_listed_waited_for_and_leaves_its_output() {
     assert_eq!((logs.out.as_str(), logs.err.as_str()), ("one\nthree\n", "two\n"));
     place.layerfs(&["rm", "job"]).said();
     std::fs::remove_dir_all(&go).unwrap();
+    place.assert_nothing_left();
+}
+
+/// The process that stands by does not begin in the directory that they are relative to.
+#[test]
+fn places_that_are_said_from_where_the_caller_is_are_found_by_who_stands_by() {
+    need_root!();
+    let place = Place::new();
+    let said = |words: &[&str]| {
+        let mut command = place.command(&[words[0], "--root", "store", "--runroot", "run"]);
+        command.args(&words[1..]).current_dir(place.join(""));
+        ran(command.output().unwrap()).said()
+    };
+    said(&["run", "-d", "--name", "on", "--rootfs", "/", "sleep", "100"]);
+    assert_eq!(said(&["exec", "on", "echo", "here"]), "here\n");
+    said(&["stop", "-t", "0", "on"]);
+    said(&["start", "on"]);
+    said(&["rm", "-f", "on"]);
     place.assert_nothing_left();
 }
 
