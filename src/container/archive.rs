@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use layerfs_driver::sys::change::{self, Access, SetTime, Special};
 use layerfs_driver::sys::file::{self, FileType, Stat, Symlinks};
 use layerfs_driver::sys::stream::{FileReader, FileWriter};
-use layerfs_driver::sys::{Errno, dir};
+use layerfs_driver::sys::{Errno, SysError, dir};
 use tar::{EntryType, Header};
 
 use crate::output::message;
@@ -69,12 +69,17 @@ pub fn kind(path: &Path, follow: bool) -> Result<Kind> {
     match file::stat_at(&here, path, links) {
         Ok(stat) if file::type_of(&stat) == FileType::Directory => Ok(Kind::Directory),
         Ok(_) => Ok(Kind::Other),
-        Err(error) if [Errno::NOENT, Errno::NOTDIR].contains(&error.errno()) => {
-            let parent = path.parent().unwrap_or(path);
-            Ok(if dir::open_path(parent).is_ok() { Kind::Absent } else { Kind::Nowhere })
-        }
+        Err(error) if is_none(&error) => match dir::open_path(path.parent().unwrap_or(path)) {
+            Ok(_) => Ok(Kind::Absent),
+            Err(error) if is_none(&error) => Ok(Kind::Nowhere),
+            Err(error) => Err(error.into()),
+        },
         Err(error) => Err(error.into()),
     }
+}
+
+fn is_none(error: &SysError) -> bool {
+    [Errno::NOENT, Errno::NOTDIR].contains(&error.errno())
 }
 
 /// Writes an archive of what stands at `path`, which is called `name` in it.

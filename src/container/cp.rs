@@ -108,13 +108,16 @@ pub fn run(args: &CpArgs, session: &Session) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     apart(|| {
-        let at = mounted(&container, &held, session)
+        let (at, mut server) = mounted(&container, &held, session)
             .with_context(|| format!("mount the tree of container `{}`", container.name))?;
         let mut tree = OsString::from("--tree=");
         tree.push(&at);
         let copied = copy(args, &Inside { words: vec![tree] }, source, target);
-        let gone = mount::unmount(&at, UnmountHow::Lazy).map_err(anyhow::Error::from);
-        copied.and(gone)
+        // What it has written of itself it takes away: with this process the kernel would end it before.
+        let gone = mount::unmount(&at, UnmountHow::Lazy).and_then(|()| server.wait());
+        copied.and(
+            gone.with_context(|| format!("unmount the tree of container `{}`", container.name)),
+        )
     })
 }
 
@@ -141,8 +144,9 @@ fn by_stand_in(
 
 /// Does something in a process whose mounts and whose children end with it, and it with this one. It tells its errors.
 fn apart(deed: impl FnOnce() -> Result<()>) -> Result<Outcome> {
-    match fork_into(PROCESSES_AND_MOUNTS)? {
-        Forked::Parent(child) => match wait(&child.pidfd)? {
+    let doing = "have a process with mounts of its own copy";
+    match fork_into(PROCESSES_AND_MOUNTS).context(doing)? {
+        Forked::Parent(child) => match wait(&child.pidfd).context(doing)? {
             Ended::Exited(0) => Ok(Outcome::Done),
             Ended::Exited(_) => Ok(Outcome::SomeFailed),
             ended @ Ended::Killed(_) => bail!("the process that copies {ended}"),
@@ -151,7 +155,7 @@ fn apart(deed: impl FnOnce() -> Result<()>) -> Result<Outcome> {
             let _here = EndsHere { status: 1 };
             let done = die_with_parent()
                 .and_then(|()| make_all_private())
-                .map_err(anyhow::Error::from)
+                .context(doing)
                 .and_then(|()| deed());
             match done {
                 Ok(()) => exit_now(0),
@@ -253,15 +257,13 @@ fn end_of(mut copier: Again) -> Result<()> {
     bail!("nothing more is copied")
 }
 
-/// Mounts the tree of a container that does not run where this process alone sees it.
-fn mounted(container: &Container, held: &OwnedFd, session: &Session) -> Result<PathBuf> {
+/// Mounts the tree of a container that does not run where this process alone sees it. Answers the process that serves it, too.
+fn mounted(container: &Container, held: &OwnedFd, session: &Session) -> Result<(PathBuf, Again)> {
     dir::make_if_absent(held, "tree", 0o700)?;
     let at = dir::path_of(held)?.join("tree");
     let serve = served((container, held), Some(&at), (Users::Hosts, session))?;
-    match start::start_as(Path::new(again::THIS_PROGRAM), &serve, session)? {
-        Outcome::Done => Ok(at),
-        Outcome::SomeFailed | Outcome::Status(_) => bail!("its serving process has failed"),
-    }
+    let server = start::start_as(Path::new(again::THIS_PROGRAM), &serve, session)?;
+    Ok((at, server))
 }
 
 /// How its tree is served, as it is when it runs.

@@ -224,10 +224,9 @@ mod armed {
             #[allow(clippy::panic)] // the plan asks for one
             Plan::Panic { .. } => panic!("a planned fault"),
             Plan::Die { .. } => {
-                let _ = rustix::process::kill_process(
-                    rustix::process::getpid(),
-                    rustix::process::Signal::KILL,
-                );
+                let own = rustix::process::getpid();
+                let killed = rustix::process::kill_process(own, rustix::process::Signal::KILL);
+                tracing::debug!("alive after {killed:?}");
                 // The first process of a namespace is not reached by its own signals; by what no processor does it is.
                 std::process::abort()
             }

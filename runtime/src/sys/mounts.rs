@@ -69,23 +69,44 @@ pub fn new_filesystem(
     call("fsmount", || kind.to_owned(), mount)
 }
 
-/// A copy of the mounts at and below `path`, links followed, mounted nowhere yet.
+/// A copy of the mounts at and below `path`, links followed, mounted nowhere yet. What is mounted in the one is not in the other.
 pub fn clone_path(path: &OsStr) -> Result<OwnedFd, SysError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE;
     let clone = || rustix::mount::open_tree(CWD, path, flags);
-    call("open_tree", || format!("\"{}\"", path.display()), clone)
+    let mount = call("open_tree", || format!("\"{}\"", path.display()), clone)?;
+    make_private(&mount)?;
+    Ok(mount)
 }
 
-/// A copy of the mounts at and below what `object` is open on, mounted nowhere yet.
+/// The same of what `object` is open on.
 pub fn clone_of(object: impl AsFd) -> Result<OwnedFd, SysError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE
         | OpenTreeFlags::AT_EMPTY_PATH;
-    call("open_tree", String::new, || rustix::mount::open_tree(&object, "", flags))
+    let clone = || rustix::mount::open_tree(&object, "", flags);
+    let mount = call("open_tree", String::new, clone)?;
+    make_private(&mount)?;
+    Ok(mount)
 }
+
+/// A copy of a mount that is shared would be one of those that share (`Documentation/filesystems/sharedsubtree.rst`).
+fn make_private(mount: &OwnedFd) -> Result<(), SysError> {
+    let attr = MountAttr { set: 0, clear: 0, propagation: PRIVATE, userns_fd: 0 };
+    match set_attr(mount, &attr, Depth::All, || "MS_PRIVATE".to_owned()) {
+        Err(error) if is_missing(&error) => {
+            let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+            let path = format!("/proc/self/fd/{}", mount.as_raw_fd());
+            call("mount", || "MS_PRIVATE".to_owned(), || rustix::mount::mount_change(&*path, flags))
+        }
+        set => set,
+    }
+}
+
+/// `MS_PRIVATE` of `linux/mount.h`.
+const PRIVATE: u64 = 1 << 18;
 
 /// Puts a mount on what `target` is open on.
 pub fn attach(mount: impl AsFd, target: impl AsFd) -> Result<(), SysError> {

@@ -88,7 +88,9 @@ impl Leases {
     pub fn hold_if_there(run: &Path) -> Result<Option<Self>> {
         match dir::open_path(run.join(DIR).as_path()) {
             Err(error) if error.is_absent() => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                Err(error).with_context(|| format!("open the run directory `{}`", run.display()))
+            }
             Ok(_) => Leases::hold(run).map(Some),
         }
     }
@@ -308,17 +310,21 @@ impl Leases {
     }
 
     fn found(&self) -> Result<Vec<Found>> {
+        let deed = || format!("read the leases of addresses in `{}`", self.run.join(DIR).display());
         let mut all = Vec::new();
-        for listed in dir::list(&self.dir)? {
+        for listed in dir::list(&self.dir).with_context(deed)? {
             let Ok(name) = std::str::from_utf8(&listed.name) else { continue };
-            if [LOCK, UNFINISHED, LAST, RULES].contains(&name) {
-                continue;
+            if ![LOCK, UNFINISHED, LAST, RULES].contains(&name) {
+                all.push(self.found_as(name).with_context(deed)?);
             }
-            let file = file::open_read(&self.dir, name, Symlinks::Stop)?;
-            let is_dead = lock::try_take(&file, Share::Exclusive)?;
-            let lease = Lease::read(&file::read_all(&file, LEN_MAX)?);
-            all.push(Found { lease, name: name.to_owned(), is_dead });
         }
         Ok(all)
+    }
+
+    fn found_as(&self, name: &str) -> Result<Found, SysError> {
+        let file = file::open_read(&self.dir, name, Symlinks::Stop)?;
+        let is_dead = lock::try_take(&file, Share::Exclusive)?;
+        let lease = Lease::read(&file::read_all(&file, LEN_MAX)?);
+        Ok(Found { lease, name: name.to_owned(), is_dead })
     }
 }
