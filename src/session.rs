@@ -73,19 +73,22 @@ impl Session {
     }
 
     /// The words by which this program, started again, has the same places and tells as much.
-    pub fn words(&self) -> Vec<OsString> {
+    pub fn words(&self) -> Result<Vec<OsString>> {
         let places = [("--root=", &self.roots.store), ("--runroot=", &self.roots.run)];
         let mut words = Vec::new();
         for (option, place) in places {
             let Some(place) = place else { continue };
-            let mut word = OsString::from(option);
             // It does not begin in the directory that this one is in.
-            word.push(std::path::absolute(place).as_deref().unwrap_or(place));
+            let whole = std::path::absolute(place).with_context(|| {
+                format!("find the directory that {option}{} is in", place.display())
+            })?;
+            let mut word = OsString::from(option);
+            word.push(whole);
             words.push(word);
         }
         let level = self.log_level.to_possible_value();
         words.extend(level.map(|level| format!("--log-level={}", level.get_name()).into()));
-        words
+        Ok(words)
     }
 
     /// The same run on the store in `place`.

@@ -31,7 +31,7 @@ pub struct Started {
 pub fn start(serve: &ServeArgs, session: &Session, entry: Entry<'_>) -> Result<(Started, Server)> {
     let (ours, its) = layerfs_runtime::channel()?;
     // Called by another name it would make other words of these.
-    let process = layerfs_runtime::spawn("layerfs", &serve.words(session), its, entry)
+    let process = layerfs_runtime::spawn("layerfs", &serve.words(session)?, its, entry)
         .context("start the process that serves the container's file system")?;
     let server = Server::new(process.pid(), ours)?;
     Ok((Started { process }, server))

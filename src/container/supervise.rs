@@ -56,7 +56,7 @@ pub enum First {
 pub fn start(container: &Container, first: First, session: &Session) -> Result<()> {
     // Before there are two processes: that one finds it made.
     let _room = (host::rights()? == Rights::User).then(Room::find).transpose()?;
-    let mut words = session.words();
+    let mut words = session.words()?;
     words.push("supervise".into());
     words.extend((first == First::Yes).then(|| OsString::from("--first")));
     words.push(container.id.hex().into());

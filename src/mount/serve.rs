@@ -181,13 +181,13 @@ pub struct ServeArgs {
 
 impl ServeArgs {
     /// The words that start the process. Each value stands in the word of its option, so that none looks like an option.
-    pub fn words(&self, session: &Session) -> Vec<OsString> {
+    pub fn words(&self, session: &Session) -> Result<Vec<OsString>> {
         let word = |option: &str, value: &dyn AsRef<std::ffi::OsStr>| {
             let mut word = OsString::from(option);
             word.push(value);
             word
         };
-        let mut words = session.words();
+        let mut words = session.words()?;
         words.push("serve".into());
         words.push(word("--source=", &self.source));
         words.extend(self.image.iter().map(|image| word("--image=", image)));
@@ -208,7 +208,7 @@ impl ServeArgs {
         if let Some(mountpoint) = &self.mountpoint {
             words.extend(["--".into(), mountpoint.clone().into()]);
         }
-        words
+        Ok(words)
     }
 
     pub fn has(&self, flag: Flag) -> bool {

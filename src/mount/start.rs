@@ -19,7 +19,7 @@ pub fn start(serve: &ServeArgs, session: &Session) -> Result<Outcome> {
 /// The same by another path of this program, where it has none that leads to it; answers the process.
 pub fn start_as(program: &Path, serve: &ServeArgs, session: &Session) -> Result<Again> {
     // Called by another name it would make other words of these.
-    let mut child = again::start(program, "layerfs", &serve.words(session), Input::Nothing)
+    let mut child = again::start(program, "layerfs", &serve.words(session)?, Input::Nothing)
         .context("start the process that serves the mount")?;
     let heard = status::listen(child.said(), |agreed| message::say(agreed))
         .context("listen to the process that serves the mount")?;

@@ -9,7 +9,7 @@ use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, L
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage as Message};
 
 use super::error::{Doing, NetworkError};
-use super::removal::{Until, remove_link};
+use super::removal::{Going, Until};
 use super::subnet::Subnet;
 use super::talk::Talk;
 use crate::sys::{Errno, SysError, control};
@@ -33,16 +33,11 @@ pub fn find(name: &str) -> Result<Option<(Mac, Bridge)>, NetworkError> {
     let deed = || format!("look for the bridge `{name}`");
     let mut talk = Talk::open()?;
     let Some(link) = link(&mut talk, name).doing(deed)? else { return Ok(None) };
-    let (mut mac, mut mtu) = (Mac::default(), 0);
-    for attribute in &link.attributes {
-        match attribute {
-            LinkAttribute::Address(bytes) => {
-                mac = Mac::try_from(bytes.as_slice()).unwrap_or_default();
-            }
-            LinkAttribute::Mtu(bytes) => mtu = *bytes,
-            _ => {}
-        }
-    }
+    let mac = mac_of(&link);
+    let mtu = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Mtu(bytes) => Some(*bytes),
+        _ => None,
+    });
     let mut ask = AddressMessage::default();
     ask.header.family = AddressFamily::Inet;
     let mut address = None;
@@ -59,7 +54,7 @@ pub fn find(name: &str) -> Result<Option<(Mac, Bridge)>, NetworkError> {
         }
     })
     .doing(deed)?;
-    Ok(Some((mac, Bridge { name: name.to_owned(), address, mtu })))
+    Ok(Some((mac, Bridge { name: name.to_owned(), address, mtu: mtu.unwrap_or_default() })))
 }
 
 /// Makes it, or goes on where whoever made it got no further: up, with its address, and so that packets pass. `false` where
@@ -104,9 +99,19 @@ pub fn make(bridge: &Bridge, mac: Mac) -> Result<bool, NetworkError> {
     Ok(true)
 }
 
-/// Takes it away; one that is not there is no failure.
-pub fn remove(name: &str, until: Until) -> Result<(), NetworkError> {
-    remove_link(name, until, || {}).doing(|| format!("remove the bridge `{name}`"))
+/// Has it taken away where its hardware address is that one; `None` where it is not there, or another's.
+pub fn remove(name: &str, mac: Mac, until: Until) -> Result<Option<Going>, NetworkError> {
+    let found = link(&mut Talk::open()?, name).doing(|| format!("look for the bridge `{name}`"))?;
+    let Some(found) = found.filter(|link| mac_of(link) == mac) else { return Ok(None) };
+    Going::begin((found.header.index, name), until, || {}).map(Some)
+}
+
+fn mac_of(link: &LinkMessage) -> Mac {
+    let mac = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Address(bytes) => Mac::try_from(bytes.as_slice()).ok(),
+        _ => None,
+    });
+    mac.unwrap_or_default()
 }
 
 /// A setting of this network's that is as it should be is not written: then it may be one that can't be.

@@ -27,7 +27,7 @@ pub use joined::{host_network, of_file, of_process};
 pub(crate) use pair::connect;
 pub use pair::{disconnect, shut};
 pub use ports::{Reserved, SOCKET_PATH_MAX, Transport, reserve, way_out};
-pub use removal::Until;
+pub use removal::{Going, Until};
 pub use routes::{Routes, routes};
 pub use rules::{Dropped, drop_table, feed, generation, is_there, program};
 pub use subnet::Subnet;

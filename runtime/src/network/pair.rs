@@ -8,9 +8,9 @@ use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
 };
 
-use super::bridge::{described, index_of};
+use super::bridge::{described, index_of, link};
 use super::error::{Doing, NetworkError};
-use super::removal::{Until, remove_link};
+use super::removal::{Going, Until};
 use super::talk::Talk;
 use super::tracked::{Connections, forget_connections};
 use crate::spec::Connection;
@@ -55,18 +55,21 @@ pub fn shut(name: &str) -> Result<(), NetworkError> {
     }
 }
 
-/// Takes the host's end away, and with it the other; one that has gone with its container is no failure. Then has the kernel forget
-/// connections, as far as it does.
-pub fn disconnect(
-    name: &str,
-    until: Until,
-    connections: Option<(Ipv4Addr, Connections)>,
-) -> Result<(), NetworkError> {
+/// Takes the host's end away, and with it the other; one that has gone with its container is no failure. Then has the kernel forget what
+/// the address has begun, where one is given: as far as it does, and nobody waits for it where nobody waits for the link.
+pub fn disconnect(name: &str, until: Until, begun: Option<Ipv4Addr>) -> Result<(), NetworkError> {
     let forget = || {
-        let forgotten = connections.map(|(address, which)| forget_connections(address, which));
+        let forgotten = begun.map(|address| forget_connections(address, Connections::Begun));
         if let Some(Err(error)) = forgotten {
             tracing::debug!("{error}");
         }
     };
-    remove_link(name, until, forget).doing(|| format!("remove the link `{name}`"))
+    let found = link(&mut Talk::open()?, name).doing(|| format!("look for the link `{name}`"))?;
+    match found {
+        Some(found) => Going::begin((found.header.index, name), until, forget)?.end(),
+        None => {
+            forget();
+            Ok(())
+        }
+    }
 }

@@ -48,7 +48,7 @@ const ANSWER_LEN: usize = 64 * 1024;
 /// Connections that one message to the kernel forgets. As many answers have room in a socket.
 const AT_ONCE: usize = 64;
 
-/// How long forgetting may take: all other containers that begin or end wait for it. A container has as many as it likes.
+/// How long forgetting may take: other containers that begin or end may wait for it. A container has as many as it likes.
 const FORGET_MAX: Duration = Duration::from_secs(1);
 
 /// Which connections of an address are meant.

@@ -75,8 +75,8 @@ fn close_range(first: u32, last: u32) -> Result<(), SysError> {
         "close_range",
         || format!("{first}, {last}"),
         || {
-            // SAFETY: the caller owns no descriptor in the range that it still uses: this process execs next, or has
-            // opened nothing yet.
+            // SAFETY: the caller owns no descriptor in the range that it still uses, or gives back: this process execs next, has
+            // opened nothing yet, or ends without letting go of what it has from its parent.
             let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
             if done == 0 { Ok(()) } else { Err(last_errno()) }
         },

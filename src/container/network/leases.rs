@@ -64,6 +64,15 @@ fn generation() -> Option<u32> {
     generation.inspect_err(|error| tracing::debug!("{error}")).ok()
 }
 
+/// Has the kernel forget the connections of a container that nothing leads to any more. One without these messages forgets by itself, in
+/// some minutes. Who comes to an address that publishes nothing comes to that address, whoever has it.
+fn forget_connections(lease: &Lease) {
+    let which = if lease.ports.is_empty() { Connections::Begun } else { Connections::All };
+    if let Err(error) = network::forget_connections(lease.address, which) {
+        tracing::debug!("{error}");
+    }
+}
+
 /// A file of the directory.
 struct Found {
     lease: Option<Lease>,
@@ -231,32 +240,29 @@ impl Leases {
         (bridge, link): (&str, &str),
         until: Until,
     ) -> Result<()> {
-        // Who comes to an address that publishes nothing comes to that address, whoever has it: what is forgotten is what it has begun,
-        // and nobody waits for that, since the address comes back last.
         let publishes = !lease.ports.is_empty();
-        let begun = (!publishes).then_some((lease.address, Connections::Begun));
         let others: Vec<_> =
             self.here()?.into_iter().filter(|other| other.id != lease.id).collect();
-        // The bridge goes before the link, through which nothing comes then: in the other order each waits for processors that still look
-        // at the one before.
         if others.is_empty() {
+            // The bridge goes before the link, through which nothing comes then: in the other order each waits for processors that
+            // still look at the one before.
             network::shut(link)?;
-            site::remove(&self.run, bridge, until)?;
-        }
-        network::disconnect(link, until, begun)?;
-        if others.is_empty() {
-            self.forget(RULES)?;
+            let going = site::remove(&self.run, bridge, until)?;
+            forget_connections(lease);
+            going.end()?;
+            network::disconnect(link, until, None)?;
+            self.forget(RULES)
         } else if publishes {
+            network::disconnect(link, until, None)?;
             let site = site::make_sure(&self.run)?;
             self.feed(&site, &others)?;
+            // Last: nothing that comes now is tracked anew.
+            forget_connections(lease);
+            Ok(())
+        } else {
+            // Nobody waits for that: the address comes back last.
+            Ok(network::disconnect(link, until, Some(lease.address))?)
         }
-        // Last: nothing that comes now is tracked anew. A kernel without these messages forgets by itself, in some minutes.
-        if publishes
-            && let Err(error) = network::forget_connections(lease.address, Connections::All)
-        {
-            tracing::debug!("{error}");
-        }
-        Ok(())
     }
 
     /// One that its program has told of its ports is gone already.

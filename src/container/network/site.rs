@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use layerfs_runtime::network::{self, Bridge, Routes, Subnet, Until};
+use layerfs_runtime::network::{self, Bridge, Dropped, Routes, Subnet, Until};
 
 /// So many run directories have a bridge at the same time.
 const BRIDGES_MAX: u32 = 32;
@@ -69,21 +69,37 @@ pub fn find(run: &Path) -> Result<Option<Site>> {
     Ok(None)
 }
 
-/// Takes the rules and the bridge of a run directory away, if they are there. Nothing comes by it any more.
-pub fn remove(run: &Path, bridge: &str, until: Until) -> Result<()> {
-    let table = table_of(bridge);
-    let _freed_meanwhile =
-        network::is_there(&table)?.then(|| network::drop_table(&table)).transpose()?;
-    if network::find(bridge)?.is_some_and(|(mac, _)| mac == mac_of(run)) {
-        network::remove(bridge, until)?;
+/// A bridge that goes, and its rules.
+#[derive(Debug)]
+#[must_use]
+pub struct Going {
+    _freed_meanwhile: Option<Dropped>,
+    bridge: Option<network::Going>,
+}
+
+impl Going {
+    /// Waits until nobody finds it any more.
+    pub fn end(self) -> Result<()> {
+        Ok(self.bridge.map_or(Ok(()), network::Going::end)?)
     }
-    Ok(())
+}
+
+/// Has the rules and the bridge of a run directory taken away, if they are there. Nothing comes by it any more.
+pub fn remove(run: &Path, bridge: &str, until: Until) -> Result<Going> {
+    let mac = mac_of(run);
+    // By that name another run directory may have its own by now.
+    if network::find(bridge)?.is_some_and(|(other, _)| other != mac) {
+        return Ok(Going { _freed_meanwhile: None, bridge: None });
+    }
+    let table = table_of(bridge);
+    let freed = network::is_there(&table)?.then(|| network::drop_table(&table)).transpose()?;
+    Ok(Going { _freed_meanwhile: freed, bridge: network::remove(bridge, mac, until)? })
 }
 
 /// Takes every bridge of a run directory away.
 pub fn remove_all(run: &Path) -> Result<()> {
     (0..BRIDGES_MAX).map(names).try_for_each(|(bridge, _)| match network::find(&bridge)? {
-        Some((mac, _)) if mac == mac_of(run) => remove(run, &bridge, Until::Gone),
+        Some((mac, _)) if mac == mac_of(run) => remove(run, &bridge, Until::Gone)?.end(),
         _ => Ok(()),
     })
 }
