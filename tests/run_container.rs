@@ -52,6 +52,8 @@ mod planted;
 mod probed;
 #[path = "run_container/ranges.rs"]
 mod ranges;
+#[path = "run_container/rebooted.rs"]
+mod rebooted;
 #[cfg(feature = "fault")]
 #[path = "run_container/refused.rs"]
 mod refused;

@@ -124,6 +124,7 @@ pub fn mounted(
         bail!("{what}: the directory of the host, or a volume's name, is missing before the colon");
     }
     let target = self::target(target, what)?;
+    refuse_proc(&target, what)?;
     let contents = Contents::Own;
     let is_path = source.contains('/') || source == "." || source == "..";
     let (name, source) = match is_path {
@@ -146,6 +147,7 @@ pub fn anonymous(
     (what, store): (&str, &Store),
 ) -> Result<Mounted> {
     let target = self::target(target, what)?;
+    refuse_proc(&target, what)?;
     let name = volume::invented()?;
     let (source, contents) = (store.path_of_volume(&name)?, Contents::Own);
     let volume = Volume { source, target, access, contents };
@@ -175,6 +177,31 @@ pub fn target(target: &str, what: &str) -> Result<PathBuf> {
         bail!("{what}: nothing can be mounted over the container's root; --rootfs makes another");
     }
     Ok(target)
+}
+
+/// What may be shown in the place of a file of `/proc`: what stands there is for programs to read, and nothing of the runtime's goes by it.
+const OF_PROC: [&str; 9] = [
+    "cpuinfo",
+    "diskstats",
+    "loadavg",
+    "meminfo",
+    "net/dev",
+    "slabinfo",
+    "stat",
+    "swaps",
+    "uptime",
+];
+
+/// Refuses a place in `/proc`: by files there this runtime and programs set up what keeps a container in (CVE-2019-16884).
+fn refuse_proc(target: &Path, what: &str) -> Result<()> {
+    match target.strip_prefix("/proc") {
+        Ok(inside) if !OF_PROC.iter().any(|file| inside == Path::new(file)) => bail!(
+            "{what}: `{}` is the container's own; in /proc a volume goes on {} alone",
+            target.display(),
+            OF_PROC.join(", ")
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn resolved(source: &Path, what: &str) -> Result<PathBuf> {
@@ -229,6 +256,23 @@ mod tests {
         ] {
             let error = format!("{:#}", read(words, &store).unwrap_err());
             assert!(error.contains(said), "{words}: {error}");
+        }
+    }
+
+    #[test]
+    fn places_in_proc_are_refused_but_for_what_programs_read() {
+        let (_scratch, store) = store();
+        let mounted = |target: &str| {
+            mounted(("/etc", target), (Access::ReadOnly, Copies::No), ("-v", &store))
+        };
+        for target in ["/proc/cpuinfo", "/proc/net/dev", "/procs", "/srv/proc"] {
+            assert!(mounted(target).is_ok(), "{target}");
+        }
+        for target in
+            ["/proc", "/proc/", "/proc/self/attr", "/proc/sys/kernel", "/proc/net", "/./proc/1"]
+        {
+            let told = mounted(target).unwrap_err().to_string();
+            assert!(told.contains("is the container's own"), "{target}: {told}");
         }
     }
 }

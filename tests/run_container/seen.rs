@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::place::Place;
+use crate::place::{Place, ran};
 use crate::support::{Scratch, fixtures, need, need_root};
 
 #[test]
@@ -274,5 +274,33 @@ fn a_debian_image_works_with_its_package_manager_and_python() {
         (0, "12.15\nchanged\ncompiled\ninstalled\n"),
         "{said:?}"
     );
+    place.assert_nothing_left();
+}
+
+/// On most machines every mount is shared, and a copy of one would be, too.
+#[test]
+fn mounts_of_a_volume_do_not_show_on_the_other_side() {
+    need_root!();
+    need!("unshare");
+    let place = Place::new();
+    let script = "set -e; v=$1; users=$2; mount --bind $v $v; mount --make-shared $v
+        $LAYERFS run --rm --userns $users --cap-add SYS_ADMIN -v $v:/v --rootfs / sh -c '
+            grep -c shared: /proc/self/mountinfo; mount -t tmpfs t /v/inside && echo mounted; touch /v/ready
+            until test -e /v/go; do sleep 0.05; done; grep -c /v/outside /proc/self/mountinfo; true' >$v/said &
+        until test -e $v/ready; do kill -0 $!; sleep 0.05; done
+        grep -c $v/inside /proc/self/mountinfo || true
+        mount -t tmpfs t $v/outside; touch $v/go; wait $!; cat $v/said";
+    for users in ["auto", "host"] {
+        let volume = place.join(users);
+        for name in ["inside", "outside"] {
+            std::fs::create_dir_all(volume.join(name)).unwrap();
+        }
+        let mut shell = std::process::Command::new("unshare");
+        shell.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]);
+        shell.arg(&volume).arg(users).env("LAYERFS", env!("CARGO_BIN_EXE_layerfs"));
+        shell.env("LAYERFS_ROOT", place.join("store")).env("LAYERFS_RUNROOT", place.join("run"));
+        assert_eq!(ran(shell.output().unwrap()).said(), "0\n0\nmounted\n0\n", "{users}");
+        std::fs::remove_dir_all(&volume).unwrap();
+    }
     place.assert_nothing_left();
 }

@@ -6,6 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::error::{SysError, call};
 use super::file::{self, Symlinks};
 
+/// Bytes of a `boot_id`, and more.
+const BOOT_ID_LEN_MAX: u64 = 64;
+
 /// Whether the process may do what root may: effective user id 0.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -165,6 +168,13 @@ pub fn since_1970() -> Duration {
 pub fn kernel() -> (String, String) {
     let names = rustix::system::uname();
     (names.release().to_string_lossy().into_owned(), names.machine().to_string_lossy().into_owned())
+}
+
+/// A word that the kernel has for the time since the machine was started, and for no other (`boot_id`, `random(4)`).
+pub fn boot_id() -> Result<String, SysError> {
+    let text = file::open_read_path("/proc/sys/kernel/random/boot_id")
+        .and_then(|file| file::read_all(file, BOOT_ID_LEN_MAX))?;
+    Ok(String::from_utf8_lossy(&text).trim_end().to_owned())
 }
 
 /// The version that a kernel's release begins with; `None` where it does not begin with one.

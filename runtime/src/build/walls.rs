@@ -14,14 +14,18 @@ use crate::sys::SysError;
 use crate::sys::inside;
 use crate::sys::mounts::{self, Attributes, Depth};
 
-/// Lets an attached mount refuse more, on old kernels too; those know one mount at a time only.
+/// Lets an attached mount refuse more, on old kernels too: those know one mount at a time only.
 pub(super) fn restrict(
     mount: impl AsFd,
     attributes: Attributes,
     depth: Depth,
 ) -> Result<(), SysError> {
     match mounts::set(&mount, attributes, depth) {
-        Err(error) if mounts::is_missing(&error) => mounts::set_by_remount(&mount, attributes),
+        Err(error) if mounts::is_missing(&error) => {
+            mounts::set_by_remount(&mount, attributes)?;
+            let below = if depth == Depth::All { mounts::below(&mount)? } else { Vec::new() };
+            below.iter().try_for_each(|place| mounts::set_by_remount(place, attributes))
+        }
         set => set,
     }
 }

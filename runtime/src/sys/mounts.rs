@@ -4,7 +4,9 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::fs::CWD;
+use layerfs_driver::sys::file;
+use layerfs_driver::sys::mount::unescape;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
     OpenTreeFlags, UnmountFlags,
@@ -169,17 +171,20 @@ fn set_attr(
     })
 }
 
-/// The same for one attached mount that `place` is the root of, on a kernel that has no `mount_setattr`.
+/// The same for one attached mount that `place` is the root of, on a kernel that has no `mount_setattr`. What it refuses already it
+/// goes on to refuse.
 pub fn set_by_remount(place: impl AsFd, attributes: Attributes) -> Result<(), SysError> {
+    use rustix::fs::StatVfsMountFlags;
     use rustix::mount::MountFlags;
+    let now = call("fstatvfs", String::new, || rustix::fs::fstatvfs(&place))?.f_flag;
     let mut flags = MountFlags::BIND;
-    for (attribute, flag) in [
-        (Attributes::READ_ONLY, MountFlags::RDONLY),
-        (Attributes::NO_SUID, MountFlags::NOSUID),
-        (Attributes::NO_DEV, MountFlags::NODEV),
-        (Attributes::NO_EXEC, MountFlags::NOEXEC),
+    for (attribute, known, flag) in [
+        (Attributes::READ_ONLY, StatVfsMountFlags::RDONLY, MountFlags::RDONLY),
+        (Attributes::NO_SUID, StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
+        (Attributes::NO_DEV, StatVfsMountFlags::NODEV, MountFlags::NODEV),
+        (Attributes::NO_EXEC, StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
     ] {
-        flags.set(flag, attributes.has(attribute));
+        flags.set(flag, attributes.has(attribute) || now.contains(known));
     }
     let path = format!("/proc/self/fd/{}", place.as_fd().as_raw_fd());
     call(
@@ -187,6 +192,53 @@ pub fn set_by_remount(place: impl AsFd, attributes: Attributes) -> Result<(), Sy
         || format!("remount, {flags:?}"),
         || rustix::mount::mount_remount(&*path, flags, ""),
     )
+}
+
+/// The roots of all mounts below one that is attached, as far as they are not covered.
+pub fn below(mount: impl AsFd) -> Result<Vec<OwnedFd>, SysError> {
+    let table = file::read_all(file::open_read_path("/proc/self/mountinfo")?, TABLE_LEN_MAX)?;
+    let all: Vec<(u64, u64, Vec<u8>)> =
+        table.split(|byte| *byte == b'\n').filter_map(row).collect();
+    let mut ids = vec![id_of(mount)?];
+    let mut known = 0;
+    while let Some(above) = ids.get(known).copied() {
+        ids.extend(all.iter().filter(|(_, parent, _)| *parent == above).map(|(id, ..)| *id));
+        known += 1;
+    }
+    let mut places = Vec::new();
+    for (id, _, path) in all.iter().filter(|(id, ..)| ids[1..].contains(id)) {
+        let open = || {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            rustix::fs::openat2(CWD, &**path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
+        };
+        let place = call("openat2", || String::from_utf8_lossy(path).into_owned(), open)?;
+        // Of a covered one nobody has anything.
+        if id_of(&place)? == *id {
+            places.push(place);
+        }
+    }
+    Ok(places)
+}
+
+/// Bytes of a table of mounts, at most.
+const TABLE_LEN_MAX: u64 = 64 << 20;
+
+/// A row of `/proc/PID/mountinfo` (`proc_pid_mountinfo(5)`): the mount's number, its parent's, and where it is.
+fn row(line: &[u8]) -> Option<(u64, u64, Vec<u8>)> {
+    let mut words = line.split(|byte| *byte == b' ');
+    let mut number = || str::from_utf8(words.next()?).ok()?.parse().ok();
+    let (id, parent) = (number()?, number()?);
+    Some((id, parent, unescape(words.nth(2)?)))
+}
+
+/// The number of the mount that an object was opened in.
+fn id_of(object: impl AsFd) -> Result<u64, SysError> {
+    let path = format!("/proc/self/fdinfo/{}", object.as_fd().as_raw_fd());
+    let text = file::read_all(file::open_read_path(path.as_str())?, 4096)?;
+    let text = String::from_utf8_lossy(&text);
+    let id = text.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    id.and_then(|id| id.trim().parse().ok())
+        .ok_or_else(|| SysError::of_deed("read", "a descriptor without a mount"))
 }
 
 /// Nothing that is mounted from here on shows elsewhere, nor the other way round.
@@ -215,4 +267,22 @@ pub fn detach(mount: impl AsFd) -> Result<(), SysError> {
 /// Whether the kernel is too old for a call, which something else stands in for.
 pub fn is_missing(error: &SysError) -> bool {
     error.errno() == Errno::NOSYS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_below_one_are_found_by_their_numbers() {
+        let line = b"36 35 98:0 /mnt1 /mnt\\0402/x rw,noatime master:1 - ext3 /dev/root rw";
+        assert_eq!(row(line), Some((36, 35, b"/mnt 2/x".to_vec())));
+        assert_eq!((row(b""), row(b"36 x 98:0 / / rw")), (None, None));
+        // Of this process's own: the root has some below it, and what has none below it has none.
+        let places = below(std::fs::File::open("/").unwrap()).unwrap();
+        assert!(!places.is_empty());
+        let proc = std::fs::File::open("/proc").unwrap();
+        assert!(places.iter().any(|place| id_of(place).unwrap() == id_of(&proc).unwrap()));
+        assert!(below(std::fs::File::open("/proc/self/ns").unwrap()).is_ok());
+    }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::record::Keep;
 use crate::store::error::StoreError;
 use crate::store::record;
-use crate::sys::SysError;
+use crate::sys::{SysError, host};
 
 /// The form that this build writes, and the latest it knows.
 const VERSION: u32 = 1;
@@ -85,7 +85,13 @@ struct StateFile {
     state: State,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     groups_below: Groups,
+    /// Of one that runs: since when the machine runs, in the kernel's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    boot_id: Option<String>,
 }
+
+/// When no process ever started: a process of before the machine started again is none, whoever has its number now.
+const NEVER: u64 = u64::MAX;
 
 /// What a container whose process is gone should have said.
 pub(super) fn of_dead(said: &State, now_ms: u64) -> State {
@@ -105,7 +111,8 @@ pub(super) fn write(
     groups: Option<&Path>,
 ) -> Result<(), SysError> {
     let groups_below = groups.map(Path::to_path_buf);
-    let file = StateFile { version: VERSION, state: state.clone(), groups_below };
+    let boot_id = matches!(state, State::Running { .. }).then(host::boot_id).transpose()?;
+    let file = StateFile { version: VERSION, state: state.clone(), groups_below, boot_id };
     let text = serde_json::to_vec(&file)
         .map_err(|error| SysError::of_deed("write a state", error.to_string()))?;
     match keep {
@@ -126,9 +133,15 @@ pub(super) fn read(dir: &OwnedFd, what: &str) -> Result<(State, Groups), StoreEr
 }
 
 fn decode(text: &[u8]) -> Result<(State, Groups), String> {
-    let file: StateFile = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let mut file: StateFile = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if file.version > VERSION {
         return Err(format!("its version is {}, a newer layerfs wrote it", file.version));
+    }
+    if let (State::Running { pid_start_ticks, .. }, Some(boot_id)) =
+        (&mut file.state, &file.boot_id)
+        && *boot_id != host::boot_id().map_err(|error| error.to_string())?
+    {
+        *pid_start_ticks = NEVER;
     }
     Ok((file.state, file.groups_below))
 }
@@ -170,6 +183,25 @@ mod tests {
         let text = r#"{"version":1,"status":"running","pid":7,"pid_start_ticks":2,"started_ms":1}"#;
         let read = decode(text.as_bytes()).unwrap();
         assert!(matches!(read.0, State::Running { has_no_network: false, .. }), "{read:?}");
+    }
+
+    #[test]
+    fn a_process_of_before_the_machine_started_again_is_none() {
+        let ticks = |boot: &str| {
+            let text = format!(
+                r#"{{"version":1,"status":"running","pid":7,"pid_start_ticks":2,"started_ms":1{boot}}}"#
+            );
+            match decode(text.as_bytes()).unwrap().0 {
+                State::Running { pid_start_ticks, .. } => pid_start_ticks,
+                other => panic!("{other:?}"),
+            }
+        };
+        let own = host::boot_id().unwrap();
+        assert_eq!(own.len(), 36, "{own}");
+        assert_eq!(ticks(&format!(r#","boot_id":"{own}""#)), 2);
+        assert_eq!(ticks(r#","boot_id":"6a3c0b0e-0000-4000-8000-000000000000""#), NEVER);
+        // An earlier version said nothing of it.
+        assert_eq!(ticks(""), 2);
     }
 
     #[test]
