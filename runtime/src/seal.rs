@@ -14,8 +14,8 @@ use crate::sys::{SysError, exec, mounts};
 /// Says that this has been done once: a file system that does not tell is no reason to do it for ever.
 const MARK: &str = "_LAYERFS_SEALED";
 
-/// Returns in a process that runs from a read-only mount. Before Linux 5.12, which has no such clones, it returns as it
-/// is. A user who is not root makes no mounts: who could change the file runs from a copy in memory that nobody can.
+/// Returns in a process that runs from a read-only mount, or, before Linux 5.12, which has none by descriptor, from a copy in memory that
+/// nobody can change. A user who is not root makes no mounts: who could change the file runs from such a copy, too.
 pub fn seal() -> Result<(), SysError> {
     if std::env::var_os(MARK).is_some() || exec::runs_read_only()? {
         return Ok(());
@@ -37,7 +37,9 @@ pub fn seal() -> Result<(), SysError> {
         };
     }
     match exec::again_read_only(&words, &environment) {
-        Err(error) if mounts::is_missing(&error) => Ok(()),
+        Err(error) if mounts::is_missing(&error) => {
+            exec::again_from_memory(&words, &environment).map(drop)
+        }
         refused => refused.map(drop),
     }
 }
