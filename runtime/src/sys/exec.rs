@@ -161,26 +161,43 @@ fn again(
         words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
     };
     let (words, environment) = (ended(words), ended(environment));
+    // SAFETY: both lists end with a null and point to C strings that outlive the call.
+    let run = || Err(unsafe { become_open(program.as_fd(), &words, &environment) });
+    call("execveat", || "this program".to_owned(), run)
+}
+
+/// Becomes the program that a descriptor is open on. Returns only where that is refused, with why.
+///
+/// # Safety
+///
+/// Both lists end with a null, and point to C strings that live.
+pub(super) unsafe fn become_open(
+    program: BorrowedFd<'_>,
+    words: &[*const libc::c_char],
+    environment: &[*const libc::c_char],
+) -> Errno {
     let fd = program.as_raw_fd();
-    call(
-        "execveat",
-        || "this program".to_owned(),
-        || {
-            // SAFETY: the empty path is a C string; both lists end with a null and point to C strings that outlive the
-            // call.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_execveat,
-                    fd,
-                    c"".as_ptr(),
-                    words.as_ptr(),
-                    environment.as_ptr(),
-                    libc::AT_EMPTY_PATH,
-                )
-            };
-            Err(last_errno())
-        },
-    )
+    // SAFETY: the empty path is a C string, the lists are as the caller promises.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            fd,
+            c"".as_ptr(),
+            words.as_ptr(),
+            environment.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    let refused = last_errno();
+    // Linux 5.10 of Debian 11 takes no empty path for what has no name.
+    if refused != Errno::NOENT {
+        return refused;
+    }
+    let mut path = format!("/proc/self/fd/{fd}").into_bytes();
+    path.push(0);
+    // SAFETY: the path ends with its only null, the lists are as the caller promises.
+    unsafe { libc::execve(path.as_ptr().cast(), words.as_ptr(), environment.as_ptr()) };
+    last_errno()
 }
 
 /// Whether this program runs from a file system or a mount that can't be written.

@@ -1,11 +1,11 @@
 //! The program that is a container's first process with `--init`: this package carries it in itself, so that nothing of it
 //! has to be in an image.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
-use super::{Errno, SysError, call, last_errno};
+use super::{Errno, SysError, call};
 
 /// It, whole; `program.rs` beside is what it is made of.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -41,23 +41,10 @@ pub fn become_init(program: &OwnedFd, child: u32) -> SysError {
     let number = format!("{child}\0").into_bytes();
     let words = [NAME.as_ptr(), number.as_ptr().cast(), std::ptr::null()];
     let none = [std::ptr::null::<libc::c_char>()];
-    let refused = call(
-        "execveat",
-        || format!("{NAME:?}, {child}"),
-        || -> Result<(), Errno> {
-            // SAFETY: the empty path is a C string; both lists end with a null and point to C strings that outlive the call.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_execveat,
-                    program.as_raw_fd(),
-                    c"".as_ptr(),
-                    words.as_ptr(),
-                    none.as_ptr(),
-                    libc::AT_EMPTY_PATH,
-                )
-            };
-            Err(last_errno())
-        },
-    );
+    // SAFETY: both lists end with a null and point to C strings that outlive the call.
+    let run = || -> Result<(), Errno> {
+        Err(unsafe { super::exec::become_open(program.as_fd(), &words, &none) })
+    };
+    let refused = call("execveat", || format!("{NAME:?}, {child}"), run);
     refused.err().unwrap_or_else(|| SysError::of_deed("execveat", "returned without an error"))
 }
