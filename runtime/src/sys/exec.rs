@@ -161,8 +161,10 @@ fn again(
         words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
     };
     let (words, environment) = (ended(words), ended(environment));
-    // SAFETY: both lists end with a null and point to C strings that outlive the call.
-    let run = || Err(unsafe { become_open(program.as_fd(), &words, &environment) });
+    let run = || {
+        // SAFETY: both lists end with a null and point to C strings that outlive the call.
+        Err(unsafe { become_open(program.as_fd(), &words, &environment) })
+    };
     call("execveat", || "this program".to_owned(), run)
 }
 

@@ -41,8 +41,8 @@ pub fn become_init(program: &OwnedFd, child: u32) -> SysError {
     let number = format!("{child}\0").into_bytes();
     let words = [NAME.as_ptr(), number.as_ptr().cast(), std::ptr::null()];
     let none = [std::ptr::null::<libc::c_char>()];
-    // SAFETY: both lists end with a null and point to C strings that outlive the call.
     let run = || -> Result<(), Errno> {
+        // SAFETY: both lists end with a null and point to C strings that outlive the call.
         Err(unsafe { super::exec::become_open(program.as_fd(), &words, &none) })
     };
     let refused = call("execveat", || format!("{NAME:?}, {child}"), run);
