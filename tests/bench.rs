@@ -111,7 +111,8 @@ fn every_workload_runs_and_is_named_in_the_report() {
     for row in report["rows"].as_array().unwrap() {
         assert!(row["median"].as_f64().is_some_and(|secs| secs > 0.0), "{row}");
         let is_served = row["system"].as_str().unwrap().starts_with("layerfs");
-        let tools = ["import", "container"].contains(&row["workload"].as_str().unwrap());
+        let tools = ["import", "container", "container-bridge"]
+            .contains(&row["workload"].as_str().unwrap());
         assert_eq!(row["rss_anon"].as_u64().is_some(), is_served && !tools, "{row}");
     }
     let (page, table) = (std::fs::read_to_string(&html).unwrap(), text(&done.stdout));

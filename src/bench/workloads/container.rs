@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use layerfs_driver::sys::mount::{self, UnmountHow};
 use layerfs_driver::sys::{dir, file, host};
+use layerfs_runtime::network::program as program_of_rules;
 use serde_json::{Value, json};
 
 use crate::bench::contender::{Contender, Tool};
@@ -16,15 +17,28 @@ use crate::bench::workload::{Changes, Place, Workload};
 
 const CONFIG_LEN_MAX: u64 = 1 << 20;
 
-/// Starts one, until it has ended: what is mounted for it counts.
-pub struct Container;
+/// Starts one, until it has ended: what is mounted for it counts, and a network where it has one. The others have none.
+pub enum Container {
+    /// With a loopback.
+    Alone,
+    /// With an address on a bridge, which is made for it and goes with it.
+    Bridged,
+}
 
 impl Workload for Container {
     fn name(&self) -> String {
-        "container".into()
+        match self {
+            Container::Alone => "container".into(),
+            Container::Bridged => "container-bridge".into(),
+        }
     }
     fn about(&self) -> String {
-        "run a container whose command ends at once".into()
+        match self {
+            Container::Alone => "run a container whose command ends at once".into(),
+            Container::Bridged => {
+                "the same with a bridge of its own, beside others without a network".into()
+            }
+        }
     }
     fn stock(&self) -> Stock {
         Stock::Program
@@ -36,6 +50,12 @@ impl Workload for Container {
         &[(Tool::Layerfs, ""), (Tool::Crun, "crun"), (Tool::Runc, "runc")]
     }
     fn refused(&self, tool: Tool) -> Option<&'static str> {
+        if tool == Tool::Layerfs
+            && matches!(self, Container::Bridged)
+            && program_of_rules().is_none()
+        {
+            return Some("the program nft is not there, which a bridge needs");
+        }
         let is_hybrid = dir::open_path("/sys/fs/cgroup/unified").is_ok();
         (tool == Tool::Crun && is_hybrid)
             .then_some("it takes no control groups of both versions, as they are mounted here")
@@ -52,9 +72,12 @@ impl Workload for Container {
             Contender::Tool(Tool::Crun) => ("crun", "--cgroup-manager=disabled"),
             Contender::Tool(Tool::Runc) => ("runc", ""),
             _ => {
-                let run =
-                    place.lab.layerfs().words("run --rm --network none").word(&place.shelf.image);
-                return run.run().map(drop);
+                let network = match self {
+                    Container::Alone => "none",
+                    Container::Bridged => "bridge",
+                };
+                let run = place.lab.layerfs().words("run --rm --network").word(network);
+                return run.word(&place.shelf.image).run().map(drop);
             }
         };
         let rootfs = place.up.join("rootfs");

@@ -52,7 +52,8 @@ pub fn all() -> Vec<Box<dyn Workload>> {
     for stock in [Stock::Tree, Stock::Program, Stock::Layers(100)] {
         all.push(Box::new(Mount(stock)));
     }
-    all.push(Box::new(Container));
+    all.push(Box::new(Container::Alone));
+    all.push(Box::new(Container::Bridged));
     all
 }
 
