@@ -34,6 +34,15 @@ fn one<K: Copy, V>(
     value(*key, said)
 }
 
+/// Yes or no, as docker's filters take them.
+pub fn yes_or_no(said: &str) -> Result<bool> {
+    match said {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => bail!("write true or false"),
+    }
+}
+
 /// Whether one of these labels is `NAME` or `NAME=VALUE`, whichever was said.
 pub fn has_label<'a>(mut labels: impl Iterator<Item = (&'a str, &'a str)>, said: &str) -> bool {
     let (name, value) =

@@ -9,7 +9,7 @@ use crate::containers::{make, of_image};
 use crate::place::Place;
 
 /// A container with labels and volumes.
-fn labelled(place: &Place, name: &str, labels: Value, volumes: &[&str]) -> Living {
+pub fn labelled(place: &Place, name: &str, labels: Value, volumes: &[&str]) -> Living {
     let new = NewContainer {
         name: Some(name.into()),
         base: Base::rootfs(std::path::Path::new("/some/where")),
@@ -110,4 +110,109 @@ fn containers_are_chosen_by_the_image_that_they_are_of() {
     place.said(&["rmi", "-f", "debian:bookworm"]);
     assert_eq!(chosen(&place, &["ancestor=debian:bookworm"]), ["bookworm"]);
     assert_eq!(chosen(&place, &[&format!("ancestor={}", &others[1][7..19])]), ["bookworm"]);
+}
+
+#[test]
+fn volumes_are_chosen_by_filters_and_shown_by_templates() {
+    let place = Place::new();
+    for (name, label) in [("data", "a=1"), ("www", "a=2"), ("www-old", "b")] {
+        place.said(&["volume", "create", "-l", label, name]);
+    }
+    let web = labelled(&place, "web", json!({}), &["www"]);
+    let chosen = |filters: &[&str]| {
+        let mut words = vec!["volume", "ls", "-q"];
+        filters.iter().for_each(|filter| words.extend(["-f", filter]));
+        place.said(&words)
+    };
+    for (filters, names) in [
+        (&["dangling=true"][..], "data\nwww-old\n"),
+        (&["dangling=false"], "www\n"),
+        (&["dangling=1", "name=www"], "www-old\n"),
+        (&["name=^www$"], "www\n"),
+        (&["name=www", "name=data"], "data\nwww\nwww-old\n"),
+        (&["label=a"], "data\nwww\n"),
+        (&["label=a=2"], "www\n"),
+        (&["label=a", "label=b"], ""),
+    ] {
+        assert_eq!(chosen(filters), names, "{filters:?}");
+    }
+    for (filter, told) in [
+        ("dangling", "write KEY=VALUE; the keys are dangling, name, label"),
+        ("dangling=maybe", "write true or false"),
+        ("driver=local", "there is no key `driver`"),
+        ("name=www*", "is not understood: names have letters"),
+    ] {
+        let line = place.run(&["volume", "ls", "--filter", filter]).refusal(2);
+        assert!(line.contains(told), "{filter}: {line}");
+    }
+    let said = place.said(&[
+        "volume",
+        "ls",
+        "-f",
+        "label=b",
+        "--format",
+        "{{.Name}} {{.Driver}} {{.Labels}} {{.Mountpoint}}",
+    ]);
+    let at = place.join("store/volumes/www-old/data");
+    assert_eq!(said, format!("www-old local b= {}\n", at.display()));
+    assert_eq!(place.said(&["volume", "ls", "--format", "json"]).lines().count(), 3);
+    let table = place.said(&["volume", "ls", "--format", "table {{.Name}}", "-f", "name=data"]);
+    assert_eq!(table, "NAME\ndata\n");
+    assert_eq!(place.rows(&["volume", "ls", "--json", "-f", "name=www"]).len(), 2);
+    drop(web);
+}
+
+/// Any volume may be one of its.
+#[test]
+fn no_volume_is_said_to_dangle_while_a_container_can_not_be_read() {
+    let place = Place::new();
+    place.said(&["volume", "create", "data"]);
+    let web = labelled(&place, "web", json!({}), &["data"]);
+    let record = place.join("store/containers").join(web.id().hex()).join("container.json");
+    std::fs::write(record, b"{").unwrap();
+    drop(web);
+    let line = place.refused(&["volume", "ls", "-q", "-f", "dangling=true"]);
+    assert!(line.contains("may be used by a container that can't be read"), "{line}");
+    assert_eq!(place.said(&["volume", "ls", "-q"]), "data\n");
+}
+
+#[test]
+fn images_are_chosen_by_their_names_and_by_having_none() {
+    let place = Place::new();
+    std::fs::create_dir(place.join("root")).unwrap();
+    let mut ids = Vec::new();
+    for name in ["lost:1", "docker.io/library/debian:bookworm", "quay.io/some/debian:1"] {
+        std::fs::write(place.join("root/file"), name).unwrap();
+        place.said(&["import", "-q", "root", name]);
+        ids.push(place.said(&["images", "-q", name]));
+    }
+    // Its last name goes to another image.
+    place.said(&["tag", "debian:bookworm", "lost:1"]);
+    assert_eq!(place.said(&["images", "-qf", "dangling=true"]), ids[0]);
+    let chosen = |filters: &[&str]| {
+        let mut words = vec!["images", "--format", "{{.Repository}}:{{.Tag}}"];
+        filters.iter().for_each(|filter| words.extend(["-f", filter]));
+        let mut names: Vec<String> = place.said(&words).lines().map(String::from).collect();
+        names.sort();
+        names
+    };
+    for (filters, names) in [
+        (&["dangling=true"][..], &["<none>:<none>"][..]),
+        (&["dangling=false"], &["debian:bookworm", "lost:1", "quay.io/some/debian:1"]),
+        (&["reference=debian"], &["debian:bookworm"]),
+        (&["reference=*:bookworm"], &["debian:bookworm"]),
+        (&["reference=quay.io/*/deb*"], &["quay.io/some/debian:1"]),
+        (&["reference=debian", "reference=lo?t"], &["debian:bookworm", "lost:1"]),
+        (&["reference=debian", "dangling=true"], &[]),
+    ] {
+        assert_eq!(chosen(filters), names, "{filters:?}");
+    }
+    for (filter, told) in [
+        ("dangling=", "write true or false"),
+        ("reference=[a-z]*", "`[` is not understood"),
+        ("before=debian", "there is no key `before`; the keys are dangling, reference"),
+    ] {
+        let line = place.run(&["images", "--filter", filter]).refusal(2);
+        assert!(line.contains(told), "{filter}: {line}");
+    }
 }
