@@ -12,7 +12,7 @@ use crate::output::message;
 
 /// The words were not understood.
 pub const USAGE: u8 = 2;
-/// The same of `run` and `exec`, whose own statuses those of the command are told from, as docker has it.
+/// The same of `run`, `create` and `exec`, whose own statuses those of the command are told from, as docker has it.
 pub const USAGE_OF_RUN: u8 = 125;
 /// The same of who mounts for another program: mount(8) reads 2 as an error of the system, and fuse-overlayfs ends with
 /// nothing else.
@@ -39,8 +39,8 @@ const VERBS_TO_COME: [&str; 13] = [
     "manifest",
 ];
 
-/// Options of docker's `run` that are not there yet.
-const RUN_OPTIONS_TO_COME: [&str; 18] = [
+/// Options of docker's `run` and `create` that are not there yet.
+const RUN_OPTIONS_TO_COME: [&str; 16] = [
     "-a",
     "--annotation",
     "--attach",
@@ -56,8 +56,6 @@ const RUN_OPTIONS_TO_COME: [&str; 18] = [
     "--link",
     "--pid",
     "--platform",
-    "--pull",
-    "--restart",
     "--uts",
 ];
 
@@ -100,15 +98,18 @@ pub fn tell(error: clap::Error, (words, caller): (&[OsString], Caller)) -> u8 {
 pub fn status((words, caller): (&[OsString], Caller)) -> u8 {
     match caller {
         Caller::Mounter => USAGE_OF_MOUNTERS,
-        Caller::User if is_run(words) || verb(words).is_some_and(|verb| verb == "exec") => {
+        Caller::User
+            if making(words).is_some() || verb(words).is_some_and(|verb| verb == "exec") =>
+        {
             USAGE_OF_RUN
         }
         Caller::User => USAGE,
     }
 }
 
-fn is_run(words: &[OsString]) -> bool {
-    verb(words).is_some_and(|verb| verb == "run")
+/// The verb, where it is one that makes a container.
+fn making(words: &[OsString]) -> Option<&str> {
+    verb(words)?.to_str().filter(|verb| ["run", "create"].contains(verb))
 }
 
 /// The verb that the words begin with.
@@ -172,22 +173,21 @@ fn to_come(error: &clap::Error, words: &[OsString]) -> Option<String> {
     }
     let option =
         said(ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument);
-    let option = option.filter(|option| is_run(words) && RUN_OPTIONS_TO_COME.contains(option))?;
-    Some(format!("`run {option}` is not there yet; `layerfs run --help` lists what is"))
+    let verb = making(words)?;
+    let option = option.filter(|option| RUN_OPTIONS_TO_COME.contains(option))?;
+    Some(format!("`{verb} {option}` is not there yet; `layerfs {verb} --help` lists what is"))
 }
 
-/// The first of the words after the options of `run`, by what it would be.
+/// The first of the words after the options of `run` and `create`, by what it would be.
 fn missing_for_run(error: &clap::Error, words: &[OsString]) -> Option<String> {
-    if error.kind() != ErrorKind::MissingRequiredArgument || !is_run(words) {
-        return None;
-    }
+    let verb = making(words).filter(|_| error.kind() == ErrorKind::MissingRequiredArgument)?;
     let has_rootfs = words.iter().any(|word| word.as_bytes().starts_with(b"--rootfs"));
     let (needed, usage) = if has_rootfs {
         ("a command is needed: a directory has none of its own", "--rootfs DIR COMMAND...")
     } else {
         ("an image is needed", "IMAGE [COMMAND...]")
     };
-    Some(format!("{needed}; usage: layerfs run [OPTIONS] {usage}; more with --help"))
+    Some(format!("{needed}; usage: layerfs {verb} [OPTIONS] {usage}; more with --help"))
 }
 
 /// Clap's several lines as one: what is wrong, a tip, the usage.

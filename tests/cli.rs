@@ -12,6 +12,8 @@ mod damage;
 mod disk;
 #[path = "cli/documented.rs"]
 mod documented;
+#[path = "cli/filters.rs"]
+mod filters;
 #[path = "cli/found.rs"]
 mod found;
 #[path = "cli/images.rs"]

@@ -42,8 +42,8 @@ started, 126 where it can't be executed, 127 where there is no such command.";
 #[command(after_long_help = EXAMPLES)]
 #[command(override_usage = "layerfs exec [OPTIONS] CONTAINER COMMAND...")]
 pub struct ExecArgs {
-    /// Pass standard input on
-    #[arg(short, long, conflicts_with = "detach")]
+    /// Pass standard input on; with --detach there is none, as docker has it
+    #[arg(short, long)]
     interactive: bool,
     /// Give it a terminal of its own
     #[arg(short, long, conflicts_with = "detach")]
@@ -147,6 +147,10 @@ fn spec(
 ) -> Result<ExecSpec> {
     let mut environment = read_environment(&args.env_file)?;
     environment.extend_from_slice(&args.env);
+    let input = match (args.interactive, args.detach) {
+        (true, false) => Input::Caller,
+        _ => Input::Nothing,
+    };
     refuse_without_terminal((args.tty, args.interactive))?;
     let said = Said {
         words,
@@ -163,7 +167,7 @@ fn spec(
         capabilities,
         filters,
         resource_limits: as_far_as_can_be(limits_of(container, first_pid)?)?,
-        input: if args.interactive { Input::Caller } else { Input::Nothing },
+        input,
         streams,
         lifetime: if args.detach { Lifetime::OfContainer } else { Lifetime::OfCaller },
     })

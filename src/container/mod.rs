@@ -42,6 +42,7 @@ pub mod top;
 mod ulimits;
 pub mod update;
 pub mod volume;
+mod volume_ls;
 mod volumes;
 pub mod wait;
 pub mod words;

@@ -24,6 +24,7 @@ EXAMPLES:
   layerfs ps -a                     and those that have ended
   layerfs ps -aq                    only ids
   layerfs rm $(layerfs ps -aq)      removes all that have ended
+  layerfs ps -q --filter name=^web$ --filter ancestor=debian
   layerfs ps -a --filter status=exited --format '{{.Names}}: {{.Status}}'
   layerfs ps -a --json | jq -r '.[] | select(.oom_killed) | .name'
 
@@ -46,7 +47,7 @@ pub struct PsArgs {
     /// Print ids and commands in full
     #[arg(long)]
     no_trunc: bool,
-    /// Show only those that fit; of one key any value, of several keys all
+    /// Show only those that fit; of one key any value, of several keys and of labels all
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
     /// Show the last made, whatever it does
@@ -87,17 +88,20 @@ struct Row<'a> {
 
 /// Lists the containers of the store.
 pub fn run(args: &PsArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
-    let filters = filter::read(&args.filter)?;
+    let mut filters = filter::read(&args.filter)?;
     let format = args.format.as_deref().map(Format::said).transpose()?;
     let mut containers = match session.store_if_there()? {
-        Some(store) => store.containers()?,
+        Some(store) => {
+            filter::find_images(&mut filters, &store)?;
+            store.containers()?
+        }
         None => Vec::new(),
     };
     containers.retain(|one| filter::fits(one, &filters));
     let last = args.last.or(args.latest.then_some(1));
     containers.truncate(last.unwrap_or(usize::MAX));
     // Whoever asks for what has ended means those, too.
-    let asks = |key| filters.iter().any(|(asked, _)| *asked == key);
+    let asks = |key| filter::ask_for(&filters, key);
     let all = args.all || last.is_some() || asks(Key::Status) || asks(Key::Exited);
     if !all {
         containers.retain(|one| matches!(Doing::of(one), Doing::Running { .. }));

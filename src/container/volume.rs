@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use layerfs_driver::store::container::ContainerId;
-use layerfs_driver::store::{Gone, Store, StoreError, Volume};
+use layerfs_driver::store::{Gone, Store, StoreError};
 use layerfs_driver::sys::host;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::start::each;
 use super::subordinate;
+use super::volume_ls::{self, VolumeLsArgs};
 use crate::output::template::Format;
-use crate::output::{Results, Table, message, time};
+use crate::output::{Results, message, time};
 use crate::session::{Outcome, Session};
 
 const EXAMPLES: &str = "\
@@ -20,6 +21,7 @@ EXAMPLES:
   layerfs volume create data
   layerfs run --rm -v data:/var/lib/data debian:bookworm sh -c 'date >> /var/lib/data/log'
   layerfs volume ls
+  layerfs volume ls -qf dangling=true that no container names
   layerfs volume rm data
   layerfs volume prune -a             all that no container names
 
@@ -50,14 +52,7 @@ enum Verb {
     },
     /// List volumes
     #[command(visible_alias = "list")]
-    Ls {
-        /// Print only names
-        #[arg(short, long)]
-        quiet: bool,
-        /// Print one JSON array
-        #[arg(long, conflicts_with = "quiet")]
-        json: bool,
-    },
+    Ls(VolumeLsArgs),
     /// Show all that is known of volumes, as JSON
     Inspect {
         /// Print a line of each, such as '{{.Mountpoint}}', or `json`
@@ -101,7 +96,7 @@ pub fn run(args: &VolumeArgs, session: &Session, results: &mut Results) -> Resul
             results.line(store.make_volume(&name, labels)?.name)?;
             Ok(Outcome::Done)
         }
-        Verb::Ls { quiet, json } => list(session, (*quiet, *json), results),
+        Verb::Ls(args) => volume_ls::run(args, session, results),
         Verb::Inspect { format, volumes } => {
             let format = format.as_deref().map(Format::said).transpose()?;
             inspect(&session.store()?, volumes, format, results)
@@ -201,32 +196,6 @@ impl Going {
         })?;
         Ok(if removed == Outcome::Done { self.outcome } else { removed })
     }
-}
-
-fn list(session: &Session, (quiet, json): (bool, bool), results: &mut Results) -> Result<Outcome> {
-    let (volumes, unread) = match session.store_if_there()? {
-        Some(store) => store.volumes()?,
-        None => (Vec::new(), Vec::new()),
-    };
-    if json {
-        results.json(&volumes.iter().map(row).collect::<Vec<_>>())?;
-    } else if quiet {
-        volumes.iter().try_for_each(|volume| results.line(&volume.name))?;
-    } else {
-        let mut table = Table::new(&["DRIVER", "VOLUME NAME"]);
-        volumes.into_iter().for_each(|volume| table.row(["local".into(), volume.name]));
-        results.table(&table)?;
-    }
-    Ok(Outcome::of_unread(unread))
-}
-
-fn row(volume: &Volume) -> Value {
-    json!({
-        "name": volume.name,
-        "created": time::rfc3339_ms(volume.created_ms),
-        "labels": volume.labels,
-        "path": volume.path.to_string_lossy(),
-    })
 }
 
 fn inspect(

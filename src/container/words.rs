@@ -68,6 +68,18 @@ pub struct RunArgs {
     /// Give it a terminal of its own
     #[arg(short, long)]
     pub tty: bool,
+    /// Print nothing of a pull; taken for docker's sake, nothing is pulled here
+    #[arg(short, long)]
+    #[serde(skip)]
+    pub quiet: bool,
+    /// When to pull the image: `missing` and `never` change nothing, `layerfs pull` brings one
+    #[arg(long, value_name = "WHEN", value_parser = pull)]
+    #[serde(skip)]
+    pub pull: Option<String>,
+    /// When to start it again by itself: `no` is all there is
+    #[arg(long, value_name = "WHEN", value_parser = restart)]
+    #[serde(skip)]
+    pub restart: Option<String>,
     /// Call the container so
     #[arg(long)]
     pub name: Option<String>,
@@ -142,6 +154,25 @@ pub struct RunArgs {
     /// Name or id of the image, then the command and its words
     #[arg(value_name = "IMAGE|COMMAND", help_heading = None::<&str>, required = true, trailing_var_arg = true)]
     pub words: Vec<OsString>,
+}
+
+/// Docker's words for when an image is pulled that change nothing where none is.
+fn pull(word: &str) -> Result<String, &'static str> {
+    match word {
+        "never" | "missing" => Ok(word.to_owned()),
+        "always" => Err("nothing is pulled here; say `layerfs pull` first, and leave --pull out"),
+        _ => Err("there are never and missing"),
+    }
+}
+
+/// Docker's word for a container that nobody starts again.
+fn restart(word: &str) -> Result<String, &'static str> {
+    match word {
+        "no" => Ok(word.to_owned()),
+        _ => Err(
+            "nothing starts a container again by itself yet; `layerfs start` does, and `no` is taken",
+        ),
+    }
 }
 
 impl RunArgs {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::columns::{self, Ids, NONE};
+use super::filter::{self, Filter};
 use crate::output::size::{Digits, human};
 use crate::output::template::Format;
 use crate::output::{Results, Table, time};
@@ -21,6 +22,8 @@ EXAMPLES:
   layerfs images debian:bookworm        only one name
   layerfs images 3f2a9c                 only one image
   layerfs images -q                     only ids, each once
+  layerfs images -qf dangling=true      only those without a name
+  layerfs images -f 'reference=*:bookworm'
   layerfs images --digests --no-trunc   everything in full
   layerfs images --json | jq -r '.[] | select(.size > 1e9) | .repository'
 
@@ -39,6 +42,10 @@ pub struct ImagesArgs {
     /// Print only ids
     #[arg(short, long)]
     quiet: bool,
+    /// Show only those that fit: `dangling=true` those without a name, `dangling=false` the others, `reference=PATTERN` names with
+    /// `*` and `?` in them
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
     /// Print ids in full
     #[arg(long)]
     no_trunc: bool,
@@ -73,11 +80,12 @@ struct Row {
 
 /// Lists the images of the store.
 pub fn run(args: &ImagesArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
+    let filters = filter::read(&args.filter)?;
     let mut rows = Vec::new();
     let mut outcome = Outcome::Done;
     if let Some(store) = session.store_if_there()? {
         let listing = store.listing(args.name.as_deref())?;
-        rows.extend(listing.images.iter().flat_map(rows_of));
+        rows.extend(listing.images.iter().flat_map(|image| rows_of(image, &filters)));
         outcome = Outcome::of_unread(listing.unread);
     }
     // Newest first, as docker lists them; images of one time stay in the store's order.
@@ -111,7 +119,7 @@ impl Row {
     }
 }
 
-fn rows_of(image: &Image) -> Vec<Row> {
+fn rows_of(image: &Image, filters: &[Filter]) -> Vec<Row> {
     let created_secs = columns::created_secs(image);
     let row = |name: Option<&Reference>| Row {
         id: image.id,
@@ -127,10 +135,9 @@ fn rows_of(image: &Image) -> Vec<Row> {
         variant: image.config.variant.clone(),
         created_secs,
     };
-    if image.names.is_empty() {
-        return vec![row(None)];
-    }
-    image.names.iter().map(|name| row(Some(name))).collect()
+    let nameless = image.names.is_empty().then_some(None);
+    let names = image.names.iter().map(Some).chain(nameless);
+    names.filter(|name| filter::fits(*name, filters)).map(row).collect()
 }
 
 fn print_ids(rows: &[Row], ids: Ids, results: &mut Results) -> Result<()> {

@@ -3,6 +3,7 @@
 pub mod absent;
 mod bring;
 mod columns;
+mod filter;
 pub mod history;
 pub mod images;
 pub mod import;

@@ -2,17 +2,22 @@
 
 use anyhow::{Context, Result};
 use clap::Args;
+use layerfs_driver::store::StoreError;
 use layerfs_driver::sys::{dir, host};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::filesystem;
+use crate::container::shown;
 use crate::output::size::{Digits, human};
+use crate::output::template::Format;
 use crate::output::{Results, text};
 use crate::session::{Outcome, Session};
 
 const EXAMPLES: &str = "\
 EXAMPLES:
   layerfs info
+  layerfs info --format '{{.ServerVersion}}: {{.ContainersRunning}} of {{.Containers}} run'
   layerfs --root /srv/images info --json | jq -r '.[0].filesystem'
 
 What the machine can do is shown by `layerfs check`, what the store takes by `layerfs df`.";
@@ -21,6 +26,9 @@ What the machine can do is shown by `layerfs check`, what the store takes by `la
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct InfoArgs {
+    /// Print `json`, or a line such as '{{.ServerVersion}} {{.DockerRootDir}}', with docker's names
+    #[arg(short, long, value_name = "TEMPLATE", conflicts_with = "json")]
+    format: Option<String>,
     /// Print one JSON array
     #[arg(long)]
     json: bool,
@@ -43,7 +51,12 @@ struct Info {
 
 /// Prints what is known without measuring.
 pub fn run(args: &InfoArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
+    let format = args.format.as_deref().map(Format::said).transpose()?;
     let (info, outcome) = gather(session)?;
+    if let Some(format) = format {
+        format.print(&[fields(&info, session)?], results)?;
+        return Ok(outcome);
+    }
     if args.json {
         results.json(&[info])?;
         return Ok(outcome);
@@ -68,6 +81,37 @@ pub fn run(args: &InfoArgs, session: &Session, results: &mut Results) -> Result<
         results.line(format_args!("{key}: {}", text::one_line(&value)))?;
     }
     Ok(outcome)
+}
+
+/// What a template can say, under docker's names where docker has one.
+fn fields(info: &Info, session: &Session) -> Result<Value> {
+    let containers = match session.store() {
+        // A line has said so.
+        Err(error) if matches!(error.downcast_ref(), Some(StoreError::NoStore(_))) => Vec::new(),
+        store => store?.containers()?,
+    };
+    let count = |states: &[&str]| {
+        containers.iter().filter(|one| states.contains(&shown::word_of(one))).count()
+    };
+    Ok(json!({
+        "ServerVersion": info.version,
+        "Driver": "layerfs",
+        "DockerRootDir": info.root,
+        "RunRoot": info.runroot,
+        "Containers": containers.len(),
+        "ContainersRunning": count(&["running"]),
+        "ContainersPaused": count(&["paused"]),
+        "ContainersStopped": count(&["created", "exited"]),
+        "Images": info.images,
+        "Layers": info.layers,
+        "FileSystem": info.filesystem,
+        "SpaceTotal": info.space_total,
+        "SpaceFree": info.space_free,
+        "OSType": "linux",
+        "KernelVersion": info.kernel,
+        "Architecture": info.machine,
+        "Rootless": info.rootless,
+    }))
 }
 
 fn gather(session: &Session) -> Result<(Info, Outcome)> {

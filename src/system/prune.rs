@@ -56,10 +56,10 @@ fn prune(args: &PruneArgs, store: &Store, results: &mut Results) -> Result<Outco
     Ok(outcome)
 }
 
-/// Bytes of all images and all that containers wrote.
+/// Bytes of all images, of all that containers wrote, and of volumes.
 fn size(store: &Store) -> Result<u64> {
     let usage = store.usage()?;
-    Ok(usage.image_bytes() + usage.container_bytes)
+    Ok(usage.image_bytes() + usage.container_bytes + usage.volume_bytes)
 }
 
 fn containers(store: &Store, results: &mut Results) -> Result<Outcome> {

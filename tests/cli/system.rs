@@ -2,6 +2,9 @@
 
 use std::process::Command;
 
+use serde_json::{Value, json};
+
+use crate::filters::labelled;
 use crate::layout::big;
 use crate::place::{Place, finished};
 
@@ -9,6 +12,8 @@ use crate::place::{Place, finished};
 fn df_adds_up_to_what_du_counts() {
     let place = Place::new();
     place.pull_small("small");
+    place.said(&["volume", "create", "data"]);
+    std::fs::write(place.join("store/volumes/data/data/file"), big(1).repeat(20)).unwrap();
     let rows = place.rows(&["df", "--json"]);
     let size = |kind: &str| {
         rows.iter().find(|row| row["type"] == kind).and_then(|row| row["size"].as_u64()).unwrap()
@@ -23,13 +28,82 @@ fn df_adds_up_to_what_du_counts() {
         .unwrap();
     let du: u64 =
         String::from_utf8(du.stdout).unwrap().split_whitespace().next().unwrap().parse().unwrap();
-    let counted = size("images") + size("containers");
+    let counted = size("images") + size("containers") + size("volumes");
     assert!(counted.abs_diff(du) * 100 <= du, "df {counted}, du {du}");
     let table = place.said(&["df"]);
     assert!(
         table.starts_with("TYPE") && table.contains("\nImages ") && table.contains("\nContainers "),
         "{table}"
     );
+}
+
+#[test]
+fn df_counts_volumes_by_who_names_them() {
+    let place = Place::new();
+    for name in ["used", "free"] {
+        place.said(&["volume", "create", name]);
+        let file = place.join("store/volumes").join(name).join("data/file");
+        std::fs::write(file, big(1).repeat(20)).unwrap();
+    }
+    // What a removal left that was killed is nobody's volume.
+    std::fs::create_dir_all(place.join("store/volumes/.gone-1/data")).unwrap();
+    let web = labelled(&place, "web", json!({}), &["used"]);
+    let volumes = |place: &Place| {
+        let rows = place.rows(&["df", "--json"]);
+        let row = rows.iter().find(|row| row["type"] == "volumes").unwrap();
+        ["total", "active", "size", "reclaimable"].map(|key| row[key].as_u64().unwrap())
+    };
+    let [total, active, size, reclaimable] = volumes(&place);
+    assert_eq!((total, active, reclaimable), (2, 1, size / 2));
+    assert!(reclaimable >= 200_000, "{reclaimable}");
+    let table = place.said(&["system", "df"]);
+    let row: Vec<&str> = table
+        .lines()
+        .find(|line| line.starts_with("Local Volumes "))
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    assert_eq!((&row[2..4], row[6]), (&["2", "1"][..], "(50%)"), "{table}");
+    drop(web);
+    place.said(&["rm", "web"]);
+    let [total, active, size, reclaimable] = volumes(&place);
+    assert_eq!((total, active, reclaimable), (2, 0, size));
+    place.said(&["volume", "prune", "-a"]);
+    assert_eq!(volumes(&place), [0; 4]);
+}
+
+#[test]
+fn df_and_info_are_shown_by_templates() {
+    let place = Place::new();
+    place.pull_small("small");
+    let kinds = place.said(&["system", "df", "--format", "{{.Type}} {{.TotalCount}} {{.Active}}"]);
+    assert_eq!(kinds, "Images 1 0\nContainers 0 0\nLocal Volumes 0 0\n");
+    for line in place.said(&["df", "--format", "json"]).lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let keys: Vec<&String> = row.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["Type", "TotalCount", "Active", "Size", "Reclaimable"]);
+    }
+    let table = place.said(&["system", "df", "--format", "table {{.Type}}\\t{{.Size}}"]);
+    assert!(table.starts_with("TYPE            SIZE\nImages          "), "{table}");
+    let _web = labelled(&place, "web", json!({}), &[]);
+    let said = place.said(&[
+        "system",
+        "info",
+        "-f",
+        "{{.ServerVersion}} {{.Images}} {{.DockerRootDir}} {{.Containers}} {{.ContainersStopped}}",
+    ]);
+    let root = place.join("store");
+    assert_eq!(said, format!("{} 1 {} 1 1\n", env!("CARGO_PKG_VERSION"), root.display()));
+    let row: Value = serde_json::from_str(&place.said(&["info", "--format", "json"])).unwrap();
+    assert_eq!((&row["Driver"], &row["OSType"]), (&json!("layerfs"), &json!("linux")));
+    for verb in ["df", "info"] {
+        let line = place.refused(&["system", verb, "--format", "{{.Absent}}"]);
+        assert!(line.contains("there is no field `Absent`; there are "), "{line}");
+        let line = place.run(&[verb, "--format", "{{Absent}}"]).refusal(2);
+        assert!(line.contains("is not understood"), "{line}");
+    }
+    let absent = place.run(&["--root", "absent", "info", "-f", "{{.Containers}}"]);
+    assert_eq!((absent.status, absent.stdout.as_str()), (Some(0), "0\n"), "{absent:?}");
 }
 
 #[test]

@@ -129,16 +129,23 @@ fn no_verb_is_offered_that_users_do_not_say() {
 #[test]
 fn words_of_run_that_are_not_understood_end_with_125() {
     let place = Place::new();
-    for option in ["--gpus", "--restart", "--pid", "--ip"] {
-        let line = place.run(&["run", "--rm", option, "debian"]).refusal(125);
-        assert_eq!(
-            line,
-            format!("`run {option}` is not there yet; `layerfs run --help` lists what is")
-        );
+    for option in ["--gpus", "--ipc", "--pid", "--ip"] {
+        for verb in ["run", "create"] {
+            let line = place.run(&[verb, "--rm", option, "debian"]).refusal(125);
+            assert_eq!(
+                line,
+                format!(
+                    "`{verb} {option}` is not there yet; `layerfs {verb} --help` lists what is"
+                )
+            );
+        }
     }
     assert!(place.run(&["run", "-dit", "debian"]).refusal(125).contains("no store at"));
     let usage = "frob' found; usage: layerfs run [OPTIONS] IMAGE [COMMAND...] or layerfs run [OPTIONS] --rootfs DIR";
-    let rows: [(&[&str], &str); 5] = [
+    let rows: [(&[&str], &str); 8] = [
+        (&["create"], "an image is needed; usage: layerfs create [OPTIONS] IMAGE [COMMAND...]"),
+        (&["create", "--frob", "debian"], "unexpected argument '--frob' found"),
+        (&["create", "--userns", "keep-id", "debian"], "possible values: auto, host"),
         (&["run"], "an image is needed; usage: layerfs run [OPTIONS] IMAGE [COMMAND...]"),
         (&["run", "--frob"], usage),
         (&["run", "--frob", "debian"], "unexpected argument '--frob' found"),
@@ -155,6 +162,27 @@ fn words_of_run_that_are_not_understood_end_with_125() {
         !limits.contains("IMAGE") && help.contains("\nArguments:\n  <IMAGE|COMMAND>..."),
         "{help}"
     );
+}
+
+/// Docker's words that ask for what is done anyway.
+#[test]
+fn words_about_pulls_and_restarts_are_taken_where_they_change_nothing() {
+    let place = Place::new();
+    for verb in ["run", "create"] {
+        for words in ["-q", "--quiet", "--pull never", "--pull=missing", "--restart no"] {
+            let words = [verb].into_iter().chain(words.split(' ')).chain(["debian"]);
+            let line = place.run(&words.collect::<Vec<_>>()).refusal(125);
+            assert!(line.starts_with("no store at"), "{line}");
+        }
+        for (words, told) in [
+            (["--pull", "always"], "nothing is pulled here; say `layerfs pull` first"),
+            (["--pull", "often"], "there are never and missing"),
+            (["--restart", "unless-stopped"], "nothing starts a container again by itself yet"),
+        ] {
+            let line = place.run(&[verb, words[0], words[1], "debian"]).refusal(125);
+            assert!(line.contains(told), "{line}");
+        }
+    }
 }
 
 #[test]

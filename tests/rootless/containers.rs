@@ -409,7 +409,7 @@ fn volumes_that_others_wrote_to_are_counted_and_go_with_prune_and_reset() {
     let seen = ground.shell(
         Who::User,
         "fill() { layerfs run --rm --network none -v $1:/v box sh -c 'mkdir -m 700 /v/d; dd if=/dev/zero of=/v/d/f bs=1M count=1 2>/dev/null; chown -R 7:7 /v/d'; }
-        size() { layerfs system df --json | tr -d ' \\n\"' | grep -o 'type:other,[^}]*' | grep -o 'size:[0-9]*' | cut -d: -f2; }
+        size() { layerfs system df --json | tr -d ' \\n\"' | grep -o 'type:volumes,[^}]*' | grep -o 'size:[0-9]*' | cut -d: -f2; }
         before=$(size); fill $(layerfs volume create); echo $(($(size) - before >= 1048576))
         layerfs volume ls -q | wc -l; layerfs system prune -f --volumes | grep -c '^Total'
         layerfs volume ls -q | wc -l; fill www; layerfs system reset -f; layerfs volume ls -q | wc -l; ls -A share/layerfs/volumes",

@@ -488,6 +488,21 @@ fn a_detached_process_goes_on_as_a_child_of_the_first_and_ends_with_the_containe
     place.assert_nothing_left();
 }
 
+/// As docker has it: the caller is not waited for.
+#[test]
+fn a_detached_process_has_no_input_even_where_that_is_asked_for() {
+    need_root!();
+    let place = Place::new();
+    let up = Up::idle(&place);
+    let script = "{ readlink /proc/$$/fd/0; cat; echo ended; } >/part; mv /part /whole";
+    let mut command = up.command(&["-di"], &["sh", "-c", script]);
+    assert_eq!(ran(command.stdin(Stdio::piped()).output().unwrap()).said(), "");
+    let told = up.script(&[], "while ! cat /whole 2>/dev/null; do sleep 0.05; done").said();
+    assert_eq!(told, "/dev/null\nended\n");
+    up.end();
+    place.assert_nothing_left();
+}
+
 /// The kernel ends no container before somebody has taken note of the end of each of its processes.
 #[test]
 fn a_command_that_is_stopped_holds_no_container_up() {

@@ -47,7 +47,7 @@ pub struct Usage {
     pub tree_bytes: u64,
     /// Bytes of manifests and configurations.
     pub blob_bytes: u64,
-    /// Bytes of everything else: records, imports under way, what fsck set aside.
+    /// Bytes of everything else: records, imports under way, what fsck set aside, volumes half made or half removed.
     pub other_bytes: u64,
     /// Images that containers or mounts use.
     pub active_images: u64,
@@ -61,10 +61,18 @@ pub struct Usage {
     pub container_bytes: u64,
     /// Bytes of those that no process runs.
     pub dead_container_bytes: u64,
+    /// Volumes.
+    pub volumes: u64,
+    /// Those that a container names, running or not.
+    pub active_volumes: u64,
+    /// Bytes of volumes: their records and what they hold.
+    pub volume_bytes: u64,
+    /// Bytes of those that no container names.
+    pub unused_volume_bytes: u64,
 }
 
 impl Usage {
-    /// All bytes but those of containers.
+    /// All bytes but those of containers and volumes.
     pub fn image_bytes(&self) -> u64 {
         self.object_bytes + self.index_bytes + self.tree_bytes + self.blob_bytes + self.other_bytes
     }
@@ -125,7 +133,7 @@ impl Store {
         self.with_containers(usage)
     }
 
-    /// Adds what containers are and take.
+    /// Adds what containers and volumes are and take.
     fn with_containers(&self, mut usage: Usage) -> Result<Usage, StoreError> {
         let deed = || "measure the containers".to_owned();
         for (_, dir) in self.container_dirs()? {
@@ -135,14 +143,34 @@ impl Store {
                 usage.dead_container_bytes += bytes;
             }
         }
-        for container in self.containers()? {
+        let containers = self.containers()?;
+        for container in &containers {
             usage.containers += 1;
             usage.living_containers += u64::from(container.is_living);
+        }
+        let named = containers.iter().flat_map(|one| &one.volumes).map(String::as_str);
+        self.with_volumes(usage, &named.collect())
+    }
+
+    /// Adds what volumes are and take; containers name those in `named`.
+    fn with_volumes(&self, mut usage: Usage, named: &HashSet<&str>) -> Result<Usage, StoreError> {
+        let deed = || "measure the volumes".to_owned();
+        for (name, dir) in self.volume_dirs()? {
+            let bytes = Measured::of(&dir).during(deed)?.bytes;
+            let Some(name) = name else {
+                usage.other_bytes += bytes;
+                continue;
+            };
+            let is_active = named.contains(name.as_str());
+            usage.volumes += 1;
+            usage.active_volumes += u64::from(is_active);
+            usage.volume_bytes += bytes;
+            usage.unused_volume_bytes += if is_active { 0 } else { bytes };
         }
         Ok(usage)
     }
 
-    /// Bytes of the store but for what lies below `containers/`, whose own directory counts.
+    /// Bytes of the store but for what lies below `containers/` and `volumes/`, whose own directories count.
     fn own_bytes(&self) -> Result<u64, SysError> {
         let mut bytes = allocated(&file::stat(self.root())?);
         for entry in dir::list(self.root())? {
@@ -155,7 +183,7 @@ impl Store {
                 opened => opened?,
             };
             bytes += match &*entry.name {
-                b"containers" => allocated(&file::stat(&opened)?),
+                b"containers" | b"volumes" => allocated(&file::stat(&opened)?),
                 _ => Measured::of(&opened)?.bytes,
             };
         }

@@ -22,7 +22,7 @@ use super::record;
 use super::root::Store;
 use crate::sys::file::{self, Symlinks};
 use crate::sys::lock::{self, Share};
-use crate::sys::{SysError, deep, dir, host};
+use crate::sys::{Errno, SysError, deep, dir, host};
 
 /// The directory of the volumes, which stores of earlier versions do not have.
 const ROOM: &str = "volumes";
@@ -136,6 +136,26 @@ impl Store {
         }
         found.sort_by(|one, other| one.name.cmp(&other.name));
         Ok((found, unread))
+    }
+
+    /// The directories in `volumes/`, each with the name of the volume that it is; `None` where it is one no more, or not yet.
+    pub(super) fn volume_dirs(&self) -> Result<Vec<(Option<String>, OwnedFd)>, StoreError> {
+        let deed = || "list the volumes".to_owned();
+        let mut found = Vec::new();
+        let Some(room) = self.open_volumes()? else { return Ok(found) };
+        for entry in dir::list(&room).during(deed)? {
+            let own = match dir::open(&room, &*entry.name, Symlinks::Stop) {
+                // One that is removed meanwhile, or nothing of ours.
+                Err(error) if error.is_absent() || error.errno() == Errno::NOTDIR => continue,
+                own => own.during(deed)?,
+            };
+            let name =
+                std::str::from_utf8(&entry.name).ok().filter(|name| check_name(name).is_ok());
+            // A record that can't be read is that of a volume all the same.
+            let name = name.filter(|name| !matches!(read(&room, name), Ok(None)));
+            found.push((name.map(str::to_owned), own));
+        }
+        Ok(found)
     }
 
     /// The volume of that name.
