@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use layerfs_driver::sys::file;
 use layerfs_driver::sys::mount::unescape;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
     OpenTreeFlags, UnmountFlags,
@@ -231,15 +231,21 @@ fn row(line: &[u8]) -> Option<(u64, u64, Vec<u8>)> {
     Some((id, parent, unescape(words.nth(2)?)))
 }
 
-/// The number of the mount that an object was opened in.
+/// The number of the mount that an object was opened in (`STATX_MNT_ID`, Linux 5.8).
 fn id_of(object: impl AsFd) -> Result<u64, SysError> {
-    let path = format!("/proc/self/fdinfo/{}", object.as_fd().as_raw_fd());
-    let text = file::read_all(file::open_read_path(path.as_str())?, 4096)?;
-    let text = String::from_utf8_lossy(&text);
-    let id = text.lines().find_map(|line| line.strip_prefix("mnt_id:"));
-    id.and_then(|id| id.trim().parse().ok())
-        .ok_or_else(|| SysError::of_deed("read", "a descriptor without a mount"))
+    let ask = || {
+        let wanted = StatxFlags::from_bits_retain(MNT_ID);
+        rustix::fs::statx(&object, "", AtFlags::EMPTY_PATH, wanted)
+    };
+    let stat = call("statx", || "STATX_MNT_ID".to_owned(), ask)?;
+    match stat.stx_mask & MNT_ID {
+        0 => Err(SysError::of_deed("statx", "an object without a mount")),
+        _ => Ok(stat.stx_mnt_id),
+    }
 }
+
+/// `STATX_MNT_ID` of `linux/stat.h`.
+const MNT_ID: u32 = 0x1000;
 
 /// Nothing that is mounted from here on shows elsewhere, nor the other way round.
 pub fn make_all_private() -> Result<(), SysError> {
