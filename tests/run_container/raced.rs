@@ -192,19 +192,26 @@ fn a_root_below_a_name_that_is_exchanged_is_one_tree_and_stays_as_it_was() {
 
 /// Exchanges `/srv/w/x` with a link to `/etc`, and `/srv/w/h` with one to the host's canary, until it is killed.
 const EXCHANGE: &str = r#"
-import ctypes, errno, os, sys
+import ctypes, errno, itertools, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
-for name, target in ("x", "/etc"), ("h", sys.argv[1]):
-    os.makedirs("/srv/w/" + name)
-    open(f"/srv/w/{name}/passwd", "w").write("of the container\n")
-    os.symlink(target, "/srv/w/link-" + name)
+names = ("/srv/w/x", "/srv/w/link-x", "/etc"), ("/srv/w/h", "/srv/w/link-h", sys.argv[1])
+for name, link, target in names:
+    os.makedirs(name)
+    open(name + "/passwd", "w").write("of the container\n")
+    os.symlink(target, link)
 os.mkdir("/srv/ready")
-while True:
-    for name in b"x", b"h":
-        failed = libc.renameat2(-100, b"/srv/w/" + name, -100, b"/srv/w/link-" + name, 2) != 0
-        # Whoever looks a name up meanwhile may have it be absent for a moment.
-        if failed and ctypes.get_errno() != errno.ENOENT:
-            raise OSError(ctypes.get_errno(), name)
+for n in itertools.count():
+    for name, link, target in names:
+        if libc.renameat2(-100, name.encode(), -100, link.encode(), 2) != 0:
+            # What is copied over a link takes it away before it makes the file.
+            assert ctypes.get_errno() == errno.ENOENT, ctypes.get_errno()
+        for copied in (name, link) if n % 20 == 0 else ():
+            if os.path.isfile(copied) and not os.path.islink(copied):
+                try:
+                    os.unlink(copied)
+                    os.symlink(target, copied)
+                except (FileNotFoundError, FileExistsError):
+                    pass
 "#;
 
 #[test]
