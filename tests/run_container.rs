@@ -48,8 +48,12 @@ mod paused;
 mod place;
 #[path = "run_container/planted.rs"]
 mod planted;
+#[path = "run_container/poisoned.rs"]
+mod poisoned;
 #[path = "run_container/probed.rs"]
 mod probed;
+#[path = "run_container/raced.rs"]
+mod raced;
 #[path = "run_container/ranges.rs"]
 mod ranges;
 #[path = "run_container/rebooted.rs"]

@@ -15,6 +15,8 @@ mod functions;
 mod habits;
 #[path = "tidy/licences.rs"]
 mod licences;
+#[path = "tidy/promises.rs"]
+mod promises;
 #[path = "tidy/raw_calls.rs"]
 mod raw_calls;
 #[path = "tidy/source.rs"]
@@ -75,4 +77,11 @@ fn the_workspace_is_as_it_is_written_down() {
     told.extend(workspace::unlisted_dependencies(&metadata));
     told.extend(licences::not_allowed(&metadata));
     assert!(told.is_empty(), "the workspace is not tidy:\n  {}", told.join("\n  "));
+}
+
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let told = promises::tests_that_do_not_exist(&source::all());
+    let lines: Vec<String> = told.iter().map(Violation::to_string).collect();
+    assert!(lines.is_empty(), "documents name tests that are not there:\n  {}", lines.join("\n  "));
 }

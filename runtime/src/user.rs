@@ -93,9 +93,15 @@ impl<'a> UserWords<'a> {
     }
 }
 
-/// Digits are a number that is too great; anything else is a name.
+/// Digits are a number and no name, as with docker: an image can't have a number that the user said mean another, by a line
+/// that begins with it.
+fn is_number(words: &str) -> bool {
+    words.bytes().all(|byte| byte.is_ascii_digit()) || words.parse::<u32>().is_ok()
+}
+
+/// A number that is nowhere is too great; anything else is a name.
 fn not_found(words: &str, name: fn(String) -> UserError) -> UserError {
-    if words.bytes().all(|byte| byte.is_ascii_digit()) {
+    if is_number(words) {
         return UserError::IdTooGreat(words.into());
     }
     name(words.into())
@@ -118,7 +124,7 @@ impl<'a> PasswdLine<'a> {
     }
 
     fn is(&self, words: &str) -> bool {
-        self.name == words || words.parse() == Ok(self.uid)
+        if is_number(words) { words.parse() == Ok(self.uid) } else { self.name == words }
     }
 }
 
@@ -137,8 +143,12 @@ fn groups_of(user: &str, text: &str) -> Vec<u32> {
 }
 
 fn find_group(words: &str, text: &str) -> Result<u32, UserError> {
-    let named = group_lines(text).find(|(name, _, _)| *name == words).map(|(_, gid, _)| gid);
-    named.or_else(|| words.parse().ok()).ok_or_else(|| not_found(words, UserError::NoSuchGroup))
+    let found = if is_number(words) {
+        words.parse().ok()
+    } else {
+        group_lines(text).find(|(name, _, _)| *name == words).map(|(_, gid, _)| gid)
+    };
+    found.ok_or_else(|| not_found(words, UserError::NoSuchGroup))
 }
 
 #[cfg(test)]
@@ -170,6 +180,25 @@ mod tests {
     fn a_number_needs_no_line() {
         assert_eq!(found("1234"), Ok((1234, 0, vec![], "/".to_owned())));
         assert_eq!(found("1234:77"), Ok((1234, 77, vec![], "/".to_owned())));
+    }
+
+    #[test]
+    fn a_number_is_no_name_whatever_lines_begin_with_it() {
+        let passwd = "1000:x:0:0::/:\n0:x:7:7::/:\n99999999999:x:0:0::/:\n+5:x:0:0::/:\nbob:x:1000:9::/bob:\n";
+        let find = |words: &str| {
+            let user =
+                UserWords::new(words).find(passwd, "1000:x:0:\n99999999999:x:0:\nbobs:x:9:\n")?;
+            Ok((user.uid, user.gid))
+        };
+        assert_eq!(find("1000"), Ok((1000, 9)));
+        assert_eq!(find("0"), Ok((0, 0)));
+        assert_eq!(find(""), Ok((0, 0)));
+        assert_eq!(find("+5"), Ok((5, 0)));
+        assert_eq!(find("bob:1000"), Ok((1000, 1000)));
+        assert_eq!(find("bob:bobs"), Ok((1000, 9)));
+        let too_great = Err(UserError::IdTooGreat("99999999999".into()));
+        assert_eq!(find("99999999999"), too_great);
+        assert_eq!(find("bob:99999999999"), too_great);
     }
 
     #[test]

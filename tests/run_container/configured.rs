@@ -223,3 +223,130 @@ fn what_a_container_is_mounted_on_is_no_change_and_what_it_wrote_is_one() {
     assert_eq!(changed("busybox mkdir /etc/hosts.d"), "C /etc\nA /etc/hosts.d\n");
     place.assert_nothing_left();
 }
+
+/// What holds a program: its ids, rights and filters, and of which namespaces it is that the command is not of.
+const HELD: &str = "busybox grep -E '^(Uid|Gid|Groups|Cap.*|NoNewPrivs|Seccomp.*):' /proc/self/status
+    for name in cgroup ipc mnt net pid user uts; do test \"$(busybox readlink /proc/self/ns/$name)\" = \"$(eval echo \\$$name)\" && echo $name is the hosts; done
+    busybox cut -d' ' -f4,5,6 /proc/self/mountinfo | busybox grep -vE ' /etc/(hosts|hostname|resolv.conf) '
+    busybox head -n 1 /proc/self/uid_map | busybox tr -s ' ' | busybox cut -d' ' -f4";
+
+#[test]
+fn an_image_can_not_take_what_holds_its_containers() {
+    need_root!();
+    need!("busybox", "tar");
+    let place = Place::new();
+    let held = |name: &str| {
+        let mut words: Vec<String> = vec!["run".into(), "--rm".into()];
+        for name in ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"] {
+            let of_host = std::fs::read_link(format!("/proc/self/ns/{name}")).unwrap();
+            words.extend(["-e".into(), format!("{name}={}", of_host.display())]);
+        }
+        words.extend([name, "sh", "-c", HELD].map(String::from));
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        // What differs from container to container is where its own files lie.
+        let said = place.layerfs(&words).said();
+        let own: Vec<&str> = said.lines().filter(|line| !line.contains("/containers/")).collect();
+        own.join("\n")
+    };
+    image::make(&place, "benign", &json!({"User": "0:0"}));
+    let benign = held("benign");
+    assert!(benign.contains("Seccomp:\t2") && benign.ends_with("\n65536"), "{benign}");
+    assert!(!benign.contains("is the hosts"), "{benign}");
+    let host = json!({
+        "Privileged": true, "CapAdd": ["ALL"], "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
+        "UsernsMode": "host", "PidMode": "host", "NetworkMode": "host", "IpcMode": "host", "UTSMode": "host",
+        "CgroupnsMode": "host", "Binds": ["/:/host"], "Mounts": [{"Type": "bind", "Source": "/", "Target": "/host"}],
+        "Devices": [{"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/fuse", "CgroupPermissions": "rwm"}],
+        "MaskedPaths": [], "ReadonlyPaths": [],
+    });
+    let spec = json!({
+        "process": {"capabilities": {"effective": ["CAP_SYS_ADMIN"]}, "noNewPrivileges": false},
+        "linux": {"seccomp": null, "maskedPaths": [], "namespaces": []},
+        "mounts": [{"destination": "/host", "source": "/", "type": "bind"}],
+        "hooks": {"prestart": [{"path": "/bin/sh"}]},
+    });
+    let mut config = json!({
+        "User": "0:0", "HostConfig": &host,
+        "Env": ["PATH=/bin", "_LAYERFS_SEALED=1", "LD_PRELOAD=/bin/busybox", "LD_LIBRARY_PATH=/bin", "LAYERFS_ROOT=/", "LAYERFS_RUNROOT=/",
+                "LAYERFS_FAULT=die:1:mount", "RUST_LOG=trace", "GCONV_PATH=/bin", "LISTEN_FDS=9"],
+        "Labels": {"io.podman.annotations.privileged": "TRUE", "io.podman.annotations.seccomp": "unconfined", "run.oci.keep_original_groups": "1"},
+        "Annotations": {"run.oci.handler": "krun", "org.criu.config": "/etc/passwd"},
+    });
+    let keys = [&host, &spec].map(|keys| keys.as_object().unwrap().clone());
+    config
+        .as_object_mut()
+        .unwrap()
+        .extend(keys.iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+    let mut whole =
+        json!({"architecture": "amd64", "os": "linux", "config": config, "HostConfig": host});
+    whole.as_object_mut().unwrap().extend(keys.into_iter().flatten());
+    image::make_of(&place, "hostile", whole);
+    assert_eq!(held("hostile"), benign);
+    let lists = [
+        "root:x:1000:1000::/:/bin/sh\n0:x:4242:4242::/:/bin/sh\n",
+        "0:0:4294967295:4294967295:0:0:0\n",
+        "::0:0::\n\0\n:::::::::\n0\n",
+    ];
+    for (n, list) in lists.into_iter().enumerate() {
+        std::fs::write(place.join("tree/etc/passwd"), list).unwrap();
+        std::fs::write(place.join("tree/etc/group"), list).unwrap();
+        let name = format!("lists-{n}");
+        image::make(&place, &name, &json!({"User": "0:0"}));
+        assert_eq!(held(&name), benign, "{list:?}");
+    }
+    // The user's number is no name that the image may give to its root.
+    std::fs::write(place.join("tree/etc/passwd"), "1000:x:0:0::/:/bin/sh\n").unwrap();
+    std::fs::write(place.join("tree/etc/group"), "1000:x:0:\n").unwrap();
+    image::make(&place, "numbers", &json!({}));
+    for user in ["1000", "1000:1000"] {
+        let ids = place.layerfs(&["run", "--rm", "-u", user, "numbers", "id", "-u"]).said();
+        assert_eq!(ids, "1000\n", "{user}");
+    }
+    let group = place.layerfs(&["run", "--rm", "-u", "1000:1000", "numbers", "id", "-g"]).said();
+    assert_eq!(group, "1000\n");
+    place.assert_nothing_left();
+}
+
+/// A directory to begin in that is looked up while descriptors of the host's are open would lie outside.
+#[test]
+fn a_directory_that_an_image_names_by_a_descriptor_is_none_of_the_hosts() {
+    need_root!();
+    need!("busybox", "tar");
+    let place = Place::new();
+    let canary = place.join("canary");
+    std::fs::write(&canary, "of the host\n").unwrap();
+    let on_host = canary.display();
+    // From wherever it begins up, by all that may be the host's root.
+    let script = format!(
+        "up=.; for n in 1 2 3 4 5 6 7 8 9 10 11 12; do test -e $up{on_host} && echo $up; up=$up/..; done; echo ran"
+    );
+    let names = (3..=20).map(|fd| format!("/proc/self/fd/{fd}"));
+    let names = names.chain(
+        [
+            "/proc/1/root",
+            "/proc/self/cwd",
+            "/proc/self/fd/7/../..",
+            "/proc/1/cwd/..",
+            "/proc/thread-self/root",
+        ]
+        .map(String::from),
+    );
+    for (n, directory) in names.enumerate() {
+        let name = format!("of-{n}");
+        image::make(
+            &place,
+            &name,
+            &json!({"WorkingDir": &directory, "Cmd": ["sh", "-c", &script]}),
+        );
+        let users = ["auto", "host"][n % 2];
+        let ran = place.layerfs(&["run", "--rm", "--userns", users, &name]);
+        if ran.status == 0 {
+            assert_eq!(ran.out, "ran\n", "{directory}");
+        } else {
+            let is_told = (125..=127).contains(&ran.status) && ran.err.lines().count() == 1;
+            assert!(is_told && ran.out.is_empty(), "{directory}: {ran:?}");
+        }
+    }
+    std::fs::remove_file(&canary).unwrap();
+    place.assert_nothing_left();
+}

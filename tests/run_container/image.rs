@@ -15,6 +15,11 @@ const SHOW: &str = "#!/bin/sh\nfor word; do echo \"[$word]\"; done\n\
 
 /// Brings in an image called `name` with this `config` (OCI's, in an image's configuration). It needs busybox and tar.
 pub fn make(place: &Place, name: &str, config: &Value) {
+    make_of(place, name, json!({"architecture": "amd64", "os": "linux", "config": config}));
+}
+
+/// The same of a whole configuration, whatever keys it has.
+pub fn make_of(place: &Place, name: &str, mut of_image: Value) {
     let tree = place.join("tree");
     if !tree.exists() {
         plant(&tree);
@@ -30,9 +35,7 @@ pub fn make(place: &Place, name: &str, config: &Value) {
         json!({"mediaType": kind, "digest": format!("sha256:{digest}"), "size": bytes.len()})
     };
     let layers = [put("layer.v1.tar", &layer.stdout)];
-    let rootfs = json!({"type": "layers", "diff_ids": [&layers[0]["digest"]]});
-    let of_image =
-        json!({"architecture": "amd64", "os": "linux", "config": config, "rootfs": rootfs});
+    of_image["rootfs"] = json!({"type": "layers", "diff_ids": [&layers[0]["digest"]]});
     let config = put("config.v1+json", of_image.to_string().as_bytes());
     let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers});
     let mut entry = put("manifest.v1+json", manifest.to_string().as_bytes());

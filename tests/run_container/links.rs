@@ -6,7 +6,8 @@ use std::path::Path;
 
 use crate::hostile::Root;
 use crate::place::Place;
-use crate::support::need_root;
+use crate::planted::{plant_canary, seen};
+use crate::support::{Scratch, need_root};
 
 /// What the devices and masks of a container are, whatever its image holds. The last is how many mounts of what lies in this
 /// test's own directory, volumes and files made for the container, stand on one of the kernel's places.
@@ -217,5 +218,84 @@ fn a_link_that_leads_too_deep_is_told() {
     assert_eq!(run("/deep").said(), "");
     assert_eq!(run("/wide").said(), "");
     std::fs::remove_dir(&dir).unwrap();
+    place.assert_nothing_left();
+}
+
+/// Starts a container whose volume at `at` has links to the canary, by `lead`; the canary and the links stay as they are.
+fn with_links(
+    place: &Place,
+    (canary, lead): (&Path, &str),
+    at: &str,
+    options: &[&str],
+    names: &[&str],
+) {
+    const SCRIPT: &str = "test ! -e deep/file && test ! -e /data/x/deep/file && test ! -e /etc/x/deep/file && \
+        ! grep -qs 4242 /etc/passwd /etc/hosts /etc/hostname /etc/resolv.conf && \
+        ! grep -E '/layerfs-test-[^ ]*/(dir|file)[^ ]* /' /proc/self/mountinfo && echo ran";
+    let root = Root { path: place.join("root") };
+    let volume = place.join("volume");
+    std::fs::create_dir(&volume).unwrap();
+    let below = canary.strip_prefix("/").unwrap();
+    let to = |target: &str| Path::new(lead).join(below).join(target);
+    for name in names {
+        let target = match *name {
+            "x" => "dir",
+            "hostname" => "none",
+            "group" => "dir/none",
+            _ => "file",
+        };
+        symlink(to(target), volume.join(name)).unwrap();
+    }
+    let before = seen(canary);
+    let whole = format!("{}:{at}", volume.display());
+    let common = ["--network", "host", "-v", &whole];
+    let ran = root.script(place, &[&common[..], options].concat(), SCRIPT);
+    let case = format!("{lead} {at} {options:?}: {ran:?}");
+    assert!(seen(canary) == before, "{case}");
+    // A link where the container has a file of its own may give way to it, as one of an image does.
+    let stays = |name: &&&str| !["hosts", "hostname", "resolv.conf"].contains(name);
+    for name in names.iter().filter(stays) {
+        assert!(volume.join(name).is_symlink(), "{name} was replaced, {case}");
+    }
+    if ran.status == 0 {
+        assert_eq!(ran.out, "ran\n", "{case}");
+    } else {
+        let is_told = ran.status == 125 && ran.err.lines().count() == 1;
+        assert!(is_told && ran.out.is_empty(), "{case}");
+    }
+    std::fs::remove_dir_all(&volume).unwrap();
+}
+
+/// A volume is written by whoever shares it, another container among them.
+#[test]
+fn links_of_a_volume_lead_nowhere_on_the_host() {
+    need_root!();
+    let place = Place::new();
+    let disk = Scratch::on_disk();
+    let canary = disk.path();
+    plant_canary(canary);
+    Root::new(&place, "root");
+    // Found there it need not be made, which would be seen.
+    std::fs::create_dir(canary.join("dir/y")).unwrap();
+    let source = place.join("source");
+    std::fs::create_dir(&source).unwrap();
+    let leads = ["/", "../../../../../..", "/proc/self/root", "/proc/1/root", "/proc/self/cwd"];
+    for (n, lead) in leads.into_iter().chain(["/proc/self/fd/3/../../.."]).enumerate() {
+        let users = ["--userns", ["auto", "host"][n % 2]];
+        for at in ["/data", "/etc"] {
+            let on = format!("{}:{at}/x/y", source.display());
+            let (memory, work) = (format!("{at}/x/t"), format!("{at}/x"));
+            for words in [["-v", &on], ["--tmpfs", &memory], ["-w", &work]] {
+                let options = [users, words].concat();
+                with_links(&place, (canary, lead), at, &options, &["x"]);
+            }
+        }
+        let made = ["hosts", "hostname", "resolv.conf"];
+        with_links(&place, (canary, lead), "/etc", &users, &made);
+        let lists = [&users[..], &["-u", "eve"]].concat();
+        with_links(&place, (canary, lead), "/etc", &lists, &["passwd"]);
+        with_links(&place, (canary, lead), "/etc", &users, &["group"]);
+    }
+    std::fs::remove_dir_all(&source).unwrap();
     place.assert_nothing_left();
 }

@@ -113,14 +113,14 @@ fn runs(at: &str, planted: Planted) -> bool {
 }
 
 /// What of the host's must stay: a directory with a file, a file, a name that is free.
-fn plant_canary(canary: &Path) {
+pub fn plant_canary(canary: &Path) {
     std::fs::create_dir_all(canary.join("dir/deep")).unwrap();
     std::fs::write(canary.join("dir/deep/file"), "of the host").unwrap();
     std::fs::write(canary.join("file"), "eve:x:4242:4242::/:/bin/sh\n").unwrap();
 }
 
 /// Every name below, with all that a change of it would change.
-fn seen(dir: &Path) -> Vec<(PathBuf, u64, u32, u32, i64, Vec<u8>)> {
+pub fn seen(dir: &Path) -> Vec<(PathBuf, u64, u32, u32, i64, Vec<u8>)> {
     let mut names: Vec<PathBuf> =
         std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();

@@ -1,5 +1,6 @@
 //! What is made for a container that runs already and is refused: the command ends with a reason, and nothing is left.
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -172,4 +173,48 @@ fn a_first_process_that_panics_ends_there() {
         assert_eq!(place.layerfs(&["rm", "kept"]).said(), "kept\n");
         place.assert_nothing_left();
     }
+}
+
+/// Masks, the null device of a container and its input are the host's /dev/null, which may be anything by the time it is used.
+#[test]
+fn a_null_device_that_is_none_is_not_shown_as_one() {
+    need_root!();
+    need!("unshare", "timeout");
+    let place = Place::new();
+    let file = place.join("no-null");
+    std::fs::write(&file, "a file of the host\n").unwrap();
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o666)).unwrap();
+    let seen = || {
+        let stat = std::fs::metadata(&file).unwrap();
+        let times = (stat.mtime_nsec(), stat.ctime_nsec());
+        (stat.ino(), stat.mode(), stat.uid(), times, std::fs::read(&file).unwrap())
+    };
+    let before = seen();
+    let script = "stat -Lc %t:%T /dev/null; echo lost >/dev/null; echo lost >/proc/keys; chmod 777 /dev/null; \
+                  wc -c </dev/null; wc -c </proc/keys; readlink /proc/self/fd/0; cat";
+    // A file over it, and a link in its place where /dev is another.
+    let link = "mount -t tmpfs none /mnt && for d in zero full random urandom tty fuse ptmx; do cp -a /dev/$d /mnt/; done; \
+                mkdir /mnt/pts /mnt/shm && mount --rbind /dev/pts /mnt/pts && mount --rbind /dev/shm /mnt/shm && mount --move /mnt /dev && ln -s $0 /dev/null";
+    for covered in ["mount --bind $0 /dev/null", link] {
+        for users in ["auto", "host"] {
+            let words = ["run", "--rm", "--userns", users, "--rootfs", "/", "sh", "-c", script];
+            let run = place.command(&words);
+            let mut command = Command::new("timeout");
+            let covered = format!("{covered} || exit 77; exec \"$@\"");
+            command.args(["-k", "5", "20", "unshare", "-m", "sh", "-c", &covered]).arg(&file);
+            command.arg(run.get_program()).args(run.get_args()).stdin(Stdio::null());
+            command.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            let ran = ran(command.output().unwrap());
+            let case = format!("{covered}, {users}: {ran:?}");
+            assert!(seen() == before, "{case}");
+            if ran.status != 0 {
+                assert_eq!((ran.status, ran.err.lines().count()), (125, 1), "{case}");
+                assert!(ran.err.starts_with("layerfs: ") && ran.err.contains("null"), "{case}");
+                continue;
+            }
+            assert_eq!(ran.out, "1:3\n0\n0\n/dev/null\n", "{case}");
+        }
+    }
+    std::fs::remove_file(&file).unwrap();
+    place.assert_nothing_left();
 }
