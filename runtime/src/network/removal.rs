@@ -54,9 +54,10 @@ impl Going {
         let deed = || format!("remove the link `{name}`");
         let mut remover = None;
         if until == Until::Unlisted {
-            remover = begin_aside(index, &what_follows)
-                .inspect_err(|error| tracing::debug!("{}: {error}", deed()))
-                .ok();
+            match begin_aside(index, &what_follows) {
+                Ok(child) => remover = Some(child),
+                Err(error) => tracing::debug!("{}: {error}", deed()),
+            }
         }
         if remover.is_none() {
             remove_here(index).doing(deed)?;

@@ -226,7 +226,7 @@ const TABLE_LEN_MAX: u64 = 64 << 20;
 /// A row of `/proc/PID/mountinfo` (`proc_pid_mountinfo(5)`): the mount's number, its parent's, and where it is.
 fn row(line: &[u8]) -> Option<(u64, u64, Vec<u8>)> {
     let mut words = line.split(|byte| *byte == b' ');
-    let mut number = || str::from_utf8(words.next()?).ok()?.parse().ok();
+    let mut number = || -> Option<u64> { str::from_utf8(words.next()?).ok()?.parse().ok() };
     let (id, parent) = (number()?, number()?);
     Some((id, parent, unescape(words.nth(2)?)))
 }
