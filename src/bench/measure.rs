@@ -123,7 +123,11 @@ impl Run<'_> {
         watch(&serving)?;
         let took = step(&|| self.timed(&place))?;
         let serving = serving::now()?;
-        Ok(Outcome { took, rss_anon: serving.rss_anon(), descriptors: serving.descriptors() })
+        // Of a tool nothing serves: what waits for the kernel after it is none of that.
+        let served = !matches!(self.contender, Contender::Tool(_));
+        let rss_anon = served.then(|| serving.rss_anon()).flatten();
+        let descriptors = served.then(|| serving.descriptors()).flatten();
+        Ok(Outcome { took, rss_anon, descriptors })
     }
 
     /// What comes before, in a process of its own: it is neither timed nor counted.
