@@ -13,7 +13,6 @@ mod mount;
 mod nested;
 mod output;
 mod owner;
-mod pattern;
 mod roots;
 mod run;
 mod session;

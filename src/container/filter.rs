@@ -8,8 +8,7 @@ use layerfs_driver::store::{Store, StoreError};
 use serde_json::Value;
 
 use super::shown::{self, Doing};
-use crate::filters;
-use crate::pattern::Pattern;
+use crate::filters::{self, Pattern};
 
 /// The shortest beginning of an image's id that is taken as one.
 const PREFIX_MIN: usize = 4;
@@ -107,13 +106,8 @@ pub fn ask_for(filters: &[Filter], key: Key) -> bool {
 
 /// Whether a container fits all of them: of one key any, of several keys all, and of labels all, as docker has it.
 pub fn fits(container: &Container, filters: &[Filter]) -> bool {
-    filters.iter().all(|filter| {
-        let mut same = filters.iter().filter(|other| other.key == filter.key);
-        match filter.key {
-            Key::Label => filter.fits(container),
-            _ => same.any(|other| other.fits(container)),
-        }
-    })
+    let key = |filter: &Filter| Some(filter.key).filter(|key| *key != Key::Label);
+    filters::fit(filters, key, |filter| filter.fits(container))
 }
 
 impl Filter {

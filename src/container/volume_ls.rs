@@ -7,10 +7,9 @@ use clap::Args;
 use layerfs_driver::store::{Store, Volume};
 use serde_json::{Value, json};
 
-use crate::filters;
+use crate::filters::{self, Pattern};
 use crate::output::template::Format;
 use crate::output::{Results, Table, time};
-use crate::pattern::Pattern;
 use crate::session::{Outcome, Session};
 
 /// The words of `layerfs volume ls`.
@@ -60,7 +59,7 @@ pub fn run(args: &VolumeLsArgs, session: &Session, results: &mut Results) -> Res
         })
     })?;
     let format = args.format.as_deref().map(Format::said).transpose()?;
-    let (mut volumes, unread) = match session.store_if_there()? {
+    let (volumes, unread) = match session.store_if_there()? {
         Some(store) => {
             let (volumes, unread) = store.volumes()?;
             (chosen(volumes, &filters, &store)?, unread)
@@ -75,7 +74,7 @@ pub fn run(args: &VolumeLsArgs, session: &Session, results: &mut Results) -> Res
         volumes.iter().try_for_each(|volume| results.line(&volume.name))?;
     } else {
         let mut table = Table::new(&["DRIVER", "VOLUME NAME"]);
-        volumes.drain(..).for_each(|volume| table.row(["local".into(), volume.name]));
+        volumes.into_iter().for_each(|volume| table.row(["local".into(), volume.name]));
         results.table(&table)?;
     }
     Ok(Outcome::of_unread(unread))
@@ -94,15 +93,8 @@ fn chosen(mut volumes: Vec<Volume>, filters: &[Filter], store: &Store) -> Result
         }
         false => HashSet::new(),
     };
-    volumes.retain(|volume| {
-        filters.iter().all(|filter| {
-            let mut same = filters.iter().filter(|other| other.key() == filter.key());
-            match filter {
-                Filter::Label(_) => filter.fits(volume, &named),
-                Filter::Name(_) | Filter::Dangling(_) => same.any(|one| one.fits(volume, &named)),
-            }
-        })
-    });
+    let key = |filter: &Filter| Some(filter.key()).filter(|key| *key != Key::Label);
+    volumes.retain(|volume| filters::fit(filters, key, |filter| filter.fits(volume, &named)));
     Ok(volumes)
 }
 

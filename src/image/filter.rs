@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use layerfs_driver::store::reference::Reference;
+use regex_lite::Regex;
 
 use crate::filters;
 
@@ -15,12 +16,12 @@ enum Key {
 const KEYS: [(&str, Key); 2] = [("dangling", Key::Dangling), ("reference", Key::Reference)];
 
 /// A word of `--filter`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Filter {
     /// Whether there is no name.
     Dangling(bool),
     /// What a name is like: `*` stands for any letters but `/`, `?` for one of them.
-    Reference(String),
+    Reference(Regex),
 }
 
 /// Reads the words of `--filter`; one that is none was not understood.
@@ -35,7 +36,7 @@ pub fn read(words: &[String]) -> Result<Vec<Filter>> {
                         "`{letter}` is not understood; `*` stands for any letters but `/`, `?` for one"
                     );
                 }
-                Filter::Reference(said.to_owned())
+                Filter::Reference(like(said)?)
             }
         })
     })
@@ -43,10 +44,7 @@ pub fn read(words: &[String]) -> Result<Vec<Filter>> {
 
 /// Whether a name, or the want of one, fits all of them: of one key any value, of several keys all.
 pub fn fits(name: Option<&Reference>, filters: &[Filter]) -> bool {
-    filters.iter().all(|filter| {
-        let mut same = filters.iter().filter(|other| other.key() == filter.key());
-        same.any(|other| other.fits(name))
-    })
+    filters::fit(filters, |filter| Some(filter.key()), |filter| filter.fits(name))
 }
 
 impl Filter {
@@ -63,37 +61,20 @@ impl Filter {
             (Filter::Reference(_), None) => false,
             // With its tag, or the repository alone, each as docker shows it.
             (Filter::Reference(pattern), Some(name)) => {
-                let is_like = |text: &str| is_like(text.as_bytes(), pattern.as_bytes());
-                is_like(&name.to_string()) || is_like(&name.familiar_repository())
+                pattern.is_match(&name.to_string()) || pattern.is_match(&name.familiar_repository())
             }
         }
     }
 }
 
-/// Whether the text is like the pattern. However many stars there are, each letter is looked at once.
-fn is_like(text: &[u8], pattern: &[u8]) -> bool {
-    // For each beginning of the pattern, whether what was read of the text so far is like it.
-    let mut alike = vec![false; pattern.len() + 1];
-    alike[0] = true;
-    let pass_stars = |alike: &mut Vec<bool>| {
-        for at in 0..pattern.len() {
-            alike[at + 1] |= alike[at] && pattern[at] == b'*';
-        }
-    };
-    pass_stars(&mut alike);
-    for letter in text {
-        let mut next = vec![false; pattern.len() + 1];
-        for (at, wanted) in pattern.iter().enumerate().filter(|(at, _)| alike[*at]) {
-            match wanted {
-                b'*' => next[at] |= *letter != b'/',
-                b'?' => next[at + 1] |= *letter != b'/',
-                other => next[at + 1] |= other == letter,
-            }
-        }
-        pass_stars(&mut next);
-        alike = next;
-    }
-    alike[pattern.len()]
+/// What a whole name has to be.
+fn like(said: &str) -> Result<Regex> {
+    let parts = said.chars().map(|letter| match letter {
+        '*' => "[^/]*".to_owned(),
+        '?' => "[^/]".to_owned(),
+        other => regex_lite::escape(other.encode_utf8(&mut [0; 4])),
+    });
+    Ok(Regex::new(&format!("^{}$", parts.collect::<String>()))?)
 }
 
 #[cfg(test)]
@@ -111,14 +92,15 @@ mod tests {
             ("**a*b", "xaxb", "xbxa"),
             ("*", "", "a/b"),
         ] {
-            assert!(is_like(like.as_bytes(), pattern.as_bytes()), "{pattern} {like}");
-            assert!(!is_like(unlike.as_bytes(), pattern.as_bytes()), "{pattern} {unlike}");
+            let expression = super::like(pattern).unwrap();
+            assert!(expression.is_match(like), "{pattern} {like}");
+            assert!(!expression.is_match(unlike), "{pattern} {unlike}");
         }
     }
 
     #[test]
     fn many_stars_are_answered_at_once() {
         let pattern = "*a".repeat(200) + "b";
-        assert!(!is_like(&[b'a'; 250], pattern.as_bytes()));
+        assert!(!like(&pattern).unwrap().is_match(&"a".repeat(250)));
     }
 }

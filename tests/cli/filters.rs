@@ -46,12 +46,15 @@ fn containers_are_chosen_by_names_as_dockers_scripts_say_them() {
         ("name=web$", &["my.web", "web"]),
         ("name=^db$|^web$", &["db", "web"]),
         ("name=^eb", &[]),
+        ("name=web.+", &["web-1"]),
+        ("name=^(web|db)$", &["db", "web"]),
+        ("name=[w]eb-", &["web-1"]),
     ] {
         assert_eq!(chosen(&place, &[said]), names, "{said}");
     }
-    for said in ["name=web.*", "name=^(web|db)$", "name=[w]eb", "name=w\neb"] {
+    for said in ["name=*web", "name=^(web|db", "name=[web", "name=web\\"] {
         let line = place.run(&["ps", "-a", "-f", said]).refusal(2);
-        assert!(line.contains("is not understood: names have letters"), "{said}: {line}");
+        assert!(line.contains("it is no regular expression: "), "{said}: {line}");
     }
 }
 
@@ -140,7 +143,7 @@ fn volumes_are_chosen_by_filters_and_shown_by_templates() {
         ("dangling", "write KEY=VALUE; the keys are dangling, name, label"),
         ("dangling=maybe", "write true or false"),
         ("driver=local", "there is no key `driver`"),
-        ("name=www*", "is not understood: names have letters"),
+        ("name=*www", "it is no regular expression: "),
     ] {
         let line = place.run(&["volume", "ls", "--filter", filter]).refusal(2);
         assert!(line.contains(told), "{filter}: {line}");
