@@ -129,17 +129,23 @@ pub(super) fn read(dir: &OwnedFd, what: &str) -> Result<(State, Groups), StoreEr
         Err(error) if error.is_absent() => return Err(damaged("it is missing".into())),
         read => read.map_err(|source| StoreError::Call { deed: format!("read {what}"), source })?,
     };
-    decode(&text).map_err(damaged)
+    let file = decode(&text).map_err(damaged)?;
+    of_this_boot(file).map_err(|source| StoreError::Call { deed: format!("read {what}"), source })
 }
 
-fn decode(text: &[u8]) -> Result<(State, Groups), String> {
-    let mut file: StateFile = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+fn decode(text: &[u8]) -> Result<StateFile, String> {
+    let file: StateFile = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if file.version > VERSION {
         return Err(format!("its version is {}, a newer layerfs wrote it", file.version));
     }
+    Ok(file)
+}
+
+/// What it says now: of a process of before the machine started again, that there is none.
+fn of_this_boot(mut file: StateFile) -> Result<(State, Groups), SysError> {
     if let (State::Running { pid_start_ticks, .. }, Some(boot_id)) =
         (&mut file.state, &file.boot_id)
-        && *boot_id != host::boot_id().map_err(|error| error.to_string())?
+        && *boot_id != host::boot_id()?
     {
         *pid_start_ticks = NEVER;
     }
@@ -181,8 +187,8 @@ mod tests {
     #[test]
     fn of_one_that_an_earlier_version_runs_no_network_is_known_to_lack() {
         let text = r#"{"version":1,"status":"running","pid":7,"pid_start_ticks":2,"started_ms":1}"#;
-        let read = decode(text.as_bytes()).unwrap();
-        assert!(matches!(read.0, State::Running { has_no_network: false, .. }), "{read:?}");
+        let read = decode(text.as_bytes()).unwrap().state;
+        assert!(matches!(read, State::Running { has_no_network: false, .. }), "{read:?}");
     }
 
     #[test]
@@ -191,7 +197,7 @@ mod tests {
             let text = format!(
                 r#"{{"version":1,"status":"running","pid":7,"pid_start_ticks":2,"started_ms":1{boot}}}"#
             );
-            match decode(text.as_bytes()).unwrap().0 {
+            match of_this_boot(decode(text.as_bytes()).unwrap()).unwrap().0 {
                 State::Running { pid_start_ticks, .. } => pid_start_ticks,
                 other => panic!("{other:?}"),
             }
@@ -226,7 +232,8 @@ mod tests {
     #[test]
     fn a_state_without_a_place_of_groups_is_as_it_was() {
         let text = r#"{"version":1,"status":"created"}"#;
-        assert_eq!(decode(text.as_bytes()).unwrap(), (State::Created, None));
+        let read = decode(text.as_bytes()).unwrap();
+        assert_eq!((read.state, read.groups_below), (State::Created, None));
         let dir = tempfile::tempdir().unwrap();
         let fd = crate::sys::dir::open_path(dir.path()).unwrap();
         write(&fd, Keep::Kept, &State::Created, None).unwrap();
@@ -244,7 +251,7 @@ mod tests {
         ] {
             assert!(decode(text.as_bytes()).is_err(), "{text}");
         }
-        let newer = decode(br#"{"version":2,"status":"created"}"#).unwrap_err();
+        let newer = decode(br#"{"version":2,"status":"created"}"#).err().unwrap();
         assert!(newer.contains("newer layerfs"), "{newer}");
     }
 }
