@@ -99,11 +99,15 @@ pub fn make(bridge: &Bridge, mac: Mac) -> Result<bool, NetworkError> {
     Ok(true)
 }
 
-/// Has it taken away where its hardware address is that one; `None` where it is not there, or another's.
-pub fn remove(name: &str, mac: Mac, until: Until) -> Result<Option<Going>, NetworkError> {
+/// Looks for a link by its name, and answers its number and its hardware address.
+pub fn number_of(name: &str) -> Result<Option<(u32, Mac)>, NetworkError> {
     let found = link(&mut Talk::open()?, name).doing(|| format!("look for the bridge `{name}`"))?;
-    let Some(found) = found.filter(|link| mac_of(link) == mac) else { return Ok(None) };
-    Going::begin((found.header.index, name), until, || {}).map(Some)
+    Ok(found.map(|link| (link.header.index, mac_of(&link))))
+}
+
+/// Has the bridge of that number taken away; one that has gone is no failure.
+pub fn remove(index: u32, name: &str, until: Until) -> Result<Going, NetworkError> {
+    Going::begin((index, name), until, || {})
 }
 
 fn mac_of(link: &LinkMessage) -> Mac {

@@ -20,7 +20,7 @@ mod subnet;
 mod talk;
 mod tracked;
 
-pub use bridge::{Bridge, find, make, remove};
+pub use bridge::{Bridge, find, make, number_of, remove};
 pub use error::NetworkError;
 pub(crate) use inside::set_up;
 pub use joined::{host_network, of_file, of_process};

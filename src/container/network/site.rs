@@ -86,20 +86,20 @@ impl Going {
 
 /// Has the rules and the bridge of a run directory taken away, if they are there. Nothing comes by it any more.
 pub fn remove(run: &Path, bridge: &str, until: Until) -> Result<Going> {
-    let mac = mac_of(run);
+    let found = network::number_of(bridge)?;
     // By that name another run directory may have its own by now.
-    if network::find(bridge)?.is_some_and(|(other, _)| other != mac) {
+    if found.is_some_and(|(_, mac)| mac != mac_of(run)) {
         return Ok(Going { _freed_meanwhile: None, bridge: None });
     }
-    let table = table_of(bridge);
-    let freed = network::is_there(&table)?.then(|| network::drop_table(&table)).transpose()?;
-    Ok(Going { _freed_meanwhile: freed, bridge: network::remove(bridge, mac, until)? })
+    let freed = Some(network::drop_table(&table_of(bridge))?);
+    let going = found.map(|(index, _)| network::remove(index, bridge, until)).transpose()?;
+    Ok(Going { _freed_meanwhile: freed, bridge: going })
 }
 
 /// Takes every bridge of a run directory away.
 pub fn remove_all(run: &Path) -> Result<()> {
-    (0..BRIDGES_MAX).map(names).try_for_each(|(bridge, _)| match network::find(&bridge)? {
-        Some((mac, _)) if mac == mac_of(run) => remove(run, &bridge, Until::Gone)?.end(),
+    (0..BRIDGES_MAX).map(names).try_for_each(|(bridge, _)| match network::number_of(&bridge)? {
+        Some((_, mac)) if mac == mac_of(run) => remove(run, &bridge, Until::Gone)?.end(),
         _ => Ok(()),
     })
 }
