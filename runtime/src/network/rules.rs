@@ -61,8 +61,8 @@ pub fn generation() -> Result<u32, NetworkError> {
     number.map(u32::from_be_bytes).ok_or_else(none).doing(deed)
 }
 
-/// The socket by which rules were taken away. Closed before the kernel has begun to free them it waits for that
-/// (`nft_rcv_nl_event`): so it is held while something else is done.
+/// The socket by which rules were taken away. Who closes it waits until the kernel has freed them (`nft_rcv_nl_event`): so it is held
+/// while something else is done.
 #[derive(Debug)]
 #[must_use]
 pub struct Dropped {
