@@ -170,7 +170,7 @@ fn restart(word: &str) -> Result<String, &'static str> {
     match word {
         "no" => Ok(word.to_owned()),
         _ => Err(
-            "nothing starts a container again by itself yet; `layerfs start` does, and `no` is taken",
+            "nothing starts a container again by itself; `layerfs start` does when it is called, and `no` is taken",
         ),
     }
 }

@@ -177,7 +177,10 @@ fn words_about_pulls_and_restarts_are_taken_where_they_change_nothing() {
         for (words, told) in [
             (["--pull", "always"], "nothing is pulled here; say `layerfs pull` first"),
             (["--pull", "often"], "there are never and missing"),
-            (["--restart", "unless-stopped"], "nothing starts a container again by itself yet"),
+            (
+                ["--restart", "unless-stopped"],
+                "nothing starts a container again by itself; `layerfs start` does",
+            ),
         ] {
             let line = place.run(&[verb, words[0], words[1], "debian"]).refusal(125);
             assert!(line.contains(told), "{line}");
