@@ -348,6 +348,10 @@ pub fn mounted(kind: &str) -> Result<Vec<Mounted>, SysError> {
 /// Where a file system stands in a tree of mounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
+    /// Its number.
+    pub id: u64,
+    /// The number of the mount that it is mounted on.
+    pub parent: u64,
     /// Its device as `mountinfo` writes it, `MAJOR:MINOR`.
     pub device: Vec<u8>,
     /// The mountpoint.
@@ -364,9 +368,11 @@ pub fn standing() -> Result<Vec<Standing>, SysError> {
 /// Reads a whole `mountinfo` (proc(5)): lines of ID PARENT DEVICE ROOT AT …
 pub fn standing_in(table: &[u8]) -> Vec<Standing> {
     let parse = |line: &[u8]| {
-        let mut words = line.split(|byte| *byte == b' ').skip(2);
+        let mut words = line.split(|byte| *byte == b' ');
+        let mut number = || -> Option<u64> { str::from_utf8(words.next()?).ok()?.parse().ok() };
+        let (id, parent) = (number()?, number()?);
         let (device, at) = (words.next()?.to_vec(), unescape(words.nth(1)?));
-        Some(Standing { device, at: std::ffi::OsString::from_vec(at).into() })
+        Some(Standing { id, parent, device, at: std::ffi::OsString::from_vec(at).into() })
     };
     table.split(|byte| *byte == b'\n').filter_map(parse).collect()
 }
@@ -446,6 +452,13 @@ pub fn unescape(word: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod mount_tests {
     use super::*;
+
+    #[test]
+    fn mounts_stand_with_their_numbers_and_lines_without_are_none() {
+        let line = b"36 35 98:0 /mnt1 /mnt\\0402/x rw,noatime master:1 - ext3 /dev/root rw\n36 x 98:0 / / rw\n";
+        let one = Standing { id: 36, parent: 35, device: b"98:0".into(), at: "/mnt 2/x".into() };
+        assert_eq!(standing_in(line), [one]);
+    }
 
     #[test]
     fn a_line_of_mountinfo_is_read_with_its_escapes() {

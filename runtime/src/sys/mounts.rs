@@ -4,8 +4,7 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use layerfs_driver::sys::file;
-use layerfs_driver::sys::mount::unescape;
+use layerfs_driver::sys::mount::standing;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
@@ -196,39 +195,26 @@ pub fn set_by_remount(place: impl AsFd, attributes: Attributes) -> Result<(), Sy
 
 /// The roots of all mounts below one that is attached, as far as they are not covered.
 pub fn below(mount: impl AsFd) -> Result<Vec<OwnedFd>, SysError> {
-    let table = file::read_all(file::open_read_path("/proc/self/mountinfo")?, TABLE_LEN_MAX)?;
-    let all: Vec<(u64, u64, Vec<u8>)> =
-        table.split(|byte| *byte == b'\n').filter_map(row).collect();
+    let all = standing()?;
     let mut ids = vec![id_of(mount)?];
     let mut known = 0;
     while let Some(above) = ids.get(known).copied() {
-        ids.extend(all.iter().filter(|(_, parent, _)| *parent == above).map(|(id, ..)| *id));
+        ids.extend(all.iter().filter(|one| one.parent == above).map(|one| one.id));
         known += 1;
     }
     let mut places = Vec::new();
-    for (id, _, path) in all.iter().filter(|(id, ..)| ids[1..].contains(id)) {
+    for one in all.iter().filter(|one| ids[1..].contains(&one.id)) {
         let open = || {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            rustix::fs::openat2(CWD, &**path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
+            rustix::fs::openat2(CWD, &*one.at, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
         };
-        let place = call("openat2", || String::from_utf8_lossy(path).into_owned(), open)?;
+        let place = call("openat2", || one.at.display().to_string(), open)?;
         // Of a covered one nobody has anything.
-        if id_of(&place)? == *id {
+        if id_of(&place)? == one.id {
             places.push(place);
         }
     }
     Ok(places)
-}
-
-/// Bytes of a table of mounts, at most.
-const TABLE_LEN_MAX: u64 = 64 << 20;
-
-/// A row of `/proc/PID/mountinfo` (`proc_pid_mountinfo(5)`): the mount's number, its parent's, and where it is.
-fn row(line: &[u8]) -> Option<(u64, u64, Vec<u8>)> {
-    let mut words = line.split(|byte| *byte == b' ');
-    let mut number = || -> Option<u64> { str::from_utf8(words.next()?).ok()?.parse().ok() };
-    let (id, parent) = (number()?, number()?);
-    Some((id, parent, unescape(words.nth(2)?)))
 }
 
 /// The number of the mount that an object was opened in (`STATX_MNT_ID`, Linux 5.8).
@@ -281,9 +267,6 @@ mod tests {
 
     #[test]
     fn mounts_below_one_are_found_by_their_numbers() {
-        let line = b"36 35 98:0 /mnt1 /mnt\\0402/x rw,noatime master:1 - ext3 /dev/root rw";
-        assert_eq!(row(line), Some((36, 35, b"/mnt 2/x".to_vec())));
-        assert_eq!((row(b""), row(b"36 x 98:0 / / rw")), (None, None));
         // Of this process's own: the root has some below it, and of those one at least has none.
         let places = below(std::fs::File::open("/").unwrap()).unwrap();
         assert!(!places.is_empty());
