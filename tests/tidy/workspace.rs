@@ -16,6 +16,7 @@ const ALLOWED: [(&str, &[&str], &[&str]); 3] = [
             "indicatif",
             "layerfs-driver",
             "layerfs-runtime",
+            "regex-lite",
             "serde",
             "serde_json",
             "strsim",
