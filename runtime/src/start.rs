@@ -362,6 +362,7 @@ impl Running {
         if !is_within {
             cgroup.move_payload(self.child.pid).map_err(RunError::Limits)?;
         }
+        cgroup.guard_devices().map_err(RunError::Limits)?;
         self.oom_score_adj.map_or(Ok(()), |score| {
             process::set_oom_score(self.child.pid, score).map_err(RunError::OomScore)
         })

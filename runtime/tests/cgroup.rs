@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use layerfs_runtime::cgroup::{Cgroup, CgroupError, Cpus, Host, Limits, View};
+use layerfs_runtime::cgroup::{Cgroup, CgroupError, Cpus, DeviceRule, Host, Limits, View};
+use layerfs_runtime::spec::DeviceKind;
 use support::{need_root, rights, watchdog};
 
 const MIB: u64 = 1 << 20;
@@ -208,6 +209,46 @@ fn a_hog_is_killed_at_its_memory_limit_and_counted() {
     assert!(traces(&id).is_empty());
 }
 
+#[test]
+fn a_file_of_version_2_is_written_or_an_error() {
+    need_root!();
+    let _watch = watchdog(120);
+    let id = new_id();
+    let file = |value: &str| ("memory.oom.group".to_owned(), value.to_owned());
+    let limits = |value| Limits {
+        memory_bytes: Some(50 * MIB),
+        files: vec![file(value)],
+        ..Limits::default()
+    };
+    // Version 1 has no such file.
+    let is_there = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers")
+        .is_ok_and(|text| text.split_ascii_whitespace().any(|name| name == "memory"));
+    if !is_there {
+        let error = Cgroup::create(&id, &limits("1")).unwrap_err();
+        assert!(
+            matches!(&error, CgroupError::NoFile { file } if file == "memory.oom.group"),
+            "{error}"
+        );
+        assert!(traces(&id).is_empty());
+        return;
+    }
+    let error = Cgroup::create(&id, &limits("no")).unwrap_err().to_string();
+    assert!(
+        error.starts_with("--cgroup-conf `memory.oom.group=no`: the kernel does not take"),
+        "{error}"
+    );
+    let Some(cgroup) = create(&id, &limits("1")) else { return };
+    assert_eq!(seen(&cgroup, "memory.oom.group").as_deref(), Some("1"));
+    let mut hog = Held::start("exec dd if=/dev/zero of=/dev/null bs=200M count=1");
+    let other = Held::start("exec sleep 1000");
+    cgroup.add_payload(hog.0.id()).unwrap();
+    cgroup.add_payload(other.0.id()).unwrap();
+    hog.go();
+    assert_eq!((hog.ended(), other.ended()), (Some(9), Some(9)));
+    cgroup.remove().unwrap();
+    assert!(traces(&id).is_empty());
+}
+
 /// A root of a container may write to everything that its cgroup namespace shows: it makes a user namespace, and mounts it.
 #[test]
 fn a_container_does_not_lift_its_own_limits() {
@@ -334,19 +375,43 @@ fn the_server_is_in_the_group_of_block_io_only() {
 fn devices_that_were_not_given_can_not_be_opened() {
     need_root!();
     let _watch = watchdog(120);
-    let id = new_id();
-    let Some(cgroup) = create(&id, &Limits::default()) else { return };
-    // Version 2 has no such controller: there the container's right to make nodes is what is taken.
-    let has_rules = matches!(cgroup.view(), View::Directory { binds, .. } if binds.iter().any(|(name, _)| name == "devices"));
-    let mut shell = Held::start(
-        "for given in null zero full random urandom; do (: </dev/$given) || exit 2; done; (: <>/dev/fuse) && exit 3; exit 0",
-    );
-    cgroup.add_payload(shell.0.id()).unwrap();
-    shell.go();
-    let status = shell.0.wait().unwrap().code();
-    assert_eq!(status, Some(if has_rules { 0 } else { 3 }));
-    cgroup.remove().unwrap();
-    assert!(traces(&id).is_empty());
+    // By version 1's controller where it is there, and by a program where version 2 is alone.
+    let here = Host::read().unwrap();
+    let mut second = here.clone();
+    second.v1.clear();
+    let fuse = |access: &str| DeviceRule {
+        kind: DeviceKind::Character,
+        numbers: Some((10, 229)),
+        access: access.into(),
+    };
+    for host in [here, second] {
+        for (devices, expected) in [
+            (vec![], "refused refused refused "),
+            (vec![fuse("r")], "opened refused refused "),
+            (vec![fuse("r"), fuse("w")], "opened opened opened "),
+        ] {
+            let id = new_id();
+            let limits = Limits { devices, makes_devices: true, ..Limits::default() };
+            let cgroup = match Cgroup::create_on(&host, &id, &limits) {
+                Err(error @ CgroupError::NoController { .. }) => {
+                    rights::skip(&error.to_string());
+                    continue;
+                }
+                made => Ours { cgroup: made.unwrap(), id: id.clone() },
+            };
+            let mut shell = Held::start(
+                "for given in null zero full random urandom; do (: </dev/$given) || exit 2; done; \
+                 for how in '<' '>' '<>'; do (eval \": $how/dev/fuse\") 2>/dev/null && printf 'opened ' || printf 'refused '; done; echo",
+            );
+            cgroup.add_payload(shell.0.id()).unwrap();
+            cgroup.guard_devices().unwrap();
+            shell.go();
+            assert_eq!(shell.line(), expected);
+            assert_eq!(shell.0.wait().unwrap().code(), Some(0));
+            cgroup.remove().unwrap();
+            assert!(traces(&id).is_empty());
+        }
+    }
 }
 
 #[test]
@@ -469,6 +534,9 @@ fn without_any_hierarchy_only_limits_are_refused() {
     cgroup.add_payload(std::process::id()).unwrap();
     cgroup.kill_all().unwrap();
     cgroup.remove().unwrap();
+    let makes = Limits { makes_devices: true, ..Limits::default() };
+    let error = Cgroup::create_on(&bare, &new_id(), &makes).unwrap_err().to_string();
+    assert!(error.starts_with("--cap-add MKNOD with --userns host needs the devices controller"));
     let limits = Limits { pids_max: Some(1), ..Limits::default() };
     let error = Cgroup::create_on(&bare, &new_id(), &limits).unwrap_err().to_string();
     assert_eq!(

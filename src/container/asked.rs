@@ -24,7 +24,7 @@ use super::network::Wanted;
 use super::process::{Said, process, read_environment};
 use super::security::Filtering;
 use super::volumes::{Mounted, Shown};
-use super::words::RunArgs;
+use super::words::{RunArgs, UsersWord};
 use super::{files, rights, stop, subordinate, sysctls, tmpfs, volume, volumes};
 use crate::image::absent::find_to_use;
 use crate::mount::bounds::Bounds;
@@ -108,7 +108,11 @@ pub fn asked_with<'a>(
     if !devices.devices.is_empty() {
         subordinate::refuse_devices()?;
     }
-    let limits = Limits { devices: devices.rules.clone(), ..args.limits.limits()? };
+    // In users of its own nobody makes a device.
+    let makes_devices = args.users() == UsersWord::Host
+        && Capabilities::named("MKNOD").is_some_and(|one| capabilities.has(one));
+    let rules = devices.rules.clone();
+    let limits = Limits { devices: rules, makes_devices, ..args.limits.limits()? };
     let filters = filtering.filters(capabilities)?;
     let mut volumes: Vec<Mounted> =
         args.volume.iter().map(|words| volumes::read(words, store)).collect::<Result<_>>()?;

@@ -111,6 +111,7 @@ impl Noted<'_> {
             "Tmpfs": in_memory(self.tmpfs),
             "ShmSize": self.shm_bytes,
             "StorageOpt": storage(self.storage),
+            "CgroupConf": group_files(self.limits),
             "Ulimits": self.resource_limits.iter().map(ulimit).collect::<Vec<_>>(),
             "Devices": self.security.device_words().iter().map(|said| device(said)).collect::<Vec<_>>(),
             "Privileged": self.security.is_privileged(),
@@ -158,6 +159,12 @@ fn swap(limits: &Limits) -> i64 {
         Some(Swap::Bytes(swap)) => memory.saturating_add(swap),
     };
     i64::try_from(both).unwrap_or(i64::MAX)
+}
+
+/// Podman's way: what was written by the file, `null` for none.
+fn group_files(limits: &Limits) -> Option<Map<String, Value>> {
+    let files = limits.files.iter().map(|(file, value)| (file.clone(), json!(value)));
+    (!limits.files.is_empty()).then(|| files.collect())
 }
 
 /// A device and a rate, which were read before.

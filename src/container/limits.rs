@@ -64,6 +64,9 @@ pub struct LimitArgs {
     /// Writes a second that it may make on a disk
     #[arg(long, value_name = "DEVICE:RATE")]
     device_write_iops: Vec<String>,
+    /// A file of the container's cgroup and what is written there, such as memory.oom.group=1; version 2 alone has it
+    #[arg(long, value_name = "FILE=VALUE")]
+    cgroup_conf: Vec<String>,
     /// A limit of each process, such as nofile=1024:4096 or core=0; -1 for none
     #[arg(long, value_name = "NAME=SOFT[:HARD]", allow_hyphen_values = true)]
     ulimit: Vec<String>,
@@ -114,7 +117,7 @@ impl LimitArgs {
 
     /// The limits; a word that is none is named with its option.
     pub fn limits(&self) -> Result<Limits> {
-        Ok(Limits { io: self.io()?, ..self.adjustable.limits()? })
+        Ok(Limits { io: self.io()?, files: self.files()?, ..self.adjustable.limits()? })
     }
 
     /// Those that can be told otherwise while it runs.
@@ -125,6 +128,11 @@ impl LimitArgs {
     /// Has others hold.
     pub fn adjust(&mut self, adjustable: AdjustableArgs) {
         self.adjustable = adjustable;
+    }
+
+    /// What is written to files of its group.
+    pub fn files(&self) -> Result<Vec<(String, String)>> {
+        self.cgroup_conf.iter().map(|said| group_file(said)).collect()
     }
 
     fn io(&self) -> Result<Vec<IoLimit>> {
@@ -195,7 +203,9 @@ impl AdjustableArgs {
             cpuset_mems: list("--cpuset-mems", &self.cpuset_mems)?,
             io_weight: read("--blkio-weight", &self.blkio_weight, &words::io_weight)?,
             io: Vec::new(),
+            files: Vec::new(),
             devices: Vec::new(),
+            makes_devices: false,
             cpus: match &self.cpus {
                 Some(word) => words::cpus(word, cgroup::processors()?)
                     .with_context(|| format!("--cpus `{word}`"))?,
@@ -222,6 +232,21 @@ impl AdjustableArgs {
             None => bail!("{}: memory and swap together are less than --memory alone", shown()),
         }
     }
+}
+
+/// A file of a controller, and what is to stand there. Those of the groups themselves are not the caller's to write.
+fn group_file(said: &str) -> Result<(String, String)> {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let Some((file, value)) = said.split_once('=') else {
+        bail!("--cgroup-conf `{said}`: write FILE=VALUE, such as memory.oom.group=1");
+    };
+    let is_file = file.split_once('.').is_some_and(|(controller, _)| {
+        !matches!(controller, "" | "cgroup") && file.bytes().all(is_of_name)
+    });
+    if !is_file {
+        bail!("--cgroup-conf `{said}`: `{file}` is no file of a controller, such as memory.high");
+    }
+    Ok((file.to_owned(), value.to_owned()))
 }
 
 fn io_limit(kind: IoKind, said: &str) -> Result<IoLimit> {

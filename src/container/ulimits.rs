@@ -7,8 +7,8 @@ use layerfs_runtime::spec::ResourceLimit;
 use layerfs_runtime::{RESOURCES, hard_limit};
 use serde_json::Value;
 
-/// Reads `NAME=SOFT[:HARD]`; `-1` and `unlimited` are no limit, and a hard one that is not said is the soft one. What this
-/// process may not give is an error.
+/// Reads `NAME=SOFT[:HARD]`; `-1` and `unlimited` are no limit, and a hard one that is not said is the soft one. Of more than this
+/// process may give it is that, and a line tells.
 pub fn read(said: &str) -> Result<ResourceLimit> {
     let Some((name, values)) = said.split_once('=') else {
         bail!("--ulimit `{said}`: write NAME=SOFT or NAME=SOFT:HARD, such as nofile=1024:4096");
@@ -27,13 +27,15 @@ pub fn read(said: &str) -> Result<ResourceLimit> {
     let most = hard_limit(resource);
     let held = layerfs_runtime::held_capabilities()?;
     let may_raise = Capabilities::named("SYS_RESOURCE").is_some_and(|one| held.has(one));
-    if exceeds(hard, most) && !may_raise {
-        let most = most.map_or("unlimited".to_owned(), |most| most.to_string());
-        bail!(
-            "--ulimit `{said}`: this process may have {most} at most, and can't raise that without CAP_SYS_RESOURCE"
-        );
+    if !exceeds(hard, most) || may_raise {
+        return Ok(ResourceLimit { resource, soft, hard });
     }
-    Ok(ResourceLimit { resource, soft, hard })
+    let soft = if exceeds(soft, most) { most } else { soft };
+    let shown = most.map_or("unlimited".to_owned(), |most| most.to_string());
+    tracing::warn!(
+        "--ulimit `{said}`: it is {shown}, the most that this process may have; raising that takes CAP_SYS_RESOURCE"
+    );
+    Ok(ResourceLimit { resource, soft, hard: most })
 }
 
 /// Those that a container was made with, as its record has them.

@@ -76,17 +76,14 @@ fn a_device_belongs_to_root_of_the_container_and_keeps_its_mode() {
 fn a_device_that_is_given_to_be_read_can_not_be_written() {
     need_root!();
     need!("python3");
-    if !Path::new("/sys/fs/cgroup/devices/devices.allow").exists() {
-        let place = Place::new();
-        let ran = place.script(&["--device", "/dev/fuse:r"], "true");
-        assert!(
-            ran.status == 125 && ran.err.contains("--device with less than rwm needs the devices"),
-            "{ran:?}"
-        );
-        rights::skip("no devices controller");
+    let place = Place::new();
+    let ran = place.script(&["--device", "/dev/fuse:r"], "true");
+    if ran.status == 125 {
+        let told = "--device with less than rwm needs the devices";
+        assert!(ran.err.contains(told), "{ran:?}");
+        rights::skip(&ran.err);
         return;
     }
-    let place = Place::new();
     for users in USERS {
         for (access, found) in
             [("r", "opened EPERM \n"), ("w", "EPERM opened \n"), ("rw", "opened opened \n")]
@@ -97,6 +94,59 @@ fn a_device_that_is_given_to_be_read_can_not_be_written() {
                 found
             );
         }
+    }
+    place.assert_nothing_left();
+}
+
+/// As where version 2 of cgroups is alone: nobody has a controller of devices there.
+#[test]
+fn a_device_that_a_container_makes_can_not_be_opened() {
+    need_root!();
+    need!("python3", "unshare");
+    let place = Place::new();
+    let alone =
+        "mount -t tmpfs none /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && exec \"$@\"";
+    let make = |node: &str, numbers: &str| {
+        format!(
+            "mknod {node} {numbers} && if (: <{node}) 2>/dev/null; then echo opened; else echo refused; fi"
+        )
+    };
+    // A disk's first partition or nothing at all, the memory of the machine, a way into its file systems; and what all may have.
+    let made = [
+        make("/dev/disk", "b 8 1"),
+        make("/dev/memory", "c 1 1"),
+        make("/dev/fuse", "c 10 229"),
+        make("/dev/again", "c 1 3"),
+    ];
+    let words = |options: &[&str]| {
+        let said = made.join("; ");
+        let users = ["--userns", "host", "--cap-add", "MKNOD"];
+        [
+            &["run", "--rm", "--network", "none"],
+            &users[..],
+            options,
+            &["--rootfs", "/", "sh", "-c", &said],
+        ]
+        .concat()
+        .into_iter()
+        .map(str::to_owned)
+        .collect::<Vec<String>>()
+    };
+    for (options, expected) in [
+        (&[][..], "refused\nrefused\nrefused\nopened\n"),
+        (&["--device", "/dev/fuse:/dev/other:r"], "refused\nrefused\nopened\nopened\n"),
+    ] {
+        let words = words(options);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        assert_eq!(place.layerfs(&words).said(), expected);
+        let command = place.command(&words);
+        let mut apart = std::process::Command::new("unshare");
+        apart.args(["-m", "sh", "-c", alone, "sh"]).arg(command.get_program());
+        apart.args(command.get_args());
+        for (name, value) in command.get_envs() {
+            apart.env(name, value.unwrap_or_default());
+        }
+        assert_eq!(crate::place::ran(apart.output().unwrap()).said(), expected);
     }
     place.assert_nothing_left();
 }

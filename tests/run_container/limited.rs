@@ -125,6 +125,10 @@ fn words_that_are_no_limits_are_named_and_leave_nothing() {
         ("--device-read-bps", "/dev/null:1m"),
         ("--device-write-bps", "/dev/none:1m"),
         ("--device-read-iops", "/dev/null"),
+        ("--cgroup-conf", "memory.high"),
+        ("--cgroup-conf", "cgroup.freeze=1"),
+        ("--cgroup-conf", "../memory.high=1"),
+        ("--cgroup-conf", "memory.no-such=1"),
     ] {
         let ran = place.script(&[option, word], "true");
         if (option, word) == ("--cpus", "0") {
@@ -132,7 +136,9 @@ fn words_that_are_no_limits_are_named_and_leave_nothing() {
             continue;
         }
         assert_eq!(ran.status, 125, "{ran:?}");
-        assert!(ran.err.starts_with(&format!("layerfs: {option} `{word}`: ")), "{ran:?}");
+        let said =
+            word.strip_suffix("no-such=1").map_or(word.to_owned(), |word| format!("{word}no-such"));
+        assert!(ran.err.starts_with(&format!("layerfs: {option} `{said}`: ")), "{ran:?}");
         assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
     }
     place.assert_nothing_left();

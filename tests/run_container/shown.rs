@@ -61,7 +61,7 @@ fn inspect_says_what_runs_within_which_limits() {
         "BlkioDeviceWriteIOps": null, "OomScoreAdj": 0, "NanoCpus": 500_000_000, "CpuShares": 512, "PidsLimit": 64,
         "NetworkMode": "none", "PortBindings": {}, "UsernsMode": "host", "IDMappings": null, "AutoRemove": false,
         "ReadonlyRootfs": true, "Binds": ["/etc:/mnt:ro"],
-        "Sysctls": null, "Tmpfs": null, "ShmSize": 64 << 20, "StorageOpt": null, "Ulimits": [], "Init": false, "Devices": [], "Privileged": false, "CapAdd": null, "CapDrop": null, "SecurityOpt": null,
+        "Sysctls": null, "Tmpfs": null, "ShmSize": 64 << 20, "StorageOpt": null, "CgroupConf": null, "Ulimits": [], "Init": false, "Devices": [], "Privileged": false, "CapAdd": null, "CapDrop": null, "SecurityOpt": null,
     });
     assert_eq!(box_["HostConfig"], host);
     let etc = json!([{

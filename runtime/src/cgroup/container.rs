@@ -77,6 +77,12 @@ impl Cgroup {
         of_v1.chain(leaf).try_for_each(|group| group.add(pid)).map_err(out_of_reach)
     }
 
+    /// Keeps from its processes, and those that come, the devices that it was not given, where version 1's controller does not. They
+    /// have opened what they need to be made.
+    pub fn guard_devices(&self) -> Result<(), CgroupError> {
+        self.v2.iter().try_for_each(V2Group::set_guard)
+    }
+
     /// Moves the server of the container's file system to where its reading and writing is the container's, and nothing
     /// else of it is.
     pub fn add_server(&self, pid: u32) -> Result<(), CgroupError> {
@@ -128,6 +134,9 @@ impl Cgroup {
         }
         self.v1.iter_mut().try_for_each(V1Group::make_payload)?;
         self.v2.iter_mut().try_for_each(V2Group::make_leaves)?;
+        if limits.guards_devices() && !self.v1.iter().any(|group| group.has("devices")) {
+            self.v2.iter_mut().try_for_each(|group| group.make_guard(&limits.devices))?;
+        }
         self.check(host, limits, &closed)?;
         self.v1.iter().try_for_each(|group| group.apply(limits))?;
         self.v2.iter().try_for_each(|group| group.apply(limits))
@@ -147,6 +156,9 @@ impl Cgroup {
             }
         }
         self.check_swap(limits)?;
+        if let (Some((file, _)), None) = (limits.files.first(), &self.v2) {
+            return Err(CgroupError::NoFile { file: file.clone() });
+        }
         if let (Some(bytes), Some(group), Some(mount)) =
             (limits.memory_reservation_bytes, &self.v2, &host.v2)
             && group.has("memory")?

@@ -49,6 +49,27 @@ pub enum CgroupError {
          or say `--memory-swap -1` for any swap"
     )]
     NoSwap,
+    /// A file of a group was named that the container has not.
+    #[error(
+        "--cgroup-conf `{file}`: the container has no such file: it is of cgroups of version 2, of a controller that is there, and of \
+         this kernel; leave it out"
+    )]
+    NoFile {
+        /// Its name.
+        file: String,
+    },
+    /// What was to be written there is refused.
+    #[error(
+        "--cgroup-conf `{file}={value}`: the kernel does not take that ({errno}); see cgroup-v2 in its documentation"
+    )]
+    NotTaken {
+        /// Its name.
+        file: String,
+        /// What was to be written.
+        value: String,
+        /// The kernel's answer.
+        errno: Errno,
+    },
     /// A limit of memory is below what is in use.
     #[error(
         "{0}: the container uses more than that now, and the kernel can't take it away; end some of its processes, or allow more"
@@ -144,6 +165,11 @@ pub enum WhyNot {
         /// The kernel's answer.
         errno: Errno,
     },
+    /// Version 2 has a program in its place, which the kernel does not take.
+    #[error(
+        "no mounted hierarchy of version 1 has it, and for version 2 the kernel takes no program in its place ({0})"
+    )]
+    NoProgram(Errno),
 }
 
 impl WhyNot {
@@ -172,6 +198,9 @@ impl WhyNot {
             }
             WhyNot::NotPassedOn { .. } => {
                 "move the processes that sit in that group into one below it, or leave the limit out"
+            }
+            WhyNot::NoProgram(_) => {
+                "run as root, on a kernel with CONFIG_CGROUP_BPF=y, or leave that out"
             }
         }
     }

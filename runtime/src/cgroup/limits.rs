@@ -31,6 +31,10 @@ pub struct Limits {
     pub pids_max: Option<u64>,
     /// Devices that it may use beside the usual ones.
     pub devices: Vec<DeviceRule>,
+    /// Files of version 2 of cgroups, each with what is written there.
+    pub files: Vec<(String, String)>,
+    /// Whether it has the right to make nodes of the host's devices, so that somebody else has to refuse it to open them.
+    pub makes_devices: bool,
 }
 
 /// What a container may do with a device.
@@ -66,7 +70,14 @@ impl Limits {
         ];
         // Where nothing is refused nobody has to refuse it.
         let refused = self.devices.iter().any(DeviceRule::refuses);
-        let of_devices = [(refused, "--device with less than rwm", "devices")];
+        let of_devices = [
+            (refused, "--device with less than rwm", "devices"),
+            (
+                self.makes_devices && self.guards_devices(),
+                "--cap-add MKNOD with --userns host",
+                "devices",
+            ),
+        ];
         let of_disks = self.io.iter().map(|limit| (true, limit.kind.flag(), "blkio"));
         rows.into_iter()
             .chain(of_disks)
@@ -77,6 +88,16 @@ impl Limits {
 }
 
 impl Limits {
+    /// Whether it is refused any device.
+    pub(super) fn guards_devices(&self) -> bool {
+        let is_free = |kind| {
+            let any =
+                |rule: &DeviceRule| rule.kind == kind && rule.numbers.is_none() && !rule.refuses();
+            self.devices.iter().any(any)
+        };
+        !(is_free(DeviceKind::Character) && is_free(DeviceKind::Block))
+    }
+
     /// Those processors and memory nodes that are named: the flag, the list, the kernel's file for it.
     pub(super) fn sets(&self) -> impl Iterator<Item = (&'static str, &str, &'static str)> {
         let rows = [

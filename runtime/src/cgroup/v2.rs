@@ -5,14 +5,16 @@
 //! killing. All limits are repeated in `payload/`, which is the root of the container's cgroup namespace, so that they read
 //! right inside; the container may write there, and nowhere above.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use layerfs_driver::sys::Errno;
 
+use super::devices;
 use super::error::{CgroupError, WhyNot};
 use super::group::{Group, is_gone};
 use super::io;
-use super::limits::{Limits, PERIOD_US, weight_of_shares};
+use super::limits::{DeviceRule, Limits, PERIOD_US, weight_of_shares};
 use super::place::Place;
 use super::reserved::{self, LOW};
 use super::v1::counted;
@@ -41,6 +43,7 @@ pub struct V2Group {
     payload: Option<Group>,
     server: Option<Group>,
     refused: Vec<(&'static str, WhyNot)>,
+    guard: Option<OwnedFd>,
 }
 
 impl V2Group {
@@ -51,7 +54,7 @@ impl V2Group {
             hand_down(shared).map(drop)
         };
         let place = Place::make(Group::top(top)?, id, ready)?;
-        Ok(V2Group { place, limited: None, payload: None, server: None, refused: Vec::new() })
+        Ok(V2Group::of(place))
     }
 
     /// Makes the leaves. Where this fails, what there is of them is removed with `<id>/`.
@@ -88,13 +91,52 @@ impl V2Group {
         let limited = place.own.below(LIMITED)?;
         let payload = limited.as_ref().map(|limited| limited.below(PAYLOAD)).transpose()?.flatten();
         let server = place.own.below(SERVER)?;
-        Ok(Some(V2Group { place, limited, payload, server, refused: Vec::new() }))
+        Ok(Some(V2Group { limited, payload, server, ..V2Group::of(place) }))
     }
 
-    /// Whether the leaves are under this controller.
+    fn of(place: Place) -> V2Group {
+        V2Group {
+            place,
+            limited: None,
+            payload: None,
+            server: None,
+            refused: Vec::new(),
+            guard: None,
+        }
+    }
+
+    /// Makes ready what keeps all devices but the usual ones and these from the container's processes. That a program can't be had is an
+    /// answer: it depends on the limits whether that matters.
+    pub fn make_guard(&mut self, rules: &[DeviceRule]) -> Result<(), CgroupError> {
+        match devices::guard(rules) {
+            Ok(guard) => self.guard = Some(guard),
+            Err(error) if is_an_answer(error.errno()) || error.errno() == Errno::NOSYS => {
+                tracing::debug!("no program for devices: {error}");
+                self.refused.push(("devices", WhyNot::NoProgram(error.errno())));
+            }
+            Err(source) => {
+                let failed = CgroupError::call("keep devices from", self.place.own.path());
+                return Err(failed(source));
+            }
+        }
+        Ok(())
+    }
+
+    /// Has it hold, where there is one.
+    pub fn set_guard(&self) -> Result<(), CgroupError> {
+        match (&self.limited, &self.guard) {
+            (Some(limited), Some(guard)) => devices::set(limited, guard),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the leaves are under this controller. Of devices version 2 has none, but a program.
     pub fn has(&self, controller: &str) -> Result<bool, CgroupError> {
         let Some(limited) = &self.limited else { return Ok(false) };
-        Ok(lists(&limited.read(CONTROL)?, called(controller)))
+        match controller {
+            "devices" => Ok(self.guard.is_some()),
+            _ => Ok(lists(&limited.read(CONTROL)?, called(controller))),
+        }
     }
 
     /// Why the leaves are not under a controller that this tree has.
@@ -154,6 +196,7 @@ impl V2Group {
                 return Err(CgroupError::NoWeight);
             }
         }
+        self.write(&limits.files, [own, limited, payload])?;
         if !lists(&handed, "cpu") {
             return Ok(());
         }
@@ -168,6 +211,23 @@ impl V2Group {
             [own, limited, payload, server]
                 .into_iter()
                 .try_for_each(|group| group.set("cpu.weight", &weight))?;
+        }
+        Ok(())
+    }
+
+    /// Writes files of controllers as they were said. What is of the server's, too, is bounded above both.
+    fn write(&self, files: &[(String, String)], groups: [&Group; 3]) -> Result<(), CgroupError> {
+        let [own, limited, payload] = groups;
+        for (file, value) in files {
+            let is_both = ["cpu.", "io."].iter().any(|controller| file.starts_with(controller));
+            for group in [if is_both { own } else { limited }, payload] {
+                group.try_tell(file, value).map_err(|error| match error.errno() {
+                    Errno::NOENT | Errno::ACCESS => CgroupError::NoFile { file: file.clone() },
+                    errno => {
+                        CgroupError::NotTaken { file: file.clone(), value: value.clone(), errno }
+                    }
+                })?;
+            }
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! Calls on plain files are the driver's. One wrapper per call, each with its fault point, as there.
 #![allow(unsafe_code)] // this room holds every unsafe block of the package, each under its SAFETY line
 
+pub mod bpf;
 pub mod channel;
 pub mod control;
 mod errno;
