@@ -87,6 +87,18 @@ fn a_fault_at_any_call_of_exec_rm_and_cp_leaves_nothing() {
     all_kinds(Deed::CopyOut, &Kind::all(14), Some("serve"), 15);
 }
 
+#[test]
+fn a_fault_at_any_call_of_stop_kill_pause_and_update_leaves_nothing() {
+    need_root!();
+    need!("busybox", "timeout");
+    let _watch = watchdog(limit());
+    all_kinds(Deed::Stop, &Kind::all(28), Some("stop"), 20);
+    all_kinds(Deed::Kill, &Kind::all(28), Some("kill"), 20);
+    all_kinds(Deed::Pause, &Kind::all(28), Some("pause"), 20);
+    all_kinds(Deed::Unpause, &Kind::all(28), Some("unpause"), 20);
+    all_kinds(Deed::Update, &Kind::all(28), Some("update"), 20);
+}
+
 /// A lease, and which address was given last, are written aside first.
 #[test]
 fn a_lease_that_can_not_be_written_leaves_nothing_of_itself() {

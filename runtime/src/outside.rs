@@ -147,7 +147,7 @@ impl<'a> Outside<'a> {
             )));
         };
         let volume_of = || volume.source.clone();
-        let mount = mounts::clone_path(volume.source.as_os_str())
+        let mount = mounts::clone_found(volume.source.as_os_str())
             .map_err(|source| RunError::Untaken { volume: volume_of(), source })?;
         let users = namespace::users_of(child).map_err(RunError::Users)?;
         match (mounts::show_ids(&mount, users), whose) {

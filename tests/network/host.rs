@@ -74,9 +74,10 @@ except OSError as e:
 struct Keeper(Child);
 
 impl Keeper {
-    fn new() -> Keeper {
+    fn new(seconds: u64) -> Keeper {
         let mut command = Command::new("unshare");
-        command.args(["-n", "sh", "-c", "ip link set lo up && echo ready && exec sleep 600"]);
+        let script = format!("ip link set lo up && echo ready && exec sleep {seconds}");
+        command.args(["-n", "sh", "-c", &script]);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -112,7 +113,16 @@ pub struct Host {
 impl Host {
     /// With a way out to [`OUTSIDE`], and no forwarding yet.
     pub fn new() -> Host {
-        let made = Host { place: Place::new(), host: Keeper::new(), outside: Keeper::new() };
+        Host::of(Place::new(), 600)
+    }
+
+    /// The same for so many seconds.
+    pub fn lasting(seconds: u64) -> Host {
+        Host::of(Place::lasting(seconds), seconds)
+    }
+
+    fn of(place: Place, seconds: u64) -> Host {
+        let made = Host { place, host: Keeper::new(seconds), outside: Keeper::new(seconds) };
         made.sh(&format!(
             "ip link add up0 mtu {MTU} type veth peer name out0 mtu {MTU} netns {} && \
              ip addr add {HOST}/24 dev up0 && ip link set up0 up && \

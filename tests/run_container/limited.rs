@@ -16,6 +16,22 @@ fn memory_reads_back_where_version_2_has_it_and_a_hog_is_killed_in_words() {
     assert_eq!(ran.status, 137, "{ran:?}");
     let told = "layerfs: container hog was killed: out of memory; its limit is 50m, --memory sets another\n";
     assert_eq!(ran.err, told);
+    // Of one that is kept it is shown, too, until it runs again.
+    let kept = ["run", "--name", "kept", "--memory", "50m", "--rootfs", "/", "sh", "-c"];
+    let script = format!("[ -e /tmp/once ] && exit 0; touch /tmp/once; {hog}");
+    let ran = place.layerfs(&[&kept[..], &[&script]].concat());
+    assert_eq!(ran.status, 137, "{ran:?}");
+    let shown = || {
+        let state = "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}";
+        let inspected = place.layerfs(&["inspect", "-f", state, "kept"]).said();
+        let listed: serde_json::Value =
+            serde_json::from_str(&place.layerfs(&["ps", "-a", "--json"]).said()).unwrap();
+        (inspected, listed[0]["oom_killed"].as_bool())
+    };
+    assert_eq!(shown(), ("exited 137 true\n".to_owned(), Some(true)));
+    assert_eq!(place.layerfs(&["start", "-a", "kept"]).status, 0);
+    assert_eq!(shown(), ("exited 0 false\n".to_owned(), Some(false)));
+    assert_eq!(place.layerfs(&["rm", "kept"]).status, 0);
     place.assert_nothing_left();
 }
 

@@ -26,6 +26,16 @@ pub enum Deed {
     Exec,
     /// One that runs is ended and removed, with a volume that nobody named.
     Remove,
+    /// One that runs is asked to end.
+    Stop,
+    /// One that runs is ended.
+    Kill,
+    /// One that runs is made to stand still.
+    Pause,
+    /// One that stands still goes on.
+    Unpause,
+    /// One that runs has other limits.
+    Update,
     /// A directory is copied into one that does not run.
     CopyIn,
     /// A file is copied out of one.
@@ -51,13 +61,18 @@ impl Deed {
             Deed::Run | Deed::RunOnBridge | Deed::RunWithInit | Deed::RunWithOptions => return,
             Deed::Create => return,
             Deed::Start => vec!["create", "--network", "bridge", "-p", "8080:80"],
-            Deed::Exec => vec!["run", "-d"],
+            Deed::Exec | Deed::Stop | Deed::Kill | Deed::Pause => vec!["run", "-d"],
+            Deed::Unpause | Deed::Update => vec!["run", "-d", "--memory", "50m"],
             Deed::Remove => vec!["run", "-d", "-v", "/mnt"],
             Deed::CopyIn | Deed::CopyOut => vec!["create"],
         };
         let words = [&words[..], &["--name", BOX, "small"], &idle].concat();
         let made = lane.layerfs(&words, None);
         assert!(made.status.success(), "{self:?}: {made:?}");
+        if self == Deed::Unpause {
+            let paused = lane.layerfs(&["pause", BOX], None);
+            assert!(paused.status.success(), "{paused:?}");
+        }
     }
 
     /// Its words. Those of each process that it starts have the lane's mark.
@@ -76,6 +91,11 @@ impl Deed {
             Deed::Start => format!("start {BOX}"),
             Deed::Exec => format!("exec {BOX}"),
             Deed::Remove => format!("rm -f -v {BOX}"),
+            Deed::Stop => format!("stop -t 0 {BOX}"),
+            Deed::Kill => format!("kill {BOX}"),
+            Deed::Pause => format!("pause {BOX}"),
+            Deed::Unpause => format!("unpause {BOX}"),
+            Deed::Update => format!("update -m 60m --pids-limit 30 {BOX}"),
             Deed::CopyIn => format!("cp {shown} {BOX}:/in"),
             Deed::CopyOut => format!("cp {BOX}:/note {out}"),
         };
@@ -85,8 +105,10 @@ impl Deed {
     /// The program of a container that says so, and its words.
     fn says_ran(self, lane: &Lane) -> Vec<String> {
         match self {
-            Deed::Start | Deed::Remove | Deed::CopyIn | Deed::CopyOut => Vec::new(),
-            _ => ["/bin/busybox", "sh", "-c", "echo ran", lane.mark()].map(str::to_owned).into(),
+            _ if self.is_run() || matches!(self, Deed::Create | Deed::Exec) => {
+                ["/bin/busybox", "sh", "-c", "echo ran", lane.mark()].map(str::to_owned).into()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -95,7 +117,9 @@ impl Deed {
         output.status.success()
             && match self {
                 Deed::Create => output.stdout.len() == 65,
-                Deed::Start | Deed::Remove => output.stdout == b"box\n",
+                Deed::Start | Deed::Remove | Deed::Stop | Deed::Kill => output.stdout == b"box\n",
+                Deed::Pause => output.stdout == b"box\n" && is(lane, "paused"),
+                Deed::Unpause | Deed::Update => output.stdout == b"box\n" && is(lane, "running"),
                 Deed::CopyIn => {
                     let out = lane.join("out");
                     let got = lane.layerfs(&["cp", "box:/in/file", out.to_str().unwrap()], None);
@@ -125,4 +149,10 @@ impl Deed {
             "{case}: {next:?}"
         );
     }
+}
+
+/// Whether the container is in that state.
+fn is(lane: &Lane, state: &str) -> bool {
+    let told = lane.layerfs(&["inspect", "-f", "{{.State.Status}}", BOX], None);
+    told.stdout == format!("{state}\n").into_bytes()
 }

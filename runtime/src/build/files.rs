@@ -53,7 +53,7 @@ fn take(volume: &Volume, made: &Made<'_>) -> Result<OwnedFd, SetupError> {
     let deed = || format!("take `{}` of the host", volume.source.display());
     match made.given.spec.users {
         Users::Hosts | Users::Callers(_) => {
-            mounts::clone_path(volume.source.as_os_str()).doing(deed)
+            mounts::clone_found(volume.source.as_os_str()).doing(deed)
         }
         Users::Own(_) => ask(made, deed),
     }

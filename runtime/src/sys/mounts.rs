@@ -81,6 +81,21 @@ pub fn clone_path(path: &OsStr) -> Result<OwnedFd, SysError> {
     Ok(mount)
 }
 
+/// The same where no name of `path` may be a link: whoever may change one of them since it was found leads nowhere else.
+pub fn clone_found(path: &OsStr) -> Result<OwnedFd, SysError> {
+    let open = |flags| {
+        let flags = flags | OFlags::PATH | OFlags::CLOEXEC;
+        let open =
+            || rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS);
+        call("openat2", || format!("\"{}\"", path.display()), open)
+    };
+    // As a directory what automount(8) mounts there comes with it.
+    match open(OFlags::DIRECTORY) {
+        Err(error) if error.errno() == Errno::NOTDIR => clone_of(open(OFlags::empty())?),
+        opened => clone_of(opened?),
+    }
+}
+
 /// The same of what `object` is open on.
 pub fn clone_of(object: impl AsFd) -> Result<OwnedFd, SysError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
@@ -264,6 +279,25 @@ pub fn is_missing(error: &SysError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_on_the_way_to_what_was_found_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(dir.join("real/sub")).unwrap();
+        std::os::unix::fs::symlink("real", dir.join("link")).unwrap();
+        for way in ["link", "link/sub"] {
+            let error = clone_found(dir.join(way).as_os_str()).unwrap_err();
+            assert_eq!(error.errno(), Errno::LOOP, "{way}");
+        }
+        std::fs::write(dir.join("file"), b"").unwrap();
+        // Root alone goes further.
+        for way in ["real/sub", "file"] {
+            if let Err(error) = clone_found(dir.join(way).as_os_str()) {
+                assert_eq!(error.errno(), Errno::PERM, "{way}");
+            }
+        }
+    }
 
     #[test]
     fn mounts_below_one_are_found_by_their_numbers() {
