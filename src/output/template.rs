@@ -1,16 +1,22 @@
 //! What `--format` asks for: `json`, or text with `{{.Field}}` in it, as docker's commands have it.
 //!
-//! Of Go's templates those are understood that scripts say: `{{.A.B}}`, `{{json .A}}`, `{{.}}`, `\t` and `\n`, and `table` before
-//! them. What else stands in braces is an error.
+//! Of Go's templates those parts are understood that scripts use: fields, `range`, `if`, `with`, variables, pipes, and the functions
+//! that [`parse`] lists; `\t` and `\n`, and `table` before them. What else stands in braces is an error.
 
-use anyhow::{Result, bail};
+mod parse;
+mod values;
+mod words;
+
+use anyhow::{Result, anyhow};
 use serde_json::Value;
 
+use self::parse::{Expression, Piece};
+use self::values::line;
 use super::{Results, Table};
 use crate::session::Misused;
 
 /// What is printed of each row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Format {
     /// One JSON object a line.
     Json,
@@ -23,17 +29,6 @@ pub enum Format {
     },
 }
 
-/// A piece of a template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// Text as it is.
-    Text(String),
-    /// A value by its path; none is the whole row.
-    Value(Vec<String>),
-    /// The same as JSON.
-    Json(Vec<String>),
-}
-
 impl Format {
     /// Reads the word of `--format`; one that is none was not understood.
     pub fn said(word: &str) -> Result<Format> {
@@ -44,25 +39,13 @@ impl Format {
         if word == "json" {
             return Ok(Format::Json);
         }
-        let (is_table, mut rest) = match word.strip_prefix("table ") {
-            Some(rest) => (true, rest),
+        let (is_table, text) = match word.strip_prefix("table ") {
+            Some(text) => (true, text),
             None => (false, word),
         };
-        let mut pieces = Vec::new();
-        while let Some((before, behind)) = rest.split_once("{{") {
-            let Some((within, after)) = behind.split_once("}}") else {
-                bail!("--format `{word}`: a `{{{{` has no `}}}}`");
-            };
-            pieces.push(Piece::Text(unescaped(before)));
-            pieces.push(field(within.trim()).ok_or_else(|| {
-                anyhow::anyhow!(
-                    "--format `{word}`: `{{{{{within}}}}}` is not understood; there are json, {{{{.Field}}}}, {{{{.A.B}}}} and \
-                     {{{{json .Field}}}}; --json with jq does the rest"
-                )
-            })?);
-            rest = after;
-        }
-        pieces.push(Piece::Text(unescaped(rest)));
+        let pieces = parse::pieces(text).map_err(|error| {
+            anyhow!("--format `{word}`: {error:#}; docs/json.md says what there is, and --json with jq does the rest")
+        })?;
         Ok(Format::Text { is_table, pieces })
     }
 
@@ -88,76 +71,20 @@ impl Format {
     }
 }
 
-/// What stands between braces.
-fn field(within: &str) -> Option<Piece> {
-    let path = |text: &str| -> Option<Vec<String>> {
-        let names = text.strip_prefix('.')?;
-        if names.is_empty() {
-            return Some(Vec::new());
-        }
-        let fits = |name: &str| {
-            !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        };
-        names.split('.').map(|name| fits(name).then(|| name.to_owned())).collect()
-    };
-    match within.strip_prefix("json ") {
-        Some(rest) => path(rest.trim()).map(Piece::Json),
-        None => path(within).map(Piece::Value),
-    }
-}
-
 fn heading(piece: &Piece) -> String {
     match piece {
         Piece::Text(text) => text.clone(),
-        Piece::Value(path) | Piece::Json(path) => path.concat().to_uppercase(),
+        Piece::Value(of) => name_of(of).to_uppercase(),
+        Piece::Set(..) | Piece::Block { .. } => String::new(),
     }
 }
 
-fn line(pieces: &[Piece], row: &Value) -> Result<String> {
-    let mut line = String::new();
-    for piece in pieces {
-        match piece {
-            Piece::Text(text) => line.push_str(text),
-            Piece::Value(path) => line.push_str(&shown(at(row, path)?)),
-            Piece::Json(path) => line.push_str(&at(row, path)?.to_string()),
-        }
-    }
-    Ok(line)
-}
-
-fn at<'a>(row: &'a Value, path: &[String]) -> Result<&'a Value> {
-    let mut here = row;
-    for name in path {
-        here = match here.get(name) {
-            Some(found) => found,
-            // What is not there of something that may be anything, of labels and the like.
-            None if here.is_null() => return Ok(&Value::Null),
-            None => {
-                let known = here.as_object().map(|all| all.keys().cloned().collect::<Vec<_>>());
-                let known = known.unwrap_or_default().join(", ");
-                bail!("--format: there is no field `{name}`; there are {known}");
-            }
-        };
-    }
-    Ok(here)
-}
-
-/// A value as Go prints it where that is plain; JSON where it is not.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "<no value>".into(),
-        Value::Array(all) => {
-            let all: Vec<String> = all.iter().map(shown).collect();
-            format!("[{}]", all.join(" "))
-        }
-        Value::Object(all) => {
-            let all: Vec<String> =
-                all.iter().map(|(key, value)| format!("{key}:{}", shown(value))).collect();
-            format!("map[{}]", all.join(" "))
-        }
-        other => other.to_string(),
+/// The names that lead to it.
+fn name_of(of: &Expression) -> String {
+    match of {
+        Expression::Part(_, names) => names.concat(),
+        Expression::Call(_, values) => values.first().map(name_of).unwrap_or_default(),
+        Expression::Dot | Expression::Variable(_) | Expression::Is(_) => String::new(),
     }
 }
 
@@ -195,21 +122,101 @@ mod tests {
         assert_eq!(said("{{json .}}", &json!([1])), "[1]");
     }
 
+    /// Words that stand in docker's documents and in scripts.
+    #[test]
+    fn what_scripts_say_is_what_docker_prints() {
+        let row = json!({
+            "Name": "/web", "Mounts": [], "Args": ["-c", "exit 3"],
+            "Config": {"Labels": {"a": "1", "b.c": "2"}, "Env": null},
+            "State": {"Running": true, "Health": null, "ExitCode": 0},
+            "NetworkSettings": {
+                "Networks": {"bridge": {"IPAddress": "10.80.0.2"}},
+                "Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}], "9/udp": null},
+            },
+        });
+        for (word, expected) in [
+            ("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "10.80.0.2"),
+            (
+                "{{range $k, $v := .NetworkSettings.Networks}}{{$k}}={{$v.IPAddress}}{{end}}",
+                "bridge=10.80.0.2",
+            ),
+            (
+                "{{range $p, $conf := .NetworkSettings.Ports}} {{$p}} -> {{if $conf}}{{(index $conf 0).HostPort}}{{else}}none{{end}} {{end}}",
+                " 80/tcp -> 8080  9/udp -> none ",
+            ),
+            (r#"{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}"#, "8080"),
+            (r#"{{index .Config.Labels "b.c"}}|{{index .Config.Labels "no"}}"#, "2|"),
+            (
+                "{{.State | json}} {{json .Config.Env}}",
+                r#"{"Running":true,"Health":null,"ExitCode":0} null"#,
+            ),
+            ("{{if .State.Running}}up{{else}}down{{end}}", "up"),
+            (
+                "{{if .State.Health}}{{.State.Health.Status}}{{else if .State.ExitCode}}bad{{else}}good{{end}}",
+                "good",
+            ),
+            (
+                r#"{{if eq .Name "/web" "/other"}}yes{{end}}{{if ne .State.ExitCode 0}}no{{end}}"#,
+                "yes",
+            ),
+            ("{{with .State.Health}}{{.Status}}{{else}}no health{{end}}", "no health"),
+            ("{{with .State}}{{.ExitCode}} {{$.Name}}{{end}}", "0 /web"),
+            (
+                r#"{{join .Args " "}} {{len .Args}} {{upper .Name}} {{.Name | upper | lower}}"#,
+                "-c exit 3 2 /WEB /web",
+            ),
+            ("{{range .Args}}{{println .}}{{end}}", "-c\nexit 3\n"),
+            ("{{range .Mounts}}x{{else}}none{{end}}", "none"),
+            ("{{range $i, $one := .Args}}{{if $i}}, {{end}}{{$one}}{{end}}", "-c, exit 3"),
+            ("a {{- /* nothing */ -}} b {{ $x := len .Args }}{{$x}}", "ab 2"),
+            (
+                r#"{{index (split .Name "/") 1}} {{and .Name .Mounts | len}} {{or .Mounts .Name}} {{not .Mounts}}"#,
+                "web 0 /web true",
+            ),
+            (r#"{{print "a" 1 true}} {{`raw`}} {{"q\"\t"}}"#, "a1true raw q\"\t"),
+        ] {
+            assert_eq!(said(word, &row), expected, "{word}");
+        }
+    }
+
     #[test]
     fn slips_are_named() {
         for (word, told) in [
-            ("{{.ID", "has no `}}`"),
-            ("{{range .Env}}", "`{{range .Env}}` is not understood"),
-            ("{{.A..B}}", "is not understood"),
-            ("{{ID}}", "is not understood"),
+            ("{{.ID", "a `{{` has no `}}`"),
+            ("{{range .Env}}", "`{{range .Env}}`: it has no {{end}}"),
+            ("{{if .A}}{{else}}", "`{{if .A}}`: it has no {{end}}"),
+            ("{{end}}", "`{{end}}` ends nothing"),
+            ("{{.A..B}}", "a name is missing behind a dot"),
+            ("{{ID}}", "`ID` is not understood; there are json, index, len"),
+            ("{{}}", "is not understood"),
+            ("{{.A .B}}", "is not understood"),
+            ("{{(.A}}", "a ( is not closed"),
+            ("{{.A | .B}}", "is not understood"),
+            ("{{json}}", "`json` takes another number of values"),
+            ("{{\"a}}", "a \" is not closed"),
+            ("{{1x}}", "`1x` is no number"),
+            ("{{.A % 2}}", "`%` is not understood"),
         ] {
             let error = Format::parse(word).unwrap_err().to_string();
             assert!(error.contains(told), "{word}: {error}");
+            assert!(error.starts_with(&format!("--format `{word}`: ")), "{error}");
         }
-        let Format::Text { pieces, .. } = Format::parse("{{.Id}}").unwrap() else {
-            unreachable!("text")
-        };
-        let error = line(&pieces, &json!({"ID": 1})).unwrap_err().to_string();
-        assert_eq!(error, "--format: there is no field `Id`; there are ID");
+        let deep = format!("{}.A{}", "(".repeat(40_000), ")".repeat(40_000));
+        assert!(Format::parse(&format!("{{{{{deep}}}}}")).is_err());
+        assert!(Format::parse(&"{{if .A}}".repeat(40_000)).is_err());
+        for (word, told) in [
+            ("{{.Id}}", "--format: there is no field `Id`; there are ID, L"),
+            ("{{$no}}", "--format: there is no variable `$no`"),
+            ("{{range .ID}}{{end}}", "--format: range goes over lists and maps, and `1` is none"),
+            ("{{index .L 7}}", "--format: index 7: there are 1"),
+            ("{{index .ID 7}}", "--format: `1` has no index `7`"),
+            ("{{len .ID}}", "--format: `1` has no length"),
+        ] {
+            let Format::Text { pieces, .. } = Format::parse(word).unwrap() else {
+                unreachable!("text")
+            };
+            let error = line(&pieces, &json!({"ID": 1, "L": [1]})).unwrap_err().to_string();
+            assert_eq!(error, told);
+        }
     }
 }

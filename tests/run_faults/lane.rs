@@ -131,6 +131,7 @@ impl Lane {
         }
         let happened =
             !went_well || std::fs::read_to_string(self.report()).unwrap().contains("fired=1");
+        self.deed.assert_half(self, &output, &case);
         self.deed.recover(self, &case);
         self.collect(fault, &case);
         let left = self.left();
