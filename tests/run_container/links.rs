@@ -53,8 +53,8 @@ fn a_directory_that_is_a_link_into_the_kernels_is_refused() {
     std::fs::remove_dir(root.path.join("etc")).unwrap();
     link(&root, "etc", "dev");
     let ran = root.script(&place, &[], "true");
-    let told = "layerfs: `/etc` leads by a link of the image to the container's own /dev; name another \
-                place, or take the link out of the image\n";
+    let told = "layerfs: `/etc` leads by a link, of the image or of a volume, to the container's own /dev; name another \
+                place, or take the link away\n";
     assert_eq!((ran.status, ran.err.as_str()), (125, told));
     place.assert_nothing_left();
 }
@@ -98,8 +98,8 @@ fn a_link_of_the_image_puts_no_volume_on_what_is_the_kernels() {
             let volume = format!("{}:{target}", source.display());
             let ran = root.script(&place, &["-v", &volume], "true");
             let told = format!(
-                "layerfs: `{target}` leads by a link of the image to the container's own {into}; name another \
-                 place, or take the link out of the image\n"
+                "layerfs: `{target}` leads by a link, of the image or of a volume, to the container's own {into}; name another \
+                 place, or take the link away\n"
             );
             assert_eq!((ran.status, ran.err), (125, told), "{volume}");
         }

@@ -32,8 +32,7 @@ pub enum SetupError {
     Outside(String),
     /// A link leads where nothing may be put: on the root, or into what the container has of the kernel.
     #[error(
-        "`{path}` leads by a link of the image to the container's own {own}; name another place, or take the link out of \
-         the image"
+        "`{path}` leads by a link, of the image or of a volume, to the container's own {own}; name another place, or take the link away"
     )]
     Containers {
         /// Where it begins, as the container sees it.
