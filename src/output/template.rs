@@ -107,13 +107,14 @@ mod tests {
 
     #[test]
     fn fields_are_put_in_their_places() {
-        let row = json!({"ID": "1", "State": {"Pid": 7, "Ok": true}, "Env": ["A=b", "C"], "No": null, "L": {"a": "b"}});
+        let row = json!({"ID": "1", "State": {"Pid": 7, "Ok": true}, "Env": ["A=b", "C"], "No": null, "L": {"a": "b"}, "Labels": {"a": "1"}});
         for (word, expected) in [
             ("{{.ID}}", "1"),
             ("id={{ .ID }}\\t{{.State.Pid}}", "id=1\t7"),
             ("{{.State.Ok}} {{.Env}} {{.No}} {{.No.Deep}}", "true [A=b C] <no value> <no value>"),
             ("{{json .Env}} {{json .State}}", r#"["A=b","C"] {"Pid":7,"Ok":true}"#),
             ("{{.L}}", "map[a:b]"),
+            ("{{.Labels.a}} {{.Labels.b}}", "1 <no value>"),
             ("plain", "plain"),
         ] {
             assert_eq!(said(word, &row), expected, "{word}");

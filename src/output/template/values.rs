@@ -8,6 +8,10 @@ use super::parse::{Expression, Kind, Piece};
 /// No line of a template is longer: blocks that lie in one another multiply.
 const LEN_MAX: usize = 16 * 1024 * 1024;
 
+/// Fields whose own may be any.
+const FREE: [&str; 7] =
+    ["Labels", "Networks", "Ports", "PortBindings", "Sysctls", "StorageOpt", "CgroupConf"];
+
 /// The text of the pieces.
 pub fn line(pieces: &[Piece], row: &Value) -> Result<String> {
     let mut line = String::new();
@@ -187,11 +191,13 @@ fn is_something(value: &Value) -> bool {
 
 fn at<'a>(row: &'a Value, path: &[String]) -> Result<&'a Value> {
     let mut here = row;
+    let mut above = "";
     for name in path {
+        let of = std::mem::replace(&mut above, name);
         here = match here.get(name) {
             Some(found) => found,
             // What is not there of something that may be anything, of labels and the like.
-            None if here.is_null() => return Ok(&Value::Null),
+            None if here.is_null() || FREE.contains(&of) => return Ok(&Value::Null),
             None => {
                 let known = here.as_object().map(|all| all.keys().cloned().collect::<Vec<_>>());
                 let known = known.unwrap_or_default().join(", ");
