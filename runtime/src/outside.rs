@@ -8,6 +8,8 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use layerfs_driver::sys::file;
+
 use crate::build::make_node;
 use crate::carry::Ends;
 use crate::plan::Step;
@@ -29,25 +31,25 @@ pub(crate) struct Outside<'a> {
     sys: Option<OwnedFd>,
     /// The devices that it is given, each by its number in the list: what is asked for next.
     devices: Option<OwnedFd>,
-    /// What it shows of the host's, in the order of the plan, each with whose it is.
-    shown: std::vec::IntoIter<(&'a Volume, Whose)>,
+    /// What it shows of the host's, in the order of the plan.
+    shown: std::vec::IntoIter<Shown<'a>>,
 }
 
-/// Whose something is that a container shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
-    /// A file made for it.
-    Its,
+/// What a container shows.
+#[derive(Clone, Copy, Debug)]
+enum Shown<'a> {
+    /// A file made for it, which it takes a copy of.
+    Its(&'a Volume),
     /// A volume.
-    Hosts,
+    Hosts(&'a Volume),
 }
 
 impl<'a> Outside<'a> {
     pub(crate) fn new(spec: &'a ContainerSpec, steps: &'a [Step]) -> Self {
-        let shown = steps.iter().filter_map(|step| match step {
-            Step::ShowFile(file) => Some((file, Whose::Its)),
-            Step::ShowVolume(volume) => Some((volume, Whose::Hosts)),
-            _ => None,
+        let shown = steps.iter().flat_map(|step| match step {
+            Step::ShowFiles(files) => files.iter().map(Shown::Its).collect(),
+            Step::ShowVolume(volume) => vec![Shown::Hosts(volume)],
+            _ => Vec::new(),
         });
         Outside {
             users: spec.users,
@@ -140,25 +142,23 @@ impl<'a> Outside<'a> {
         if let Some(devices) = self.devices.take() {
             return Ok(devices);
         }
-        let (Users::Own(range), Some((volume, whose))) = (self.users, self.shown.next()) else {
+        let (Users::Own(_), Some(shown)) = (self.users, self.shown.next()) else {
             return Err(RunError::Process(SysError::of_deed(
                 "open_tree",
                 "more than the plan shows",
             )));
         };
-        let volume_of = || volume.source.clone();
-        let mount = mounts::clone_found(volume.source.as_os_str())
-            .map_err(|source| RunError::Untaken { volume: volume_of(), source })?;
-        let users = namespace::users_of(child).map_err(RunError::Users)?;
-        match (mounts::show_ids(&mount, users), whose) {
-            (Ok(()), _) => {}
-            (Err(source), Whose::Hosts) => {
-                return Err(RunError::Unmappable { volume: volume_of(), source });
-            }
-            // Nobody else has it: it can be theirs on disk.
-            (Err(_), Whose::Its) => exec::give_whole(&mount, range.first)
-                .map_err(|source| RunError::Untaken { volume: volume_of(), source })?,
+        let (Shown::Its(volume) | Shown::Hosts(volume)) = shown;
+        let untaken = |source| RunError::Untaken { volume: volume.source.clone(), source };
+        if let Shown::Its(_) = shown {
+            return file::open_read_path(volume.source.as_path()).map_err(untaken);
         }
+        let mount = mounts::clone_found(volume.source.as_os_str()).map_err(untaken)?;
+        let users = namespace::users_of(child).map_err(RunError::Users)?;
+        mounts::show_ids(&mount, users).map_err(|source| {
+            let volume = volume.source.clone();
+            RunError::Unmappable { volume, source }
+        })?;
         Ok(mount)
     }
 }

@@ -58,8 +58,8 @@ pub enum Step {
     SetSysctl(Sysctl),
     /// Make part of `/proc` unchangeable.
     Protect(&'static str),
-    /// Show a file made for this container.
-    ShowFile(Volume),
+    /// Show files made for this container.
+    ShowFiles(Vec<Volume>),
     /// Show something of the host's.
     ShowVolume(Volume),
     /// Mount a file system in memory.
@@ -182,10 +182,11 @@ pub fn plan(spec: &ContainerSpec) -> Vec<Step> {
 
 /// Files of the container's, volumes and file systems in memory, each after what it lies in; the user's after ours.
 fn mounts(spec: &ContainerSpec) -> Vec<Step> {
-    let files = spec.files.iter().map(|it| (&it.target, Step::ShowFile(it.clone())));
+    // All of them lie equally deep.
+    let files = spec.files.first().map(|it| (&it.target, Step::ShowFiles(spec.files.clone())));
     let volumes = spec.volumes.iter().map(|it| (&it.target, Step::ShowVolume(it.clone())));
     let tmpfs = spec.tmpfs.iter().map(|it| (&it.target, Step::MountTmpfs(it.clone())));
-    let mut all: Vec<_> = files.chain(tmpfs).chain(volumes).collect();
+    let mut all: Vec<_> = files.into_iter().chain(tmpfs).chain(volumes).collect();
     all.sort_by_key(|(target, _)| target.components().count());
     all.into_iter().map(|(_, step)| step).collect()
 }
@@ -241,7 +242,8 @@ mod tests {
     #[test]
     fn what_is_mounted_comes_after_what_it_lies_in() {
         let targets = mounts(&spec()).into_iter().map(|step| match step {
-            Step::ShowVolume(volume) | Step::ShowFile(volume) => volume.target,
+            Step::ShowVolume(volume) => volume.target,
+            Step::ShowFiles(files) => files[0].target.clone(),
             Step::MountTmpfs(tmpfs) => tmpfs.target,
             _ => unreachable!("no other step is a mount of the user's"),
         });
@@ -288,7 +290,7 @@ mod tests {
         let last = steps.iter().rposition(|step| {
             matches!(
                 step,
-                Step::ShowVolume(_) | Step::ShowFile(_) | Step::Mask(_) | Step::Protect(_)
+                Step::ShowVolume(_) | Step::ShowFiles(_) | Step::Mask(_) | Step::Protect(_)
             )
         });
         assert!(last.unwrap() < pivot);

@@ -384,11 +384,21 @@ fn devices_that_were_not_given_can_not_be_opened() {
         numbers: Some((10, 229)),
         access: access.into(),
     };
+    // As many as a directory of devices has, of which each is one more thing to look at.
+    let many = || {
+        let other = |number: u32| DeviceRule {
+            kind: if number.is_multiple_of(2) { DeviceKind::Character } else { DeviceKind::Block },
+            numbers: Some((200 + number % 50, number)),
+            access: if number.is_multiple_of(3) { "rwm".into() } else { "r".into() },
+        };
+        (0..1500).map(other).chain([fuse("rw")]).collect::<Vec<_>>()
+    };
     for host in [here, second] {
         for (devices, expected) in [
             (vec![], "refused refused refused "),
             (vec![fuse("r")], "opened refused refused "),
             (vec![fuse("r"), fuse("w")], "opened opened opened "),
+            (many(), "opened opened opened "),
         ] {
             let id = new_id();
             let limits = Limits { devices, makes_devices: true, ..Limits::default() };

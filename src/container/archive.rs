@@ -260,23 +260,26 @@ fn take<R: Read>(
         }
     }
     let ids = (entry.header().uid()?, entry.header().gid()?);
-    let own = |parent: &OwnedFd| -> Result<()> {
+    // Of what was made, for who owns the directory may put something else at its name.
+    let own = |made: &OwnedFd| -> Result<()> {
         if owners == Owners::AsTheyAre {
             let (uid, gid) = (u32::try_from(ids.0)?, u32::try_from(ids.1)?);
-            change::chown_at(parent, name, Some(uid), Some(gid))?;
+            change::chown_held(made, Some(uid), Some(gid))?;
         }
         Ok(())
     };
+    let made = |kind| held((&parent, name), kind);
     match kind {
         EntryType::Directory => {
             dir::make_if_absent(&parent, name, 0o700)?;
-            own(&parent)?;
-            file::chmod(dir::open(&parent, name, Symlinks::Stop)?, mode)?;
+            let dir = dir::open(&parent, name, Symlinks::Stop)?;
+            own(&dir)?;
+            file::chmod(dir, mode)?;
         }
         EntryType::Symlink => {
             let target = entry.link_name_bytes().context("a link leads nowhere")?;
             change::make_symlink(&target, &parent, name)?;
-            own(&parent)?;
+            own(&made(FileType::Symlink)?)?;
         }
         EntryType::Link => {
             let target = names(&entry.link_name()?.context("a link leads nowhere")?)?;
@@ -287,20 +290,29 @@ fn take<R: Read>(
         }
         EntryType::Fifo => {
             change::make_special(&parent, name, Special::Fifo, 0o600)?;
-            own(&parent)?;
-            change::chmod_at(&parent, name, mode)?;
+            let fifo = made(FileType::Fifo)?;
+            own(&fifo)?;
+            change::chmod_held(fifo, mode)?;
         }
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-            let made = file::create_new(&parent, name, 0o600)?;
-            let mut to = FileWriter::new(made);
+            let mut to = FileWriter::new(file::create_new(&parent, name, 0o600)?);
             io::copy(entry, &mut to)?;
-            own(&parent)?;
+            own(to.as_owned())?;
             file::chmod(to.as_owned(), mode)?;
             change::set_times(to.as_owned(), SetTime::Keep, mtime)?;
         }
         _ => bail!("it is a device, or of no known kind: leave it out"),
     }
     Ok(())
+}
+
+/// What stands under a name, which was made there as of that kind.
+fn held((parent, name): (&OwnedFd, &[u8]), kind: FileType) -> Result<OwnedFd> {
+    let held = file::hold(parent, name)?;
+    match file::type_of(&file::stat(&held)?) == kind {
+        true => Ok(held),
+        false => bail!("something else was put there meanwhile"),
+    }
 }
 
 #[cfg(test)]

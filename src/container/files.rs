@@ -54,7 +54,12 @@ pub fn hostname_in<'a>(said: Option<&'a str>, mode: &Mode) -> Result<Option<Cow<
 }
 
 /// Makes them, as they are right in its network. Whoever joins the network of a container sees what that one's say.
-pub fn make(living: &Living, store: &Store, wanted: &Wanted, held: &Held) -> Result<Vec<Volume>> {
+pub fn make(
+    (living, access): (&Living, Access),
+    store: &Store,
+    wanted: &Wanted,
+    held: &Held,
+) -> Result<Vec<Volume>> {
     let own = living.make_dir("etc")?;
     let hostname = living.hostname();
     let other = match &wanted.mode {
@@ -80,11 +85,11 @@ pub fn make(living: &Living, store: &Store, wanted: &Wanted, held: &Held) -> Res
         None => resolv(wanted, held)?,
     };
     let mut files = vec![
-        written(&own, "hosts", &hosts)?,
-        written(&own, "hostname", format!("{hostname}\n").as_bytes())?,
+        written(&own, access, ("hosts", &hosts))?,
+        written(&own, access, ("hostname", format!("{hostname}\n").as_bytes()))?,
     ];
     if let Some(text) = resolv {
-        files.push(written(&own, "resolv.conf", &text)?);
+        files.push(written(&own, access, ("resolv.conf", &text))?);
     }
     Ok(files)
 }
@@ -144,9 +149,9 @@ fn resolv(wanted: &Wanted, held: &Held) -> Result<Option<Vec<u8>>> {
     }))
 }
 
-fn written(own: &OwnedFd, name: &str, bytes: &[u8]) -> Result<Volume> {
+fn written(own: &OwnedFd, access: Access, (name, bytes): (&str, &[u8])) -> Result<Volume> {
     let gone = match dir::unlink(own, name) {
-        // One that ran before has it, and may have changed it.
+        // One that ran before has it.
         Err(error) if !error.is_absent() => Err(error),
         _ => Ok(()),
     };
@@ -158,12 +163,7 @@ fn written(own: &OwnedFd, name: &str, bytes: &[u8]) -> Result<Volume> {
         })
         .and_then(|()| dir::path_of(own));
     let source = made.with_context(|| format!("make the container's /etc/{name}"))?.join(name);
-    Ok(Volume {
-        source,
-        target: format!("/etc/{name}").into(),
-        access: Access::ReadWrite,
-        contents: Contents::Own,
-    })
+    Ok(Volume { source, target: format!("/etc/{name}").into(), access, contents: Contents::Own })
 }
 
 fn of_host(path: impl AsRef<Path>) -> Result<Option<Vec<u8>>> {

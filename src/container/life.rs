@@ -327,7 +327,7 @@ impl Life<'_> {
         let (args, asked) = (self.args, self.asked);
         let upper = dir::path_of(living.make_dir("upper")?)?;
         let work = dir::path_of(living.make_dir("work")?)?;
-        let files = files::make(living, self.store, &asked.network, held)?;
+        let files = files::make((living, root_of(args)), self.store, &asked.network, held)?;
         let source = match &asked.from {
             From::Image { called, .. } => called.clone(),
             From::Rootfs(path) => path.to_string_lossy().into_owned(),

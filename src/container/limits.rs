@@ -234,12 +234,35 @@ impl AdjustableArgs {
     }
 }
 
+/// Files that options write, some of which hold only where groups above have more in theirs.
+const OF_OPTIONS: [(&str, &str); 11] = [
+    ("memory.max", "--memory"),
+    ("memory.swap.max", "--memory-swap"),
+    ("memory.low", "--memory-reservation"),
+    ("memory.min", "--memory-reservation"),
+    ("cpu.max", "--cpus"),
+    ("cpu.weight", "--cpu-shares"),
+    ("cpuset.cpus", "--cpuset-cpus"),
+    ("cpuset.mems", "--cpuset-mems"),
+    ("pids.max", "--pids-limit"),
+    ("io.max", "--device-read-bps and its like"),
+    ("io.weight", "--blkio-weight"),
+];
+
 /// A file of a controller, and what is to stand there. Those of the groups themselves are not the caller's to write.
 fn group_file(said: &str) -> Result<(String, String)> {
     let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let Some((file, value)) = said.split_once('=') else {
         bail!("--cgroup-conf `{said}`: write FILE=VALUE, such as memory.oom.group=1");
     };
+    if let Some((_, option)) = OF_OPTIONS.into_iter().find(|(known, _)| *known == file) {
+        bail!(
+            "--cgroup-conf `{said}`: `{file}` is written by {option}, which `update` and `inspect` know; say that"
+        );
+    }
+    if value.is_empty() {
+        bail!("--cgroup-conf `{said}`: there is no value");
+    }
     let is_file = file.split_once('.').is_some_and(|(controller, _)| {
         !matches!(controller, "" | "cgroup") && file.bytes().all(is_of_name)
     });

@@ -22,7 +22,7 @@ use super::rights;
 use super::rm::{self, Force};
 use super::run::may_contain;
 use super::volume;
-use super::volumes::Shown;
+use super::volumes::{self, Shown};
 use super::words::RunArgs;
 use crate::mount::status::{self, Heard};
 use crate::output::{message, time};
@@ -202,7 +202,10 @@ pub fn anonymous_of(container: &Container, with: With) -> Vec<String> {
 fn asked_again<'a>(words: &'a RunArgs, container: &Container, store: &Store) -> Result<Asked<'a>> {
     // A profile is what it was when the container was made.
     let rights = rights::noted_of(container).map_or_else(|| words.security.rights(), Ok);
-    let asked = rights.and_then(|rights| asked_with(words, store, rights));
+    let unmoved = words.rootfs.as_ref().map_or(Ok(()), |path| {
+        volumes::unmoved(Path::new(path), &format!("--rootfs `{}`", path.display())).map(drop)
+    });
+    let asked = unmoved.and(rights).and_then(|rights| asked_with(words, store, rights));
     let mut asked =
         asked.with_context(|| format!("container `{}` can't be started", container.name))?;
     if let (From::Image { called, .. }, Base::Image { called: was, .. }) =

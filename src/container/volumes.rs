@@ -56,7 +56,7 @@ impl Shown {
             Some(name) => store.path_of_volume(name)?,
             None => {
                 let source = Path::new(&self.source);
-                resolved(source, &format!("volume `{}`", source.display()))?
+                unmoved(source, &format!("volume `{}`", source.display()))?
             }
         };
         let access = if self.read_only { Access::ReadOnly } else { Access::ReadWrite };
@@ -202,6 +202,19 @@ fn refuse_proc(target: &Path, what: &str) -> Result<()> {
         ),
         _ => Ok(()),
     }
+}
+
+/// What a container was made with, where that still is what its path leads to: who may write to a directory on the way could
+/// show it any of the host's by a link.
+pub fn unmoved(source: &Path, what: &str) -> Result<PathBuf> {
+    let now = resolved(source, what)?;
+    if now != source {
+        bail!(
+            "{what}: a link on the way leads to `{}` now; put back what was there, or make the container again",
+            now.display()
+        );
+    }
+    Ok(now)
 }
 
 fn resolved(source: &Path, what: &str) -> Result<PathBuf> {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use layerfs_runtime::cgroup::{Cgroup, Host, Limits};
 use rustix::fs::{CWD, FileType, Mode, makedev};
 
 use crate::exec::Up;
@@ -149,6 +150,67 @@ fn a_device_that_a_container_makes_can_not_be_opened() {
         assert_eq!(crate::place::ran(apart.output().unwrap()).said(), expected);
     }
     place.assert_nothing_left();
+}
+
+/// Its program allows no other below.
+#[test]
+fn a_group_above_that_forbids_programs_is_no_reason_not_to_run() {
+    need_root!();
+    need!("python3");
+    let place = Place::new();
+    let mut host = Host::read().unwrap();
+    host.v1.clear();
+    let Some(mount) = host.v2.clone() else { return };
+    let id = format!("test-{}", std::process::id());
+    let above = mount.join(&id);
+    std::fs::create_dir(&above).unwrap();
+    let lone = [
+        // r0 = 1; exit
+        (0xb7_u8, 0_u8, 0_i16, 1_i32),
+        (0x95, 0, 0, 0),
+    ];
+    forbid_programs_below(&above, &lone);
+    host.v2 = Some(above.clone());
+    let cgroup = Cgroup::create_on(&host, &id, &Limits::default()).unwrap();
+    cgroup.guard_devices().unwrap();
+    cgroup.remove().unwrap();
+    let limits = Limits { makes_devices: true, ..Limits::default() };
+    let cgroup = Cgroup::create_on(&host, &id, &limits).unwrap();
+    let error = cgroup.guard_devices().unwrap_err().to_string();
+    assert!(
+        error.starts_with("--cap-add MKNOD with --userns host needs the devices controller"),
+        "{error}"
+    );
+    assert!(error.contains("below no group that forbids such programs"), "{error}");
+    cgroup.remove().unwrap();
+    assert!(std::fs::remove_dir(above.join("layerfs")).is_ok() || !above.join("layerfs").exists());
+    std::fs::remove_dir(&above).unwrap();
+    place.assert_nothing_left();
+}
+
+/// By bpf(2), with no flags: nothing below may have one.
+fn forbid_programs_below(group: &Path, program: &[(u8, u8, i16, i32)]) {
+    let script = "
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+number = {'x86_64': 321, 'aarch64': 280}[os.uname().machine]
+insns = ctypes.create_string_buffer(bytes.fromhex(sys.argv[2]))
+license = ctypes.create_string_buffer(b'n/a')
+load = struct.pack('IIQQIIQII', 15, len(insns) // 8, ctypes.addressof(insns), ctypes.addressof(license), 0, 0, 0, 0, 0)
+load = ctypes.create_string_buffer(load, len(load))
+fd = libc.syscall(number, 5, load, len(load))
+assert fd >= 0, ctypes.get_errno()
+group = os.open(sys.argv[1], os.O_RDONLY)
+attach = ctypes.create_string_buffer(struct.pack('IIII', group, fd, 6, 0), 16)
+assert libc.syscall(number, 8, attach, 16) == 0, ctypes.get_errno()
+";
+    let bytes = program.iter().flat_map(|(code, registers, offset, number)| {
+        [&[*code, *registers][..], &offset.to_le_bytes(), &number.to_le_bytes()].concat()
+    });
+    let hex: String = bytes.map(|byte| format!("{byte:02x}")).collect();
+    let mut python = std::process::Command::new("python3");
+    let ran = python.args(["-c", script, group.to_str().unwrap(), &hex]).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
 }
 
 #[test]

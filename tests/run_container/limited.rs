@@ -142,6 +142,8 @@ fn words_that_are_no_limits_are_named_and_leave_nothing() {
         ("--device-write-bps", "/dev/none:1m"),
         ("--device-read-iops", "/dev/null"),
         ("--cgroup-conf", "memory.high"),
+        ("--cgroup-conf", "memory.high="),
+        ("--cgroup-conf", "memory.low=1m"),
         ("--cgroup-conf", "cgroup.freeze=1"),
         ("--cgroup-conf", "../memory.high=1"),
         ("--cgroup-conf", "memory.no-such=1"),

@@ -43,7 +43,7 @@ const DIFFERENCES: [(&str, &str, &str, &str); 11] = [
     ("Cap", "a80425fb", "800405fb", "no MKNOD, NET_RAW and AUDIT_WRITE: --cap-add gives them"),
     ("mount /dev ", "rw,nosuid", "rw,nosuid,noexec,relatime", "nothing is run from there"),
     ("mount /dev/", "rw,relatime", "rw,nosuid,noexec,relatime", "as the directory"),
-    ("mount /etc/", "", "rw,nosuid,nodev,relatime,idmapped", "files that docker's engine adds"),
+    ("mount /etc/", "", "rw,nosuid,nodev,relatime", "files that docker's engine adds"),
     (
         "mount /proc",
         "rw,relatime proc",

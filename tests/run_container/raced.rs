@@ -262,3 +262,58 @@ fn copies_through_a_name_that_is_exchanged_have_nothing_of_the_host() {
     std::fs::remove_dir_all(&root.path).unwrap();
     place.assert_nothing_left();
 }
+
+/// Whoever may write to a directory on the way could have another container's root see what it likes.
+#[test]
+fn what_was_shown_is_not_found_again_behind_a_link() {
+    need_root!();
+    let place = Place::new();
+    let make = |name: &str| {
+        std::fs::create_dir_all(place.join("shared").join(name)).unwrap();
+        std::fs::create_dir_all(place.join("shared").join(name).join("etc")).unwrap();
+    };
+    std::fs::create_dir(place.join("canary")).unwrap();
+    let at = |name: &str| place.join("shared").join(name).display().to_string();
+    make("sub");
+    let volume = format!("{}:/mnt", at("sub"));
+    place
+        .layerfs(&[
+            "create",
+            "--name",
+            "box",
+            "-v",
+            &volume,
+            "--rootfs",
+            "/",
+            "touch",
+            "/mnt/written",
+        ])
+        .said();
+    assert_eq!(place.layerfs(&["start", "-a", "box"]).status, 0);
+    assert!(place.join("shared/sub/written").exists());
+    std::fs::rename(place.join("shared/sub"), place.join("shared/other")).unwrap();
+    std::os::unix::fs::symlink(place.join("canary"), place.join("shared/sub")).unwrap();
+    let told = format!(
+        "volume `{}`: a link on the way leads to `{}` now; put back what was there, or make the container again",
+        at("sub"),
+        place.join("canary").display()
+    );
+    for verb in [&["start", "box"][..], &["start", "-a", "box"], &["restart", "box"]] {
+        let ran = place.layerfs(verb);
+        assert!(ran.status != 0 && ran.err.contains(&told), "{ran:?}");
+    }
+    assert_eq!(std::fs::read_dir(place.join("canary")).unwrap().count(), 0);
+    std::fs::remove_file(place.join("shared/sub")).unwrap();
+    std::fs::rename(place.join("shared/other"), place.join("shared/sub")).unwrap();
+    assert_eq!(place.layerfs(&["start", "-a", "box"]).status, 0);
+    // A directory that the root is a copy of is no other either.
+    place.layerfs(&["rm", "box"]).said();
+    place.layerfs(&["create", "--name", "box", "--rootfs", &at("sub"), "/none"]).said();
+    std::fs::rename(place.join("shared/sub"), place.join("shared/other")).unwrap();
+    std::os::unix::fs::symlink("/", place.join("shared/sub")).unwrap();
+    let ran = place.layerfs(&["start", "-a", "box"]);
+    assert!(ran.status == 125 && ran.err.contains("a link on the way leads to `/` now"), "{ran:?}");
+    std::fs::remove_file(place.join("shared/sub")).unwrap();
+    place.layerfs(&["rm", "box"]).said();
+    place.assert_nothing_left();
+}

@@ -304,3 +304,35 @@ fn mounts_of_a_volume_do_not_show_on_the_other_side() {
     }
     place.assert_nothing_left();
 }
+
+/// They lie on no disk of the host's.
+#[test]
+fn what_is_written_into_its_own_files_has_little_room_and_none_where_it_is_read_only() {
+    need_root!();
+    let place = Place::new();
+    let files = "/etc/hosts /etc/hostname";
+    for users in ["auto", "host"] {
+        let users = ["--userns", users];
+        let script = format!(
+            "for file in {files}; do head -c 100 /dev/zero >>$file && echo fits; done; cp /etc/hosts /tmp/before
+             for file in {files}; do head -c 20000000 /dev/zero >>$file || echo full; done 2>/dev/null
+             cat {files} | wc -c | (read -r n; [ $n -le 2000000 ] && echo bounded); cat /tmp/before >/etc/hosts && echo again"
+        );
+        let ran = place.script(&users, &script);
+        assert_eq!(ran.out, "fits\nfits\nfull\nfull\nbounded\nagain\n", "{ran:?}");
+        let script =
+            format!("for file in {files}; do (echo x >>$file) 2>/dev/null || echo refused; done");
+        let ran = place.script(&[&users[..], &["--read-only"]].concat(), &script);
+        assert_eq!(ran.out, "refused\nrefused\n", "{ran:?}");
+        // It begins anew each time.
+        let words =
+            [&["create", "--name", "box"], &users[..], &["--rootfs", "/", "sh", "-c"]].concat();
+        let script = "grep -c forged /etc/hosts; echo forged >>/etc/hosts";
+        place.layerfs(&[&words[..], &[script]].concat()).said();
+        for _ in 0..2 {
+            assert_eq!(place.layerfs(&["start", "-a", "box"]).out, "0\n");
+        }
+        place.layerfs(&["rm", "box"]).said();
+    }
+    place.assert_nothing_left();
+}

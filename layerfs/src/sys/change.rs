@@ -9,7 +9,9 @@ pub use rustix::fs::{StatVfs, StatVfsMountFlags};
 use rustix::io::Errno;
 
 use super::error::{SysError, call};
+use super::file;
 use super::name::AtPath;
+use super::signal::last_errno;
 
 /// What `mknodat` makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,13 +171,43 @@ pub fn chown_at(
     )
 }
 
-/// Sets the permission bits of what is no symbolic link.
+/// The same of what is held open, whatever stands at its name by now.
+pub fn chown_held(held: impl AsFd, uid: Option<u32>, gid: Option<u32>) -> Result<(), SysError> {
+    let (owner, group) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
+    let set = || rustix::fs::chownat(&held, "", owner, group, AtFlags::EMPTY_PATH);
+    call("fchownat", || format!("what is held, {uid:?}:{gid:?}"), set)
+}
+
+/// Sets the permission bits of what is no symbolic link. A link is refused: `EOPNOTSUPP`, `ELOOP`.
 pub fn chmod_at(dir: impl AsFd, name: impl AtPath, mode: u32) -> Result<(), SysError> {
-    call(
-        "fchmodat",
-        || format!("{}, {mode:#o}", name.shown()),
-        || rustix::fs::chmodat(&dir, name, Mode::from_raw_mode(mode), AtFlags::empty()),
-    )
+    let set = || {
+        name.into_with_c_str(|name| {
+            let (dir, flags) = (dir.as_fd().as_raw_fd(), libc::AT_SYMLINK_NOFOLLOW);
+            // SAFETY: the kernel reads the name, which ends with a zero byte and outlives the call.
+            let done = unsafe { libc::syscall(FCHMODAT2, dir, name.as_ptr(), mode, flags) };
+            if done == 0 { Ok(()) } else { Err(last_errno()) }
+        })
+    };
+    match call("fchmodat2", || format!("{}, {mode:#o}", name.shown()), set) {
+        // A kernel, or a filter of system calls, that is older than the call.
+        Err(error) if [Errno::NOSYS, Errno::PERM].contains(&error.errno()) => {
+            chmod_held(file::hold(&dir, name)?, mode)
+        }
+        set => set,
+    }
+}
+
+/// `fchmodat2` of Linux 6.6, the same on every machine.
+const FCHMODAT2: libc::c_long = 452;
+
+/// The same of what is held open, whatever stands at its name by now.
+pub fn chmod_held(held: impl AsFd, mode: u32) -> Result<(), SysError> {
+    let path = format!("/proc/self/fd/{}", held.as_fd().as_raw_fd());
+    if file::type_of(&file::stat(&held)?) == FileType::Symlink {
+        return Err(SysError::new("fchmodat", "a symbolic link", Errno::LOOP));
+    }
+    let set = || rustix::fs::chmod(&*path, Mode::from_raw_mode(mode));
+    call("fchmodat", || format!("what is held, {mode:#o}"), set)
 }
 
 /// Sets access and change times.
@@ -266,4 +298,41 @@ pub(super) fn through_proc(dir: impl AsFd, name: &[u8]) -> Vec<u8> {
     let mut path = format!("/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).into_bytes();
     path.extend_from_slice(name);
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn permissions_are_not_set_through_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = std::fs::File::open(dir.path()).unwrap();
+        let mode = |name: &str| {
+            std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o7777
+        };
+        std::fs::write(dir.path().join("file"), b"").unwrap();
+        std::os::unix::fs::symlink("file", dir.path().join("link")).unwrap();
+        make_special(&held, b"fifo".as_slice(), Special::Fifo, 0o600).unwrap();
+        for (name, set) in [("file", 0o604), ("fifo", 0o1606)] {
+            chmod_at(&held, name.as_bytes(), set).unwrap();
+            assert_eq!(mode(name), set, "{name}");
+            chmod_held(file::hold(&held, name.as_bytes()).unwrap(), 0o640).unwrap();
+            assert_eq!(mode(name), 0o640, "{name}");
+        }
+        let refused = chmod_at(&held, b"link".as_slice(), 0o666).unwrap_err().errno();
+        assert!([Errno::OPNOTSUPP, Errno::LOOP].contains(&refused), "{refused}");
+        let link = file::hold(&held, b"link".as_slice()).unwrap();
+        assert_eq!(chmod_held(&link, 0o666).unwrap_err().errno(), Errno::LOOP);
+        assert_eq!(mode("file"), 0o640);
+        // What it was opened on, whatever stands there now.
+        let file = file::hold(&held, b"file".as_slice()).unwrap();
+        std::fs::rename(dir.path().join("file"), dir.path().join("other")).unwrap();
+        std::fs::write(dir.path().join("file"), b"").unwrap();
+        let before = mode("file");
+        chmod_held(&file, 0o600).unwrap();
+        assert_eq!((mode("other"), mode("file")), (0o600, before));
+    }
 }

@@ -1,9 +1,11 @@
 //! What of the host's a container shows: volumes, and files made for it. And the directory it starts in.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use layerfs_driver::sys::file::FileType;
+use layerfs_driver::sys::dir;
+use layerfs_driver::sys::file::{self, FileType};
 
 use super::error::{Doing, SetupError};
 use super::walk::Made;
@@ -16,8 +18,54 @@ use crate::sys::{channel, inside};
 /// The word by which the supervisor knows that what is shown next is wanted. No error begins with it.
 pub(crate) const ASKED: &[u8] = b"M";
 
-/// Shows a file made for this container. A link there that leads where nothing may be put, too deep, or nowhere, gives way to it.
-pub(super) fn show_file(file: &Volume, made: &Made<'_>) -> Result<(), SetupError> {
+/// No file made for a container is longer: of the host's lists of names 16 MiB are taken, and what was said is added.
+const LEN_MAX: u64 = 32 << 20;
+
+/// Where a file system is mounted for a moment in which others than it can be made of it: nothing else in `/dev` is called so.
+const ASIDE: &str = ".layerfs-files";
+
+/// Bytes that the container may write into its own files beside what was made there.
+const ROOM_BYTES: usize = 1 << 20;
+
+/// Shows files made for this container. They are copies in memory, with little room: what is written into them takes nothing of
+/// the host's disk.
+pub(super) fn show_files(files: &[Volume], made: &Made<'_>) -> Result<(), SetupError> {
+    let shown = |file: &Volume| format!("make the container's `{}`", file.target.display());
+    let mut contents = Vec::new();
+    for file in files {
+        let deed = || shown(file);
+        let found = match made.given.spec.users {
+            Users::Hosts | Users::Callers(_) => {
+                file::open_read_path(file.source.as_path()).doing(deed)?
+            }
+            Users::Own(_) => ask(made, deed)?,
+        };
+        contents.push(file::read_all(found, LEN_MAX).doing(deed)?);
+    }
+    let deed = || "make the container's own files".to_owned();
+    let size = (contents.iter().map(Vec::len).sum::<usize>() + ROOM_BYTES).to_string();
+    let options = [("source", "files"), ("mode", "755"), ("size", &*size), ("nr_inodes", "16")];
+    let base = Attributes::NO_SUID.and(Attributes::NO_DEV);
+    let memory = mounts::new_filesystem("tmpfs", &options, base).doing(deed)?;
+    // What is mounted nowhere can't be copied.
+    let dev = made.dev()?;
+    inside::make_directory(dev, OsStr::new(ASIDE), 0o700).doing(deed)?;
+    mounts::attach(&memory, inside::open_name(dev, ASIDE).doing(deed)?).doing(deed)?;
+    let mut mounted = Vec::new();
+    for ((file, bytes), name) in files.iter().zip(&contents).zip(0_u32..) {
+        let (deed, name) = (|| shown(file), name.to_string());
+        let new = file::create_new(&memory, &*name, 0o644).doing(deed)?;
+        file::write_all(&new, bytes).doing(deed)?;
+        let place = inside::open_name(&memory, &name).doing(deed)?;
+        mounted.push(mounts::clone_of(place).doing(deed)?);
+    }
+    mounts::detach(&memory).doing(deed)?;
+    dir::remove(dev, Path::new(ASIDE)).doing(deed)?;
+    files.iter().zip(&mounted).try_for_each(|(file, mount)| show_file(file, mount, made))
+}
+
+/// A link there that leads where nothing may be put, too deep, or nowhere, gives way to it.
+fn show_file(file: &Volume, source: &OwnedFd, made: &Made<'_>) -> Result<(), SetupError> {
     let root = made.root()?;
     let place = match way::find_or_make(root, &file.target, End::File) {
         Err(SetupError::Containers { .. } | SetupError::Links(_) | SetupError::Deep(_)) => {
@@ -26,9 +74,8 @@ pub(super) fn show_file(file: &Volume, made: &Made<'_>) -> Result<(), SetupError
         }
         found => found?,
     };
-    let source = take(file, made)?;
-    check_kinds(file, &source, &place)?;
-    attach(file, &source, &place)
+    check_kinds(file, source, &place)?;
+    attach(file, source, &place)
 }
 
 /// Shows a directory or a file of the host's.

@@ -170,7 +170,7 @@ fn go(step: &Step, made: &mut Made<'_>) -> Result<(), SetupError> {
         Step::SetSysctl(sysctl) => inside::write_setting(made.proc()?, &sysctl.path, &sysctl.value)
             .doing(|| format!("set `{}`", sysctl.path)),
         Step::Protect(path) => walls::protect(path, made),
-        Step::ShowFile(file) => files::show_file(file, made),
+        Step::ShowFiles(files) => files::show_files(files, made),
         Step::MountTmpfs(tmpfs) => systems::mount_tmpfs(tmpfs, made.root()?),
         Step::ShowVolume(volume) => files::show_volume(volume, made),
         Step::FindDirectory => {

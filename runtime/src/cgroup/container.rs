@@ -135,7 +135,7 @@ impl Cgroup {
         self.v1.iter_mut().try_for_each(V1Group::make_payload)?;
         self.v2.iter_mut().try_for_each(V2Group::make_leaves)?;
         if limits.guards_devices() && !self.v1.iter().any(|group| group.has("devices")) {
-            self.v2.iter_mut().try_for_each(|group| group.make_guard(&limits.devices))?;
+            self.v2.iter_mut().try_for_each(|group| group.make_guard(limits))?;
         }
         self.check(host, limits, &closed)?;
         self.v1.iter().try_for_each(|group| group.apply(limits))?;

@@ -4,9 +4,10 @@
 //! Making a node (`m`) is allowed for all, opening one is not. /dev/fuse (10:229) and /dev/net/tun (10:200) are not among
 //! them: neither is needed by a container that was given none.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
-use layerfs_driver::sys::SysError;
+use layerfs_driver::sys::{Errno, SysError};
 
 use super::error::CgroupError;
 use super::group::Group;
@@ -74,13 +75,12 @@ pub fn allow(group: &Group, rules: &[DeviceRule]) -> Result<(), CgroupError> {
 
 /// What denies everything but the list and `rules`. For groups of version 2.
 pub fn guard(rules: &[DeviceRule]) -> Result<OwnedFd, SysError> {
-    bpf::load(&program(rules))
+    bpf::load(&program(rules)?)
 }
 
 /// Has it hold in this group and those below.
-pub fn set(group: &Group, guard: &OwnedFd) -> Result<(), CgroupError> {
-    let failed = CgroupError::call("keep devices from", group.path());
-    bpf::attach(&group.dir, guard).map_err(failed)
+pub fn set(group: &Group, guard: &OwnedFd) -> Result<(), SysError> {
+    bpf::attach(&group.dir, guard)
 }
 
 /// The registers: the answer, the context, and what is read from that.
@@ -102,10 +102,10 @@ const SHIFT_RIGHT: u8 = 0x74;
 const JUMP_UNLESS_EQUAL: u8 = 0x55;
 const EXIT: u8 = 0x95;
 
-/// The program: each rule is tried, and lets an access pass of which it has all. Of `struct bpf_cgroup_dev_ctx` the first word has
-/// the kind in its lower half and the access above, then come both numbers.
-fn program(rules: &[DeviceRule]) -> Vec<Instruction> {
-    let with = |code, register, number| Instruction::new(code, (register, 0), 0, number);
+/// The program. Of `struct bpf_cgroup_dev_ctx` the first word has the kind in its lower half and the access above, then come both
+/// numbers. An access passes of which a rule has all. Wider rules are tried first, and whoever has come to the numbers of a device
+/// goes nowhere else: the kernel follows each way through the program, and takes so many steps and no more.
+fn program(rules: &[DeviceRule]) -> Result<Vec<Instruction>, SysError> {
     let read = |register, at| Instruction::new(LOAD_WORD, (register, CONTEXT), at, 0);
     let mut program = vec![
         read(KIND, 0),
@@ -115,29 +115,96 @@ fn program(rules: &[DeviceRule]) -> Vec<Instruction> {
         with(AND, KIND, 0xffff),
         with(SHIFT_RIGHT, ACCESS, 16),
     ];
-    // A number beyond is no device's.
-    let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-    let is = |register, number| with(JUMP_UNLESS_EQUAL, register, number);
-    for rule in merged(rules) {
-        let mut tried = vec![is(KIND, number_of(rule.kind))];
-        tried.extend(rule.major.map(|major| is(MAJOR, number(major))));
-        tried.extend(rule.minor.map(|minor| is(MINOR, number(minor))));
-        if rule.access != ALL {
-            tried.push(Instruction::new(COPY, (REST, ACCESS), 0, 0));
-            tried.extend([with(AND, REST, !rule.access), is(REST, 0)]);
-        }
-        tried.extend([with(SET, ANSWER, 1), with(EXIT, 0, 0)]);
-        // Who fails a test is at the next rule.
-        let len = tried.len();
-        for (at, one) in tried.iter_mut().enumerate() {
-            if one.code == JUMP_UNLESS_EQUAL {
-                one.offset = i16::try_from(len - at - 1).unwrap_or(i16::MAX);
-            }
-        }
-        program.extend(tried);
+    let merged = merged(rules);
+    for kind in [DeviceKind::Character, DeviceKind::Block] {
+        let of_kind: Vec<&Merged> = merged.iter().filter(|rule| rule.kind == kind).collect();
+        program.extend(where_is(KIND, number_of(kind), of_a_kind(&of_kind)?)?);
     }
-    program.extend([with(SET, ANSWER, 0), with(EXIT, 0, 0)]);
-    program
+    program.extend(answer(0));
+    Ok(program)
+}
+
+fn with(code: u8, register: u8, number: i32) -> Instruction {
+    Instruction::new(code, (register, 0), 0, number)
+}
+
+fn answer(number: i32) -> [Instruction; 2] {
+    [with(SET, ANSWER, number), with(EXIT, 0, 0)]
+}
+
+/// Passes over `then` unless the register has that number.
+fn where_is(
+    register: u8,
+    number: i32,
+    then: Vec<Instruction>,
+) -> Result<Vec<Instruction>, SysError> {
+    let Ok(over) = i16::try_from(then.len()) else {
+        let shown = format!("BPF_PROG_LOAD, a jump over {} instructions", then.len());
+        return Err(SysError::new("bpf", shown, Errno::TOOBIG));
+    };
+    let mut all = vec![Instruction::new(JUMP_UNLESS_EQUAL, (register, 0), over, number)];
+    all.extend(then);
+    Ok(all)
+}
+
+/// Lets pass what has no other access than this; what has goes on.
+fn let_pass(access: i32) -> Vec<Instruction> {
+    let mut all = Vec::new();
+    if access != ALL {
+        all.push(Instruction::new(COPY, (REST, ACCESS), 0, 0));
+        all.push(with(AND, REST, !access));
+        all.push(Instruction::new(JUMP_UNLESS_EQUAL, (REST, 0), 2, 0));
+    }
+    all.extend(answer(1));
+    all
+}
+
+/// Ends with an answer.
+fn of_a_kind(rules: &[&Merged]) -> Result<Vec<Instruction>, SysError> {
+    let mut all = Vec::new();
+    for rule in rules.iter().filter(|rule| rule.major.is_none()) {
+        all.extend(let_pass(rule.access));
+        if rule.access == ALL {
+            // No way leads to what would follow, which the kernel takes for a mistake.
+            return Ok(all);
+        }
+    }
+    let mut majors: Vec<u32> = rules.iter().filter_map(|rule| rule.major).collect();
+    majors.sort_unstable();
+    majors.dedup();
+    for major in majors {
+        let of_major = rules.iter().filter(|rule| rule.major == Some(major));
+        all.extend(where_is(MAJOR, number(major), of_a_major(of_major.copied())?)?);
+    }
+    all.extend(answer(0));
+    Ok(all)
+}
+
+/// Ends with an answer.
+fn of_a_major<'a>(
+    rules: impl Iterator<Item = &'a Merged> + Clone,
+) -> Result<Vec<Instruction>, SysError> {
+    let mut all = Vec::new();
+    for rule in rules.clone().filter(|rule| rule.minor.is_none()) {
+        all.extend(let_pass(rule.access));
+        if rule.access == ALL {
+            return Ok(all);
+        }
+    }
+    for (rule, minor) in rules.filter_map(|rule| Some((rule, rule.minor?))) {
+        let mut one = let_pass(rule.access);
+        if rule.access != ALL {
+            one.extend(answer(0));
+        }
+        all.extend(where_is(MINOR, number(minor), one)?);
+    }
+    all.extend(answer(0));
+    Ok(all)
+}
+
+/// A number beyond is no device's.
+fn number(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 /// What the kernel calls making, reading and writing, and all of them.
@@ -161,19 +228,15 @@ struct Merged {
 
 /// Each device once, with what all rules of it allow: who opens one to read and to write asks for both at once.
 fn merged(rules: &[DeviceRule]) -> Vec<Merged> {
-    let mut merged: Vec<Merged> = Vec::new();
+    let mut merged: BTreeMap<_, Merged> = BTreeMap::new();
     for rule in ALLOWED.into_iter().chain(rules.iter().map(Rule::given)) {
         let Rule { kind, major, minor, .. } = rule;
         let said = ACCESSES.iter().filter(|(word, _)| rule.access.contains(*word));
         let access = said.fold(0, |all, (_, bit)| all | bit);
-        let same =
-            |other: &&mut Merged| (other.kind, other.major, other.minor) == (kind, major, minor);
-        match merged.iter_mut().find(same) {
-            Some(other) => other.access |= access,
-            None => merged.push(Merged { kind, major, minor, access }),
-        }
+        let none = Merged { kind, major, minor, access: 0 };
+        merged.entry((number_of(kind), major, minor)).or_insert(none).access |= access;
     }
-    merged
+    merged.into_values().collect()
 }
 
 #[cfg(test)]
@@ -214,17 +277,20 @@ mod tests {
         let rule =
             |kind, numbers, access: &str| DeviceRule { kind, numbers, access: access.into() };
         let program = program(&[
+            rule(DeviceKind::Character, Some((136, 9)), "r"),
             rule(DeviceKind::Character, Some((10, 229)), "r"),
             rule(DeviceKind::Block, Some((8, 1)), "r"),
             rule(DeviceKind::Block, Some((8, 1)), "w"),
             rule(DeviceKind::Block, Some((7, 0)), "rwm"),
-        ]);
+        ])
+        .unwrap();
         let (block, character, [make, read, write]) = (1, 2, [1, 2, 4]);
         for (kind, numbers, access, expected) in [
             (character, (1, 3), read | write, true),
             (character, (1, 4), read, false),
             (block, (1, 3), read, false),
             (character, (136, 7), write, true),
+            (character, (136, 9), read | write, true),
             (character, (5, 1), read, false),
             (character, (99, 1), make, true),
             (character, (99, 1), make | read, false),
@@ -240,6 +306,17 @@ mod tests {
             let found = allows(&program, kind, numbers, access);
             assert_eq!(found, expected, "{kind} {numbers:?} {access}");
         }
+    }
+
+    #[test]
+    fn a_kind_that_is_all_allowed_has_nothing_behind_it() {
+        let any = |kind| DeviceRule { kind, numbers: None, access: "rwm".into() };
+        let program = program(&[any(DeviceKind::Block)]).unwrap();
+        assert!(allows(&program, 1, (8, 1), 6) && !allows(&program, 2, (8, 1), 2));
+        let ends = program.iter().filter(|one| one.code == EXIT).count();
+        let jumps = program.iter().filter(|one| one.code == JUMP_UNLESS_EQUAL).count();
+        // Each answer but the last is passed over by one jump.
+        assert!(ends <= jumps + 1, "{ends} {jumps}");
     }
 
     #[test]

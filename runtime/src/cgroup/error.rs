@@ -200,7 +200,7 @@ impl WhyNot {
                 "move the processes that sit in that group into one below it, or leave the limit out"
             }
             WhyNot::NoProgram(_) => {
-                "run as root, on a kernel with CONFIG_CGROUP_BPF=y, or leave that out"
+                "run as root, on a kernel with CONFIG_CGROUP_BPF=y, below no group that forbids such programs, or leave that out"
             }
         }
     }

@@ -31,7 +31,7 @@ pub struct Limits {
     pub pids_max: Option<u64>,
     /// Devices that it may use beside the usual ones.
     pub devices: Vec<DeviceRule>,
-    /// Files of version 2 of cgroups, each with what is written there.
+    /// Files of version 2 of cgroups, each with what is written there, over what the others say.
     pub files: Vec<(String, String)>,
     /// Whether it has the right to make nodes of the host's devices, so that somebody else has to refuse it to open them.
     pub makes_devices: bool,

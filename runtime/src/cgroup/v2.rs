@@ -14,7 +14,7 @@ use super::devices;
 use super::error::{CgroupError, WhyNot};
 use super::group::{Group, is_gone};
 use super::io;
-use super::limits::{DeviceRule, Limits, PERIOD_US, weight_of_shares};
+use super::limits::{Limits, PERIOD_US, weight_of_shares};
 use super::place::Place;
 use super::reserved::{self, LOW};
 use super::v1::counted;
@@ -43,7 +43,8 @@ pub struct V2Group {
     payload: Option<Group>,
     server: Option<Group>,
     refused: Vec<(&'static str, WhyNot)>,
-    guard: Option<OwnedFd>,
+    /// What keeps devices from its processes, and the flag that needs it.
+    guard: Option<(OwnedFd, Option<&'static str>)>,
 }
 
 impl V2Group {
@@ -107,10 +108,13 @@ impl V2Group {
 
     /// Makes ready what keeps all devices but the usual ones and these from the container's processes. That a program can't be had is an
     /// answer: it depends on the limits whether that matters.
-    pub fn make_guard(&mut self, rules: &[DeviceRule]) -> Result<(), CgroupError> {
-        match devices::guard(rules) {
-            Ok(guard) => self.guard = Some(guard),
-            Err(error) if is_an_answer(error.errno()) || error.errno() == Errno::NOSYS => {
+    pub fn make_guard(&mut self, limits: &Limits) -> Result<(), CgroupError> {
+        match devices::guard(&limits.devices) {
+            Ok(guard) => {
+                let needed = limits.needs().find(|(_, controller)| *controller == "devices");
+                self.guard = Some((guard, needed.map(|(flag, _)| flag)));
+            }
+            Err(error) if is_no_program(error.errno()) => {
                 tracing::debug!("no program for devices: {error}");
                 self.refused.push(("devices", WhyNot::NoProgram(error.errno())));
             }
@@ -124,9 +128,21 @@ impl V2Group {
 
     /// Has it hold, where there is one.
     pub fn set_guard(&self) -> Result<(), CgroupError> {
-        match (&self.limited, &self.guard) {
-            (Some(limited), Some(guard)) => devices::set(limited, guard),
-            _ => Ok(()),
+        let (Some(limited), Some((guard, needed))) = (&self.limited, &self.guard) else {
+            return Ok(());
+        };
+        match (devices::set(limited, guard), needed) {
+            (Ok(()), _) => Ok(()),
+            // A group above may have one that allows no other below it.
+            (Err(error), None) if is_no_program(error.errno()) => {
+                tracing::debug!("no program for devices: {error}");
+                Ok(())
+            }
+            (Err(error), Some(flag)) if is_no_program(error.errno()) => {
+                let why = WhyNot::NoProgram(error.errno());
+                Err(CgroupError::NoController { flag, controller: "devices", why })
+            }
+            (Err(source), _) => Err(CgroupError::call("keep devices from", limited.path())(source)),
         }
     }
 
@@ -196,10 +212,17 @@ impl V2Group {
                 return Err(CgroupError::NoWeight);
             }
         }
-        self.write(&limits.files, [own, limited, payload])?;
-        if !lists(&handed, "cpu") {
-            return Ok(());
+        if lists(&handed, "cpu") {
+            self.apply_cpu(limits, [own, limited, payload, server])?;
         }
+        self.write(&limits.files, [own, limited, payload])
+    }
+
+    fn apply_cpu(
+        &self,
+        limits: &Limits,
+        [own, limited, payload, server]: [&Group; 4],
+    ) -> Result<(), CgroupError> {
         if let Some(cpus) = limits.cpus {
             let value = format!("{} {PERIOD_US}", cpus.quota_us);
             own.set("cpu.max", &value)?;
@@ -279,6 +302,11 @@ fn is_an_answer(errno: Errno) -> bool {
             errno,
             Errno::BUSY | Errno::ACCESS | Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP
         )
+}
+
+/// Whether a refusal of a program is about this kernel, its rules, or the groups above.
+fn is_no_program(errno: Errno) -> bool {
+    is_an_answer(errno) || matches!(errno, Errno::NOSYS | Errno::TOOBIG)
 }
 
 /// Whether a list of controllers has one.
