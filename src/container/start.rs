@@ -81,8 +81,12 @@ pub fn start(word: &str, session: &Session) -> Result<()> {
         }
         container = store.find_container(container.id.hex())?;
     }
-    supervise::start(&container, First::No, session)
-        .with_context(|| format!("start container `{}`", container.name))
+    let started = supervise::start(&container, First::No, session);
+    match started {
+        // Another command has started it meanwhile.
+        Err(_) if store.find_container(container.id.hex()).is_ok_and(|now| now.is_living) => Ok(()),
+        started => started.with_context(|| format!("start container `{}`", container.name)),
+    }
 }
 
 /// Does something with each container, and prints the words for those it was done with; the others have their line.

@@ -40,6 +40,9 @@ EXAMPLES:
 /// How long a container whose first process is killed may take until all of it is cleared up.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long is waited for an end before it is looked whether the container lives again.
+const LOOKS_EACH: Duration = Duration::from_millis(200);
+
 /// How long the first process has where nothing else was said, as docker has it.
 const STOPS_WITHIN_S: u64 = 10;
 
@@ -156,7 +159,10 @@ fn stop(store: &Store, word: &str, way: &Way) -> Result<()> {
     loop {
         let left =
             until.map_or(ENDS_WITHIN, |until| until.saturating_duration_since(Instant::now()));
-        if store.wait_for_container(&container, left.min(ENDS_WITHIN))? {
+        if store.wait_for_container(&container, left.min(LOOKS_EACH))? {
+            return Ok(());
+        }
+        if lives_anew(store, &container)? {
             return Ok(());
         }
         if until.is_some_and(|until| Instant::now() >= until) {
@@ -201,10 +207,29 @@ fn first_process(container: &Container) -> Result<Option<Process>> {
     }
 }
 
+/// Whether what was asked to end is over, and another command has started the container again: the lock passes from one to the other.
+fn lives_anew(store: &Store, container: &Container) -> Result<bool> {
+    let first = |of: &Container| match of.state {
+        State::Running { pid, pid_start_ticks, .. } => Some((pid, pid_start_ticks)),
+        _ => None,
+    };
+    let now = store.find_container(container.id.hex())?;
+    Ok(first(&now).is_some() && first(&now) != first(container))
+}
+
 /// Waits until nobody holds the container any more.
 fn settled(store: &Store, container: &Container, within: Duration) -> Result<()> {
-    if store.wait_for_container(container, within)? {
-        return Ok(());
+    let until = Instant::now() + within;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if store.wait_for_container(container, left.min(LOOKS_EACH))?
+            || lives_anew(store, container)?
+        {
+            return Ok(());
+        }
+        if left.is_zero() {
+            break;
+        }
     }
     bail!(
         "container `{}`: the process that stands by it has not ended within {} s: it is being started, or stuck; look at \

@@ -76,6 +76,9 @@ struct Row {
     variant: Option<String>,
     #[serde(skip)]
     created_secs: Option<i64>,
+    /// The repository with the registry's name.
+    #[serde(skip)]
+    whole: Option<String>,
 }
 
 /// Lists the images of the store.
@@ -86,6 +89,7 @@ pub fn run(args: &ImagesArgs, session: &Session, results: &mut Results) -> Resul
     if let Some(store) = session.store_if_there()? {
         let listing = store.listing(args.name.as_deref())?;
         rows.extend(listing.images.iter().flat_map(|image| rows_of(image, &filters)));
+        tell_apart(&mut rows);
         outcome = Outcome::of_unread(listing.unread);
     }
     // Newest first, as docker lists them; images of one time stay in the store's order.
@@ -124,6 +128,7 @@ fn rows_of(image: &Image, filters: &[Filter]) -> Vec<Row> {
     let row = |name: Option<&Reference>| Row {
         id: image.id,
         repository: name.map(Reference::familiar_repository),
+        whole: name.map(Reference::repository),
         tag: name.and_then(Reference::tag).map(Into::into),
         digest: image.manifests.last().copied(),
         created: created_secs.map(time::rfc3339),
@@ -138,6 +143,22 @@ fn rows_of(image: &Image, filters: &[Filter]) -> Vec<Row> {
     let nameless = image.names.is_empty().then_some(None);
     let names = image.names.iter().map(Some).chain(nameless);
     names.filter(|name| filter::fits(*name, filters)).map(row).collect()
+}
+
+/// Two names that are shown alike are shown whole.
+fn tell_apart(rows: &mut [Row]) {
+    let mut shown = std::collections::HashMap::new();
+    for row in &*rows {
+        if let Some(repository) = &row.repository {
+            *shown.entry((repository.clone(), row.tag.clone())).or_insert(0) += 1;
+        }
+    }
+    for row in rows {
+        let Some(repository) = &row.repository else { continue };
+        if shown.get(&(repository.clone(), row.tag.clone())).is_some_and(|count| *count > 1) {
+            row.repository.clone_from(&row.whole);
+        }
+    }
 }
 
 fn print_ids(rows: &[Row], ids: Ids, results: &mut Results) -> Result<()> {

@@ -175,6 +175,26 @@ fn a_short_name_of_two_images_is_refused_and_names_both() {
     assert_eq!(place.rows(&["images", "--json"]).len(), 2);
 }
 
+/// As `load` and then `commit`, `import` or `tag` make them.
+#[test]
+fn a_name_that_is_there_is_never_another() {
+    let place = Place::new();
+    pulled(&place, "2001", "docker.io/library/foo:latest");
+    let (bare, _) = pulled(&place, "2002", "foo:latest");
+    for words in ["foo", "foo:latest"] {
+        assert_eq!(place.rows(&["inspect", words])[0]["Id"], json!(bare), "{words}");
+    }
+    let mut shown: Vec<Value> =
+        place.rows(&["images", "--json"]).iter().map(|row| row["repository"].clone()).collect();
+    shown.sort_by_key(|name| name.as_str().map(str::to_owned));
+    assert_eq!(shown, [json!("docker.io/library/foo"), json!("foo")]);
+    assert_eq!(place.said(&["rmi", "foo"]).lines().next(), Some("Untagged: foo:latest"));
+    // What it meant then is what is left.
+    let rows: Vec<Value> = place.rows(&["images", "--json"]);
+    assert_eq!((rows.len(), &rows[0]["repository"]), (1, &json!("foo")));
+    assert_eq!(place.rows(&["inspect", "foo"])[0]["Id"], rows[0]["id"]);
+}
+
 /// Where the two are one image there is nothing to choose, except which name goes.
 #[test]
 fn rmi_refuses_a_short_name_that_is_two_names_of_one_image() {

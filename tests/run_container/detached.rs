@@ -588,3 +588,34 @@ fn one_that_was_made_and_can_not_be_started_says_why() {
     place.layerfs(&["rm", "box"]).said();
     place.assert_nothing_left();
 }
+
+#[test]
+fn commands_that_stop_and_start_one_container_at_once_all_come_to_their_end() {
+    need_root!();
+    let place = Place::new();
+    let id =
+        place.layerfs(&["run", "-d", "--name", "box", "--rootfs", "/", "sleep", "1000"]).said();
+    for verbs in [
+        &[&["restart", "-t", "0", "box"][..]; 4][..],
+        &[
+            &["restart", "-t", "0", "box"],
+            &["stop", "-t", "0", "box"],
+            &["start", "box"],
+            &["start", "box"],
+            &["restart", "-t", "0", "box"],
+        ],
+    ] {
+        let began = std::time::Instant::now();
+        std::thread::scope(|scope| {
+            let all: Vec<_> =
+                verbs.iter().map(|words| scope.spawn(|| place.layerfs(words))).collect();
+            for (one, words) in all.into_iter().zip(verbs) {
+                let ran = one.join().unwrap();
+                assert_eq!((ran.status, ran.out.as_str()), (0, "box\n"), "{words:?}: {ran:?}");
+            }
+        });
+        assert!(began.elapsed().as_secs() < 60);
+    }
+    assert_eq!(place.layerfs(&["rm", "-f", "box"]).said(), "box\n", "{id}");
+    place.assert_nothing_left();
+}

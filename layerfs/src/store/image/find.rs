@@ -148,8 +148,16 @@ impl Store {
         match (reference.digest(), reference.tag(), bare) {
             (Some(digest), _, _) => return self.with_digest(digest, found),
             (None, None, Bare::AllTags) => {}
-            (None, Some(_), _) | (None, None, Bare::Latest) => found
-                .retain(|(name, _)| candidates.iter().any(|candidate| candidate.names_same(name))),
+            (None, Some(_), _) | (None, None, Bare::Latest) => {
+                found.retain(|(name, _)| {
+                    candidates.iter().any(|candidate| candidate.names_same(name))
+                });
+                // A name that is there is never another: it could not be said at all.
+                if let Some(at) = found.iter().position(|(name, _)| candidates[0].names_same(name))
+                {
+                    return Ok(vec![found.swap_remove(at)]);
+                }
+            }
         }
         Ok(found)
     }
