@@ -22,10 +22,27 @@ const FAILED: u8 = 1;
 /// What the shell shows for a command that SIGPIPE ended: the reader of our results has gone.
 pub const READER_GONE: u8 = 141;
 
+/// Verbs of docker that do not come.
+const VERBS_ABSENT: [&str; 4] = ["attach", "build", "buildx", "compose"];
+
+/// Options of docker's `run` and `create` that do not come.
+const RUN_OPTIONS_ABSENT: [&str; 12] = [
+    "-a",
+    "--attach",
+    "--detach-keys",
+    "--health-cmd",
+    "--health-interval",
+    "--health-retries",
+    "--health-start-period",
+    "--health-timeout",
+    "--no-healthcheck",
+    "--network-alias",
+    "--net-alias",
+    "--link",
+];
+
 /// Verbs of docker that are not there yet.
-const VERBS_TO_COME: [&str; 13] = [
-    "attach",
-    "build",
+const VERBS_TO_COME: [&str; 10] = [
     "container",
     "events",
     "export",
@@ -34,29 +51,40 @@ const VERBS_TO_COME: [&str; 13] = [
     "logout",
     "prune",
     "search",
-    "buildx",
-    "compose",
     "manifest",
+    "version",
 ];
 
 /// Options of docker's `run` and `create` that are not there yet.
-const RUN_OPTIONS_TO_COME: [&str; 16] = [
-    "-a",
+const RUN_OPTIONS_TO_COME: [&str; 28] = [
     "--annotation",
-    "--attach",
+    "--blkio-weight-device",
     "--cgroup-parent",
     "--cgroupns",
+    "--cpu-period",
+    "--cpu-quota",
+    "--device-cgroup-rule",
     "--domainname",
     "--expose",
     "--gpus",
     "--group-add",
-    "--health-cmd",
     "--ip",
+    "--ip6",
     "--ipc",
-    "--link",
+    "--isolation",
+    "--label-file",
+    "--log-driver",
+    "--log-opt",
+    "--mac-address",
+    "--memory-swappiness",
+    "--oom-kill-disable",
     "--pid",
     "--platform",
+    "--runtime",
+    "--sig-proxy",
     "--uts",
+    "--volume-driver",
+    "--volumes-from",
 ];
 
 /// Global options whose value is the next word.
@@ -82,7 +110,7 @@ pub fn tell(error: clap::Error, (words, caller): (&[OsString], Caller)) -> u8 {
         },
         // Which of the two it is depends on whether the environment stands for an option.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            message::show(&cli::command().render_help().to_string());
+            message::show(&help_of(words).to_string());
             status((words, caller))
         }
         _ => {
@@ -91,6 +119,17 @@ pub fn tell(error: clap::Error, (words, caller): (&[OsString], Caller)) -> u8 {
             message::say(line.unwrap_or_else(|| usage_line(&error.render().to_string())));
             status((words, caller))
         }
+    }
+}
+
+/// The help of the verb that has verbs of its own, or of all.
+fn help_of(words: &[OsString]) -> clap::builder::StyledStr {
+    let mut all = cli::command();
+    all.build();
+    let own = verb(words).and_then(|verb| all.find_subcommand_mut(verb));
+    match own {
+        Some(own) => own.render_help(),
+        None => all.render_help(),
     }
 }
 
@@ -166,15 +205,23 @@ fn to_come(error: &clap::Error, words: &[OsString]) -> Option<String> {
         Some(ContextValue::String(said)) => Some(said.as_str()),
         _ => None,
     };
-    if let Some(verb) =
-        said(ContextKind::InvalidSubcommand).filter(|verb| VERBS_TO_COME.contains(verb))
-    {
-        return Some(format!("`{verb}` is not there yet; `layerfs --help` lists what is"));
+    const PODMAN: &str =
+        "is not there, and does not come: podman has it, with layerfs as its `mount_program`";
+    if let Some(verb) = said(ContextKind::InvalidSubcommand) {
+        if VERBS_ABSENT.contains(&verb) {
+            return Some(format!("`{verb}` {PODMAN}"));
+        }
+        if VERBS_TO_COME.contains(&verb) {
+            return Some(format!("`{verb}` is not there yet; `layerfs --help` lists what is"));
+        }
     }
     let option =
         said(ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument);
-    let verb = making(words)?;
-    let option = option.filter(|option| RUN_OPTIONS_TO_COME.contains(option))?;
+    let (verb, option) = (making(words)?, option?);
+    if RUN_OPTIONS_ABSENT.contains(&option) {
+        return Some(format!("`{verb} {option}` {PODMAN}"));
+    }
+    let option = Some(option).filter(|option| RUN_OPTIONS_TO_COME.contains(option))?;
     Some(format!("`{verb} {option}` is not there yet; `layerfs {verb} --help` lists what is"))
 }
 

@@ -6,11 +6,11 @@ use layerfs_driver::store::Store;
 use layerfs_driver::store::container::{Base, Container};
 use serde_json::{Map, Value, json};
 
-use super::ids;
 use super::network::shown as network;
 use super::pause::is_paused;
 use super::rights::RIGHTS;
 use super::shown::{self, Doing};
+use super::{ids, oom};
 use crate::output::time;
 
 /// What docker says where a time is not known.
@@ -74,7 +74,7 @@ fn state(container: &Container) -> Value {
     let moment = |ms: Option<u64>| ms.map_or_else(|| NEVER.to_owned(), time::rfc3339_ms);
     let (pid, code, finished_ms, oom_killed, error) = match &doing {
         Doing::Created { code, error } => (0, *code, None, false, error.as_str()),
-        Doing::Running { pid } => (*pid, 0, None, false, ""),
+        Doing::Running { pid } => (*pid, 0, None, oom::has_killed(container), ""),
         Doing::Exited { code, finished_ms, oom_killed, error } => {
             (0, *code, *finished_ms, *oom_killed, error.as_str())
         }

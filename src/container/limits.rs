@@ -16,7 +16,7 @@ use crate::mount::bounds::Bounds;
 #[command(next_help_heading = "Limits")]
 pub struct AdjustableArgs {
     /// Memory: bytes, or a number with k, m or g, such as 50m; no swap beyond it
-    #[arg(short, long, value_name = "SIZE")]
+    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
     memory: Option<String>,
     /// Memory and swap together; -1 for any swap, the same as --memory for none, which is usual
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]

@@ -1,6 +1,8 @@
 //! What is said where memory ran out.
 
+use layerfs_driver::store::container::Container;
 use layerfs_runtime::Ended;
+use layerfs_runtime::cgroup::Cgroup;
 
 use crate::output::message;
 
@@ -8,6 +10,12 @@ use crate::output::message;
 const KILL: u8 = 9;
 /// How an init tells of that.
 const KILLED: u8 = 128 + KILL;
+
+/// Whether the kernel has killed a process of a container that runs, as its groups count.
+pub fn has_killed(container: &Container) -> bool {
+    let found = Cgroup::find(container.id.hex(), container.groups_below.as_deref());
+    found.and_then(|cgroup| cgroup.oom_kills()).is_ok_and(|count| count > 0)
+}
 
 /// Says in words that memory ran out: the status alone is that of any kill.
 pub fn tell(oom_kills: u64, ended: Ended, name: &str, memory: Option<String>) {

@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::filter::{self, Key};
-use super::network;
 use super::network::ports::{Publish, column};
 use super::shown::{self, Doing};
+use super::{network, oom};
 use crate::output::template::Format;
 use crate::output::text::cut;
 use crate::output::{Results, Table, time};
@@ -89,7 +89,7 @@ struct Row<'a> {
 /// Lists the containers of the store.
 pub fn run(args: &PsArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
     let mut filters = filter::read(&args.filter)?;
-    let format = args.format.as_deref().map(Format::said).transpose()?;
+    let format = Format::asked(args.format.as_deref())?;
     let mut containers = match session.store_if_there()? {
         Some(store) => {
             filter::find_images(&mut filters, &store)?;
@@ -206,7 +206,10 @@ fn row<'a>(container: &'a Container, run: Option<&Path>, now_ms: u64) -> Row<'a>
     match doing {
         Doing::Created { error, .. } if error.is_empty() => {}
         Doing::Created { code, error } => (row.exit_code, row.error) = (Some(code), error),
-        Doing::Running { pid } => row.pid = Some(pid),
+        Doing::Running { pid } => {
+            row.pid = Some(pid);
+            row.oom_killed = oom::has_killed(container);
+        }
         Doing::Exited { code, finished_ms, oom_killed, error } => {
             row.exit_code = Some(code);
             row.finished = finished_ms.map(time::rfc3339_ms);

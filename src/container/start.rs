@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use layerfs_driver::store::container::State;
+use layerfs_driver::store::container::{Container, State};
+use layerfs_driver::store::{Store, StoreError};
+use layerfs_runtime::RunError;
 use layerfs_runtime::spec::Input;
 
 use super::run::{ended, may_contain};
@@ -24,6 +26,12 @@ A container starts with the words it was made with, and finds what it wrote befo
 
 /// How long one that has ended may take until all of it is cleared up.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long commands that stop and start one container may take turns.
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long is waited for an end before it is looked whether the container lives again.
+const LOOKS_EACH: Duration = Duration::from_millis(200);
 
 /// The words of `layerfs start`.
 #[derive(Debug, Args)]
@@ -65,15 +73,40 @@ pub fn start(word: &str, session: &Session) -> Result<()> {
     let store = session.store()?;
     sweep(&store, session.roots())?;
     let mut container = store.find_container(word)?;
+    let until = Instant::now() + STARTS_WITHIN;
+    loop {
+        let Some(found) = at_rest(&store, container)? else { return Ok(()) };
+        container = found;
+        match supervise::start(&container, First::No, session) {
+            // Another command has started it meanwhile, and another one may have it end already.
+            Err(error) if is_taken(&error, &container) && Instant::now() < until => {
+                container = store.find_container(container.id.hex())?;
+            }
+            started => {
+                return started.with_context(|| format!("start container `{}`", container.name));
+            }
+        }
+    }
+}
+
+/// Whether a start is refused since the container runs.
+fn is_taken(error: &anyhow::Error, container: &Container) -> bool {
+    let taken = StoreError::ContainerRuns(container.name.clone()).to_string();
+    matches!(error.downcast_ref(), Some(RunError::Setup { reason, .. }) if *reason == taken)
+}
+
+/// The container once nobody runs it; `None` where it runs.
+fn at_rest(store: &Store, mut container: Container) -> Result<Option<Container>> {
     let until = Instant::now() + ENDS_WITHIN;
     while container.is_living {
         let runs =
             matches!(Doing::of(&container), Doing::Running { .. }) && shown::has_first(&container);
         if runs || container.state == State::Created {
-            return Ok(());
+            return Ok(None);
         }
-        // It has ended, and is being cleared up.
-        if !store.wait_for_container(&container, until.saturating_duration_since(Instant::now()))? {
+        // It has ended, and is being cleared up; another command may start it right after.
+        let has_let_go = store.wait_for_container(&container, LOOKS_EACH)?;
+        if !has_let_go && Instant::now() >= until {
             bail!(
                 "container `{}` is ending, and does not come to its end; `layerfs rm -f` removes it",
                 container.name
@@ -81,12 +114,7 @@ pub fn start(word: &str, session: &Session) -> Result<()> {
         }
         container = store.find_container(container.id.hex())?;
     }
-    let started = supervise::start(&container, First::No, session);
-    match started {
-        // Another command has started it meanwhile.
-        Err(_) if store.find_container(container.id.hex()).is_ok_and(|now| now.is_living) => Ok(()),
-        started => started.with_context(|| format!("start container `{}`", container.name)),
-    }
+    Ok(Some(container))
 }
 
 /// Does something with each container, and prints the words for those it was done with; the others have their line.

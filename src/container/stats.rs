@@ -87,7 +87,7 @@ struct Row {
 
 /// Shows them once or for ever.
 pub fn run(args: &StatsArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
-    let format = args.format.as_deref().map(Format::said).transpose()?;
+    let format = Format::asked(args.format.as_deref())?;
     let store = session.store()?;
     let once = args.no_stream || args.json;
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());

@@ -24,7 +24,7 @@ const PROGRAMS: [&str; 2] = ["newuidmap", "newgidmap"];
 pub fn refuse_hosts_users(said: UsersWord) -> Result<()> {
     if said == UsersWord::Host && host::rights()? != Rights::Root {
         bail!(
-            "--userns host: root alone can give a container the host's users; leave it out, and --privileged, or run as root"
+            "--userns host, which --privileged means: root alone can give a container the host's users; leave it out, or run as root"
         );
     }
     Ok(())

@@ -15,6 +15,7 @@ use super::volume_ls::{self, VolumeLsArgs};
 use crate::output::template::Format;
 use crate::output::{Results, message, time};
 use crate::session::{Outcome, Session};
+use crate::system::ask;
 
 const EXAMPLES: &str = "\
 EXAMPLES:
@@ -23,7 +24,7 @@ EXAMPLES:
   layerfs volume ls
   layerfs volume ls -qf dangling=true that no container names
   layerfs volume rm data
-  layerfs volume prune -a             all that no container names
+  layerfs volume prune -af            all that no container names, without being asked
 
 A volume is made where a container names one that is not there yet, and filled with what the image has at its place, unless \
 `nocopy` is said. It stays when its containers go. One that nobody named (`run -v /srv`, or the image says so) goes with its container \
@@ -77,7 +78,7 @@ enum Verb {
         /// Those that have names, too
         #[arg(short, long)]
         all: bool,
-        /// Docker's word for not being asked, which nobody is here
+        /// Do not ask
         #[arg(short, long)]
         force: bool,
     },
@@ -98,7 +99,7 @@ pub fn run(args: &VolumeArgs, session: &Session, results: &mut Results) -> Resul
         }
         Verb::Ls(args) => volume_ls::run(args, session, results),
         Verb::Inspect { format, volumes } => {
-            let format = format.as_deref().map(Format::said).transpose()?;
+            let format = Format::asked(format.as_deref())?;
             inspect(&session.store()?, volumes, format, results)
         }
         Verb::Rm { force, volumes } => subordinate::with_all_ids(results, |results| {
@@ -108,8 +109,14 @@ pub fn run(args: &VolumeArgs, session: &Session, results: &mut Results) -> Resul
                 removed => Ok(removed?),
             })
         }),
-        Verb::Prune { all, .. } => {
-            let which = if *all { Which::All } else { Which::Unnamed };
+        Verb::Prune { all, force } => {
+            let (which, words) = match all {
+                true => (Which::All, "all volumes that no container shows"),
+                false => (Which::Unnamed, "volumes that nobody named and no container shows"),
+            };
+            if !force {
+                ask(&format!("This removes {words}."))?;
+            }
             subordinate::with_all_ids(results, |results| prune(&session.store()?, which, results))
         }
     }

@@ -58,7 +58,7 @@ pub fn run(args: &VolumeLsArgs, session: &Session, results: &mut Results) -> Res
             Key::Label => Filter::Label(said.to_owned()),
         })
     })?;
-    let format = args.format.as_deref().map(Format::said).transpose()?;
+    let format = Format::asked(args.format.as_deref())?;
     let (volumes, unread) = match session.store_if_there()? {
         Some(store) => {
             let (volumes, unread) = store.volumes()?;

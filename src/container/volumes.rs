@@ -108,7 +108,9 @@ pub fn read(words: &str, store: &Store) -> Result<Mounted> {
             "nocopy" => copies = Copies::No,
             // Labels of SELinux, which no container has here; mounts never spread to the host.
             "z" | "Z" | "private" | "rprivate" => {}
-            _ => bail!("{what}: `{option}` is neither ro nor rw, nor nocopy"),
+            _ => bail!(
+                "{what}: `{option}` is none of ro, rw, nocopy, z and Z, nor private; mounts never spread to the host"
+            ),
         }
     }
     mounted((source, target), (access, copies), (&what, store))
@@ -260,7 +262,7 @@ mod tests {
             ("/", "over the container's root"),
             ("data", "data:/data, and /data alone"),
             ("/:b", "begin with /"),
-            ("/:/b:rx", "neither ro nor rw"),
+            ("/:/b:rx", "none of ro, rw"),
             (":/b", "missing before the colon"),
             ("d:/b", "`./d` would be"),
             ("/:/a/../b", "may not go up"),

@@ -95,9 +95,9 @@ pub fn run(args: &ImagesArgs, session: &Session, results: &mut Results) -> Resul
     // Newest first, as docker lists them; images of one time stay in the store's order.
     rows.sort_by_key(|row: &Row| std::cmp::Reverse(row.created_secs));
     let ids = if args.no_trunc { Ids::Full } else { Ids::Short };
-    if let Some(format) = &args.format {
+    if let Some(format) = Format::asked(args.format.as_deref())? {
         let fields: Vec<Value> = rows.iter().map(|row| row.fields(ids)).collect();
-        Format::said(format)?.print(&fields, results)?;
+        format.print(&fields, results)?;
     } else if args.json {
         results.json(&rows)?;
     } else if args.quiet {

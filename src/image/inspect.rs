@@ -71,7 +71,7 @@ struct Inspected {
 
 /// Prints one array with an object for each container and image that was found.
 pub fn run(args: &InspectArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
-    let format = args.format.as_deref().map(Format::said).transpose()?;
+    let format = Format::asked(args.format.as_deref())?;
     let store = session.store()?;
     let mut found = Vec::new();
     let mut outcome = Outcome::Done;
@@ -123,13 +123,36 @@ fn inspected(store: &Store, image: Image) -> Result<Inspected> {
         comment: comment(&raw),
         created: image.config.created.clone().unwrap_or_default(),
         author: image.config.author.clone(),
-        config: raw.get("config").cloned().unwrap_or(Value::Null),
+        config: with_usual(raw.get("config").cloned().unwrap_or(Value::Null)),
         architecture: image.config.architecture.clone(),
         variant: image.config.variant.clone().unwrap_or_default(),
         os: image.config.os.clone(),
         size: image.size(),
         root_fs: json!({ "Type": "layers", "Layers": layers }),
     })
+}
+
+/// Fields that a configuration may lack, and that templates ask for: `null` then.
+const USUAL: [&str; 10] = [
+    "Cmd",
+    "Entrypoint",
+    "Env",
+    "ExposedPorts",
+    "Healthcheck",
+    "Labels",
+    "StopSignal",
+    "User",
+    "Volumes",
+    "WorkingDir",
+];
+
+fn with_usual(mut config: Value) -> Value {
+    if let Value::Object(all) = &mut config {
+        for key in USUAL {
+            all.entry(key).or_insert(Value::Null);
+        }
+    }
+    config
 }
 
 /// Each repository of the image with each of its manifests.

@@ -30,9 +30,12 @@ pub enum Format {
 }
 
 impl Format {
-    /// Reads the word of `--format`; one that is none was not understood.
-    pub fn said(word: &str) -> Result<Format> {
-        Format::parse(word).map_err(|error| Misused::of(error.to_string()).into())
+    /// Reads the word of `--format`, `None` for none and for `table` alone; one that is no format was not understood.
+    pub fn asked(word: Option<&str>) -> Result<Option<Format>> {
+        let word = word.filter(|word| word.trim() != "table");
+        let read =
+            |word| Format::parse(word).map_err(|error| Misused::of(error.to_string()).into());
+        word.map(read).transpose()
     }
 
     fn parse(word: &str) -> Result<Format> {
@@ -188,7 +191,10 @@ mod tests {
             ("{{if .A}}{{else}}", "`{{if .A}}`: it has no {{end}}"),
             ("{{end}}", "`{{end}}` ends nothing"),
             ("{{.A..B}}", "a name is missing behind a dot"),
-            ("{{ID}}", "`ID` is not understood; there are json, index, len"),
+            (
+                "{{ID}}",
+                "`ID` is not understood: a field begins with a dot, and there are json, index, len",
+            ),
             ("{{}}", "is not understood"),
             ("{{.A .B}}", "is not understood"),
             ("{{(.A}}", "a ( is not closed"),

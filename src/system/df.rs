@@ -48,7 +48,7 @@ struct Row {
 
 /// Prints the usage of the store.
 pub fn run(args: &DfArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
-    let format = args.format.as_deref().map(Format::said).transpose()?;
+    let format = Format::asked(args.format.as_deref())?;
     let print = |usage: &Usage, results: &mut Results| print((args, &format), usage, results);
     let store = session.store()?;
     match store.usage() {

@@ -51,7 +51,7 @@ struct Info {
 
 /// Prints what is known without measuring.
 pub fn run(args: &InfoArgs, session: &Session, results: &mut Results) -> Result<Outcome> {
-    let format = args.format.as_deref().map(Format::said).transpose()?;
+    let format = Format::asked(args.format.as_deref())?;
     let (info, outcome) = gather(session)?;
     if let Some(format) = format {
         format.print(&[fields(&info, session)?], results)?;

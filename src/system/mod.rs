@@ -11,3 +11,5 @@ pub mod man;
 mod prune;
 mod reset;
 pub mod verbs;
+
+pub use verbs::ask;

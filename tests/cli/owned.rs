@@ -47,7 +47,7 @@ fn root_ends_and_removes_nothing_by_the_records_of_a_user() {
         &["ps", "-a"],
         &["images"],
         &["gc"],
-        &["volume", "prune", "-a"],
+        &["volume", "prune", "-af"],
         &["volume", "create", "data"],
         &["system", "prune", "-f"],
         &["system", "reset", "-f"],

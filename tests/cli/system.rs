@@ -68,7 +68,7 @@ fn df_counts_volumes_by_who_names_them() {
     place.said(&["rm", "web"]);
     let [total, active, size, reclaimable] = volumes(&place);
     assert_eq!((total, active, reclaimable), (2, 0, size));
-    place.said(&["volume", "prune", "-a"]);
+    place.said(&["volume", "prune", "-af"]);
     assert_eq!(volumes(&place), [0; 4]);
 }
 

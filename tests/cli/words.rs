@@ -71,7 +71,10 @@ fn words_that_are_not_understood_end_with_2_and_one_line() {
         (&["completion", "tcsh"], "possible values: bash"),
         (&["help", "frobnicate"], "unrecognized subcommand 'frobnicate'"),
         (&["inspect", "-F", "{{.Id}}", "x"], "unexpected argument '-F' found; usage: "),
-        (&["inspect", "-f", "{{Id}}", "x"], "`{{Id}}` is not understood"),
+        (
+            &["inspect", "-f", "{{Id}}", "x"],
+            "`{{Id}}`: `Id` is not understood: a field begins with a dot",
+        ),
     ];
     for (words, expected) in rows {
         let line = place.run(words).refusal(2);
@@ -94,9 +97,21 @@ fn help_of_a_verb_can_be_asked_for_in_two_ways() {
 #[test]
 fn verbs_to_come_are_told_from_misspelled_ones() {
     let place = Place::new();
-    for verb in ["events", "attach", "container", "build"] {
+    for verb in ["events", "container"] {
         let line = place.run(&[verb, "debian", "/mnt"]).refusal(2);
         assert_eq!(line, format!("`{verb}` is not there yet; `layerfs --help` lists what is"));
+    }
+    let podman =
+        "is not there, and does not come: podman has it, with layerfs as its `mount_program`";
+    for verb in ["attach", "build"] {
+        let line = place.run(&[verb, "debian", "/mnt"]).refusal(2);
+        assert_eq!(line, format!("`{verb}` {podman}"));
+    }
+    let line = place.run(&["run", "--health-cmd", "true", "debian"]).refusal(125);
+    assert_eq!(line, format!("`run --health-cmd` {podman}"));
+    for verb in ["system", "volume", "network"] {
+        let told = place.run(&[verb]);
+        assert!(told.stderr.contains(&format!("Usage: layerfs {verb} ")), "{told:?}");
     }
 }
 

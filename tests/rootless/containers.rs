@@ -212,7 +212,9 @@ fn what_a_user_can_not_have_of_a_container_is_one_line() {
         (
             "--userns host",
             "true",
-            &["--userns host: root alone can give a container the host's users; leave it out"],
+            &[
+                "--userns host, which --privileged means: root alone can give a container the host's users; leave it out",
+            ],
         ),
         (
             "-u 70000",
@@ -407,7 +409,7 @@ fn a_users_volume_is_filled_written_by_others_and_removed() {
         "run='layerfs run --rm --network none'; $run -v www:/var/www box sh -c 'stat -c %u:%g /var/www/index; mkdir -m 700 /var/www/d; \
          touch /var/www/d/f; chown -R 7:7 /var/www/d'; $run -v www:/v box ls /v; stat -c %u share/layerfs/volumes/www/data
         layerfs volume rm www; layerfs volume ls -q; ls -A share/layerfs/volumes
-        $run -v www:/var/www -v data:/d box true; layerfs volume prune --all | sort; ls -A share/layerfs/volumes; layerfs gc >/dev/null
+        $run -v www:/var/www -v data:/d box true; layerfs volume prune --all -f | sort; ls -A share/layerfs/volumes; layerfs gc >/dev/null
         fill='mkdir -m 700 /v/d; touch /v/d/f; chown -R 7:7 /v/d'; $run -v /v box sh -c \"$fill\"; ls -A share/layerfs/volumes
         layerfs run --network none --name web -v /v box sh -c \"$fill\"; ls share/layerfs/volumes | wc -l
         layerfs rm -v web; ls -A share/layerfs/volumes",

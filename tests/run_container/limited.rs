@@ -32,6 +32,13 @@ fn memory_reads_back_where_version_2_has_it_and_a_hog_is_killed_in_words() {
     assert_eq!(place.layerfs(&["start", "-a", "kept"]).status, 0);
     assert_eq!(shown(), ("exited 0 false\n".to_owned(), Some(false)));
     assert_eq!(place.layerfs(&["rm", "kept"]).status, 0);
+    // Of one that goes on, too.
+    let script = format!("({hog}) || echo killed; exec sleep 1000");
+    let words = ["run", "-d", "--name", "kept", "--memory", "50m", "--rootfs", "/", "sh", "-c"];
+    place.layerfs(&[&words[..], &[&script]].concat()).said();
+    while place.layerfs(&["logs", "kept"]).out != "killed\n" {}
+    assert_eq!(shown(), ("running 0 true\n".to_owned(), Some(true)));
+    assert_eq!(place.layerfs(&["rm", "-f", "kept"]).status, 0);
     place.assert_nothing_left();
 }
 

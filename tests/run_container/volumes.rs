@@ -46,11 +46,11 @@ fn a_volume_begins_empty_where_that_is_wanted_and_is_nobodys_but_its_users() {
     place.layerfs(&words).said();
     let used = place.layerfs(&["volume", "rm", "bare"]);
     assert!(used.err.contains("is used by container `user`"), "{used:?}");
-    assert_eq!(place.layerfs(&["volume", "prune", "-a"]).said(), "");
+    assert_eq!(place.layerfs(&["volume", "prune", "-af"]).said(), "");
     place.layerfs(&["rm", "-f", "user"]).said();
     let invented = place.layerfs(&["volume", "create"]).said();
-    assert_eq!(place.layerfs(&["volume", "prune"]).said(), invented);
-    assert_eq!(place.layerfs(&["volume", "prune", "-a"]).said(), "bare\n");
+    assert_eq!(place.layerfs(&["volume", "prune", "-f"]).said(), invented);
+    assert_eq!(place.layerfs(&["volume", "prune", "-af"]).said(), "bare\n");
     std::fs::remove_dir(place.join("store/volumes")).unwrap();
     place.assert_nothing_left();
 }
@@ -254,7 +254,7 @@ fn while_a_container_can_not_be_read_every_volume_may_be_its_and_stays() {
     let whole = std::fs::read_to_string(record(&one)).unwrap();
     std::fs::write(record(&one), "{").unwrap();
     let damaged = (4, one.as_str());
-    assert_kept(&place, &["volume", "prune", "-a"], damaged, "no volume is removed: ");
+    assert_kept(&place, &["volume", "prune", "-af"], damaged, "no volume is removed: ");
     for word in ["two", &one] {
         let told =
             format!("container `{word}`: what it is, and which volumes are its, can't be told");
@@ -272,7 +272,7 @@ fn while_a_container_can_not_be_read_every_volume_may_be_its_and_stays() {
     };
     let briefs = left.iter().find(is_told).unwrap();
     std::fs::write(record(&one), whole).unwrap();
-    assert_eq!(place.layerfs(&["volume", "prune"]).said(), format!("{briefs}\n"));
+    assert_eq!(place.layerfs(&["volume", "prune", "-f"]).said(), format!("{briefs}\n"));
     // Of one whose record can be read, but for the words that it was made with, the names are known.
     let mut words: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(record(&two)).unwrap()).unwrap();
@@ -282,7 +282,7 @@ fn while_a_container_can_not_be_read_every_volume_may_be_its_and_stays() {
     let ran = place.layerfs(&["rm", "-v", "two"]);
     assert_eq!((ran.status, ran.out.as_str(), ran.err.lines().count()), (0, "two\n", 1), "{ran:?}");
     assert!(ran.err.contains(&format!("so they stay (volume `{its}`)")), "{ran:?}");
-    assert_eq!(place.layerfs(&["volume", "prune"]).said(), format!("{its}\n"));
+    assert_eq!(place.layerfs(&["volume", "prune", "-f"]).said(), format!("{its}\n"));
     place.layerfs(&["rm", "-v", "one"]).said();
     place.layerfs(&["volume", "rm", "named"]).said();
     std::fs::remove_dir(place.join("store/volumes")).unwrap();

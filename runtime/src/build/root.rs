@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use layerfs_driver::sys::{dir, file};
+use layerfs_driver::sys::{Errno, dir, file};
 
 use super::error::{Doing, SetupError};
 use super::walk::Made;
@@ -14,8 +14,14 @@ use crate::sys::mounts::{self, Attributes};
 
 /// Opens the device, which a container's groups deny it.
 pub(crate) fn open_device() -> Result<OwnedFd, SetupError> {
-    file::open_device("/dev/fuse")
-        .doing(|| "open the FUSE device (`modprobe fuse` gives the kernel its module)".into())
+    let opened = file::open_device("/dev/fuse");
+    let cure = match &opened {
+        Err(error) if [Errno::ACCESS, Errno::PERM].contains(&error.errno()) => {
+            "`chmod 666 /dev/fuse` as root lets everybody; what a container is in may forbid it"
+        }
+        _ => "`modprobe fuse` gives the kernel its module",
+    };
+    opened.doing(|| format!("open the FUSE device ({cure})"))
 }
 
 /// Mounts the root at the place that was given for it, and sends its device out.

@@ -88,9 +88,9 @@ pub fn run(args: &NetworkVerbArgs, session: &Session, results: &mut Results) -> 
                 false => named.id().split_at(SHORT_LEN).0.to_owned(),
             };
             let all = all()?;
-            if let Some(format) = format {
+            if let Some(format) = Format::asked(format.as_deref())? {
                 let row = |named: &Named| json!({"ID": id(*named), "Name": named.name, "Driver": named.driver, "Scope": "local"});
-                Format::said(format)?.print(&all.iter().map(row).collect::<Vec<_>>(), results)?;
+                format.print(&all.iter().map(row).collect::<Vec<_>>(), results)?;
             } else if *json {
                 let row = |named: &Named| json!({"id": named.id(), "name": named.name, "driver": named.driver, "scope": "local"});
                 results.json(&all.iter().map(row).collect::<Vec<_>>())?;
@@ -106,7 +106,7 @@ pub fn run(args: &NetworkVerbArgs, session: &Session, results: &mut Results) -> 
             Ok(Outcome::Done)
         }
         Verb::Inspect { format, networks } => {
-            let format = format.as_deref().map(Format::said).transpose()?;
+            let format = Format::asked(format.as_deref())?;
             inspect(networks, format, session, results)
         }
     }

@@ -240,7 +240,7 @@ fn command(left: &mut &[Word], depth: usize, last: Option<Expression>) -> Result
         let Some((name, least, most)) = FUNCTIONS.into_iter().find(|(known, ..)| known == name)
         else {
             bail!(
-                "`{name}` is not understood; there are {}",
+                "`{name}` is not understood: a field begins with a dot, and there are {}",
                 FUNCTIONS.map(|(name, ..)| name).join(", ")
             );
         };

@@ -200,7 +200,8 @@ fn at<'a>(row: &'a Value, path: &[String]) -> Result<&'a Value> {
             None if here.is_null() || FREE.contains(&of) => return Ok(&Value::Null),
             None => {
                 let known = here.as_object().map(|all| all.keys().cloned().collect::<Vec<_>>());
-                let known = known.unwrap_or_default().join(", ");
+                let known = known.filter(|known| !known.is_empty());
+                let known = known.map_or_else(|| "none".to_owned(), |known| known.join(", "));
                 bail!("--format: there is no field `{name}`; there are {known}");
             }
         };
