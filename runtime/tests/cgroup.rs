@@ -221,8 +221,11 @@ fn a_file_of_version_2_is_written_or_an_error() {
         ..Limits::default()
     };
     // Version 1 has no such file.
-    let is_there = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers")
-        .is_ok_and(|text| text.split_ascii_whitespace().any(|name| name == "memory"));
+    let has_memory = |mount: PathBuf| {
+        fs::read_to_string(mount.join("cgroup.controllers"))
+            .is_ok_and(|text| text.split_ascii_whitespace().any(|name| name == "memory"))
+    };
+    let is_there = Host::read().unwrap().v2.is_some_and(has_memory);
     if !is_there {
         let error = Cgroup::create(&id, &limits("1")).unwrap_err();
         assert!(
@@ -238,7 +241,7 @@ fn a_file_of_version_2_is_written_or_an_error() {
         "{error}"
     );
     let Some(cgroup) = create(&id, &limits("1")) else { return };
-    assert_eq!(seen(&cgroup, "memory.oom.group").as_deref(), Some("1"));
+    assert_eq!(seen_first(&cgroup, ["memory.oom.group"; 2]), "1");
     let mut hog = Held::start("exec dd if=/dev/zero of=/dev/null bs=200M count=1");
     let other = Held::start("exec sleep 1000");
     cgroup.add_payload(hog.0.id()).unwrap();
@@ -393,7 +396,8 @@ fn devices_that_were_not_given_can_not_be_opened() {
         };
         (0..1500).map(other).chain([fuse("rw")]).collect::<Vec<_>>()
     };
-    for host in [here, second] {
+    let second = Some(second).filter(|host| host.v2.is_some());
+    for host in [here].into_iter().chain(second) {
         for (devices, expected) in [
             (vec![], "refused refused refused "),
             (vec![fuse("r")], "opened refused refused "),
