@@ -214,18 +214,18 @@ fn a_file_of_version_2_is_written_or_an_error() {
     need_root!();
     let _watch = watchdog(120);
     let id = new_id();
-    let file = |value: &str| ("memory.oom.group".to_owned(), value.to_owned());
-    let limits = |value| Limits {
-        memory_bytes: Some(50 * MIB),
-        files: vec![file(value)],
-        ..Limits::default()
-    };
     // Version 1 has no such file.
     let has_memory = |mount: PathBuf| {
         fs::read_to_string(mount.join("cgroup.controllers"))
             .is_ok_and(|text| text.split_ascii_whitespace().any(|name| name == "memory"))
     };
     let is_there = Host::read().unwrap().v2.is_some_and(has_memory);
+    let file = |value: &str| ("memory.oom.group".to_owned(), value.to_owned());
+    let limits = |value| Limits {
+        memory_bytes: is_there.then_some(50 * MIB),
+        files: vec![file(value)],
+        ..Limits::default()
+    };
     if !is_there {
         let error = Cgroup::create(&id, &limits("1")).unwrap_err();
         assert!(
