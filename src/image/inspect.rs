@@ -123,36 +123,13 @@ fn inspected(store: &Store, image: Image) -> Result<Inspected> {
         comment: comment(&raw),
         created: image.config.created.clone().unwrap_or_default(),
         author: image.config.author.clone(),
-        config: with_usual(raw.get("config").cloned().unwrap_or(Value::Null)),
+        config: raw.get("config").cloned().unwrap_or(Value::Null),
         architecture: image.config.architecture.clone(),
         variant: image.config.variant.clone().unwrap_or_default(),
         os: image.config.os.clone(),
         size: image.size(),
         root_fs: json!({ "Type": "layers", "Layers": layers }),
     })
-}
-
-/// Fields that a configuration may lack, and that templates ask for: `null` then.
-const USUAL: [&str; 10] = [
-    "Cmd",
-    "Entrypoint",
-    "Env",
-    "ExposedPorts",
-    "Healthcheck",
-    "Labels",
-    "StopSignal",
-    "User",
-    "Volumes",
-    "WorkingDir",
-];
-
-fn with_usual(mut config: Value) -> Value {
-    if let Value::Object(all) = &mut config {
-        for key in USUAL {
-            all.entry(key).or_insert(Value::Null);
-        }
-    }
-    config
 }
 
 /// Each repository of the image with each of its manifests.
