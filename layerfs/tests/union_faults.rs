@@ -349,6 +349,11 @@ fn every_change_that_strace_sees_has_a_fault_point() {
         let traced = lab.changes_by_strace(number);
         let mut theirs: Vec<&str> =
             traced.iter().map(String::as_str).filter(|call| is_change(call)).collect();
+        // A strace that is older than the call has its number.
+        theirs
+            .iter_mut()
+            .filter(|call| **call == "syscall_0x1c4")
+            .for_each(|call| *call = "fchmodat2");
         ours.sort_unstable();
         theirs.sort_unstable();
         assert_eq!(ours, theirs, "{}", deed.name);
