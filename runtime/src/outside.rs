@@ -31,25 +31,24 @@ pub(crate) struct Outside<'a> {
     sys: Option<OwnedFd>,
     /// The devices that it is given, each by its number in the list: what is asked for next.
     devices: Option<OwnedFd>,
-    /// What it shows of the host's, in the order of the plan.
-    shown: std::vec::IntoIter<Shown<'a>>,
+    /// The volumes, in the order of the plan.
+    shown: std::vec::IntoIter<&'a Volume>,
 }
 
-/// What a container shows.
-#[derive(Clone, Copy, Debug)]
-enum Shown<'a> {
-    /// A file made for it, which it takes a copy of.
-    Its(&'a Volume),
-    /// A volume.
-    Hosts(&'a Volume),
+/// Opens the files made for a container, which its first process has from here on.
+pub(crate) fn open_files(spec: &ContainerSpec) -> Result<Vec<OwnedFd>, RunError> {
+    let open = |made: &Volume| {
+        file::open_read_path(made.source.as_path())
+            .map_err(|source| RunError::Untaken { volume: made.source.clone(), source })
+    };
+    spec.files.iter().map(open).collect()
 }
 
 impl<'a> Outside<'a> {
     pub(crate) fn new(spec: &'a ContainerSpec, steps: &'a [Step]) -> Self {
-        let shown = steps.iter().flat_map(|step| match step {
-            Step::ShowFiles(files) => files.iter().map(Shown::Its).collect(),
-            Step::ShowVolume(volume) => vec![Shown::Hosts(volume)],
-            _ => Vec::new(),
+        let shown = steps.iter().filter_map(|step| match step {
+            Step::ShowVolume(volume) => Some(volume),
+            _ => None,
         });
         Outside {
             users: spec.users,
@@ -142,18 +141,14 @@ impl<'a> Outside<'a> {
         if let Some(devices) = self.devices.take() {
             return Ok(devices);
         }
-        let (Users::Own(_), Some(shown)) = (self.users, self.shown.next()) else {
+        let (Users::Own(_), Some(volume)) = (self.users, self.shown.next()) else {
             return Err(RunError::Process(SysError::of_deed(
                 "open_tree",
                 "more than the plan shows",
             )));
         };
-        let (Shown::Its(volume) | Shown::Hosts(volume)) = shown;
-        let untaken = |source| RunError::Untaken { volume: volume.source.clone(), source };
-        if let Shown::Its(_) = shown {
-            return file::open_read_path(volume.source.as_path()).map_err(untaken);
-        }
-        let mount = mounts::clone_found(volume.source.as_os_str()).map_err(untaken)?;
+        let mount = mounts::clone_found(volume.source.as_os_str())
+            .map_err(|source| RunError::Untaken { volume: volume.source.clone(), source })?;
         let users = namespace::users_of(child).map_err(RunError::Users)?;
         mounts::show_ids(&mount, users).map_err(|source| {
             let volume = volume.source.clone();

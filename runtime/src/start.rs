@@ -14,7 +14,7 @@ use crate::keeper;
 use crate::log::Log;
 use crate::network::helped::{self, Helped};
 use crate::network::{self, NetworkError};
-use crate::outside::Outside;
+use crate::outside::{Outside, open_files};
 use crate::plan::plan;
 use crate::served;
 use crate::signals::Signals;
@@ -228,6 +228,7 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
     let namespaces = outside.namespaces() | own_network;
     let mut entry = cgroup.payload_entry();
     let around = Around::start(spec.users).map_err(RunError::Process)?;
+    let files = open_files(spec)?;
     match around.fork_within(namespaces, &mut entry).map_err(|error| outside.of_fork(error))? {
         Forked::Child => {
             let _here = EndsHere { status: PANIC_STATUS };
@@ -237,11 +238,11 @@ pub fn start(request: Request<'_>) -> Result<Running, RunError> {
             }
             drop((ours, carriers));
             let server = Some(channel);
-            let given = Given { spec, view: &view, place, report, ends, server, entry };
+            let given = Given { spec, view: &view, place, report, ends, server, files, entry };
             build::walk(&steps, given)
         }
         Forked::Parent(child) => {
-            drop((report, ends, entry));
+            drop((report, ends, files, entry));
             let back = joined.map_or(Ok(()), Visit::end);
             let handed = back
                 .and_then(|()| served::hand_first(&channel, &child.pidfd))

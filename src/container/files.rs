@@ -94,8 +94,8 @@ pub fn make(
     Ok(files)
 }
 
-/// Writes what of them is different without a network, in the files of a container that has none after all and sees them already.
-/// It sees a resolv.conf by then: an empty one is what is left of that.
+/// Writes what of them is different without a network, in the files of a container that has none after all: its first process has
+/// them open, and has not read them yet. It shows a resolv.conf by then: an empty one is what is left of that.
 pub fn rewrite(living: &Living, wanted: &Wanted, held: &Held) -> Result<()> {
     let own = living.make_dir("etc")?;
     let hosts = hosts(wanted, held, living.hostname())?;

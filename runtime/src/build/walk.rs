@@ -51,6 +51,8 @@ pub struct Given<'a> {
     pub(crate) ends: Ends,
     /// To the process that serves the root.
     pub server: Option<OwnedFd>,
+    /// The files made for it, open to be read, which root of its own users could not open.
+    pub files: Vec<OwnedFd>,
     /// The groups that it goes into.
     pub entry: Entry<'a>,
 }
