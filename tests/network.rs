@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "run_container/cycle.rs"]
+mod cycle;
 #[path = "network/host.rs"]
 mod host;
 #[path = "network/joined.rs"]

@@ -16,6 +16,8 @@ mod configured;
 mod console;
 #[path = "run_container/copied.rs"]
 mod copied;
+#[path = "run_container/cycle.rs"]
+mod cycle;
 #[path = "run_container/cycles.rs"]
 mod cycles;
 #[path = "run_container/demo.rs"]

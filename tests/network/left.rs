@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::cycle::cycle;
 use crate::host::{Host, OUTSIDE};
 use crate::support::{figure, need, need_root, soak};
 
@@ -38,38 +39,6 @@ fn what_a_killed_command_left_the_next_one_clears() {
     }
 }
 
-/// One container on the bridge, from its making to its end, in one of the ways in which that happens.
-fn cycle(host: &Host, number: u32) {
-    let publish = &["-p", "8080:80"][..];
-    match number % 5 {
-        0 => assert_eq!(host.script(publish, "echo ran").said(), "ran\n"),
-        1 => {
-            let made = ["create", "-p", "8080:80", "--rootfs", "/", "sh", "-c", "exit 3"];
-            let id = host.layerfs(&made).said();
-            assert_eq!(host.layerfs(&["start", id.trim_end()]).status, 0);
-            assert_eq!(host.layerfs(&["wait", id.trim_end()]).said(), "3\n");
-            assert_eq!(host.layerfs(&["rm", id.trim_end()]).said(), id);
-        }
-        2 => {
-            let id = host.layerfs(&["run", "-d", "--rootfs", "/", "sleep", "1000"]).said();
-            assert_eq!(host.layerfs(&["rm", "-f", id.trim_end()]).said(), id);
-        }
-        3 => {
-            let missing = host.layerfs(&["run", "--rm", "--rootfs", "/", "nothing"]);
-            assert_eq!(missing.status, 127, "{missing:?}");
-        }
-        _ => {
-            // The command is killed whatever it is at; the next one clears what it left.
-            let words = [&["run", "--rm"], publish, &["--rootfs", "/", "sleep", "9"]].concat();
-            let mut child = host.command(&words).spawn().unwrap();
-            // tidy: allow(sleep) an instant to be killed at
-            std::thread::sleep(std::time::Duration::from_millis(u64::from(number) % 97));
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
-    }
-}
-
 #[test]
 fn containers_on_a_bridge_in_every_way_one_after_the_other_leave_nothing() {
     need_root!();
@@ -77,7 +46,7 @@ fn containers_on_a_bridge_in_every_way_one_after_the_other_leave_nothing() {
     let (count, seconds) = if soak() { (1000, 3600) } else { (20, 600) };
     let host = Host::lasting(seconds);
     for number in 0..count {
-        cycle(&host, number);
+        cycle(&|words| host.command(words), &["-p", "8080:80"], number);
     }
     // What the last one that was killed left goes with the next.
     assert_eq!(host.script(&[], "echo ran").said(), "ran\n");

@@ -2,51 +2,9 @@
 
 use std::process::Stdio;
 
+use crate::cycle::cycle;
 use crate::place::Place;
 use crate::support::{figure, need_root, soak};
-
-/// One container, from its making to its end, in one of the ways in which that happens.
-fn cycle(place: &Place, number: u32) {
-    match number % 5 {
-        0 => assert_eq!(place.script(&["--network", "none"], "echo ran").said(), "ran\n"),
-        1 => {
-            let made = ["create", "--network", "none", "--rootfs", "/", "sh", "-c", "exit 3"];
-            let id = place.layerfs(&made).said();
-            assert_eq!(place.layerfs(&["start", id.trim_end()]).status, 0);
-            assert_eq!(place.layerfs(&["wait", id.trim_end()]).said(), "3\n");
-            assert_eq!(place.layerfs(&["rm", id.trim_end()]).said(), id);
-        }
-        2 => {
-            let begun = ["run", "-d", "--network", "none", "--rootfs", "/", "sleep", "1000"];
-            let id = place.layerfs(&begun).said();
-            assert_eq!(place.layerfs(&["rm", "-f", id.trim_end()]).said(), id);
-        }
-        3 => {
-            let missing =
-                place.layerfs(&["run", "--rm", "--network", "none", "--rootfs", "/", "nothing"]);
-            assert_eq!(missing.status, 127, "{missing:?}");
-        }
-        _ => {
-            // The command is killed whatever it is at; the next one clears what it left.
-            let words = [
-                "run",
-                "--rm",
-                "--network",
-                "none",
-                "--rootfs",
-                "/",
-                "sh",
-                "-c",
-                "echo on; sleep 9",
-            ];
-            let mut child = place.command(&words).stdout(Stdio::piped()).spawn().unwrap();
-            // tidy: allow(sleep) an instant to be killed at
-            std::thread::sleep(std::time::Duration::from_millis(u64::from(number) % 60));
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
-    }
-}
 
 #[test]
 fn containers_in_every_way_one_after_the_other_leave_nothing() {
@@ -54,7 +12,7 @@ fn containers_in_every_way_one_after_the_other_leave_nothing() {
     let count = if soak() { 1000 } else { 20 };
     let place = Place::lasting(if soak() { 1800 } else { 300 });
     for number in 0..count {
-        cycle(&place, number);
+        cycle(&|words| place.command(words), &["--network", "none"], number);
     }
     // What the last one that was killed left goes with the next.
     assert_eq!(place.script(&["--network", "none"], "echo ran").said(), "ran\n");
