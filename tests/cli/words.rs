@@ -115,6 +115,26 @@ fn verbs_to_come_are_told_from_misspelled_ones() {
     }
 }
 
+/// What README says is not there yet.
+#[test]
+fn what_is_listed_as_to_come_is_told_so() {
+    let place = Place::new();
+    let text = include_str!("../../README.md");
+    let (_, list) = text.split_once("Not there yet, and told so where they are said: ").unwrap();
+    let (list, _) = list.split_once(". ").unwrap();
+    let words: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    assert!(words.len() > 10, "{words:?}");
+    for word in words {
+        let word = word.strip_prefix("run ").unwrap_or(word);
+        let (said, status) = match word.starts_with('-') {
+            true => (vec!["run", word, "x", "debian"], 125),
+            false => (vec![word], 2),
+        };
+        let line = place.run(&said).refusal(status);
+        assert!(line.contains(&format!("{word}` is not there yet; ")), "{word}: {line}");
+    }
+}
+
 #[test]
 fn dockers_longer_words_mean_the_same() {
     let place = Place::new();
