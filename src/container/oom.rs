@@ -14,7 +14,11 @@ const KILLED: u8 = 128 + KILL;
 /// Whether the kernel has killed a process of a container that runs, as its groups count.
 pub fn has_killed(container: &Container) -> bool {
     let found = Cgroup::find(container.id.hex(), container.groups_below.as_deref());
-    found.and_then(|cgroup| cgroup.oom_kills()).is_ok_and(|count| count > 0)
+    let count = found.and_then(|cgroup| cgroup.oom_kills()).unwrap_or_else(|error| {
+        tracing::debug!("whether memory ran out in container {}: {error}", container.name);
+        0
+    });
+    count > 0
 }
 
 /// Says in words that memory ran out: the status alone is that of any kill.
