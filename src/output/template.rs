@@ -160,8 +160,8 @@ mod tests {
                 "good",
             ),
             (
-                r#"{{if eq .Name "/web" "/other"}}yes{{end}}{{if ne .State.ExitCode 0}}no{{end}}"#,
-                "yes",
+                r#"{{if eq .Name "/web" "/other"}}yes{{end}}{{if ne .State.ExitCode 0}}no{{end}}{{ne .Name "x"}}"#,
+                "yestrue",
             ),
             ("{{with .State.Health}}{{.Status}}{{else}}no health{{end}}", "no health"),
             ("{{with .State}}{{.ExitCode}} {{$.Name}}{{end}}", "0 /web"),

@@ -1,5 +1,8 @@
 //! Limits: read back inside, and held by the kernel.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use crate::exec::Up;
 use crate::place::Place;
 use crate::support::rights::have_loop_devices;
@@ -36,9 +39,15 @@ fn memory_reads_back_where_version_2_has_it_and_a_hog_is_killed_in_words() {
     let script = format!("({hog}) || echo killed; exec sleep 1000");
     let words = ["run", "-d", "--name", "kept", "--memory", "50m", "--rootfs", "/", "sh", "-c"];
     place.layerfs(&[&words[..], &[&script]].concat()).said();
-    while place.layerfs(&["logs", "kept"]).out != "killed\n" {}
+    // Its first line; the watchdog ends one that never comes.
+    let mut log = place.command(&["logs", "-f", "kept"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(log.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "killed\n");
     assert_eq!(shown(), ("running 0 true\n".to_owned(), Some(true)));
     assert_eq!(place.layerfs(&["rm", "-f", "kept"]).status, 0);
+    // Whoever follows has nobody to tell any more, and nothing comes.
+    log.wait().unwrap();
     place.assert_nothing_left();
 }
 
@@ -138,6 +147,7 @@ fn words_that_are_no_limits_are_named_and_leave_nothing() {
         ("--memory", "5x"),
         ("--memory", "1m"),
         ("--memory", "0.5"),
+        ("--memory", "-1"),
         ("--cpus", "0"),
         ("--cpu-shares", "1"),
         ("--pids-limit", "0"),

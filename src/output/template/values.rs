@@ -138,7 +138,7 @@ fn call(name: &str, values: &[Value]) -> Result<Value> {
         "print" => json!(values.iter().map(shown).collect::<String>()),
         "println" => json!(format!("{}\n", values.iter().map(shown).collect::<Vec<_>>().join(" "))),
         "eq" => json!(values[1..].iter().any(|other| other == first)),
-        "ne" => json!(text(0) != text(1)),
+        "ne" => json!(values.get(1) != Some(first)),
         "not" => json!(!is_something(first)),
         "and" => values
             .iter()
