@@ -31,7 +31,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long is waited for an end before it is looked whether the container lives again.
-const LOOKS_EACH: Duration = Duration::from_millis(200);
+pub const LOOKS_EACH: Duration = Duration::from_millis(200);
 
 /// The words of `layerfs start`.
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::pause::let_end;
 use super::rm::started;
 use super::shown::Doing;
-use super::start::{each, must_run, start};
+use super::start::{LOOKS_EACH, each, must_run, start};
 use super::sweep::sweep;
 use crate::output::Results;
 use crate::session::{Outcome, Session};
@@ -39,9 +39,6 @@ EXAMPLES:
 
 /// How long a container whose first process is killed may take until all of it is cleared up.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long is waited for an end before it is looked whether the container lives again.
-const LOOKS_EACH: Duration = Duration::from_millis(200);
 
 /// How long the first process has where nothing else was said, as docker has it.
 const STOPS_WITHIN_S: u64 = 10;
